@@ -1,0 +1,18 @@
+"""The one error that means "what you gave me is wrong", and how to name the nearest right thing."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """Bad input. The message is one line naming the file, key or shape at fault and what was expected.
+
+    The command line prints it without a traceback and exits with status 2.
+    """
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` for the closest of `known`, or all of them where none is close."""
+    known = sorted(known)
+    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
