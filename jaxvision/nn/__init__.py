@@ -1,0 +1,1 @@
+"""Flax modules that two or more methods share."""

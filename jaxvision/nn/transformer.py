@@ -1,0 +1,214 @@
+"""The pre-norm transformer block of the vision transformers, and a scanned stack of them."""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxvision.nn.initializers import KERNEL_INITIALIZERS
+from jaxvision.nn.sharding import constrain
+
+# What `jax.checkpoint` keeps of a block for the backward pass.
+REMAT_POLICIES = {
+    "none": None,
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+# The reference's constant: not ln(100) exactly. A head clamped here has no gradient.
+MAX_COSINE_SCALE = 4.6052
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockConfig:
+    """Every switch of a block.
+
+    width: embedding dimension.  heads: attention heads.  mlp_ratio: hidden / width (truncated).
+    qkv_bias: learned biases on query and value; the key has none.
+    layer_scale: initial value of the per-channel residual scales; 0 means no such parameters.
+    cosine_attention: scores are scaled cosines (Swin V2, section 3.2) with a learned scale per head.
+    drop_path: the last block's rate; block i of L has linspace(0, drop_path, L)[i].
+    kernel_init: a key of `KERNEL_INITIALIZERS`.
+    remat: a key of `REMAT_POLICIES`.
+    """
+
+    width: int
+    heads: int
+    mlp_ratio: float = 4.0
+    qkv_bias: bool = True
+    layer_scale: float = 0.0
+    cosine_attention: bool = False
+    norm_epsilon: float = 1e-6
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    drop_path: float = 0.0
+    kernel_init: str = "xavier_uniform"
+    remat: str = "none"
+    dtype: jnp.dtype = jnp.float32
+
+    @property
+    def hidden(self) -> int:
+        return int(self.width * self.mlp_ratio)
+
+    @property
+    def head_dim(self) -> int:
+        return self.width // self.heads
+
+
+def _kernel(config: BlockConfig, *names: str | None):
+    return nn.with_logical_partitioning(KERNEL_INITIALIZERS[config.kernel_init], names)
+
+
+def _zeros(*names: str | None):
+    return nn.with_logical_partitioning(nn.initializers.zeros, names)
+
+
+def layer_norm(config: BlockConfig, name: str) -> nn.LayerNorm:
+    """LayerNorm with float32 statistics and the block's compute dtype."""
+    return nn.LayerNorm(
+        epsilon=config.norm_epsilon,
+        dtype=config.dtype,
+        scale_init=nn.with_logical_partitioning(nn.initializers.ones, ("embed",)),
+        bias_init=_zeros("embed"),
+        name=name,
+    )
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one fused projection, stored (embed, 3, heads, dim)."""
+
+    config: BlockConfig
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b n d"], deterministic: bool = True
+    ) -> Float[Array, "b n d"]:
+        c = self.config
+        dense = functools.partial(nn.DenseGeneral, dtype=c.dtype)
+        qkv = dense(
+            (3, c.heads, c.head_dim),
+            use_bias=False,
+            kernel_init=_kernel(c, "embed", None, "heads", None),
+            name="qkv",
+        )(x)
+        query, key, value = (
+            constrain(y, "batch", None, "heads", None) for y in jnp.moveaxis(qkv, -3, 0)
+        )
+        if c.qkv_bias:
+            shape = (c.heads, c.head_dim)
+            query = query + self.param("query_bias", _zeros("heads", None), shape).astype(c.dtype)
+            value = value + self.param("value_bias", _zeros("heads", None), shape).astype(c.dtype)
+        if c.cosine_attention:
+            scale = self.param(
+                "scale",
+                nn.with_logical_partitioning(nn.initializers.constant(math.log(10)), ("heads",)),
+                (c.heads,),
+            )
+            query, key = (_unit(y) for y in (query, key))
+            query = query * jnp.exp(jnp.minimum(scale, MAX_COSINE_SCALE))[:, None]
+        else:
+            query = query * c.head_dim**-0.5
+        scores = jnp.einsum(
+            "bnhd,bmhd->bhnm", query, key, preferred_element_type=jnp.float32
+        )
+        weights = jax.nn.softmax(scores, axis=-1).astype(c.dtype)
+        weights = nn.Dropout(c.attention_dropout)(weights, deterministic=deterministic)
+        mixed = jnp.einsum("bhnm,bmhd->bnhd", weights, value.astype(c.dtype))
+        mixed = dense(
+            c.width,
+            axis=(-2, -1),
+            kernel_init=_kernel(c, "heads", None, "embed"),
+            bias_init=_zeros("embed"),
+            name="out",
+        )(mixed)
+        return nn.Dropout(c.dropout)(mixed, deterministic=deterministic)
+
+
+def _unit(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
+    x = x.astype(jnp.float32)
+    square = jnp.sum(x * x, axis=-1, keepdims=True)
+    return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+
+
+class Mlp(nn.Module):
+    """Linear, exact GELU, linear, dropout."""
+
+    config: BlockConfig
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b n d"], deterministic: bool = True
+    ) -> Float[Array, "b n d"]:
+        c = self.config
+        dense = functools.partial(nn.Dense, dtype=c.dtype)
+        x = dense(
+            c.hidden, kernel_init=_kernel(c, "embed", "mlp"), bias_init=_zeros("mlp"), name="up"
+        )(x)
+        x = nn.gelu(constrain(x, "batch", None, "mlp"), approximate=False)
+        x = dense(
+            c.width, kernel_init=_kernel(c, "mlp", "embed"), bias_init=_zeros("embed"), name="down"
+        )(x)
+        return nn.Dropout(c.dropout)(x, deterministic=deterministic)
+
+
+class Block(nn.Module):
+    """x + drop_path(scale * attention(norm(x))), then the same with the MLP."""
+
+    config: BlockConfig
+    deterministic: bool = True
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b n d"], drop_path: Float[Array, ""]
+    ) -> tuple[Float[Array, "b n d"], None]:
+        c = self.config
+        branch = Attention(c, name="attention")(
+            layer_norm(c, "attention_norm")(x), self.deterministic
+        )
+        x = x + self._residual(branch, "attention_scale", drop_path)
+        branch = Mlp(c, name="mlp")(layer_norm(c, "mlp_norm")(x), self.deterministic)
+        x = x + self._residual(branch, "mlp_scale", drop_path)
+        return constrain(x, "batch", None, "embed"), None
+
+    def _residual(self, branch: Array, name: str, drop_path: Float[Array, ""]) -> Array:
+        c = self.config
+        if c.layer_scale > 0:
+            init = nn.with_logical_partitioning(
+                nn.initializers.constant(c.layer_scale), ("embed",)
+            )
+            branch = branch * self.param(name, init, (c.width,)).astype(c.dtype)
+        if self.deterministic or c.drop_path == 0:
+            return branch
+        keep = 1 - drop_path
+        draw = jax.random.uniform(self.make_rng("dropout"), (branch.shape[0], 1, 1))
+        return branch * (jnp.floor(keep + draw) / keep).astype(c.dtype)
+
+
+class TransformerStack(nn.Module):
+    """`depth` blocks as one scan: parameters are stacked on a leading "layers" axis."""
+
+    config: BlockConfig
+    depth: int
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b n d"], deterministic: bool = True
+    ) -> Float[Array, "b n d"]:
+        c = self.config
+        block = Block
+        if c.remat != "none":
+            block = nn.remat(Block, policy=REMAT_POLICIES[c.remat], prevent_cse=False)
+        stack = nn.scan(
+            block,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            length=self.depth,
+            metadata_params={nn.PARTITION_NAME: "layers"},
+        )
+        rates = jnp.asarray(np.linspace(0, c.drop_path, self.depth), jnp.float32)
+        x, _ = stack(c, deterministic, name="blocks")(x, rates)
+        return x
