@@ -117,7 +117,9 @@ class Case:
             return "not finite"
         scale = np.linalg.norm(want.astype(np.float64)) or 1.0
         error = np.linalg.norm(got.astype(np.float64) - want.astype(np.float64)) / scale
-        return f"relative error {error:.2e} > {self.tolerance:.0e}" if error > self.tolerance else None
+        return (
+            f"relative error {error:.2e} > {self.tolerance:.0e}" if error > self.tolerance else None
+        )
 
 
 Runner = Callable[[Case], Mapping[str, object]]

@@ -7,9 +7,7 @@ from jaxtyping import Array, Float, Num
 from jaxvision.nn.initializers import torch_default_bias, torch_default_kernel
 
 
-def patchify(
-    video: Num[Array, "b t h w c"], tubelet: int, patch: int
-) -> Num[Array, "b n cube"]:
+def patchify(video: Num[Array, "b t h w c"], tubelet: int, patch: int) -> Num[Array, "b n cube"]:
     """Non-overlapping cubes in row-major (t, h, w) order; inside a cube (t, h, w, channel)."""
     b, t, h, w, c = video.shape
     cut = (t // tubelet, tubelet, h // patch, patch, w // patch, patch)
@@ -23,8 +21,10 @@ def unpatchify(
     """Inverse of `patchify` for a video of `size` (t, h, w)."""
     t, h, w = size
     grid = (t // tubelet, h // patch, w // patch, tubelet, patch, patch, -1)
-    return cubes.reshape(cubes.shape[0], *grid).transpose(0, 1, 4, 2, 5, 3, 6, 7).reshape(
-        cubes.shape[0], t, h, w, -1
+    return (
+        cubes.reshape(cubes.shape[0], *grid)
+        .transpose(0, 1, 4, 2, 5, 3, 6, 7)
+        .reshape(cubes.shape[0], t, h, w, -1)
     )
 
 
@@ -43,8 +43,6 @@ class CubeEmbedding(nn.Module):
             self.features,
             dtype=self.dtype,
             kernel_init=nn.with_logical_partitioning(torch_default_kernel(), (None, "embed")),
-            bias_init=nn.with_logical_partitioning(
-                torch_default_bias(cubes.shape[-1]), ("embed",)
-            ),
+            bias_init=nn.with_logical_partitioning(torch_default_bias(cubes.shape[-1]), ("embed",)),
             name="projection",
         )(cubes)

@@ -112,9 +112,7 @@ class Attention(nn.Module):
             query = query * jnp.exp(jnp.minimum(scale, MAX_COSINE_SCALE))[:, None]
         else:
             query = query * c.head_dim**-0.5
-        scores = jnp.einsum(
-            "bnhd,bmhd->bhnm", query, key, preferred_element_type=jnp.float32
-        )
+        scores = jnp.einsum("bnhd,bmhd->bhnm", query, key, preferred_element_type=jnp.float32)
         weights = jax.nn.softmax(scores, axis=-1).astype(c.dtype)
         weights = nn.Dropout(c.attention_dropout)(weights, deterministic=deterministic)
         mixed = jnp.einsum("bhnm,bmhd->bnhd", weights, value.astype(c.dtype))
@@ -177,9 +175,7 @@ class Block(nn.Module):
     def _residual(self, branch: Array, name: str, drop_path: Float[Array, ""]) -> Array:
         c = self.config
         if c.layer_scale > 0:
-            init = nn.with_logical_partitioning(
-                nn.initializers.constant(c.layer_scale), ("embed",)
-            )
+            init = nn.with_logical_partitioning(nn.initializers.constant(c.layer_scale), ("embed",))
             branch = branch * self.param(name, init, (c.width,)).astype(c.dtype)
         if self.deterministic or c.drop_path == 0:
             return branch

@@ -50,7 +50,9 @@ def unflatten(flat: Mapping) -> dict:
     return traverse_util.unflatten_dict(dict(flat), sep="/")
 
 
-def check_names(state_dict: Mapping[str, np.ndarray], entries: Iterable[Entry], source: str) -> None:
+def check_names(
+    state_dict: Mapping[str, np.ndarray], entries: Iterable[Entry], source: str
+) -> None:
     """Raise InputError listing every missing, unexpected or misshapen tensor of `state_dict`."""
     wanted = {entry.name: entry for entry in entries}
     missing = [n for n, e in wanted.items() if n not in state_dict and not e.optional]

@@ -144,9 +144,7 @@ def running_cell(case: Case) -> dict:
     return answers
 
 
-@runner(
-    "videomae", "dataset/masking_generator.py:TubeMaskingGenerator,RandomMaskingGenerator"
-)
+@runner("videomae", "dataset/masking_generator.py:TubeMaskingGenerator,RandomMaskingGenerator")
 def tube_and_random(case: Case) -> dict:
     answers = {}
     for name, settings in case.config.items():

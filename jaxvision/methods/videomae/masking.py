@@ -25,9 +25,7 @@ def visible_count(window: Window, ratio: float, kind: str) -> int:
     raise InputError(f"encoder mask {kind!r}: expected 'tube' or 'random'")
 
 
-def tube_mask(
-    permutation: Int[Array, "b hw"], window: Window, ratio: float
-) -> Int[Array, "b thw"]:
+def tube_mask(permutation: Int[Array, "b hw"], window: Window, ratio: float) -> Int[Array, "b thw"]:
     """The same int(ratio*hw) positions masked in every frame (section 3.1 of VideoMAE).
 
     `permutation` holds each of 0..hw-1 once per sample: where the shuffled position came from.

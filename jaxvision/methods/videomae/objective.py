@@ -3,7 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.nn.patches import patchify
+from jaxvision.nn.transformer import BlockConfig
 
 
 def pixel_targets(
@@ -44,3 +46,22 @@ def reconstruction_loss(
     error = jnp.mean(jnp.square(prediction.astype(jnp.float32) - target), axis=-1)
     hidden = hidden.astype(jnp.float32)
     return jnp.sum(error * hidden), jnp.sum(hidden)
+
+
+def forward_flops(model: MaskedAutoencoder, visible: int, decoded: int) -> float:
+    """Floating-point operations of one clip's forward pass (a multiply-add is two): matmuls only."""
+
+    def blocks(block: BlockConfig, depth: int, tokens: int) -> float:
+        projections = 4 * block.width**2 + 2 * block.width * block.hidden
+        return depth * tokens * (projections + 2 * tokens * block.width)
+
+    encoder, decoder = model.encoder_block, model.decoder_block
+    values = model.grid.cube_values
+    multiply_adds = (
+        visible * values * encoder.width
+        + blocks(encoder, model.encoder_depth, visible)
+        + visible * encoder.width * decoder.width
+        + blocks(decoder, model.decoder_depth, visible + decoded)
+        + decoded * decoder.width * values
+    )
+    return 2.0 * multiply_adds

@@ -84,9 +84,7 @@ def _block(name: str, path: str, block: BlockConfig, layer: int) -> Iterator[Ent
     yield from _norm(f"{name}.norm1", f"{path}/attention_norm", width, layer)
     if block.cosine_attention:
         shape = (heads, 1, 1)
-        yield Entry(
-            f"{name}.attn.scale", shape, f"{attention}/scale", reshape(shape, (-1,)), layer
-        )
+        yield Entry(f"{name}.attn.scale", shape, f"{attention}/scale", reshape(shape, (-1,)), layer)
     if block.qkv_bias:
         bias = heads_bias(heads)
         yield Entry(f"{name}.attn.q_bias", (width,), f"{attention}/query_bias", bias, layer)

@@ -1,0 +1,5 @@
+"""`python -m jaxvision`."""
+
+from jaxvision.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,54 @@
+"""Evaluate a trained run by its method's protocols."""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "evaluate a run by its method's benchmarks"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from jaxvision.cli.options import add_config, add_workdir
+
+    add_config(parser, required=False)
+    add_workdir(parser, required=False)
+    parser.add_argument(
+        "--weights", type=Path, help="instead of a workdir: converted weights or an official file"
+    )
+    parser.add_argument("--only", metavar="NAME", help="one evaluation")
+    parser.add_argument("--step", type=int, help="a checkpoint's step (default: the newest)")
+    parser.add_argument("--out", type=Path, help="folder for results.json and pictures")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from jaxvision.cli.options import start_distributed
+    from jaxvision.loading import load_run
+
+    start_distributed()
+    task, mesh, variables = load_run(
+        arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
+    )
+
+    from jaxvision.errors import InputError, nearest
+    from jaxvision.training.evaluation import Evaluator
+    from jaxvision.training.run_record import write_json
+    from jaxvision.viz.files import write_png
+
+    evaluator = Evaluator(task, mesh, task.config.data.workers, task.config.data.threads)
+    if not evaluator.evaluations:
+        raise InputError(f"this config of {task.config.method} has no evaluations")
+    if arguments.only and arguments.only not in evaluator.evaluations:
+        raise InputError(
+            f"--only {arguments.only!r}{nearest(arguments.only, evaluator.evaluations)}"
+        )
+    evaluator.compile(variables)
+    results, pictures = evaluator.run(variables, arguments.only)
+    for name, value in results.items():
+        print(f"{name}: {value:.6g}")
+    out = arguments.out or arguments.workdir
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "results.json", results)
+        for name, picture in pictures.items():
+            write_png(out / f"{name}.png", picture)
+            print(f"picture: {out / f'{name}.png'}")
+    return 0

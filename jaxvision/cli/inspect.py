@@ -1,0 +1,87 @@
+"""Look before you train: the resolved config, every parameter's shape, sharding and group, one batch.
+
+Nothing is trained and no parameter is made.
+"""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "the resolved config, parameters, shardings, and one batch as pictures"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from jaxvision.cli.options import add_config
+
+    add_config(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write one batch as pictures (and its arrays) here"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from jaxvision.registry import make_task
+    from jaxvision.training.config import check_choices, leaves, load_config
+    from jaxvision.training.run import prepare_run
+    from jaxvision.training.state import parameter_groups
+    from jaxvision.weights.mapping import flatten
+
+    config = load_config(arguments.config, arguments.overrides)
+    check_choices(config)
+    task = make_task(config)
+    prepared = prepare_run(task, config)
+    console = Console(soft_wrap=True)
+
+    table = Table("setting", "value", box=None, header_style="bold")
+    for key, value in leaves(config):
+        table.add_row(key, str(value))
+    console.print(table)
+
+    params = prepared.target.variables()["params"]
+    groups = parameter_groups(task, params)
+    table = Table(
+        "parameter", "shape", "sharding", "trained", "decay", "lr", box=None, header_style="bold"
+    )
+    for path, leaf in sorted(flatten(params).items()):
+        group = groups[path]
+        table.add_row(
+            path, str(leaf.shape), str(leaf.sharding.spec), *(str(value) for value in group)
+        )
+    console.print(table)
+    total = sum(leaf.size for leaf in flatten(params).values())
+    console.print(f"{total:,} parameters; mesh {dict(prepared.mesh.shape)}", highlight=False)
+    for fallback in prepared.fallbacks:
+        console.print(f"sharding: {fallback}", highlight=False)
+
+    host_batch = prepared.data[0]
+    table = Table("batch field", "shape", "dtype", "range", box=None, header_style="bold")
+    for name, array in host_batch.arrays.items():
+        bounds = f"{array.min()} .. {array.max()}" if array.size else ""
+        table.add_row(name, str(array.shape), str(array.dtype), bounds)
+    console.print(table)
+    console.print(f"records: {', '.join(host_batch.names[:8])} ...", highlight=False)
+    if arguments.out is not None:
+        for path in write_batch(host_batch.arrays, arguments.out):
+            console.print(f"picture: {path}", highlight=False)
+    return 0
+
+
+def write_batch(arrays: dict, out: Path) -> list[Path]:
+    """Every field of a batch that looks like pictures or video, as pictures of its first samples."""
+    import numpy as np
+
+    from jaxvision.viz.files import write_png
+    from jaxvision.viz.video import strip
+
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, array in arrays.items():
+        if array.dtype != np.uint8 or array.shape[-1] != 3 or array.ndim not in (4, 5):
+            continue
+        videos = array[:8] if array.ndim == 5 else array[:8, None]
+        picture = np.concatenate([strip({str(i): video}) for i, video in enumerate(videos)])
+        write_png(out / f"batch_{name}.png", picture)
+        written.append(out / f"batch_{name}.png")
+    return written

@@ -1,0 +1,95 @@
+"""`jaxvision VERB`: parses the command line, runs a verb, turns its end into an exit status."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from jaxvision import __version__
+from jaxvision.errors import InputError, nearest
+
+# Each verb is a module here with SUMMARY, add_arguments(parser) and run(arguments) -> exit status.
+VERBS = ("demo", "evaluate", "inspect", "list", "predict", "train")
+
+EXIT_CODES = (
+    "exit status: 0 finished, 75 preempted (run again to resume), 2 bad input, 1 other errors"
+)
+EXAMPLES = """examples:
+  jaxvision demo --workdir runs/demo
+  jaxvision train --config videomae/demo --workdir runs/mae --config.train.steps=200
+  jaxvision inspect --config videomae/vit_b_hybrid_pretrain
+  jaxvision predict --workdir runs/mae clip.mp4 --out pictures
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jaxvision",
+        description="Ten published vision methods in JAX: train, evaluate, predict, look.",
+        epilog=f"{EXAMPLES}\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"jaxvision {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    for name in VERBS:
+        module = importlib.import_module(f"jaxvision.cli.{name}")
+        verb = verbs.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.__doc__,
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(verb)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
+        return refuse(f"unknown verb {argv[0]!r}{nearest(argv[0], VERBS)}")
+    parser = make_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if arguments.verb is None:
+        parser.print_help()
+        return 0
+    overrides = [word.removeprefix("--config.") for word in rest if word.startswith("--config.")]
+    wrong = [word for word in rest if not word.startswith("--config.")]
+    if wrong:
+        parser.parse_args([arguments.verb, "--help"]) if wrong[0] == "--help" else None
+        known = [option for option in vars(arguments) if option != "verb"]
+        return refuse(f"unknown argument {wrong[0]!r}{nearest(wrong[0].lstrip('-'), known)}")
+    arguments.overrides = overrides
+    module = importlib.import_module(f"jaxvision.cli.{arguments.verb}")
+    return run_verb(module.run, arguments)
+
+
+def run_verb(run, arguments: argparse.Namespace) -> int:
+    """Call a verb; bad input becomes one line and 2, a preemption 75."""
+    import logging
+
+    # Orbax and absl narrate every save at levels that drown what a person needs to see.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        return run(arguments) or 0
+    except InputError as error:
+        return refuse(str(error))
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        # The engine's exceptions are known only once jax has been imported.
+        if type(error).__name__ == "Preempted":
+            print(f"{error}; to go on, run again: {' '.join(sys.argv)}", file=sys.stderr)
+            return 75
+        if type(error).__name__ in ("SaveError", "FloatingPointError"):
+            print(f"jaxvision: error: {error}", file=sys.stderr)
+            return 1
+        raise
+
+
+def refuse(message: str) -> int:
+    print(f"jaxvision: error: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,65 @@
+"""Train a recipe in a workdir; run the same command again to carry on from its last checkpoint.
+
+SIGTERM and Ctrl-C save the state before the end (exit status 75). Kill it any other way, and it
+carries on from the last checkpoint that was written whole.
+"""
+
+import argparse
+
+SUMMARY = "train a recipe, or carry on with a run"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from jaxvision.cli.options import add_config, add_workdir
+
+    add_config(parser)
+    add_workdir(parser)
+    parser.add_argument(
+        "--profile",
+        metavar="START:STOP",
+        help="write a profiler trace of these steps to the workdir, e.g. 100:110",
+    )
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="stop at the first NaN, and check every annotated shape (slow)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from jaxvision.cli.options import start_distributed
+    from jaxvision.training.config import load_config
+
+    overrides = list(arguments.overrides)
+    if arguments.profile:
+        overrides += profile_overrides(arguments.profile)
+    if arguments.debug:
+        overrides.append("debug=True")
+        check_shapes()
+    config = load_config(arguments.config, overrides)
+    start_distributed()
+
+    from jaxvision.loading import read_weights
+    from jaxvision.registry import make_task
+    from jaxvision.training.loop import train
+
+    train(make_task(config), config, arguments.workdir, read_weights)
+    return 0
+
+
+def profile_overrides(text: str) -> list[str]:
+    from jaxvision.errors import InputError
+
+    start, colon, stop = text.partition(":")
+    if not (colon and start.isdigit() and stop.isdigit() and int(start) < int(stop)):
+        raise InputError(f"--profile {text!r}: expected START:STOP, e.g. 100:110")
+    return [f"profile.start_step={start}", f"profile.steps={int(stop) - int(start)}"]
+
+
+def check_shapes() -> None:
+    """Check the shapes in every signature of the package that has not been imported yet."""
+    import jaxtyping
+
+    jaxtyping.install_import_hook(
+        ["jaxvision.methods", "jaxvision.nn", "jaxvision.ops"], "beartype.beartype"
+    )

@@ -1,0 +1,189 @@
+"""Batches as a function of the step: the same for any number of workers, hosts and restarts.
+
+The data position is the global step alone. Step s of a source takes the records at places
+s*B .. (s+1)*B - 1 of a fixed order (each epoch a fresh shuffle, its remainder dropped); a host loads
+the places its devices need. Grain runs the reading ahead, in threads or worker processes.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import grain.python as grain
+import numpy as np
+from absl import flags
+
+from jaxvision.data.source import Sample, Source
+from jaxvision.errors import InputError
+
+MAX_REPLACEMENTS = 8
+
+
+@dataclass(frozen=True)
+class HostBatch:
+    """One host's part of a step.
+
+    arrays: {field: [local rows, ...]}.  names: of the records in it.
+    replaced: (name, reason) of each record that could not be read.
+    """
+
+    bucket: str
+    arrays: dict[str, np.ndarray]
+    names: list[str]
+    replaced: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Which bucket each step takes, and which of its source's steps that is."""
+
+    buckets: tuple[str, ...]
+    by_step: np.ndarray  # int16 [steps]: position in `buckets`
+    ordinal: np.ndarray  # int32 [steps]: how many earlier steps drew from the same source
+
+    @classmethod
+    def single(cls, bucket: str, steps: int) -> "Schedule":
+        return cls((bucket,), np.zeros(steps, np.int16), np.arange(steps, dtype=np.int32))
+
+    @classmethod
+    def of(cls, bucket_of, sources: Mapping[str, Source], steps: int) -> "Schedule":
+        """From `bucket_of(step)`; buckets that share a source share its order of records."""
+        buckets = tuple(sorted(sources))
+        if len(buckets) == 1:
+            return cls.single(buckets[0], steps)
+        by_step = np.array([buckets.index(bucket_of(s)) for s in range(steps)], np.int16)
+        ordinal = np.zeros(steps, np.int32)
+        for source in {id(s): s for s in sources.values()}.values():
+            mine = [i for i, b in enumerate(buckets) if sources[b] is source]
+            steps_of_source = np.flatnonzero(np.isin(by_step, mine))
+            ordinal[steps_of_source] = np.arange(len(steps_of_source))
+        return cls(buckets, by_step, ordinal)
+
+
+@dataclass(frozen=True)
+class TrainingBatches:
+    """Random access to a host's training batches by step (a Grain data source).
+
+    shares: the parts of the global batch this host loads, as fractions (start, stop) of it.
+    """
+
+    sources: Mapping[str, Source]
+    schedule: Schedule
+    seed: int
+    shares: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
+    _orders: dict[str, grain.MapDataset] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self):
+        for bucket, source in self.sources.items():
+            if len(source.records) < source.batch_size:
+                raise InputError(
+                    f"data for {bucket!r}: {len(source.records)} records are fewer than one batch "
+                    f"of {source.batch_size}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.schedule.by_step)
+
+    def __getitem__(self, step: int) -> HostBatch:
+        bucket = self.schedule.buckets[self.schedule.by_step[step]]
+        source = self.sources[bucket]
+        count, size = len(source.records), source.batch_size
+        epoch, slot = divmod(int(self.schedule.ordinal[step]), count // size)
+        order = self._order(bucket, count)
+        samples, names, replaced = [], [], []
+        for start, stop in self.shares:
+            for row in range(round(start * size), round(stop * size)):
+                place = epoch * count + slot * size + row
+                index = int(order[place])
+                record, index = self._read(source, index, replaced)
+                names.append(source.records.name(index))
+                rng = np.random.default_rng((self.seed, place, index))
+                samples += as_list(source.transform(record, rng, bucket))
+        return HostBatch(bucket, dict(source.collate(samples, bucket)), names, replaced)
+
+    def _order(self, bucket: str, count: int) -> grain.MapDataset:
+        """Endless order of record numbers: every epoch shuffled by its own seed."""
+        if bucket not in self._orders:
+            self._orders[bucket] = (
+                grain.MapDataset.range(count).shuffle(seed=self.seed % 2**32).repeat()
+            )
+        return self._orders[bucket]
+
+    def _read(self, source: Source, index: int, replaced: list) -> tuple[object, int]:
+        """The record, or the one at hash(seed, index) where it cannot be read, and so on."""
+        for attempt in range(MAX_REPLACEMENTS):
+            try:
+                return source.records[index], index
+            except Exception as error:
+                replaced.append((source.records.name(index), first_line(error)))
+                digest = hashlib.blake2b(f"{self.seed}/{index}/{attempt}".encode(), digest_size=8)
+                index = int.from_bytes(digest.digest(), "big") % len(source.records)
+        name, reason = replaced[-1]
+        raise InputError(
+            f"{MAX_REPLACEMENTS} records in a row cannot be read; last {name}: {reason}"
+        )
+
+
+@dataclass(frozen=True)
+class EvaluationBatches:
+    """A source read once in order; the last batch is padded with its first record, not valid."""
+
+    source: Source
+    bucket: str
+    shares: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
+
+    def __len__(self) -> int:
+        return -(-len(self.source.records) // self.source.batch_size)
+
+    def __getitem__(self, step: int) -> HostBatch:
+        source, size = self.source, self.source.batch_size
+        samples, names = [], []
+        for start, stop in self.shares:
+            for row in range(round(start * size), round(stop * size)):
+                index = step * size + row
+                valid = index < len(source.records)
+                name = source.records.name(index if valid else 0)
+                try:
+                    record = source.records[index if valid else 0]
+                except Exception as error:
+                    raise InputError(f"{name}: {first_line(error)}") from error
+                rng = np.random.default_rng((0, index))
+                for sample in as_list(source.transform(record, rng, self.bucket)):
+                    samples.append({**sample, "valid": valid, "index": np.int32(index)})
+                names.append(name)
+        return HostBatch(self.bucket, dict(source.collate(samples, self.bucket)), names, [])
+
+
+def as_list(samples: Sample | list[Sample]) -> list[Sample]:
+    return samples if isinstance(samples, list) else [samples]
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@contextlib.contextmanager
+def batches(
+    data: TrainingBatches | EvaluationBatches, start: int = 0, workers: int = 0, threads: int = 1
+) -> Iterator[Iterator[HostBatch]]:
+    """Iterate `data` from step `start`, read ahead.
+
+    workers: processes that make whole batches; 0 reads in this process with `threads` threads
+        (worth more than one only where reading waits for a disk or a network).
+    """
+    dataset = grain.MapDataset.source(data)[start:].to_iter_dataset(
+        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(4, 2 * threads))
+    )
+    if workers:
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()  # Grain's workers refuse to start otherwise.
+        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    iterator = iter(dataset)
+    try:
+        yield iterator
+    finally:
+        # Grain's destructors are noisy at interpreter exit unless its iterators are closed.
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,48 @@
+"""What a data source is: records by number, and how a record becomes samples."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+Record = Any
+Sample = Mapping[str, Any]
+
+
+class Records(Protocol):
+    """Random access to raw records. Reading one may fail: the loader replaces and counts it."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Record: ...
+
+    def name(self, index: int) -> str:
+        """What a person would call record `index` (a file's path)."""
+        ...
+
+
+def stack(samples: Sequence[Sample], bucket: str) -> dict[str, np.ndarray]:
+    """Samples of equal shapes -> one batch with a leading axis."""
+    return {key: np.stack([np.asarray(s[key]) for s in samples]) for key in samples[0]}
+
+
+def keep(record: Record, rng: np.random.Generator, bucket: str) -> Sample:
+    """The transform that changes nothing."""
+    return record
+
+
+@dataclass(frozen=True)
+class Source:
+    """Records, how many a step takes over all hosts, and their host side.
+
+    transform(record, rng, bucket): a sample, or a list of samples (several crops of one clip);
+        `rng` is a function of the seed and the record's place in the run.
+    collate(samples, bucket): this host's samples -> its part of the batch; packing into shards of
+        fixed capacity happens here.
+    """
+
+    records: Records
+    batch_size: int
+    transform: Callable[[Record, np.random.Generator, str], Sample | list[Sample]] = keep
+    collate: Callable[[Sequence[Sample], str], Mapping[str, np.ndarray]] = stack

@@ -1,0 +1,53 @@
+"""A linear probe: how well a linear classifier does on frozen, mean-pooled encoder features."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxvision.methods.videomae import inputs
+from jaxvision.methods.videomae.model import MaskedAutoencoder
+from jaxvision.training.task import Batch, Evaluation, Variables
+
+
+def probe_evaluation(config: ConfigDict, model: MaskedAutoencoder) -> Evaluation:
+    """Fit on clips of the training photographs, test on clips of photographs never trained on.
+
+    Labels are the camera's motion. Results: `accuracy` and `chance` in [0, 1].
+    """
+    source, specs = inputs.labelled_source(config)
+
+    def outputs(variables: Variables, batch: Batch, rng: Any) -> dict[str, Any]:
+        tokens = model.apply(variables, batch["input"], method="encode").astype(jnp.float32)
+        return {
+            "features": jnp.mean(tokens, axis=1),
+            "label": batch["label"],
+            "held_out": batch["held_out"],
+        }
+
+    return Evaluation(source, specs, outputs, collect, finish)
+
+
+def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+    """Every record's row, kept by its index: the result does not depend on how they were batched."""
+    total = total if total is not None else {}
+    for row, number in enumerate(index):
+        total[int(number)] = {name: value[row] for name, value in outputs.items()}
+    return total
+
+
+def finish(total: Mapping[int, Mapping], variables: Variables) -> dict[str, float]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rows = [total[number] for number in sorted(total)]
+    features = np.stack([row["features"] for row in rows])
+    labels = np.array([row["label"] for row in rows])
+    held_out = np.array([row["held_out"] for row in rows], bool)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+    classifier.fit(features[~held_out], labels[~held_out])
+    accuracy = np.mean(classifier.predict(features[held_out]) == labels[held_out])
+    return {"accuracy": float(accuracy), "chance": 1 / len(np.unique(labels))}

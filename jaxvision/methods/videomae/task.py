@@ -1,0 +1,175 @@
+"""VideoMAE pretraining as the engine sees it."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+from ml_collections import ConfigDict
+
+from jaxvision.data.source import Source
+from jaxvision.errors import InputError
+from jaxvision.methods.videomae import inputs, masking, objective, reconstruction
+from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder, take_tokens
+from jaxvision.methods.videomae.probe import probe_evaluation
+from jaxvision.nn.transformer import BlockConfig
+from jaxvision.training.draws import sample_keys
+from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
+
+# Never decayed: biases, norms, residual and cosine scales, and the mask token.
+UNDECAYED = {
+    "bias",
+    "scale",
+    "query_bias",
+    "value_bias",
+    "attention_scale",
+    "mlp_scale",
+    "mask_token",
+}
+
+
+def build_model(model: ConfigDict, dtype: str) -> MaskedAutoencoder:
+    """The network a recipe's `model` table describes."""
+    shared = dict(
+        mlp_ratio=model.mlp_ratio,
+        qkv_bias=model.qkv_bias,
+        layer_scale=model.layer_scale,
+        cosine_attention=model.cosine_attention,
+        drop_path=model.drop_path,
+        remat=model.remat,
+        dtype=jnp.dtype(dtype),
+    )
+    grid = CubeGrid(model.frames, tuple(model.image_size), model.tubelet, model.patch)
+    for side, cut, what in [
+        (model.frames, model.tubelet, "frames by model.tubelet"),
+        (model.image_size[0], model.patch, "image_size by model.patch"),
+        (model.image_size[1], model.patch, "image_size by model.patch"),
+    ]:
+        if side % cut:
+            raise InputError(f"model.{what}: {side} does not divide by {cut}")
+    return MaskedAutoencoder(
+        grid,
+        BlockConfig(model.width, model.heads, **shared),
+        model.depth,
+        BlockConfig(model.decoder_width, model.decoder_heads, **shared),
+        model.decoder_depth,
+    )
+
+
+class PretrainingTask(Task):
+    """Masked autoencoding with dual masking. Batches hold `video`, uint8 [b, t, h, w, 3] RGB."""
+
+    @cached_property
+    def model(self) -> MaskedAutoencoder:
+        return build_model(self.config.model, self.config.dtype)
+
+    @cached_property
+    def visible_count(self) -> int:
+        task = self.config.task
+        count = masking.visible_count(
+            self.model.grid.window, task.encoder_mask_ratio, task.encoder_mask
+        )
+        if not 0 < count < self.model.grid.tokens:
+            raise InputError(
+                f"task.encoder_mask_ratio={task.encoder_mask_ratio} leaves {count} of "
+                f"{self.model.grid.tokens} tokens visible; expected some, not all"
+            )
+        return count
+
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        grid = self.model.grid
+        video = jnp.zeros((1, grid.frames, *grid.image_size, 3))
+        visible = jnp.zeros((1, self.visible_count), jnp.int32)
+        return self.model.init(rng, video, visible, visible)
+
+    def source(self, split: str) -> Source | Mapping[str, Source]:
+        return inputs.pretraining_source(self.config, split)
+
+    def batch_specs(self, split: str) -> BatchSpecs:
+        grid = self.model.grid
+        shape = (self.config.train.batch_size, grid.frames, *grid.image_size, 3)
+        return {"clips": {"video": jax.ShapeDtypeStruct(shape, jnp.uint8)}}
+
+    def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
+        """Adds normalised pixels (`input`), `visible` and `decoded` token indices, and `hidden`:
+        whether the encoder did not see each decoded token."""
+        keys = jax.vmap(jax.random.split)(sample_keys(rng, batch))
+        mask = self._encoder_mask(keys[:, 0])
+        decoded = self._decoded(keys[:, 1], mask)
+        return {
+            **batch,
+            "input": inputs.normalise(batch["video"]),
+            "visible": masking.kept_indices(mask, self.visible_count),
+            "decoded": decoded,
+            "hidden": jnp.take_along_axis(mask, decoded, axis=1),
+        }
+
+    def _encoder_mask(self, keys: Array) -> Array:
+        task, window = self.config.task, self.model.grid.window
+        tube = task.encoder_mask == "tube"
+        places = window[1] * window[2] if tube else self.model.grid.tokens
+        permutation = jax.vmap(lambda key: jax.random.permutation(key, places))(keys)
+        make = masking.tube_mask if tube else masking.random_mask
+        return make(permutation, window, task.encoder_mask_ratio)
+
+    def _decoded(self, keys: Array, mask: Array) -> Array:
+        """Indices of the tokens to decode: a running cell, or all that the encoder did not see."""
+        task, grid = self.config.task, self.model.grid
+        if not task.decoder_mask_ratio:
+            return masking.kept_indices(1 - mask, grid.tokens - self.visible_count)
+        maps = masking.running_cell_maps(grid.window, task.decoder_mask_ratio)
+        by_phase = np.stack([np.flatnonzero(phase == 0) for phase in maps])
+        phases = jax.vmap(lambda key: jax.random.randint(key, (), 0, len(maps)))(keys)
+        return jnp.asarray(by_phase)[phases]
+
+    def loss(
+        self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
+    ) -> tuple[Float[Array, ""], Aux]:
+        grid = self.model.grid
+        prediction = self.model.apply(
+            variables,
+            batch["input"],
+            batch["visible"],
+            batch["decoded"],
+            deterministic=not train,
+            rngs={"dropout": rng},
+        )
+        target = objective.pixel_targets(
+            inputs.to_unit(batch["video"]),
+            grid.tubelet,
+            grid.patch,
+            self.config.task.normalise_target,
+        )
+        target = take_tokens(target, batch["decoded"])
+        total, weight = objective.reconstruction_loss(prediction, target, batch["hidden"])
+        return total / weight, Aux({"reconstruction": (total, weight)})
+
+    def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
+        return Group(decay=0.0 if path.rsplit("/", 1)[-1] in UNDECAYED else 1.0)
+
+    def flops(self, split: str) -> float:
+        decoded = self.model.grid.tokens - self.visible_count
+        if self.config.task.decoder_mask_ratio:
+            decoded = round(self.model.grid.tokens * (1 - self.config.task.decoder_mask_ratio))
+        forward = objective.forward_flops(self.model, self.visible_count, decoded)
+        return 3.0 * self.config.train.batch_size * forward
+
+    def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
+        """Every token the encoder does not see, decoded: see `reconstruction.reconstruct`."""
+        return reconstruction.reconstruct(
+            self.model, variables, batch, self.config.task.normalise_target
+        )
+
+    def evaluations(self) -> Mapping[str, Evaluation]:
+        if self.config.data.name == "camera" and self.config.task.probe:
+            return {"probe": probe_evaluation(self.config, self.model)}
+        return {}
+
+    def render(self, batch: Batch, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"reconstruction": reconstruction.picture(outputs, clips=2)}
+
+    def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
+        return reconstruction.predict_files(self, variables, paths, outdir)

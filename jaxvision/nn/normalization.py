@@ -1,0 +1,56 @@
+"""Batch normalisation whose statistics are per group of the batch."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float
+
+from jaxvision.nn.sharding import constrain
+
+
+class BatchNorm(nn.Module):
+    """Batch norm over every axis but the last, in `groups` equal runs of neighbouring samples.
+
+    The papers ran one process per GPU and normalised over that process's samples; a group is such a
+    process, whatever the mesh. 1 group is synchronised batch norm. Running statistics follow the
+    first group (the process whose buffers were saved) and use the unbiased variance, as PyTorch's do.
+
+    momentum: weight of the new statistic (PyTorch's convention).
+    """
+
+    groups: int = 1
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b *space c"],
+        use_running: bool,
+        valid: Bool[Array, "b *space"] | None = None,
+    ) -> Float[Array, "b *space c"]:
+        """Normalised x. use_running: use the running statistics and leave them.  valid: which
+        positions count (padding does not)."""
+        channels = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
+        var = self.variable("batch_stats", "var", jnp.ones, (channels,))
+        values = x.astype(jnp.float32)
+        if use_running:
+            normal = (values - mean.value) * (1 / jnp.sqrt(var.value + self.epsilon))
+        else:
+            grouped = values.reshape(self.groups, -1, channels)
+            weight = jnp.ones(grouped.shape[:2]) if valid is None else valid.astype(jnp.float32)
+            weight = weight.reshape(self.groups, -1, 1)
+            count = jnp.maximum(jnp.sum(weight, axis=1, keepdims=True), 1)
+            group_mean = jnp.sum(grouped * weight, axis=1, keepdims=True) / count
+            centred = grouped - group_mean
+            group_var = jnp.sum(jnp.square(centred) * weight, axis=1, keepdims=True) / count
+            normal = (centred / jnp.sqrt(group_var + self.epsilon)).reshape(values.shape)
+            if not self.is_initializing():
+                unbiased = group_var * count / jnp.maximum(count - 1, 1)
+                for running, new in ((mean, group_mean), (var, unbiased)):
+                    running.value = (1 - self.momentum) * running.value + self.momentum * new[0, 0]
+        names = ("batch", *(None,) * (x.ndim - 1))
+        return constrain((normal * scale + bias).astype(self.dtype), *names)

@@ -1,0 +1,1 @@
+"""The engine: trains, evaluates and checkpoints any task, and knows no method."""

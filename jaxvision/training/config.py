@@ -1,0 +1,239 @@
+"""The engine's settings, their defaults, and how a recipe and its overrides are resolved.
+
+A recipe is `configs/<method>/<recipe>.py` with a `get_config()` that starts from `base_config()`.
+"""
+
+import ast
+import importlib.util
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxvision.errors import InputError, nearest
+
+# Settings that say how a run is carried out, not what it computes: they may change on a resume.
+OPERATIONAL = ("mesh", "checkpoint", "log", "profile", "debug", "data.workers", "data.threads")
+
+
+def base_config() -> ConfigDict:
+    """Every setting of the engine. Methods add theirs under `model`, `data` and `task`."""
+    return ConfigDict(
+        {
+            "method": "",
+            "seed": 0,
+            "dtype": "float32",  # of activations; parameters are float32 always
+            "model": {},
+            "task": {},
+            "data": {
+                "workers": 0,  # processes that prepare batches; 0 = threads in this one
+                "threads": 1,
+                "max_unreadable": 0.01,  # share of records that may fail before the run stops
+            },
+            "train": {
+                "steps": 0,  # optimizer steps; or
+                "epochs": 0.0,
+                "batch_size": 0,  # records a step, over all devices and micro-batches
+                "accumulate": 1,  # micro-batches a step
+                "draw_groups": 1,  # groups of a batch that share one draw (mixup, modality)
+                "norm_groups": 1,  # groups of a batch with batch-norm statistics of their own
+                "max_not_finite": 10,  # dropped updates before the run stops
+            },
+            "optim": {
+                "name": "adamw",
+                "learning_rate": {"name": "constant", "value": 1e-3},
+                "weight_decay": {"name": "constant", "value": 0.0},
+                "b1_schedule": {},  # instead of b1
+                "b1": 0.9,
+                "b2": 0.999,
+                "eps": 1e-8,
+                "momentum": 0.9,
+                "nesterov": False,
+                "clip_norm": 0.0,  # of the global gradient; 0 = none
+                "batch_scaling": 0,  # learning rates are per this many records; 0 = as given
+            },
+            "ema": {
+                "decay": 0.0,  # 0 = no average
+                "start_step": 0,
+                "interval": 1,
+                "collections": (),  # beside params
+            },
+            "init": (),  # [{"from", "to", "rename", "drop", "select_rows"}, ...]
+            "mesh": {"data": -1, "fsdp": 1, "tensor": 1},  # -1 fills
+            "checkpoint": {"every_steps": 1000, "keep": 3, "best": "", "best_mode": "max"},
+            "evaluate": {
+                "every_steps": 0,  # 0 = only after the last step
+                "weights": "raw",  # or "ema"
+            },
+            "log": {"every_steps": 50, "pictures_every_steps": 0},
+            "profile": {"start_step": 0, "steps": 0},
+            "debug": False,
+        },
+        convert_dict=True,
+    )
+
+
+def load_config(path: str, overrides: Iterable[str] = ()) -> ConfigDict:
+    """The recipe at `path` with `key=value` overrides, resolved and locked.
+
+    `path` may leave out the folder and the suffix: "videomae/demo". InputError names the file or
+    the nearest right key.
+    """
+    file = find_recipe(path)
+    if file.suffix == ".json":  # the resolved config of a run
+        config = config_of_run(file)
+    else:
+        config = run_recipe(file)
+    for override in overrides:
+        apply_override(config, override)
+    return config.copy_and_resolve_references().lock()
+
+
+def run_recipe(file: Path) -> ConfigDict:
+    spec = importlib.util.spec_from_file_location("jaxvision_recipe", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, ImportError, AttributeError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file}: {type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
+    if not hasattr(module, "get_config"):
+        raise InputError(f"{file}: defines no get_config()")
+    return module.get_config()
+
+
+def config_of_run(file: Path) -> ConfigDict:
+    try:
+        stored = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: not the config of a run ({error})") from error
+    return ConfigDict(stored)
+
+
+def recipe_folders() -> list[Path]:
+    """Where recipes are looked for: here, then beside or inside the installed package."""
+    package = Path(__file__).resolve().parents[1]
+    return [Path("configs"), package.parent / "configs", package / "configs"]
+
+
+def recipes() -> dict[str, Path]:
+    """{"videomae/demo": path} of every recipe that can be found."""
+    found: dict[str, Path] = {}
+    for folder in recipe_folders():
+        for file in sorted(folder.glob("*/*.py")):
+            found.setdefault(f"{file.parent.name}/{file.stem}", file)
+    return found
+
+
+def find_recipe(path: str) -> Path:
+    if Path(path).is_file():
+        return Path(path)
+    known = recipes()
+    name = path.removeprefix("configs/").removesuffix(".py")
+    if name in known:
+        return known[name]
+    raise InputError(f"no config file {path!r}{nearest(name, known)}")
+
+
+def apply_override(config: ConfigDict, override: str) -> None:
+    """Set `a.b=value` in `config`; the value must have the type of the one it replaces."""
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise InputError(f"--config.{key}: expected --config.{key}=VALUE")
+    *parents, last = key.split(".")
+    node: Any = config
+    for depth, name in enumerate([*parents, last]):
+        if not isinstance(node, ConfigDict) or name not in node:
+            known = dict(leaves(config)).keys()
+            raise InputError(
+                f"no config key {'.'.join([*parents, last][: depth + 1])!r}{nearest(key, known)}"
+            )
+        if depth < len(parents):
+            node = node[name]
+    old = node[last]
+    if isinstance(old, ConfigDict):
+        raise InputError(f"config key {key!r} is a table; set one of {', '.join(sorted(old))}")
+    node[last] = parse_value(key, text, old)
+
+
+def parse_value(key: str, text: str, old: Any) -> Any:
+    """`text` as a value of the type of `old`."""
+    if isinstance(old, str):
+        return text
+    try:
+        value = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text, text))
+    except (ValueError, SyntaxError):
+        value = text
+    if isinstance(old, float) and type(value) is int:
+        value = float(value)
+    if isinstance(old, (tuple, list)) and isinstance(value, (tuple, list)):
+        return type(old)(value)
+    if old is not None and type(value) is not type(old):
+        raise InputError(
+            f"config key {key!r}: expected {type(old).__name__} like {old!r}, got {text!r}"
+        )
+    return value
+
+
+def leaves(config: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """("a.b", value) of every setting."""
+    for key, value in config.items():
+        if isinstance(value, (ConfigDict, dict)) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def as_json(config: ConfigDict) -> dict[str, Any]:
+    """The resolved config as plain JSON values."""
+    return json.loads(json.dumps(config.to_dict(), default=str))
+
+
+def difference(old: Mapping, new: Mapping) -> list[str]:
+    """One line per setting that decides what a run computes and is not the same in both."""
+    before, after = dict(leaves(old)), dict(leaves(new))
+    lines = []
+    for key in sorted(before.keys() | after.keys()):
+        operational = any(key == name or key.startswith(name + ".") for name in OPERATIONAL)
+        if not operational and before.get(key) != after.get(key):
+            lines.append(f"{key}: {before.get(key)!r} -> {after.get(key)!r}")
+    return lines
+
+
+def check_choices(config: ConfigDict) -> None:
+    """InputError for engine settings that no run can have."""
+    if config.dtype not in ("float32", "bfloat16"):
+        raise InputError(f"dtype {config.dtype!r}: expected 'float32' or 'bfloat16'")
+    if config.evaluate.weights not in ("raw", "ema"):
+        raise InputError(f"evaluate.weights {config.evaluate.weights!r}: expected 'raw' or 'ema'")
+    if config.evaluate.weights == "ema" and not config.ema.decay:
+        raise InputError("evaluate.weights is 'ema' but ema.decay is 0: no average is kept")
+    if bool(config.train.steps) == bool(config.train.epochs):
+        raise InputError("set exactly one of train.steps and train.epochs")
+    for key in (
+        "train.batch_size",
+        "train.accumulate",
+        "checkpoint.every_steps",
+        "log.every_steps",
+    ):
+        table, name = key.split(".")
+        if config[table][name] < 1:
+            raise InputError(f"{key} is {config[table][name]}: expected at least 1")
+    batch, micro = config.train.batch_size, config.train.accumulate
+    if batch % micro:
+        raise InputError(f"train.accumulate={micro} does not divide train.batch_size={batch}")
+    for key in ("draw_groups", "norm_groups"):
+        if (batch // micro) % config.train[key]:
+            raise InputError(
+                f"train.{key}={config.train[key]} does not divide a (micro-)batch of {batch // micro}"
+            )
+
+
+def command_line() -> str:
+    return " ".join(sys.argv)

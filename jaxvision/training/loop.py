@@ -1,0 +1,281 @@
+"""The training loop: read it top to bottom.
+
+Nothing in it waits for the device between log points, and nothing in it compiles.
+"""
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxvision.data.loader import HostBatch, batches
+from jaxvision.errors import InputError
+from jaxvision.training.checkpoint import Checkpoints
+from jaxvision.training.config import as_json, check_choices
+from jaxvision.training.evaluation import Evaluator
+from jaxvision.training.preemption import Preempted, StopSignal
+from jaxvision.training.reporting import Reporter
+from jaxvision.training.run import ReadWeights, Run, compile_by_bucket, prepare_run
+from jaxvision.training.run_record import open_workdir, versions
+from jaxvision.training.sharding import place, replicated
+from jaxvision.training.state import TrainState
+from jaxvision.training.task import Task
+
+PLACED_AHEAD = 2  # batches on the device before their step
+
+
+def train(
+    task: Task,
+    config: ConfigDict,
+    workdir: Path,
+    read_weights: ReadWeights,
+    devices: Sequence[jax.Device] | None = None,
+) -> dict[str, float]:
+    """Train `task` in `workdir` to its last step, from its newest checkpoint if there is one.
+
+    devices: what the mesh is made of; all by default.
+
+    Returns the last evaluation's results. Raises Preempted after SIGTERM or SIGINT, with the state
+    saved; InputError for bad input.
+    """
+    check_choices(config)
+    if config.debug:
+        jax.config.update("jax_debug_nans", True)
+    with open_workdir(workdir, config):
+        run = prepare_run(task, config, devices)
+        checkpoints = Checkpoints(
+            workdir, config.checkpoint.keep, config.checkpoint.best, config.checkpoint.best_mode
+        )
+        with Reporter(workdir, run.steps, enabled=jax.process_index() == 0) as reporter:
+            reporter.config(as_json(config))
+            state = start_state(run, checkpoints, reporter, read_weights)
+            loop = Loop(run, checkpoints, reporter, workdir)
+            start_up_report(run, loop.compiled, reporter)
+            return loop.run(state)
+
+
+def start_state(
+    run: Run, checkpoints: Checkpoints, reporter: Reporter, read_weights: ReadWeights
+) -> TrainState:
+    """The newest whole checkpoint's state, or a fresh one through the initialisation chain."""
+    started = time.perf_counter()
+    step = checkpoints.usable_step(report=reporter.say)
+    if step is not None:
+        state = checkpoints.restore(step, run.target)
+        reporter.say(f"resumed from step {step}: {checkpoints.path(step)}")
+    else:
+        state, reports = run.initial_state(read_weights)
+        for report in reports:
+            reporter.say(f"init: {report}")
+    run.seconds["restore" if step is not None else "initialise"] = time.perf_counter() - started
+    return state
+
+
+def start_up_report(run: Run, compiled: Mapping[str, Any], reporter: Reporter) -> None:
+    """What a person wants to know before the first step."""
+    trained = sum(x.size for x in jax.tree.leaves(run.target.params))
+    frozen = sum(x.size for x in jax.tree.leaves(run.target.frozen))
+    reporter.say(
+        f"{trained:,} parameters trained"
+        + (f", {frozen:,} frozen" if frozen else "")
+        + f"; {run.steps} steps of {run.config.train.batch_size} records"
+        + f" ({run.steps_per_epoch} an epoch)"
+        + f" on {run.mesh.devices.size} x {run.mesh.devices.flat[0].device_kind}"
+        + f" as {dict(run.mesh.shape)}"
+    )
+    flops = run.task.flops("train")
+    if flops:
+        reporter.say(f"{flops:.3g} floating-point operations a step (counted)")
+    for bucket, step in compiled.items():
+        memory = step.memory_analysis()
+        if memory is not None:
+            mib = {
+                name: getattr(memory, f"{name}_size_in_bytes") / 2**20
+                for name in ("argument", "temp", "output")
+            }
+            shown = ", ".join(f"{name} {value:.1f}" for name, value in mib.items())
+            reporter.say(f"bucket {bucket!r}: MiB per device: {shown}")
+    for fallback in run.fallbacks:
+        reporter.say(f"sharding: {fallback}")
+    phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in run.seconds.items())
+    reporter.say(f"start-up: {phases}")
+
+
+class Loop:
+    """The steps of one run, and what happens between them."""
+
+    def __init__(
+        self,
+        run: Run,
+        checkpoints: Checkpoints,
+        reporter: Reporter,
+        workdir: Path,
+    ):
+        self.config, self.workdir = run.config, workdir
+        self.prepared, self.checkpoints, self.reporter = run, checkpoints, reporter
+        self.compiled = run.compile()
+        data = run.config.data
+        self.evaluator = Evaluator(run.task, run.mesh, data.workers, data.threads)
+        self.evaluator.compile(run.target.variables())
+        self.predict = compile_predict(run) if run.config.log.pictures_every_steps else {}
+        self.pending: list[tuple[int, Mapping]] = []  # metrics not yet read
+        # Names of the records of every step whose metrics may still be unread.
+        self.recent: deque[tuple[int, list[str]]] = deque(maxlen=run.config.log.every_steps + 1)
+        self.records_read = self.records_replaced = self.not_finite = 0
+        self.results: dict[str, float] = {}
+
+    def run(self, state: TrainState) -> dict[str, float]:
+        first = int(state.step)
+        steps = self.prepared.steps
+        with (
+            StopSignal() as stop,
+            batches(
+                self.prepared.data, first, self.config.data.workers, self.config.data.threads
+            ) as host_batches,
+            contextlib.closing(self.placed(host_batches)) as placed,
+        ):
+            for step in range(first, steps):
+                self.profile(step)
+                host_batch, batch = next(placed)
+                self.recent.append((step, host_batch.names))
+                state, metrics = self.compiled[host_batch.bucket](state, batch)
+                self.pending.append((step, metrics))
+                self.checkpoints.check()
+                done = step + 1
+                last = done == steps
+                if last or due(done, self.config.log.every_steps):
+                    self.log(done)
+                results = {}
+                if last or due(done, self.config.evaluate.every_steps):
+                    results = self.evaluate(done, state)
+                if self.predict and (last or due(done, self.config.log.pictures_every_steps)):
+                    self.draw(done, state, host_batch.bucket, batch)
+                stopping = stop.agreed(done)
+                rated = self.config.checkpoint.best in results
+                if last or stopping or rated or due(done, self.config.checkpoint.every_steps):
+                    self.save(done, state, results)
+                if stopping and not last:
+                    self.checkpoints.close()
+                    raise Preempted(done)
+            self.checkpoints.close()
+        return self.results
+
+    def placed(self, host_batches: Iterator[HostBatch]) -> Iterator[tuple[HostBatch, dict]]:
+        """Batches on the devices, a few ahead of their step."""
+        queue: deque[tuple[HostBatch, dict]] = deque()
+        specs = self.prepared.task.batch_specs("train")
+        for host_batch in host_batches:
+            self.count_records(host_batch)
+            size = next(iter(specs[host_batch.bucket].values())).shape[0]
+            queue.append((host_batch, place(host_batch.arrays, self.prepared.mesh, size)))
+            if len(queue) > PLACED_AHEAD:
+                yield queue.popleft()
+        yield from queue
+
+    def count_records(self, host_batch: HostBatch) -> None:
+        """Name replaced records; stop when too many cannot be read."""
+        self.records_read += len(host_batch.names)
+        self.records_replaced += len(host_batch.replaced)
+        for name, reason in host_batch.replaced:
+            self.reporter.say(f"unreadable, replaced: {name}: {reason}")
+        share = self.config.data.max_unreadable
+        if self.records_replaced > share * max(self.records_read, 100):
+            name, reason = host_batch.replaced[-1]
+            raise InputError(
+                f"{self.records_replaced} of {self.records_read} records cannot be read, more than "
+                f"data.max_unreadable={share}; last {name}: {reason}"
+            )
+
+    def log(self, done: int) -> None:
+        """Read the metrics of the steps since the last log: the loop's one wait for the device."""
+        fetched = jax.device_get([metrics for _, metrics in self.pending])
+        for (step, _), metrics in zip(self.pending, fetched, strict=True):
+            if metrics["not_finite"][0] > 0:
+                self.report_not_finite(step)
+        self.pending.clear()
+        values = {}
+        for name in fetched[-1]:
+            total = sum(float(m[name][0]) for m in fetched if np.isfinite(m[name][0]))
+            weight = sum(float(m[name][1]) for m in fetched if np.isfinite(m[name][0]))
+            values[name] = total / weight if weight else float("nan")
+        for name in self.prepared.optimizer.schedules:
+            values[name] = float(fetched[-1][name][0])
+        values["records_replaced"] = self.records_replaced
+        self.reporter.metrics(done, values)
+
+    def report_not_finite(self, step: int) -> None:
+        self.not_finite += 1
+        names = dict(self.recent).get(step, [])
+        self.reporter.say(
+            f"step {step + 1}: the loss or its gradient is not finite; the update was dropped; "
+            f"records: {', '.join(names[:32])}{' ...' if len(names) > 32 else ''}"
+        )
+        if self.not_finite > self.config.train.max_not_finite:
+            raise FloatingPointError(
+                f"{self.not_finite} updates were not finite, more than train.max_not_finite"
+            )
+
+    def evaluate(self, done: int, state: TrainState) -> dict[str, float]:
+        if not self.evaluator.evaluations:
+            return {}
+        variables = state.variables(averaged=self.config.evaluate.weights == "ema")
+        self.results, pictures = self.evaluator.run(variables, progress=self.reporter.say)
+        self.reporter.metrics(done, self.results, prefix="evaluate/")
+        self.show(done, pictures)
+        return self.results
+
+    def draw(self, done: int, state: TrainState, bucket: str, batch: Mapping) -> None:
+        """Pictures of what the model makes of the step's batch."""
+        with jax.set_mesh(self.prepared.mesh):
+            answered = self.predict[bucket](state.variables(), batch)
+        prepared, outputs = jax.device_get(answered)
+        if jax.process_index() == 0:
+            self.show(done, self.prepared.task.render(prepared, outputs))
+
+    def show(self, done: int, pictures: Mapping[str, np.ndarray]) -> None:
+        for path in self.reporter.pictures(done, pictures, "pictures"):
+            self.reporter.say(f"picture: {path}")
+
+    def save(self, done: int, state: TrainState, results: Mapping[str, float]) -> None:
+        info = {
+            "config": as_json(self.config),
+            "versions": versions(),
+            "results": dict(results),
+            "steps": self.prepared.steps,
+        }
+        self.checkpoints.save(done, state, info)
+
+    def profile(self, step: int) -> None:
+        """A trace of the steps that `config.profile` names, for TensorBoard and Perfetto."""
+        chosen = self.config.profile
+        if not chosen.steps:
+            return
+        if step == chosen.start_step:
+            jax.profiler.start_trace(str(self.workdir / "profile"))
+        elif step == chosen.start_step + chosen.steps:
+            jax.block_until_ready(self.pending[-1][1] if self.pending else ())
+            jax.profiler.stop_trace()
+            self.reporter.say(f"profile: {self.workdir / 'profile'}")
+
+
+def due(done: int, every: int) -> bool:
+    return every > 0 and done % every == 0
+
+
+def compile_predict(run: Run) -> dict[str, Any]:
+    """The task's answer to a training batch, prepared as for evaluation, by bucket."""
+    task = run.task
+
+    def answer(variables, batch):
+        prepare_rng, rng = jax.random.split(jax.random.key(run.config.seed))
+        prepared = task.prepare(batch, prepare_rng, False)
+        return prepared, task.predict(variables, prepared, rng)
+
+    jitted = jax.jit(answer, out_shardings=replicated(run.mesh))
+    return compile_by_bucket(jitted, run.target.variables(), task.batch_specs("train"), run.mesh)

@@ -1,0 +1,171 @@
+"""A run, made ready: mesh, shapes, shardings, compiled steps, data."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxvision.data.loader import Schedule, TrainingBatches
+from jaxvision.data.source import Source
+from jaxvision.training import initialisation
+from jaxvision.training.mesh import make_mesh
+from jaxvision.training.optimizer import Optimizer, make_optimizer
+from jaxvision.training.sharding import (
+    Fallback,
+    batch_sharding,
+    check_batch,
+    rows_of_host,
+)
+from jaxvision.training.state import (
+    TrainState,
+    abstract_variables,
+    make_state,
+    parameter_groups,
+    split_params,
+    state_shardings,
+    unboxed_init,
+)
+from jaxvision.training.step import Step, make_step
+from jaxvision.training.task import BatchSpecs, Task
+from jaxvision.weights.mapping import flatten, unflatten
+
+ReadWeights = Callable[[str], Mapping[str, Any]]
+
+
+@dataclass
+class Run:
+    """Everything a training run needs that is decided before step 1."""
+
+    task: Task
+    config: ConfigDict
+    mesh: Mesh
+    steps: int
+    steps_per_epoch: int
+    data: TrainingBatches
+    optimizer: Optimizer
+    target: TrainState  # shapes and shardings of the state
+    fallbacks: list[Fallback]
+    seconds: dict[str, float] = field(default_factory=dict)  # of start-up, by phase
+
+    def initial_state(self, read_weights: ReadWeights) -> tuple[TrainState, list]:
+        """Fresh variables created directly sharded, with the initialisation chain put in."""
+        shardings = jax.tree.map(lambda x: x.sharding, self.target)
+        key = jax.random.fold_in(jax.random.key(self.config.seed), 0x1217)
+        groups = parameter_groups(self.task, self._params())
+
+        def fresh():
+            variables = unboxed_init(self.task, key)
+            return make_state(variables, groups, self.optimizer, self.config.ema)
+
+        with jax.set_mesh(self.mesh):
+            state = jax.jit(fresh, out_shardings=shardings)()
+        if not self.config.init:
+            return state, []
+        shapes = self._shapes()
+        loaded, reports = initialisation.apply(shapes, self.config.init, read_weights)
+        return self._with_values(state, flatten(loaded), shardings), reports
+
+    def _shapes(self) -> dict[str, Any]:
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self.target.variables()
+        )
+
+    def _params(self) -> Mapping:
+        return self._shapes()["params"]
+
+    def _with_values(self, state: TrainState, values: Mapping, shardings: TrainState) -> TrainState:
+        """`state` with the leaves of `values` that are arrays (the others stay)."""
+
+        def put(tree, sharding, prefix):
+            flat, where = dict(flatten(tree)), flatten(sharding)
+            for path in flat:
+                value = values.get(prefix + path)
+                if isinstance(value, np.ndarray):
+                    value = value.astype(flat[path].dtype)
+                    flat[path] = jax.make_array_from_callback(
+                        value.shape, where[path], lambda index, v=value: v[index]
+                    )
+            return unflatten(flat)
+
+        params = put(state.params, shardings.params, "params/")
+        collections = put(state.collections, shardings.collections, "")
+        ema = {
+            name: jax.tree.map(jnp.copy, params if name == "params" else collections[name])
+            for name in state.ema
+        }
+        return state.replace(
+            params=params,
+            frozen=put(state.frozen, shardings.frozen, "params/"),
+            collections=collections,
+            ema=ema,
+        )
+
+    def compile(self) -> dict[str, Step]:
+        """The step of every bucket, compiled."""
+        started = time.perf_counter()
+        shardings = jax.tree.map(lambda x: x.sharding, self.target)
+        step = jax.jit(
+            make_step(self.task, self.optimizer, self.config),
+            donate_argnums=0,
+            out_shardings=(shardings, None),
+        )
+        compiled = compile_by_bucket(step, self.target, self.task.batch_specs("train"), self.mesh)
+        self.seconds["compile"] = time.perf_counter() - started
+        return compiled
+
+
+def compile_by_bucket(jitted: Any, first: Any, specs: BatchSpecs, mesh: Mesh) -> dict[str, Any]:
+    """`jitted(first, batch)` compiled ahead for the batch of every bucket."""
+    compiled = {}
+    with jax.set_mesh(mesh):
+        for bucket, fields in specs.items():
+            batch = {
+                name: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=batch_sharding(mesh))
+                for name, s in fields.items()
+            }
+            compiled[bucket] = jitted.lower(first, batch).compile()
+    return compiled
+
+
+def prepare_run(task: Task, config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Run:
+    """Check the config against the machine and the data, and decide every shape and sharding."""
+    started = time.perf_counter()
+    mesh = make_mesh(config.mesh.to_dict(), devices)
+    check_batch(task.batch_specs("train"), mesh)
+    sources = bucket_sources(task, "train")
+    records = sum(len(s.records) for s in {id(s): s for s in sources.values()}.values())
+    steps_per_epoch = max(records // config.train.batch_size, 1)
+    steps = config.train.steps or round(config.train.epochs * steps_per_epoch)
+    size = next(iter(next(iter(task.batch_specs("train").values())).values())).shape[0]
+    shares = tuple((a / size, b / size) for a, b in rows_of_host(mesh, size))
+    schedule = Schedule.of(task.bucket, sources, steps)
+    data = TrainingBatches(sources, schedule, config.seed, shares)
+
+    shapes, shardings, fallbacks = abstract_variables(task, mesh)
+    groups = parameter_groups(task, shapes["params"])
+    trained, _ = split_params(groups, groups)
+    optimizer = make_optimizer(
+        config.optim, trained, config.train.batch_size, steps, steps_per_epoch
+    )
+    state = jax.eval_shape(lambda v: make_state(v, groups, optimizer, config.ema), shapes)
+    where = state_shardings(state, shardings, optimizer, mesh)
+    target = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, where
+    )
+    run = Run(task, config, mesh, steps, steps_per_epoch, data, optimizer, target, fallbacks)
+    run.seconds["prepare"] = time.perf_counter() - started
+    return run
+
+
+def bucket_sources(task: Task, split: str) -> dict[str, Source]:
+    """The source of every bucket of a split."""
+    source = task.source(split)
+    if isinstance(source, Source):
+        return dict.fromkeys(task.batch_specs(split), source)
+    return dict(source)

@@ -1,0 +1,83 @@
+"""Schedules of the learning rate, the weight decay and the first moment: step -> value.
+
+A schedule is a small table in the config, e.g. `{"name": "cosine", "peak": 1e-3, "end": 1e-5,
+"warmup_epochs": 5}`. Every duration is given as `*_epochs` or `*_steps`.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxvision.errors import InputError, nearest
+
+Schedule = Callable[[Any], Any]
+
+
+def constant(value: float) -> Schedule:
+    """`value` at every step."""
+    return lambda step: jnp.asarray(value, jnp.float32)
+
+
+def cosine(peak: float, end: float, steps: int, warmup: int) -> Schedule:
+    """linspace(0, peak, warmup) inclusive, then half a cosine from peak towards end.
+
+    The first step has rate 0 and the last one has not quite reached `end`: end + (peak - end)/2 *
+    (1 + cos(pi i/n)), i = 0..n-1 over the n steps after warm-up (MAE's and VideoMAE's scheduler).
+    """
+    remaining = max(steps - warmup, 1)
+
+    def value(step):
+        step = jnp.asarray(step, jnp.float32)
+        rising = peak * step / max(warmup - 1, 1)
+        progress = jnp.clip((step - warmup) / remaining, 0, 1)
+        falling = end + (peak - end) / 2 * (1 + jnp.cos(math.pi * progress))
+        return jnp.where(step < warmup, rising, falling)
+
+    return value
+
+
+def decay_in_periods(peak: float, warmup: float, period: float, factor: float) -> Schedule:
+    """peak * step/warmup up to and including `warmup`, then times `factor` after every `period`."""
+
+    def value(step):
+        step = jnp.asarray(step, jnp.float32)
+        falling = peak * factor ** jnp.floor((step - warmup) / period)
+        return jnp.where(step <= warmup, peak * step / max(warmup, 1e-9), falling)
+
+    return value
+
+
+def make(
+    table: Mapping[str, Any], steps: int, steps_per_epoch: int, scale: float = 1.0
+) -> Schedule:
+    """The schedule a config's table describes; `scale` multiplies its values (batch-size rule)."""
+    table = dict(table)
+    name = table.pop("name")
+
+    def number(key: str, default: float | None = None) -> float:
+        if key in table:
+            return float(table.pop(key)) * scale
+        if default is None:
+            raise InputError(f"schedule {name!r} lacks {key!r}")
+        return default * scale
+
+    def duration(key: str) -> float:
+        in_steps = float(table.pop(f"{key}_steps", 0))
+        in_epochs = float(table.pop(f"{key}_epochs", 0)) * steps_per_epoch
+        return in_steps or in_epochs
+
+    if name == "constant":
+        schedule = constant(number("value"))
+    elif name == "cosine":
+        schedule = cosine(number("peak"), number("end", 0.0), steps, int(duration("warmup")))
+    elif name == "decay_in_periods":
+        factor = float(table.pop("factor", 0.5))
+        schedule = decay_in_periods(number("peak"), duration("warmup"), duration("period"), factor)
+    else:
+        known = ("constant", "cosine", "decay_in_periods")
+        raise InputError(f"unknown schedule {name!r}{nearest(name, known)}")
+    if table:
+        raise InputError(f"schedule {name!r} does not know {sorted(table)}")
+    return schedule

@@ -1,0 +1,132 @@
+"""The contract between a method and the engine.
+
+A `Task` is made from a config and holds no state: everything it does is a pure function of its
+arguments. docs/architecture.md says why each part is as it is.
+"""
+
+import abc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+from ml_collections import ConfigDict
+
+from jaxvision.data.source import Source
+
+# {"params": ..., "batch_stats": ..., "memory": ..., "constants": ...}; nested dicts of arrays.
+Variables = Mapping[str, Any]
+Batch = Mapping[str, Any]
+Outputs = Any
+# Shapes over all hosts; the leading axis is split over the mesh's data and fsdp axes.
+BatchSpecs = Mapping[str, Mapping[str, jax.ShapeDtypeStruct]]
+
+
+class Aux(NamedTuple):
+    """What a loss reports beside its value.
+
+    metrics: {name: (sum, weight)}; the engine reports sum/weight over micro-batches and steps.
+    state: new values of the collections the loss changed (batch_stats, memory).
+    """
+
+    metrics: Mapping[str, tuple[Array, Array]]
+    state: Variables = {}
+
+
+class Group(NamedTuple):
+    """How the optimizer treats one parameter leaf.
+
+    Each field is one value for the leaf, or one per layer of a stacked leaf (its leading axis).
+    train: False means no gradient, no moments, no average, saved once.
+    decay: factor on the weight decay.  lr: factor on the learning rate.
+    """
+
+    train: bool | np.ndarray = True
+    decay: float | np.ndarray = 1.0
+    lr: float | np.ndarray = 1.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One protocol of one benchmark.
+
+    source, batch_specs: as for training, but read once in order; every batch carries `valid`
+        (bool: not padding) and `index` (int32: the record's number), per sample.
+    outputs(variables, batch, rng): jitted on the mesh; arrays with a leading batch axis. `rng` is
+        the same for every batch: `sample_keys` tells records apart.
+    accumulate(total, outputs, index): on the host with NumPy, on every host alike, padding already
+        removed; `total` is None at first. Keep what makes the result independent of batch size and
+        order: exact sums, or records by `index`.
+    finish(total, variables): {name: number}; may run jitted code.
+    render(total): pictures of the result, by name.
+    """
+
+    source: Source
+    batch_specs: BatchSpecs
+    outputs: Callable[[Variables, Batch, PRNGKeyArray], Outputs]
+    accumulate: Callable[[Any, Outputs, np.ndarray], Any]
+    finish: Callable[[Any, Variables], Mapping[str, float]]
+    render: Callable[[Any], Mapping[str, np.ndarray]] | None = None
+
+
+@dataclass(frozen=True)
+class Task(abc.ABC):
+    """A method as the engine sees it."""
+
+    config: ConfigDict
+
+    @abc.abstractmethod
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        """Fresh variables; leaves may be boxed with logical axis names."""
+
+    @abc.abstractmethod
+    def source(self, split: str) -> Source | Mapping[str, Source]:
+        """Where data comes from: one source for every bucket, or one by bucket's name."""
+
+    @abc.abstractmethod
+    def batch_specs(self, split: str) -> BatchSpecs:
+        """{bucket: {field: shape and dtype}} of everything a step may be given."""
+
+    @abc.abstractmethod
+    def loss(
+        self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
+    ) -> tuple[Float[Array, ""], Aux]:
+        """The scalar to minimise over one (micro-)batch, already prepared."""
+
+    def bucket(self, step: int) -> str:
+        """The bucket of a step: a function of the global step alone, so that all hosts agree."""
+        names = sorted(self.batch_specs("train"))
+        if len(names) == 1:
+            return names[0]
+        return names[np.random.default_rng((self.config.seed, 11, step)).integers(len(names))]
+
+    def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
+        """On the device, before the loss: normalise, mix, draw masks."""
+        return batch
+
+    def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
+        """The optimizer group of the parameter `path` ("encoder/stack/blocks/mlp/up/kernel")."""
+        return Group()
+
+    def flops(self, split: str) -> float | None:
+        """Counted floating-point operations of one training step (a multiply-add is two)."""
+        return None
+
+    def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> Outputs:
+        """The method's answer to a batch that has been prepared with train=False."""
+        raise NotImplementedError
+
+    def evaluations(self) -> Mapping[str, Evaluation]:
+        """The protocols this method is judged by."""
+        return {}
+
+    def render(self, batch: Batch, outputs: Outputs) -> Mapping[str, np.ndarray]:
+        """Pictures (uint8 [height, width, 3]) of one batch and its outputs, on the host."""
+        return {}
+
+    def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
+        """Answer files with files (pictures, tables); returns what was written."""
+        raise NotImplementedError
