@@ -4,6 +4,7 @@ workdir/checkpoints/00000100/     state (Orbax), info.json, manifest.json
 workdir/checkpoints/frozen/       what is not trained, saved once
 """
 
+import contextlib
 import errno
 import json
 import shutil
@@ -72,6 +73,14 @@ class Checkpoints:
         self._saver = ocp.AsyncCheckpointer(self._handler, checkpoint_metadata_store=unstamped)
         if jax.process_index() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        """A save under way when the run fails is finished: it may be all that is left of it."""
+        with contextlib.suppress(Exception):
+            self._saver.wait_until_finished()
 
     def steps(self) -> list[int]:
         """Committed steps on disk, ascending. Never from a cache: a failed save is not a step."""

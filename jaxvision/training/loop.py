@@ -52,7 +52,7 @@ def train(
         checkpoints = Checkpoints(
             workdir, config.checkpoint.keep, config.checkpoint.best, config.checkpoint.best_mode
         )
-        with Reporter(workdir, run.steps, enabled=jax.process_index() == 0) as reporter:
+        with checkpoints, Reporter(workdir, run.steps, jax.process_index() == 0) as reporter:
             reporter.config(as_json(config))
             state = start_state(run, checkpoints, reporter, read_weights)
             loop = Loop(run, checkpoints, reporter, workdir)

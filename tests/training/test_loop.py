@@ -1,0 +1,215 @@
+"""Whole runs of a small task in this process."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from training.toy import Points, ToyTask, toy_config
+
+from jaxvision.errors import InputError
+from jaxvision.training import loop
+from jaxvision.training.checkpoint import Checkpoints
+from jaxvision.weights.mapping import flatten
+
+
+def run(workdir, points=Points(), devices=1, **overrides):
+    config = toy_config(**overrides)
+    task = ToyTask(config, points)
+    results = loop.train(task, config, workdir, None, jax.devices()[:devices])
+    return results, [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
+
+
+def losses(rows):
+    return [row["loss"] for row in rows if "loss" in row]
+
+
+def final_variables(workdir):
+    checkpoints = Checkpoints(workdir)
+    return flatten(checkpoints.read_variables(checkpoints.steps()[-1]))
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for path in one:
+        np.testing.assert_array_equal(one[path], other[path], err_msg=path)
+
+
+def test_resumed_run_repeats_the_uninterrupted_one(tmp_path):
+    run(tmp_path / "whole", **{"ema.decay": 0.9, "ema.collections": ("batch_stats",)})
+    half = {"ema.decay": 0.9, "ema.collections": ("batch_stats",)}
+
+    class Stop(Exception):
+        pass
+
+    original = loop.Loop.log
+
+    def stop_after_four(self, done):
+        original(self, done)
+        if done == 5:
+            raise Stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Loop, "log", stop_after_four)
+        with pytest.raises(Stop):
+            run(tmp_path / "stopped", **half, **{"log.every_steps": 1})
+    assert Checkpoints(tmp_path / "stopped").steps() == [2, 4]
+    run(tmp_path / "stopped", **half)
+    assert_same(final_variables(tmp_path / "whole"), final_variables(tmp_path / "stopped"))
+
+
+@pytest.mark.parametrize("mesh", [(2, 2, 2), (8, 1, 1), (1, 4, 2)])
+def test_mesh_does_not_change_the_run(tmp_path, mesh):
+    expected, rows = run(tmp_path / "one")
+    axes = dict(zip(("mesh.data", "mesh.fsdp", "mesh.tensor"), mesh, strict=True))
+    got, sharded_rows = run(tmp_path / "many", devices=8, **axes)
+    np.testing.assert_allclose(losses(sharded_rows), losses(rows), rtol=1e-5)
+    assert got["whole/records"] == expected["whole/records"] == 40
+    np.testing.assert_allclose(got["whole/mean_logit"], expected["whole/mean_logit"], rtol=1e-5)
+
+
+def test_restore_onto_another_mesh(tmp_path):
+    _, rows = run(tmp_path / "whole")
+    run(tmp_path / "moved", **{"train.steps": 6, "checkpoint.every_steps": 4})
+    checkpoints = Checkpoints(tmp_path / "moved")
+    # As if it had been killed after step 4.
+    import shutil
+
+    shutil.rmtree(checkpoints.path(6))
+    (tmp_path / "moved" / "metrics.jsonl").unlink()
+    _, moved = run(tmp_path / "moved", devices=8, **{"mesh.data": 2, "mesh.fsdp": 4})
+    np.testing.assert_allclose(losses(moved), losses(rows)[-1:], rtol=1e-5)
+
+
+def test_accumulation_averages_micro_batches(tmp_path):
+    # Without batch norm in the way: statistics of a group are those of a rank.
+    _, rows = run(tmp_path / "one", **{"train.norm_groups": 4, "train.steps": 2})
+    variables = final_variables(tmp_path / "one")
+    assert variables["memory/seen"].sum() == 2 * 16
+    _, accumulated = run(tmp_path / "four", **{"train.accumulate": 4, "train.steps": 2})
+    seen = final_variables(tmp_path / "four")["memory/seen"]
+    np.testing.assert_array_equal(seen, variables["memory/seen"])
+    assert losses(accumulated)[0] == pytest.approx(losses(rows)[0], rel=0.05)
+
+
+def test_frozen_parameters_stay_and_are_saved_once(tmp_path):
+    run(tmp_path)
+    variables = final_variables(tmp_path)
+    np.testing.assert_array_equal(variables["params/table"], 1)
+    np.testing.assert_array_equal(variables["constants/offset"], 0.5)
+    # The frozen folder holds them; no step does.
+    assert (tmp_path / "checkpoints" / "frozen" / "manifest.json").is_file()
+    metadata = (Checkpoints(tmp_path).path(6) / "_METADATA").read_text()
+    assert "table" not in metadata
+    assert "kernel" in metadata
+
+
+def test_unreadable_records_are_replaced_counted_and_named(tmp_path, capsys):
+    points = Points(broken=(3, 17))
+    config = toy_config(**{"data.max_unreadable": 0.2})
+    task = ToyTask(config, points)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ToyTask, "evaluations", lambda self: {})
+        loop.train(task, config, tmp_path, None, jax.devices()[:1])
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert rows[-1]["records_replaced"] > 0
+    shown = capsys.readouterr().out
+    assert "unreadable, replaced: point 3: point 3 is damaged\n" in shown
+
+
+def test_too_many_unreadable_records_stop_the_run(tmp_path):
+    config = toy_config(**{"data.max_unreadable": 0.05})
+    task = ToyTask(config, Points(broken=tuple(range(20))))
+    with pytest.raises(InputError, match=r"cannot be read, more than data.max_unreadable=0.05; last"):
+        loop.train(task, config, tmp_path, None, jax.devices()[:1])
+
+
+def test_not_finite_update_is_dropped_and_its_records_named(tmp_path, capsys):
+    points = Points(poison=(5,))
+    config = toy_config(**{"log.every_steps": 1, "train.max_not_finite": 20})
+    task = ToyTask(config, points)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ToyTask, "evaluations", lambda self: {})
+        loop.train(task, config, tmp_path, None, jax.devices()[:1])
+    shown = capsys.readouterr().out
+    (line, *_) = [text for text in shown.splitlines() if "the update was dropped" in text]
+    assert "point 5" in line
+    for path, value in final_variables(tmp_path).items():
+        assert np.isfinite(value).all(), path
+
+
+def test_too_many_not_finite_updates_stop_the_run(tmp_path):
+    config = toy_config(**{"train.max_not_finite": 1, "train.steps": 40})
+    task = ToyTask(config, Points(poison=tuple(range(40))))
+    with pytest.raises(FloatingPointError, match="2 updates were not finite"):
+        loop.train(task, config, tmp_path, None, jax.devices()[:1])
+
+
+def test_best_checkpoint_is_kept(tmp_path):
+    run(
+        tmp_path,
+        **{
+            "train.steps": 12,
+            "evaluate.every_steps": 2,
+            "checkpoint.keep": 1,
+            "checkpoint.best": "whole/mean_logit",
+            "checkpoint.best_mode": "max",
+        },
+    )
+    checkpoints = Checkpoints(tmp_path, 1, "whole/mean_logit", "max")
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    values = {r["step"]: r["evaluate/whole/mean_logit"] for r in rows if "evaluate/whole/records" in r}
+    best = max(values, key=values.get)
+    assert checkpoints.best_step() == best
+    assert checkpoints.steps() == sorted({best, 12})
+    assert checkpoints.info(best)["results"]["whole/mean_logit"] == values[best]
+
+
+def test_evaluation_does_not_depend_on_batch_size(tmp_path):
+    one, _ = run(tmp_path / "a", **{"task.evaluation_batch": 16})
+    other, _ = run(tmp_path / "b", **{"task.evaluation_batch": 7})
+    for name in one:
+        assert one[name] == pytest.approx(other[name], rel=1e-6), name
+
+
+def test_workdir_of_another_config_is_refused_with_the_difference(tmp_path):
+    run(tmp_path)
+    with pytest.raises(InputError, match=r"another config: optim.b2: 0.999 -> 0.95$"):
+        run(tmp_path, **{"optim.b2": 0.95})
+
+
+def test_two_runs_in_one_workdir(tmp_path):
+    from jaxvision.training.run_record import open_workdir
+
+    with (
+        open_workdir(tmp_path, toy_config()),
+        pytest.raises(InputError, match=r"in use by process \d+"),
+        open_workdir(tmp_path, toy_config()),
+    ):
+        pass
+
+
+def test_failed_background_save_is_told_at_the_next_step(tmp_path):
+    from jaxvision.training import checkpoint
+
+    def fail(self, directory):
+        raise ValueError("the disk has gone")
+
+    config = toy_config(**{"train.steps": 40, "checkpoint.every_steps": 4})
+    steps = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint._SignedHandler, "finalize", fail)
+        original = checkpoint.Checkpoints.check
+
+        def slow_check(self):
+            steps.append(1)
+            import time
+
+            time.sleep(0.02)
+            original(self)
+
+        patch.setattr(checkpoint.Checkpoints, "check", slow_check)
+        with pytest.raises(checkpoint.SaveError, match="the disk has gone"):
+            loop.train(ToyTask(config), config, tmp_path, None, jax.devices()[:1])
+    assert len(steps) < 40
+    assert Checkpoints(tmp_path).steps() == []
