@@ -98,7 +98,7 @@ class PickleMachine:
     memo: dict[int, Any] = field(default_factory=dict)
 
     def load(self, stream: bytes | IO[bytes]) -> Any:
-        """The object of a pickle. Raises RefusedError or DamagedError; leaves a stream after the pickle."""
+        """The object of a pickle; a stream is left after it. Raises RefusedError, DamagedError."""
         try:
             for opcode, argument, _ in pickletools.genops(stream):
                 self._step(opcode.name, argument)

@@ -140,12 +140,14 @@ def test_a_flipped_bit_never_escapes_as_another_error(tmp_path_factory, position
     path.write_bytes(data)
     try:
         read = read_torch_file(path)
-    except InputError as error:
-        assert "flipped.pth" in str(error)
-        assert "\n" not in str(error)
+    except InputError as refusal:
+        message = str(refusal)
     else:
         # What is still read is right: the bit lay in padding or in a field that does not count.
         assert_expected(read)
+        return
+    assert "flipped.pth" in message
+    assert "\n" not in message
 
 
 DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16, np.int64, np.int32, np.int16]
