@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from golden_case import Case, runner
-from golden_runners.gradients import gradient_outputs
 
+from golden_runners.gradients import gradient_outputs
 from jaxvision.data.mixing import Mix, mix_batch
 from jaxvision.methods.videomae.classifier import VideoClassifier
 from jaxvision.methods.videomae.inputs import IMAGENET_MEAN, IMAGENET_STD

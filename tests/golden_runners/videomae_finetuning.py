@@ -1,0 +1,123 @@
+"""Golden runners of VideoMAE: parameter groups and optimizer steps of fine-tuning."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from golden_case import Case, runner
+from ml_collections import ConfigDict
+
+from golden_runners.videomae_classification import (
+    classifier,
+    classifier_forward,
+    classifier_gradients,
+    normalised,
+    settings_of,
+    soft_target,
+)
+from jaxvision.methods.videomae.parameter_groups import classifier_group, layer_scales
+from jaxvision.methods.videomae.weights import classification_entries
+from jaxvision.training.config import base_config
+from jaxvision.training.optimizer import Optimizer, global_norm, make_optimizer
+from jaxvision.training.task import Group
+from jaxvision.weights import Entry, to_state_dict, to_variables
+from jaxvision.weights.mapping import flatten, unflatten
+
+
+def group_of(entry: Entry, depth: int, factor: float) -> Group:
+    """The group of one official tensor: that of its row where it is part of a stacked leaf."""
+    group = classifier_group(entry.path.removeprefix("params/"), depth, factor)
+    return group if entry.layer is None else group._replace(lr=group.lr[entry.layer])
+
+
+@runner("videomae", "optim_factory.py:LayerDecayValueAssigner,get_parameter_groups")
+def layer_decay(case: Case) -> dict:
+    answers = {}
+    for name, config in case.config.items():
+        model = classifier(config)
+        entries = {entry.name: entry for entry in classification_entries(model)}
+        groups = [
+            group_of(entries[parameter], model.depth, config["layer_decay"])
+            for parameter in config["parameter_names"]
+        ]
+        scales = layer_scales(model.depth, config["layer_decay"])
+        rates = np.array([group.lr for group in groups])
+        answers |= {
+            f"{name}/values": scales,
+            f"{name}/layer_id": np.argmin(np.abs(rates[:, None] - scales), axis=1),
+            f"{name}/lr_scale": rates,
+            f"{name}/weight_decay": np.array([g.decay for g in groups]) * config["weight_decay"],
+        }
+    return answers
+
+
+def optimizer_of(config: dict, params: dict, depth: int) -> Optimizer:
+    optim, given, schedule = base_config().optim, config["optimizer"], config["lr_schedule"]
+    optim.b1, optim.b2 = given["betas"]
+    optim.eps = given["eps"]
+    optim.clip_norm = given["clip_grad"] or 0.0
+    optim.weight_decay.value = given["weight_decay"]
+    optim.learning_rate = ConfigDict(
+        {
+            "name": "cosine",
+            "peak": schedule["base"],
+            "end": schedule["final"],
+            "warmup_epochs": schedule["warmup_epochs"],
+        }
+    )
+    groups = {path: classifier_group(path, depth, config["layer_decay"]) for path in flatten(params)}
+    per_epoch = schedule["iters_per_epoch"]
+    steps = schedule["epochs"] * per_epoch
+    return make_optimizer(optim, unflatten(groups), 1, steps, per_epoch)
+
+
+def apply_update(transform, params, state, gradients, number):
+    updates, state = transform.update(gradients, state, params, step=number)
+    return optax.apply_updates(params, updates), state
+
+
+@runner("videomae", "engine_for_finetuning.py:train_one_epoch + optim_factory.py")
+def finetuning_steps(case: Case) -> dict:
+    config, key = case.config, settings_of(case.config)
+    model, _ = classifier_forward(key)
+    entries = classification_entries(model)
+    variables, _ = to_variables(case.state_dict(), entries)
+    params = variables["params"]
+    optimizer = optimizer_of(config, params, model.depth)
+    update = jax.jit(functools.partial(apply_update, optimizer.transform))
+    state, losses, norms, rates = optimizer.transform.init(params), [], [], []
+    for number in range(config["steps"]):
+        gradients = jax.tree.map(jnp.zeros_like, params)
+        for micro in range(config["update_freq"]):
+            place = number * config["update_freq"] + micro
+            target = soft_target(
+                case.input(f"target_step{place}"),
+                model.classes,
+                config["mix_lambda"],
+                config["label_smoothing"],
+            )
+            loss, grads = classifier_gradients(key)(
+                params, normalised(case.input(f"video01_step{place}")), target
+            )
+            losses.append(loss)
+            gradients = jax.tree.map(
+                lambda a, b: a + b / config["update_freq"], gradients, grads
+            )
+        norms.append(global_norm(gradients))
+        rates.append(optimizer.schedules["learning_rate"](number))
+        params, state = update(params, state, gradients, number)
+    answers = {
+        "loss_per_micro_step": np.array(losses),
+        "grad_norm_per_step": np.array(norms),
+        "lr_per_step": np.array(rates),
+    }
+    after = to_state_dict({"params": params}, entries)
+    for name in case.outputs:
+        kind, _, tensor = name.partition("/")
+        if kind == "param_after_l2":
+            answers[name] = np.linalg.norm(after[tensor])
+        elif kind == "param_change_l2":
+            answers[name] = np.linalg.norm(after[tensor] - case.weight(tensor))
+    return answers
