@@ -67,7 +67,9 @@ def optimizer_of(config: dict, params: dict, depth: int) -> Optimizer:
             "warmup_epochs": schedule["warmup_epochs"],
         }
     )
-    groups = {path: classifier_group(path, depth, config["layer_decay"]) for path in flatten(params)}
+    groups = {
+        path: classifier_group(path, depth, config["layer_decay"]) for path in flatten(params)
+    }
     per_epoch = schedule["iters_per_epoch"]
     steps = schedule["epochs"] * per_epoch
     return make_optimizer(optim, unflatten(groups), 1, steps, per_epoch)
@@ -102,9 +104,7 @@ def finetuning_steps(case: Case) -> dict:
                 params, normalised(case.input(f"video01_step{place}")), target
             )
             losses.append(loss)
-            gradients = jax.tree.map(
-                lambda a, b: a + b / config["update_freq"], gradients, grads
-            )
+            gradients = jax.tree.map(lambda a, b: a + b / config["update_freq"], gradients, grads)
         norms.append(global_norm(gradients))
         rates.append(optimizer.schedules["learning_rate"](number))
         params, state = update(params, state, gradients, number)

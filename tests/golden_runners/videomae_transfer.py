@@ -81,7 +81,10 @@ def head_conversion(case: Case) -> dict:
 
 @runner("videomae", "run_class_finetuning.py:main (loading of --finetune)")
 def pretraining_to_classifier(case: Case) -> dict:
-    pretrained, target = pretraining_of(case.config["pretrain"]), classifier(case.config["finetune"])
+    pretrained, target = (
+        pretraining_of(case.config["pretrain"]),
+        classifier(case.config["finetune"]),
+    )
     tensors, entries = case.state_dict(), classification_entries(target)
     official = pretraining_entries(pretrained)
     source, _ = to_variables({e.name: tensors[e.name] for e in official}, official)

@@ -120,7 +120,9 @@ def test_unreadable_records_are_replaced_counted_and_named(tmp_path, capsys):
 def test_too_many_unreadable_records_stop_the_run(tmp_path):
     config = toy_config(**{"data.max_unreadable": 0.05})
     task = ToyTask(config, Points(broken=tuple(range(20))))
-    with pytest.raises(InputError, match=r"cannot be read, more than data.max_unreadable=0.05; last"):
+    with pytest.raises(
+        InputError, match=r"cannot be read, more than data.max_unreadable=0.05; last"
+    ):
         loop.train(task, config, tmp_path, None, jax.devices()[:1])
 
 
@@ -158,7 +160,9 @@ def test_best_checkpoint_is_kept(tmp_path):
     )
     checkpoints = Checkpoints(tmp_path, 1, "whole/mean_logit", "max")
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
-    values = {r["step"]: r["evaluate/whole/mean_logit"] for r in rows if "evaluate/whole/records" in r}
+    values = {
+        r["step"]: r["evaluate/whole/mean_logit"] for r in rows if "evaluate/whole/records" in r
+    }
     best = max(values, key=values.get)
     assert checkpoints.best_step() == best
     assert checkpoints.steps() == sorted({best, 12})
