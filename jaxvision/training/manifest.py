@@ -27,7 +27,7 @@ def exists(folder: Path) -> bool:
 
 
 def damage(folder: Path) -> str | None:
-    """One line naming the first file that is missing, left over or altered; None where all is well."""
+    """One line naming the first file that is missing, left over or altered; None if all is well."""
     try:
         table = json.loads((folder / NAME).read_text())["files"]
     except (OSError, ValueError, KeyError) as error:
