@@ -1,5 +1,6 @@
 """The sizes and label sets of VideoMAE by name, and the weights its authors published for them."""
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -92,16 +93,17 @@ def _size(size: str) -> Size:
 
 @dataclass(frozen=True)
 class Variant:
-    """A network by name.  labels: a key of CLASSES, or None for pretraining."""
+    """A network by name.  labels: a key of CLASSES, a number of classes, or None for pretraining."""
 
     name: str
     size: str
-    labels: str | None
+    labels: str | int | None
 
     def model(self, dtype: str = "float32") -> MaskedAutoencoder | VideoClassifier:
         if self.labels is None:
             return pretraining_model(self.size, dtype=dtype)
-        return classification_model(self.size, CLASSES[self.labels], dtype=dtype)
+        classes = self.labels if isinstance(self.labels, int) else CLASSES[self.labels]
+        return classification_model(self.size, classes, dtype=dtype)
 
 
 VARIANTS = {
@@ -115,7 +117,13 @@ VARIANTS = {
 
 
 def find_variant(name: str) -> Variant:
-    """The variant called `name` ("vit_b_k400"); InputError names the nearest one."""
+    """The variant called `name` ("vit_b_k400", or "vit_b_12classes" for labels of one's own).
+
+    InputError names the nearest one.
+    """
+    own = re.fullmatch(r"vit_([sblhg])_([1-9]\d*)classes", name)
+    if own:
+        return Variant(name, own[1], int(own[2]))
     if name not in VARIANTS:
         raise InputError(f"videomae/{name}: no such variant{nearest(name, VARIANTS)}")
     return VARIANTS[name]
