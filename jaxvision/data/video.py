@@ -1,9 +1,9 @@
 """Exact frames of video files by number, through PyAV.
 
 A frame's number is its place in presentation order among all frames of the file. Files lie about
-how many frames they hold and players seek to the nearest key frame, so the packets are listed first
-(without decoding) and every decoded frame is told by its time stamp. A frame that does not decode is
-an error: never another frame in its place.
+how many frames they hold and seeking ends at the nearest key frame, so the packets are listed first
+(without decoding) and every decoded frame is told by its time stamp. A frame that does not decode
+is an error: never another frame in its place.
 """
 
 import re
@@ -76,7 +76,9 @@ class Video:
         stamps = np.asarray(self._stamps, np.float64)
         return (stamps - stamps[0]) * float(self._stream.time_base or 1)
 
-    def frames(self, numbers: Sequence[int] | Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n h w 3"]:
+    def frames(
+        self, numbers: Sequence[int] | Int[np.ndarray, " n"]
+    ) -> UInt8[np.ndarray, "n h w 3"]:
         """RGB frames by number (0-based; in any order, repeats allowed).
 
         InputError for a number outside the file and for a frame that does not decode.

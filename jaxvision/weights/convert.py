@@ -5,7 +5,7 @@ The folder holds `variables.safetensors` (our flat paths; tensors that nothing u
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,14 @@ import numpy as np
 
 from jaxvision.errors import InputError, nearest
 from jaxvision.weights.checkpoint_file import CheckpointFile, read_checkpoint, write_checkpoint
-from jaxvision.weights.mapping import FlatArrays, flatten, to_state_dict, to_variables, unflatten
+from jaxvision.weights.mapping import (
+    Entry,
+    FlatArrays,
+    flatten,
+    to_state_dict,
+    to_variables,
+    unflatten,
+)
 from jaxvision.weights.official import OfficialModel
 from jaxvision.weights.safetensors_file import read_safetensors, write_safetensors
 
@@ -50,7 +57,7 @@ class Converted:
 
 
 def from_file(path: str | Path, network: OfficialModel) -> Converted:
-    """Read an official file. InputError lists every tensor missing, left over or of another shape."""
+    """Read an official file. InputError lists all tensors missing, left over or misshapen."""
     return from_checkpoint(read_checkpoint(path), network, str(path))
 
 
@@ -124,6 +131,44 @@ def load(folder: str | Path) -> Converted:
     }
     variables = {name: a for name, a in arrays.items() if not name.startswith(_UNUSED)}
     return Converted(unflatten(variables), unused, origin)
+
+
+def our_shapes(entries: Iterable[Entry]) -> dict[str, tuple[int, ...]]:
+    """The shape of every leaf of ours that entries fill, by path."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for entry in entries:
+        if entry.path is None:
+            continue
+        rows: tuple[int, ...] = ()
+        if entry.layer is not None:
+            layer = entry.layer if isinstance(entry.layer, tuple) else (entry.layer,)
+            rows = tuple(index + 1 for index in layer)
+        if entry.path in shapes:
+            known = shapes[entry.path]
+            grown = tuple(max(pair) for pair in zip(rows, known, strict=False))
+            shapes[entry.path] = grown + known[len(rows) :]
+        else:
+            # A layout moves elements, whatever they are: one zero seen from everywhere will do.
+            shapes[entry.path] = rows + entry.layout.ours(np.broadcast_to(0, entry.shape)).shape
+    return shapes
+
+
+def check_shapes(variables: Mapping[str, Any], network: OfficialModel, source: str) -> None:
+    """InputError where our variables are not the network's: missing, left over, misshapen."""
+    wanted = our_shapes(network.entries)
+    found = {path: tuple(leaf.shape) for path, leaf in flatten(variables).items()}
+    problems = [
+        *(f"{path} is missing" for path in wanted if path not in found),
+        *(f"{path} is left over" for path in found if path not in wanted),
+        *(
+            f"{path} {found[path]} for {shape}"
+            for path, shape in wanted.items()
+            if path in found and found[path] != shape
+        ),
+    ]
+    if problems:
+        more = f"; and {len(problems) - 6} more" if len(problems) > 6 else ""
+        raise InputError(f"{source}: no weights of {network.name}: {'; '.join(problems[:6])}{more}")
 
 
 def computable(variables: Mapping[str, Any]) -> dict[str, Any]:

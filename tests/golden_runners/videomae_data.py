@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from golden_case import Case, runner
 
+from golden_case import Case, runner
 from golden_runners.videomae_classification import classifier
 from jaxvision.data import clip_sampling, crops
 from jaxvision.data.augment import rand_augment

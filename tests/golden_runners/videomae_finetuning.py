@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from golden_case import Case, runner
 from ml_collections import ConfigDict
 
+from golden_case import Case, runner
 from golden_runners.videomae_classification import (
     classifier,
     classifier_forward,

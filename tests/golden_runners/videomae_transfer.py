@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from golden_case import Case, runner
 
+from golden_case import Case, runner
 from golden_runners.videomae import pretraining_model as pretraining_of
 from golden_runners.videomae_classification import classifier, normalised
 from jaxvision.methods.videomae import transfer, variants

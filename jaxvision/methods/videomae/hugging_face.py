@@ -1,4 +1,4 @@
-"""VideoMAE in the layout of `transformers` (VideoMAEForPreTraining, VideoMAEForVideoClassification).
+"""VideoMAE as `transformers` lays it out (VideoMAEForPreTraining, VideoMAEForVideoClassification).
 
 The same values under other names, with query, key and value apart. Both directions work on official
 tensors, so that our own tree is described once (weights.py).

@@ -1,4 +1,4 @@
-"""How the optimizer treats each parameter: weight decay, and learning rates that fall with depth."""
+"""How the optimizer treats each parameter: decay, and learning rates by depth."""
 
 import numpy as np
 

@@ -30,20 +30,18 @@ STRIDE = 4
 _EMBEDDING = ("patch_embed.proj.weight", "patch_embeddings.projection.weight")
 
 
-def official_model(
-    name: str, tensors: Mapping[str, np.ndarray] | None = None, dtype: str = "float32"
-) -> OfficialModel:
+def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32") -> OfficialModel:
     """The published network called `name` ("vit_b_k400").
 
-    tensors: of a file about to be read; its decoder's depth, which releases differ in, is taken
-    from there. InputError names the nearest variant for an unknown one.
+    tensors: the names in a file about to be read; the decoder's depth, which releases differ in,
+    is taken from there. InputError names the nearest variant for an unknown one.
     """
     variant = find_variant(name)
     model = variant.model(dtype)
     if isinstance(model, VideoClassifier):
         entries = classification_entries(model)
     else:
-        if depth := decoder_depth(tensors or ()):
+        if depth := decoder_depth(tensors):
             model = pretraining_model(variant.size, decoder_depth=depth, dtype=dtype)
         entries = pretraining_entries(model)
     return OfficialModel(
@@ -64,7 +62,9 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
     if len(embedding) != 1:
         return None
     shape = tensors[embedding[0]].shape
-    sizes = [size for size, row in SIZES.items() if (row.width, 3, 2, row.patch, row.patch) == shape]
+    sizes = [
+        size for size, row in SIZES.items() if (row.width, 3, 2, row.patch, row.patch) == shape
+    ]
     if not sizes:
         return None
     if "mask_token" in tensors:

@@ -93,7 +93,7 @@ def _size(size: str) -> Size:
 
 @dataclass(frozen=True)
 class Variant:
-    """A network by name.  labels: a key of CLASSES, a number of classes, or None for pretraining."""
+    """A network by name.  labels: a key of CLASSES, their number, or None for pretraining."""
 
     name: str
     size: str
