@@ -11,24 +11,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from jaxvision.data.source import Source
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, nearest
 from jaxvision.methods.videomae import inputs, masking, objective, prediction, reconstruction
+from jaxvision.methods.videomae.classification_task import ClassificationTask
 from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder, take_tokens
+from jaxvision.methods.videomae.parameter_groups import decays
 from jaxvision.methods.videomae.probe import probe_evaluation
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
-
-# Never decayed: biases, norms, residual and cosine scales, and the mask token.
-UNDECAYED = {
-    "bias",
-    "scale",
-    "query_bias",
-    "value_bias",
-    "attention_scale",
-    "mlp_scale",
-    "mask_token",
-}
 
 
 def build_model(model: ConfigDict, dtype: str) -> MaskedAutoencoder:
@@ -177,9 +168,15 @@ class PretrainingTask(Task):
 
 def pretraining_group(path: str) -> Group:
     """The published decay exclusions; one learning rate for all."""
-    return Group(decay=0.0 if path.rsplit("/", 1)[-1] in UNDECAYED else 1.0)
+    return Group(decay=1.0 if decays(path) else 0.0)
+
+
+OBJECTIVES = {"reconstruction": PretrainingTask, "classification": ClassificationTask}
 
 
 def make_task(config: ConfigDict) -> Task:
-    """The task of a VideoMAE recipe."""
-    return PretrainingTask(config)
+    """The task of a VideoMAE recipe: `task.objective` says which."""
+    objective_name = config.task.get("objective", "reconstruction")
+    if objective_name not in OBJECTIVES:
+        raise InputError(f"task.objective {objective_name!r}{nearest(objective_name, OBJECTIVES)}")
+    return OBJECTIVES[objective_name](config)

@@ -1,0 +1,108 @@
+"""What the published fine-tuning recipes share; configs/videomae/ holds what is each one's own."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxvision.methods.videomae.classification_task import classification_defaults
+from jaxvision.methods.videomae.transfer import from_k710, from_pretraining
+from jaxvision.methods.videomae.variants import CLASSES, SIZES
+from jaxvision.training.config import base_config
+
+
+def finetuning(
+    size: str,
+    labels: str,
+    *,
+    gpus: int,
+    clips: int,
+    learning_rate: float,
+    epochs: int,
+    layer_decay: float,
+    drop_path: float,
+    head_dropout: float = 0.0,
+    weight_decay: float = 0.05,
+    warmup_epochs: int = 5,
+    clip_norm: float = 0.0,
+    stride: int = 4,
+    start: str = "pretraining",
+    weights: str = "",
+) -> ConfigDict:
+    """A row of the paper's table of fine-tuning settings (supplement; scripts/finetune).
+
+    labels: a key of CLASSES; Something-Something samples segments and never flips.
+    gpus x clips: the published batch; each GPU drew its own mixing.
+    learning_rate: per 256 clips.  stride: between frames of a clip.
+    start: where `weights` come from: "pretraining", or "k710" (a Kinetics head keeps its classes'
+        rows, any other starts fresh).
+    """
+    config = base_config()
+    config.method = "videomae"
+    config.dtype = "bfloat16"
+    config.model = ConfigDict(classifier_table(size))
+    config.model.drop_path = drop_path
+    config.model.head_dropout = head_dropout
+    config.task = ConfigDict(classification_defaults())
+    config.task.layer_decay = layer_decay
+    config.task.stride = stride
+    if labels == "ssv2":
+        config.task.sampling, config.task.flip = "segments", False
+        config.task.segments = 2
+    config.data.update(
+        {
+            "root": "",  # before every path of the lists
+            "train": "",  # a list file, or a folder of class folders
+            "validation": "",
+            "labels": "",  # class names, one a line; "" = names of the class folders
+            "frame_template": "img_{:05}.jpg",
+            "first_frame": 1,
+        }
+    )
+    config.train.batch_size = gpus * clips
+    config.train.draw_groups = gpus
+    config.train.epochs = float(epochs)
+    config.optim.learning_rate = ConfigDict(
+        {"name": "cosine", "peak": learning_rate, "end": 1e-6, "warmup_epochs": warmup_epochs}
+    )
+    config.optim.batch_scaling = 256
+    config.optim.weight_decay.value = weight_decay
+    config.optim.clip_norm = clip_norm
+    if size in ("h", "g"):
+        config.model.remat = "full"
+    if weights:
+        config.init = ({"from": weights, **_link(start, CLASSES[labels])},)
+    return config
+
+
+def classifier_table(size: str) -> dict[str, Any]:
+    """The `model` table of a published classifier."""
+    row = SIZES[size]
+    return {
+        "frames": 16,
+        "image_size": (224, 224),
+        "tubelet": 2,
+        "patch": row.patch,
+        "width": row.width,
+        "heads": row.heads,
+        "depth": row.depth,
+        "mlp_ratio": row.mlp_ratio,
+        "qkv_bias": True,
+        "layer_scale": 0.0,
+        "cosine_attention": False,
+        "pooling": "mean",
+        "position_table": False,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "drop_path": 0.0,
+        "head_dropout": 0.0,
+        "init_scale": 0.001,
+        "remat": "none",
+    }
+
+
+def _link(start: str, classes: int) -> dict[str, Any]:
+    if start == "pretraining":
+        return from_pretraining()
+    if classes in (400, 600, 700):
+        return from_k710(classes)
+    return {} if classes == 710 else {"drop": (r"^params/head/",)}
