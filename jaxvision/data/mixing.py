@@ -48,14 +48,19 @@ def draw_mix(
         cut = jnp.full((groups,), cutmix_alpha > 0)
     ratio = jnp.where(
         cut,
-        jax.random.beta(keys[1], *(max(cutmix_alpha, 1e-6),) * 2, (groups,)),
-        jax.random.beta(keys[2], *(max(mixup_alpha, 1e-6),) * 2, (groups,)),
+        _symmetric_beta(keys[1], cutmix_alpha, groups),
+        _symmetric_beta(keys[2], mixup_alpha, groups),
     )
     mixed = jax.random.bernoulli(keys[3], probability, (groups,))
     if mixup_alpha <= 0 and cutmix_alpha <= 0:
         mixed = jnp.zeros_like(mixed)
     centre = jax.random.randint(keys[4], (groups, 2), 0, jnp.array(size))
     return Mix(jnp.where(mixed, ratio, 1.0), cut & mixed, centre)
+
+
+def _symmetric_beta(key: PRNGKeyArray, alpha: float, count: int) -> Float[Array, " count"]:
+    alpha = max(alpha, 1e-6)
+    return jax.random.beta(key, alpha, alpha, (count,))
 
 
 def box_of(mix: Mix, size: tuple[int, int]) -> Int[Array, "g 2 2"]:

@@ -17,19 +17,21 @@ from golden_runners.videomae_classification import (
     settings_of,
     soft_target,
 )
-from jaxvision.methods.videomae.parameter_groups import classifier_group, layer_scales
+from jaxvision.methods.videomae.parameter_groups import (
+    classifier_group,
+    layer_scales,
+    layers_of,
+)
 from jaxvision.methods.videomae.weights import classification_entries
 from jaxvision.training.config import base_config
 from jaxvision.training.optimizer import Optimizer, global_norm, make_optimizer
-from jaxvision.training.task import Group
 from jaxvision.weights import Entry, to_state_dict, to_variables
 from jaxvision.weights.mapping import flatten, unflatten
 
 
-def group_of(entry: Entry, depth: int, factor: float) -> Group:
-    """The group of one official tensor: that of its row where it is part of a stacked leaf."""
-    group = classifier_group(entry.path.removeprefix("params/"), depth, factor)
-    return group if entry.layer is None else group._replace(lr=group.lr[entry.layer])
+def row_of(entry: Entry, value):
+    """What belongs to one official tensor: its row where it is part of a stacked leaf."""
+    return value if entry.layer is None else value[entry.layer]
 
 
 @runner("videomae", "optim_factory.py:LayerDecayValueAssigner,get_parameter_groups")
@@ -37,17 +39,16 @@ def layer_decay(case: Case) -> dict:
     answers = {}
     for name, config in case.config.items():
         model = classifier(config)
-        entries = {entry.name: entry for entry in classification_entries(model)}
-        groups = [
-            group_of(entries[parameter], model.depth, config["layer_decay"])
-            for parameter in config["parameter_names"]
-        ]
-        scales = layer_scales(model.depth, config["layer_decay"])
-        rates = np.array([group.lr for group in groups])
+        known = {entry.name: entry for entry in classification_entries(model)}
+        entries = [known[name] for name in config["parameter_names"]]
+        paths = [entry.path.removeprefix("params/") for entry in entries]
+        layers = [row_of(e, layers_of(p, model.depth)) for e, p in zip(entries, paths, strict=True)]
+        groups = [classifier_group(path, model.depth, config["layer_decay"]) for path in paths]
+        rates = [row_of(e, group.lr) for e, group in zip(entries, groups, strict=True)]
         answers |= {
-            f"{name}/values": scales,
-            f"{name}/layer_id": np.argmin(np.abs(rates[:, None] - scales), axis=1),
-            f"{name}/lr_scale": rates,
+            f"{name}/values": layer_scales(model.depth, config["layer_decay"]),
+            f"{name}/layer_id": np.array(layers),
+            f"{name}/lr_scale": np.array(rates),
             f"{name}/weight_decay": np.array([g.decay for g in groups]) * config["weight_decay"],
         }
     return answers

@@ -24,7 +24,7 @@ def names_and_shapes(case: Case) -> dict:
     sizes = {"small": "s", "base": "b", "large": "l", "huge": "h", "giant": "g"}
     answers = {}
     for factory, tensors in case.config.items():
-        size = sizes[factory.removeprefix("pretrain_videomae_").split("_")[1 - ("pre" in factory)]]
+        size = next(size for name, size in sizes.items() if f"_{name}_" in factory)
         if factory.startswith("pretrain"):
             depth = 1 + max(
                 int(name.split(".")[2]) for name in tensors if name.startswith("decoder.blocks.")

@@ -58,6 +58,7 @@ def classification_defaults() -> dict[str, Any]:
         "crops": 3,
         "merge": "prob",  # or "score"
         "test": False,  # evaluate all views, too
+        "features": "",  # what predict writes: "" = classes; "thumos14", "fineaction" = features
     }
 
 
@@ -254,4 +255,6 @@ class ClassificationTask(Task):
         return {"clips": label_prediction.picture(batch, outputs, self.class_names)}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
+        if self.config.task.features:
+            return label_prediction.write_features(self, variables, paths, outdir)
         return label_prediction.predict_files(self, variables, paths, outdir)

@@ -1,6 +1,7 @@
 """`predict` for a classifier: the likeliest classes of one's own videos."""
 
 import csv
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from jaxtyping import UInt8
 from jaxvision.data import crops
 from jaxvision.data.resize import resize_short_side
 from jaxvision.data.video import Video
+from jaxvision.methods.videomae import temporal_features
 from jaxvision.training.run_record import write_json
 from jaxvision.training.task import Task
 from jaxvision.viz.files import write_png
@@ -29,7 +31,8 @@ def predict_files(task: Task, variables: Mapping, paths: list[Path], outdir: Pat
         rng = jax.random.key(task.config.seed)
         return task.predict(variables, task.prepare(batch, rng, False), rng)["probabilities"]
 
-    written, results = [], {}
+    written: list[Path] = []
+    results: dict[str, list] = {}
     for path in paths:
         views = test_views(task, path)
         index = np.arange(len(views), dtype=np.int32)
@@ -37,10 +40,8 @@ def predict_files(task: Task, variables: Mapping, paths: list[Path], outdir: Pat
             jax.device_get(answer(variables, {"video": views, "index": index})), axis=0
         )
         results[str(path)] = likeliest(scores, task.class_names)
-        taken = {file.stem for file in written}
-        name = path.stem if path.stem not in taken else f"{path.stem}_{len(written)}"
-        write_png(outdir / f"{name}.png", strip({results[str(path)][0]["class"]: views[0]}))
-        written.append(outdir / f"{name}.png")
+        written.append(outdir / f"{unused_name(path, written)}.png")
+        write_png(written[-1], strip({results[str(path)][0]["class"]: views[0]}))
     write_json(outdir / "predictions.json", results)
     with (outdir / "predictions.csv").open("w", newline="") as stream:
         table = csv.writer(stream)
@@ -49,6 +50,31 @@ def predict_files(task: Task, variables: Mapping, paths: list[Path], outdir: Pat
             for rank, found in enumerate(answers, 1):
                 table.writerow([path, rank, found["class"], f"{found['probability']:.6f}"])
     return [*written, outdir / "predictions.json", outdir / "predictions.csv"]
+
+
+def write_features(task: Task, variables: Mapping, paths: list[Path], outdir: Path) -> list[Path]:
+    """<name>.npy of each video: one feature per window, [windows, width]."""
+    grid = task.model.grid
+    features = jax.jit(functools.partial(task.model.apply, features=True))
+    written: list[Path] = []
+    for path in paths:
+        rows = temporal_features.video_features(
+            features,
+            variables,
+            path,
+            frames=grid.frames,
+            size=grid.image_size,
+            dataset=task.config.task.features,
+        )
+        written.append(outdir / f"{unused_name(path, written)}.npy")
+        np.save(written[-1], rows)
+    return written
+
+
+def unused_name(path: Path, written: Sequence[Path]) -> str:
+    """The file's stem, or with a number where two inputs share one."""
+    taken = {file.stem for file in written}
+    return path.stem if path.stem not in taken else f"{path.stem}_{len(written)}"
 
 
 def test_views(task: Task, path: Path) -> UInt8[np.ndarray, "views t h w 3"]:

@@ -28,14 +28,16 @@ def layer_scales(depth: int, factor: float) -> np.ndarray:
     return factor ** np.arange(depth + 1, -1, -1, dtype=np.float64)
 
 
+def layers_of(path: str, depth: int) -> int | np.ndarray:
+    """The layer that a classifier's parameter belongs to; one per block of a stacked leaf."""
+    if path.startswith("encoder/stack/"):
+        return np.arange(1, depth + 1)
+    return 0 if path.startswith("encoder/") else depth + 1
+
+
 def classifier_group(path: str, depth: int, factor: float) -> Group:
     """The group of a classifier's parameter, each block of a stacked leaf by its own depth."""
-    scales = layer_scales(depth, factor)
-    if path.startswith("encoder/stack/"):
-        rate = scales[1:-1]
-    elif path.startswith("encoder/"):
-        rate = float(scales[0])
-    else:
-        rate = float(scales[-1])
+    rate = layer_scales(depth, factor)[layers_of(path, depth)]
+    # The reference's forward pass detaches its learned positions.
     trained = path != "encoder/positions"
     return Group(train=trained, decay=1.0 if decays(path) else 0.0, lr=rate)

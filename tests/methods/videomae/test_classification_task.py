@@ -6,16 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from ml_collections import ConfigDict
 
 from jaxvision.data import video_list
 from jaxvision.data.augment import random_erasing
 from jaxvision.data.augment.rand_augment import OPERATIONS, RandAugment, argument
+from jaxvision.data.loader import Schedule, TrainingBatches
 from jaxvision.data.mixing import Mix, draw_mix, mix_batch
+from jaxvision.data.video import Video
 from jaxvision.errors import InputError
+from jaxvision.loading import load_run
 from jaxvision.methods.videomae.classification_task import ClassificationTask
 from jaxvision.methods.videomae.clips import Sampling, TrainingClips
 from jaxvision.methods.videomae.recipes import finetuning
+from jaxvision.methods.videomae.temporal_features import window_clip
 from jaxvision.training.config import load_config, recipes
 from jaxvision.training.evaluation import Evaluator
 from jaxvision.training.loop import train
@@ -87,8 +92,6 @@ def test_a_run_learns_evaluates_and_predicts(videos, tmp_path):
     assert results["test/top1"] > 0.8
     assert results["test/top5"] == 1.0
 
-    from jaxvision.loading import load_run
-
     task, _, variables = load_run(None, (), tmp_path, None)
     paths = sorted((videos / "validation").rglob("*.mp4"))
     written = task.predict_files(variables, paths, tmp_path)
@@ -100,6 +103,28 @@ def test_a_run_learns_evaluates_and_predicts(videos, tmp_path):
     assert all(path.is_file() for path in written)
 
 
+def test_features_of_every_window(videos, tmp_path):
+    config = small(videos, **{"task.features": "thumos14"})
+    task = ClassificationTask(config)
+    variables = nn.unbox(task.init(jax.random.key(0)))
+    path = videos / "train" / "rising" / "0.mp4"
+    other = tmp_path / "0.mp4"
+    other.write_bytes(path.read_bytes())
+    first, second = task.predict_files(variables, [path, other], tmp_path)
+    assert (first.name, second.name) == ("0.npy", "0_1.npy")
+    rows = np.load(first)
+    # Windows of 4 frames at 0, 4 and 8 of 12.
+    assert rows.shape == (3, 48)
+    assert rows.dtype == np.float32
+    with Video(path) as video:
+        clip = window_clip(video.frames(range(4, 8)), (32, 32))
+    alone = jax.jit(lambda v, x: task.model.apply(v, x[None], features=True))(variables, clip)
+    np.testing.assert_allclose(rows[1:2], alone, rtol=1e-4, atol=1e-5)
+    config.task.features = "thumos"
+    with pytest.raises(InputError, match="did you mean 'thumos14'"):
+        task.predict_files(variables, [path], tmp_path)
+
+
 def test_views_are_merged_alike_for_any_batch_size(videos):
     results = []
     for size in (3, 8):
@@ -109,8 +134,6 @@ def test_views_are_merged_alike_for_any_batch_size(videos):
         config.mesh.data = 1
         task = ClassificationTask(config)
         mesh = make_mesh(config.mesh.to_dict(), jax.devices()[:1])
-        from flax import linen as nn
-
         variables = nn.unbox(task.init(jax.random.key(0)))
         evaluator = Evaluator(task, mesh)
         evaluator.compile(variables)
@@ -129,8 +152,6 @@ def test_an_unreadable_video_is_replaced_and_named(videos, tmp_path):
     config = small(tmp_path, **{"data.validation": "", "train.batch_size": 16})
     config.data.max_unreadable = 1.0
     task = ClassificationTask(config)
-    from jaxvision.data.loader import Schedule, TrainingBatches
-
     batches = TrainingBatches({"clips": task.source("train")}, Schedule.single("clips", 4), 0)
     seen = [batches[step] for step in range(2)]
     assert all(batch.arrays["video"].shape == (32, 4, 32, 32, 3) for batch in seen)
