@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from round_trip import assert_same, official_tensors, round_trip
 
 import jaxvision
 from jaxvision.cli.main import main
@@ -18,6 +17,7 @@ from jaxvision.methods.videomae.variants import PUBLISHED, VARIANTS
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint, write_checkpoint
 from jaxvision.weights.mapping import flatten
+from round_trip import assert_same, official_tensors, round_trip
 
 
 def abstract(network) -> dict:
@@ -42,7 +42,7 @@ def test_published_files_are_of_known_variants():
 
 @pytest.mark.parametrize("variant", ["vit_b_pretrain", "vit_b_k400"])
 def test_weights_come_back_byte_for_byte(tmp_path, variant):
-    assert round_trip(variant, tmp_path) > 3e8
+    assert round_trip(f"videomae/{variant}", tmp_path) > 3e8
 
 
 @pytest.mark.parametrize("variant", ["vit_s_pretrain", "vit_s_k710"])

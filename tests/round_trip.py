@@ -1,8 +1,8 @@
-"""Official file -> our folder -> official file, byte for byte, for any variant:
+"""Official file -> our folder -> official file, byte for byte, for any published network:
 
-    python tests/methods/videomae/round_trip.py vit_l_pretrain vit_h_k400 vit_g_k710
+    python tests/round_trip.py videomae/vit_l_pretrain videomae/vit_h_k400 videomae/vit_g_k710
 
-The tests run it on S and B; ViT-g needs about 15 GB of disk and 10 GB of memory.
+The tests run it on small ones; VideoMAE ViT-g needs about 15 GB of disk and 10 GB of memory.
 """
 
 import sys
@@ -43,7 +43,7 @@ def assert_same(path: Path, tensors: dict[str, np.ndarray]) -> None:
 
 def round_trip(name: str, folder: Path) -> int:
     """Bytes of the weights that went in and came back. AssertionError names what differs."""
-    network = official_model(f"videomae/{name}")
+    network = official_model(name)
     tensors = official_tensors(network)
     write_checkpoint(folder / "official.pth", tensors, "model")
     convert.save(folder / "ours", convert.from_file(folder / "official.pth", network))
