@@ -72,6 +72,12 @@ def recognise(tensors: Mapping[str, Any], source: str) -> OfficialModel:
     )
 
 
+def published(method: str) -> list[dict[str, str]]:
+    """A method's published weights: `network`, `file`, and what else is known of each, by name."""
+    module = _pretrained(method)
+    return module.published() if module else []
+
+
 def _pretrained(method: str) -> Any:
     """The module of a method that knows its published networks, or None where it has none yet."""
     name = f"jaxvision.methods.{method}.pretrained"

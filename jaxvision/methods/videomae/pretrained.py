@@ -16,7 +16,14 @@ from jaxvision.methods.videomae import hugging_face
 from jaxvision.methods.videomae.classifier import VideoClassifier
 from jaxvision.methods.videomae.inputs import IMAGENET_MEAN, IMAGENET_STD
 from jaxvision.methods.videomae.model import CubeGrid
-from jaxvision.methods.videomae.variants import CLASSES, SIZES, find_variant, pretraining_model
+from jaxvision.methods.videomae.variants import (
+    CLASSES,
+    PREPROCESSING,
+    PUBLISHED,
+    SIZES,
+    find_variant,
+    pretraining_model,
+)
 from jaxvision.methods.videomae.weights import classification_entries, pretraining_entries
 from jaxvision.weights.official import OfficialModel, OtherLayout
 
@@ -47,6 +54,24 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
     return OfficialModel(
         f"videomae/{name}", model, entries, partial(preprocess, grid=model.grid), LAYOUTS
     )
+
+
+def published() -> list[dict[str, str]]:
+    """The table of published weights, for people."""
+    rows = []
+    for row in PUBLISHED:
+        shown = {
+            "network": f"videomae/{row.variant}",
+            "file": row.file,
+            "from": row.where,
+            "licence": row.licence,
+            "preprocessing": PREPROCESSING,
+        }
+        if row.protocol and row.top1:
+            top5 = f" / {row.top5:.1f}" if row.top5 else ""
+            shown |= {"views": str(row.protocol), "accuracy": f"{row.top1:.1f}{top5} %"}
+        rows.append(shown)
+    return rows
 
 
 def decoder_depth(names: Iterable[str]) -> int:

@@ -35,6 +35,13 @@ def test_every_variant_is_described_in_full(variant):
     assert convert.our_shapes(network.entries) == abstract(network)
 
 
+def test_list_prints_the_published_weights(capsys):
+    assert main(["list", "videomae"]) == 0
+    printed = capsys.readouterr().out
+    assert all(row.file in printed and f"videomae/{row.variant}" in printed for row in PUBLISHED)
+    assert "16x2x3 sparse" in printed
+
+
 def test_published_files_are_of_known_variants():
     assert {row.variant for row in PUBLISHED} <= set(VARIANTS)
     assert len({row.file for row in PUBLISHED}) == len(PUBLISHED)
