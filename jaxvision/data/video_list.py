@@ -1,7 +1,7 @@
 """Lists of labelled videos: the text files of Kinetics, Something-Something and the like, or a
 folder of folders of one's own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,31 @@ def read_list(
         if frames == 0:
             raise InputError(f"{where}: a folder of 0 frames")
         items.append(LabelledVideo(Path(root) / name.strip(), int(label), frames, template, first))
+    if not items:
+        raise InputError(f"{path}: an empty list")
+    return tuple(items)
+
+
+def read_unlabelled_list(
+    path: str | Path, root: str | Path, template: Callable[[str], str]
+) -> tuple[LabelledVideo, ...]:
+    """The items (labels 0) of a list of videos: lines "PATH 0 -1", a video file, or "FOLDER FIRST
+    COUNT", picture files called by `template(path)` of the path. InputError names a wrong line."""
+    items = []
+    for number, line in enumerate(_lines(Path(path)), 1):
+        if not line.strip():
+            continue
+        words = line.strip().rsplit(" ", 2)
+        try:
+            name, first, count = words[0], int(words[1]), int(words[2])
+        except (IndexError, ValueError):
+            raise InputError(
+                f"{path}:{number}: {line.strip()!r}: expected 'PATH START FRAMES'"
+            ) from None
+        if count == 0:
+            raise InputError(f"{path}:{number}: a video of 0 frames")
+        frames = None if count < 0 else count
+        items.append(LabelledVideo(Path(root) / name, 0, frames, template(name), first))
     if not items:
         raise InputError(f"{path}: an empty list")
     return tuple(items)

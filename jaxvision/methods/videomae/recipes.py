@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.methods.videomae.classification_task import classification_defaults
 from jaxvision.methods.videomae.transfer import from_k710, from_pretraining
-from jaxvision.methods.videomae.variants import CLASSES, SIZES
+from jaxvision.methods.videomae.variants import CLASSES, DECODER_DEPTH, SIZES
 from jaxvision.training.config import base_config
 
 
@@ -71,6 +71,63 @@ def finetuning(
         config.model.remat = "full"
     if weights:
         config.init = ({"from": weights, **_link(start, CLASSES[labels])},)
+    return config
+
+
+def pretraining(
+    size: str, *, gpus: int, clips: int, learning_rate: float, epochs: int, clip_norm: float = 0.0
+) -> ConfigDict:
+    """A row of the paper's table of pretraining settings (supplement; scripts/pretrain).
+
+    gpus x clips: the published batch of decoded clips, each cropped four times.
+    learning_rate: per 256 clips.  epochs: passes over the list; a tenth of them warm-up.
+    """
+    row = SIZES[size]
+    config = base_config()
+    config.method = "videomae"
+    config.dtype = "bfloat16"
+    shared = ("frames", "image_size", "tubelet", "patch", "width", "heads", "depth", "mlp_ratio")
+    switches = ("qkv_bias", "layer_scale", "cosine_attention", "drop_path", "remat")
+    table = classifier_table(size)
+    config.model = ConfigDict(
+        {
+            **{name: table[name] for name in (*shared, *switches)},
+            "decoder_width": row.decoder_width,
+            "decoder_heads": row.decoder_heads,
+            "decoder_depth": DECODER_DEPTH,
+        }
+    )
+    if size in ("h", "g"):
+        config.model.remat = "full"
+    config.task = ConfigDict(
+        {
+            "objective": "reconstruction",
+            "encoder_mask": "tube",
+            "encoder_mask_ratio": 0.9,
+            "decoder_mask_ratio": 0.5,  # of all tokens; 0 = decode whatever the encoder misses
+            "normalise_target": True,
+            "probe": False,
+            "stride": 4,  # Something-Something: 2, told by its path
+            "repeats": 4,  # crops of each decoded clip
+        }
+    )
+    config.data.update(
+        {
+            "name": "videos",
+            "list": "",  # lines "PATH 0 -1", or "FOLDER FIRST COUNT" of picture files
+            "root": "",
+            "frame_template": "img_{:05}.jpg",
+        }
+    )
+    config.train.batch_size = gpus * clips
+    config.train.epochs = float(epochs)
+    config.optim.b2 = 0.95
+    config.optim.learning_rate = ConfigDict(
+        {"name": "cosine", "peak": learning_rate, "end": 1e-5, "warmup_epochs": epochs // 10}
+    )
+    config.optim.batch_scaling = 256
+    config.optim.weight_decay.value = 0.05
+    config.optim.clip_norm = clip_norm
     return config
 
 

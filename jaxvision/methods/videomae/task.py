@@ -12,7 +12,14 @@ from ml_collections import ConfigDict
 
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
-from jaxvision.methods.videomae import inputs, masking, objective, prediction, reconstruction
+from jaxvision.methods.videomae import (
+    inputs,
+    masking,
+    objective,
+    prediction,
+    pretraining_clips,
+    reconstruction,
+)
 from jaxvision.methods.videomae.classification_task import ClassificationTask
 from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder, take_tokens
 from jaxvision.methods.videomae.parameter_groups import decays
@@ -77,11 +84,18 @@ class PretrainingTask(Task):
         return self.model.init(rng, video, visible, visible)
 
     def source(self, split: str) -> Source | Mapping[str, Source]:
+        if self.config.data.name == "videos":
+            return pretraining_clips.video_source(self.config)
         return inputs.pretraining_source(self.config, split)
+
+    @property
+    def rows(self) -> int:
+        """Clips a step: records times the crops of each."""
+        return self.config.train.batch_size * self.config.task.get("repeats", 1)
 
     def batch_specs(self, split: str) -> BatchSpecs:
         grid = self.model.grid
-        shape = (self.config.train.batch_size, grid.frames, *grid.image_size, 3)
+        shape = (self.rows, grid.frames, *grid.image_size, 3)
         return {"clips": {"video": jax.ShapeDtypeStruct(shape, jnp.uint8)}}
 
     def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
@@ -146,7 +160,7 @@ class PretrainingTask(Task):
         if self.config.task.decoder_mask_ratio:
             decoded = round(self.model.grid.tokens * (1 - self.config.task.decoder_mask_ratio))
         forward = objective.forward_flops(self.model, self.visible_count, decoded)
-        return 3.0 * self.config.train.batch_size * forward
+        return 3.0 * self.rows * forward
 
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
         """Every token the encoder does not see, decoded: see `reconstruction.reconstruct`."""
