@@ -33,7 +33,7 @@ def centre_box(height: int, width: int, size: tuple[int, int]) -> Box:
     return Box(round((height - size[0]) / 2), round((width - size[1]) / 2), *size)
 
 
-def test_boxes(height: int, width: int, crops: int) -> list[Box]:
+def long_side_boxes(height: int, width: int, crops: int) -> list[Box]:
     """`crops` squares of the shorter side along the longer one, ends included; one is centred."""
     short, spare = min(height, width), abs(height - width)
     if crops == 1:

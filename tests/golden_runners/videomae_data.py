@@ -68,7 +68,7 @@ def frame_sampling(case: Case) -> dict:
 
 
 @runner("videomae", "dataset/datasets.py:VideoClsDataset,RawFrameClsDataset (test mode)")
-def test_views(case: Case) -> dict:
+def multi_view_geometry(case: Case) -> dict:
     answers = {}
     for name, given in case.config.items():
         total, segments = given["num_frames_in_video"], given["segments"]
@@ -78,7 +78,7 @@ def test_views(case: Case) -> dict:
             )
         else:
             clips = clip_sampling.sparse_test_clips(total, given["frames_per_clip"], segments)
-        boxes = crops.test_boxes(given["height"], given["width"], given["crops"])
+        boxes = crops.long_side_boxes(given["height"], given["width"], given["crops"])
         views = [(s, c) for s in range(segments) for c in range(given["crops"])]
         answers |= {
             f"{name}/frame_ids": np.stack([clips[s] for s, _ in views]) + given.get("start_idx", 0),
@@ -99,7 +99,7 @@ def validation_and_test_pictures(case: Case) -> dict:
         return channels_first((box.cut(frames) / 255 - IMAGENET_MEAN) / IMAGENET_STD)
 
     side = case.config["val_crop"]
-    boxes = crops.test_boxes(height, width, case.config["test_crops"])
+    boxes = crops.long_side_boxes(height, width, case.config["test_crops"])
     return {
         "resized_hw": np.array([height, width]),
         "validation": finished(crops.centre_box(height, width, (side, side))),

@@ -21,9 +21,9 @@ from jaxvision.errors import InputError
 from jaxvision.methods.videomae import inputs, label_prediction, objective
 from jaxvision.methods.videomae.classifier import VideoClassifier
 from jaxvision.methods.videomae.clips import (
+    MultiViewClips,
     NumberedVideos,
     Sampling,
-    TestViews,
     TrainingClips,
     ValidationClip,
 )
@@ -233,7 +233,7 @@ class ClassificationTask(Task):
         if task.test:
             if task.merge not in MERGES:
                 raise InputError(f"task.merge {task.merge!r}: expected one of {', '.join(MERGES)}")
-            views = TestViews(self.sampling, grid.image_size[0], task.segments, task.crops)
+            views = MultiViewClips(self.sampling, grid.image_size[0], task.segments, task.crops)
             found["test"] = Evaluation(
                 Source(NumberedVideos(items, task.segments), size, views),
                 {"views": self._fields(size * task.crops, (grid.image_size[0],) * 2)},

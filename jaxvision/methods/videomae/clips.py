@@ -108,13 +108,11 @@ class ValidationClip:
 
 
 @dataclass(frozen=True)
-class TestViews:
+class MultiViewClips:
     """Square crops along the longer side of one test clip: `crops` samples of one record.
 
     A record is (number of the video, the video, segment); `segments` are the clips of a video.
     """
-
-    __test__ = False  # not a test, whatever its name
 
     sampling: Sampling
     side: int
@@ -125,7 +123,7 @@ class TestViews:
         number, item, segment = record
         frames = read(item, lambda total: self.sampling.test(total, self.segments)[segment])
         frames = resize_short_side(frames, self.side)
-        boxes = crops.test_boxes(*frames.shape[1:3], self.crops)
+        boxes = crops.long_side_boxes(*frames.shape[1:3], self.crops)
         return [
             _view(box.cut(frames), item, number, segment * self.crops + place)
             for place, box in enumerate(boxes)

@@ -34,7 +34,7 @@ def predict_files(task: Task, variables: Mapping, paths: list[Path], outdir: Pat
     written: list[Path] = []
     results: dict[str, list] = {}
     for path in paths:
-        views = test_views(task, path)
+        views = views_of(task, path)
         index = np.arange(len(views), dtype=np.int32)
         scores = np.mean(
             jax.device_get(answer(variables, {"video": views, "index": index})), axis=0
@@ -77,7 +77,7 @@ def unused_name(path: Path, written: Sequence[Path]) -> str:
     return path.stem if path.stem not in taken else f"{path.stem}_{len(written)}"
 
 
-def test_views(task: Task, path: Path) -> UInt8[np.ndarray, "views t h w 3"]:
+def views_of(task: Task, path: Path) -> UInt8[np.ndarray, "views t h w 3"]:
     """Every view of a file by the recipe's protocol. InputError for one that cannot be read."""
     settings, side = task.config.task, task.model.grid.image_size[0]
     with Video(path) as video:
@@ -85,11 +85,10 @@ def test_views(task: Task, path: Path) -> UInt8[np.ndarray, "views t h w 3"]:
     views = []
     for clip in clips:
         frames = resize_short_side(clip, side)
-        views += [box.cut(frames) for box in crops.test_boxes(*frames.shape[1:3], settings.crops)]
+        views += [
+            box.cut(frames) for box in crops.long_side_boxes(*frames.shape[1:3], settings.crops)
+        ]
     return np.stack(views)
-
-
-test_views.__test__ = False  # not a test, whatever its name
 
 
 def likeliest(scores: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:

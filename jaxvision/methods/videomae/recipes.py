@@ -74,6 +74,28 @@ def finetuning(
     return config
 
 
+def distillation(size: str, *, weights: str, teacher_weights: str) -> ConfigDict:
+    """ViT-g's answers on Kinetics-710 into a small classifier that has been post-pretrained there.
+
+    Not published: all settings are ours, taken from the student's own Kinetics-710 recipe.
+    """
+    config = finetuning(
+        size,
+        "k710",
+        gpus=32,
+        clips=16,
+        learning_rate=7e-4,
+        epochs=90,
+        layer_decay=0.75,
+        drop_path=0.1,
+    )
+    config.teacher = ConfigDict(classifier_table("g"))
+    config.task.objective = "distillation"
+    config.task.update({"temperature": 1.0, "label_weight": 0.0})
+    config.init = ({"from": weights}, {"from": teacher_weights, "to": "teacher"})
+    return config
+
+
 def pretraining(
     size: str, *, gpus: int, clips: int, learning_rate: float, epochs: int, clip_norm: float = 0.0
 ) -> ConfigDict:

@@ -21,6 +21,7 @@ from jaxvision.methods.videomae import (
     reconstruction,
 )
 from jaxvision.methods.videomae.classification_task import ClassificationTask
+from jaxvision.methods.videomae.distillation import DistillationTask
 from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder, take_tokens
 from jaxvision.methods.videomae.parameter_groups import decays
 from jaxvision.methods.videomae.probe import probe_evaluation
@@ -185,7 +186,11 @@ def pretraining_group(path: str) -> Group:
     return Group(decay=1.0 if decays(path) else 0.0)
 
 
-OBJECTIVES = {"reconstruction": PretrainingTask, "classification": ClassificationTask}
+OBJECTIVES = {
+    "reconstruction": PretrainingTask,
+    "classification": ClassificationTask,
+    "distillation": DistillationTask,
+}
 
 
 def make_task(config: ConfigDict) -> Task:

@@ -16,16 +16,19 @@ from jaxvision.data.loader import Schedule, TrainingBatches
 from jaxvision.data.mixing import Mix, draw_mix, mix_batch
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
-from jaxvision.loading import load_run
+from jaxvision.loading import load_run, read_weights
 from jaxvision.methods.videomae.classification_task import ClassificationTask
 from jaxvision.methods.videomae.clips import Sampling, TrainingClips
+from jaxvision.methods.videomae.distillation import DistillationTask, distillation_loss
 from jaxvision.methods.videomae.recipes import finetuning
+from jaxvision.methods.videomae.task import make_task
 from jaxvision.methods.videomae.temporal_features import window_clip
 from jaxvision.training.config import load_config, recipes
 from jaxvision.training.evaluation import Evaluator
 from jaxvision.training.loop import train
 from jaxvision.training.mesh import make_mesh
 from jaxvision.viz.files import write_mp4
+from jaxvision.weights.mapping import flatten
 
 CLASSES = ("falling", "rising")
 
@@ -180,19 +183,49 @@ def test_odd_groups_cannot_be_mixed(videos):
     ClassificationTask(config).batch_specs("train")
 
 
-@pytest.mark.parametrize("name", [name for name in recipes() if name.endswith("_finetune")])
+@pytest.mark.parametrize(
+    "name", [name for name in recipes() if "_finetune" in name or "_distill" in name]
+)
 def test_every_recipe_makes_its_published_task(name, tmp_path):
     config = load_config(name)
     names = {"k400": 400, "k600": 600, "k710": 710, "ssv2": 174, "ucf101": 101, "hmdb51": 51}
-    classes = names[name.removesuffix("_finetune").split("_")[-1]]
+    classes = names[name.rpartition("_")[0].split("_")[-1]]
     labels = tmp_path / "labels.txt"
     labels.write_text("\n".join(f"class {k}" for k in range(classes)))
-    task = ClassificationTask(load_config(name, [f"data.labels={labels}"]))
+    task = make_task(load_config(name, [f"data.labels={labels}"]))
     assert task.model.classes == classes
     (specs,) = task.batch_specs("train").values()
     assert specs["video"].shape[0] == 2 * config.train.batch_size
     assert config.train.batch_size % config.train.draw_groups == 0
-    assert config.init[0]["from"].endswith(".pth")
+    assert config.init[-1]["from"].endswith(".pth")
+
+
+def test_a_student_learns_its_frozen_teacher(videos, tmp_path):
+    config = small(
+        videos, **{"train.steps": 3, "data.validation": "", "task.objective": "distillation"}
+    )
+    config.task.update({"temperature": 2.0, "label_weight": 0.25})
+    with config.unlocked():
+        config.teacher = ConfigDict(config.model.to_dict())
+        config.teacher.update({"width": 96, "drop_path": 0.0})
+    task = make_task(config)
+    assert isinstance(task, DistillationTask)
+    teacher = ClassificationTask(config).model.clone(block=task.teacher.block)
+    weights = nn.unbox(teacher.init(jax.random.key(7), jnp.zeros((1, 4, 32, 32, 3))))
+    config.init = ({"from": "teacher", "to": "teacher"},)
+    train(task, config, tmp_path, lambda _: weights, jax.devices()[:1])
+    found = read_weights(str(tmp_path))["params"]
+    jax.tree.map(np.testing.assert_array_equal, found.pop("teacher"), weights["params"])
+    start = flatten(nn.unbox(task.init(jax.random.key(0)))["params"])
+    assert any(not np.array_equal(value, start[path]) for path, value in flatten(found).items())
+
+
+def test_distillation_loss_is_a_divergence():
+    student, teacher = jax.random.normal(jax.random.key(0), (2, 5, 7))
+    np.testing.assert_allclose(distillation_loss(teacher, teacher, 3.0), np.zeros(5), atol=1e-5)
+    p, q = (np.asarray(jax.nn.softmax(x / 3)) for x in (teacher, student))
+    expected = 9 * np.sum(p * np.log(p / q), axis=-1)
+    np.testing.assert_allclose(distillation_loss(student, teacher, 3.0), expected, rtol=1e-4)
 
 
 # Its parts.
