@@ -74,6 +74,7 @@ _BYTES = ("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"
 _LITERAL = frozenset((*_NUMBERS, *_TEXTS, *_BYTES, "BYTEARRAY8"))
 _BROKEN = (
     AttributeError,
+    MemoryError,
     IndexError,
     KeyError,
     TypeError,

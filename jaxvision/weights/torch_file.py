@@ -18,6 +18,18 @@ from jaxvision.errors import InputError
 from jaxvision.weights.pickle_machine import DamagedError, Known, PickleMachine, RefusedError
 from jaxvision.weights.torch_names import NAMES
 
+# What zipfile, numpy and the file system raise over damaged directories and headers.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    NotImplementedError,
+    RecursionError,
+    struct.error,
+)
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 # A local file header of the zip format: what its fixed part is, and where its two lengths stand.
@@ -40,12 +52,20 @@ def read_torch_file(path: str | Path) -> Any:
         return _read_legacy(path)
     except RefusedError as error:
         raise InputError(
-            f"{path}: refused, since it asks for {error}; weights hold data only"
+            f"{path}: refused, since it asks for {_one_line(error)}; weights hold data only"
         ) from error
     except DamagedError as error:
-        raise InputError(f"{path}: damaged or no PyTorch checkpoint: {error}") from error
-    except (zipfile.BadZipFile, OSError, EOFError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read as a PyTorch checkpoint: {error}") from error
+        raise InputError(f"{path}: damaged or no PyTorch checkpoint: {_one_line(error)}") from error
+    except _UNREADABLE as error:
+        raise InputError(
+            f"{path}: cannot be read as a PyTorch checkpoint: {_one_line(error)}"
+        ) from error
+
+
+def _one_line(error: Exception) -> str:
+    """Its message, short enough for one line whatever a damaged file put into it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 def _read_zip(path: Path) -> Any:

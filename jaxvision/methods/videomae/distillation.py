@@ -29,7 +29,7 @@ def distillation_loss(
 
 
 class DistillationTask(ClassificationTask):
-    """Fine-tuning with a frozen teacher, whose parameters live under "teacher" beside the student's.
+    """Fine-tuning with a frozen teacher, its parameters under "teacher" beside the student's.
 
     `config.teacher` is its `model` table; `config.init` says where its weights come from
     ({"from": FILE, "to": "teacher"}). Both see the same augmented, mixed clip.
