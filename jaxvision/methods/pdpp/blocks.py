@@ -165,11 +165,12 @@ class ResidualBlock(nn.Module):
         return self.second(y) + shortcut
 
 
-def torch_dense(inputs: int, outputs: int, dtype: jnp.dtype) -> nn.Dense:
+def torch_dense(inputs: int, outputs: int, dtype: jnp.dtype, name: str | None = None) -> nn.Dense:
     """A linear layer that starts as PyTorch's does."""
     return nn.Dense(
         outputs,
         dtype=dtype,
         kernel_init=nn.with_logical_partitioning(torch_default_kernel(), ("embed", "mlp")),
         bias_init=nn.with_logical_partitioning(torch_default_bias(inputs), ("mlp",)),
+        name=name,
     )

@@ -77,7 +77,7 @@ class ResidualMLP(nn.Module):
             return x * scale.astype(dtype) + shift.astype(dtype)
 
         def linear(x: Array, inputs: int, outputs: int, name: str) -> Array:
-            return torch_dense(inputs, outputs, dtype).clone(name=name)(x)
+            return torch_dense(inputs, outputs, dtype, name)(x)
 
         x = linear(observations, self.observation, width, "embedding")
         for layer in range(self.depth):

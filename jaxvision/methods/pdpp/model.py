@@ -1,4 +1,4 @@
-"""The temporal U-Net of PDPP (2303.14676, section 3.2): predicts the clean state from a noisy one."""
+"""The temporal U-Net of PDPP (2303.14676, section 3.2): the clean state from a noisy one."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -56,9 +56,7 @@ class Sampler:
             return t, ddpm_coefficients(schedule, t)
         sequence = ddim_sequence(self.diffusion_steps, self.steps)
         previous = np.concatenate([[np.float32(1)], schedule.alphas_cumprod[sequence[:-1]]])
-        return sequence[::-1], ddim_coefficients(
-            schedule, sequence[::-1], previous[::-1], self.eta
-        )
+        return sequence[::-1], ddim_coefficients(schedule, sequence[::-1], previous[::-1], self.eta)
 
 
 def sample_actions(
@@ -109,9 +107,7 @@ def plan_loss(
     """
     clean = one_hot(plan, model.layout.actions)
     noisy = noisy_actions(sampler, clean, t, noise)
-    condition = model.apply(
-        variables, task, start, goal, plan.shape[1], method="condition_terms"
-    )
+    condition = model.apply(variables, task, start, goal, plan.shape[1], method="condition_terms")
     times = model.apply(variables, t, method="time_terms")
     predicted = model.apply(variables, noisy, condition, times, method="predict_actions")
     return weighted_squares(predicted, clean), predicted

@@ -1,5 +1,6 @@
 """Official PDPP state dicts <-> our variables; what the published files are."""
 
+import itertools
 from collections.abc import Iterator
 
 from jaxvision.methods.pdpp.blocks import ConvolutionBlock, Resample, ResidualBlock
@@ -41,9 +42,7 @@ def unet_entries(model: TemporalUNet, path: str = "params", prefix: str = "") ->
         entries.extend(residual_block_entries(described, f"{path}/{ours}", f"{prefix}{name}"))
 
     def resample(name: str, ours: str, outputs: int, up: bool) -> None:
-        entries.extend(
-            resample_entries(Resample(outputs, up), f"{path}/{ours}", f"{prefix}{name}")
-        )
+        entries.extend(resample_entries(Resample(outputs, up), f"{path}/{ours}", f"{prefix}{name}"))
 
     if time_width:
         hidden = 4 * width
@@ -123,7 +122,7 @@ def classifier_entries(
     sizes = (model.observation, *model.hidden, model.classes)
     return [
         entry
-        for number, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), 1)
+        for number, (inputs, outputs) in enumerate(itertools.pairwise(sizes), 1)
         for entry in linear_entries(f"{prefix}fc{number}", f"{path}/fc{number}", inputs, outputs)
     ]
 
