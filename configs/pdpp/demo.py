@@ -51,6 +51,7 @@ def get_config() -> ConfigDict:
                 "tasks": 6,
                 "actions": 24,
                 "steps": 7,
+                "variant": 2.0,
                 "look": 4.0,
                 "noise": 0.15,
                 "seed": 0,
@@ -60,7 +61,7 @@ def get_config() -> ConfigDict:
     config.train.steps = 2000
     config.train.batch_size = 64
     config.optim.learning_rate = ConfigDict(
-        {"name": "decay_in_periods", "peak": 1e-3, "warmup_steps": 200, "period_steps": 500}
+        {"name": "decay_in_periods", "peak": 2e-3, "warmup_steps": 200, "period_steps": 500}
     )
     config.ema.update({"decay": 0.995, "start_step": 400, "interval": 10})
     config.evaluate.update({"every_steps": 1000, "weights": "ema"})

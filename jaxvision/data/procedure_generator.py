@@ -17,14 +17,15 @@ LOOKS = 4  # dimensions a video's look has
 
 @dataclass(frozen=True)
 class ProcedureWorld:
-    """What there is to do. channels: of a second's features.  look: its strength over the action's.
-    noise: deviation per channel and second.
+    """What there is to do. channels: of a second's features.  variant, look: how strongly a variant
+    and a video's look show, in units of an action.  noise: deviation per channel and second.
     """
 
     tasks: int = 6
     actions: int = 24
     steps: int = 7
     channels: int = 32
+    variant: float = 2.0
     look: float = 4.0
     noise: float = 0.15
     seed: int = 0
@@ -67,7 +68,7 @@ class ProcedureWorld:
         rows = [
             look
             + self.task_looks[task]
-            + self.variant_looks[variant]
+            + self.variant * self.variant_looks[variant]
             + (self.action_looks[action] if action is not None else 0)
             for action in shown
         ]

@@ -1,4 +1,4 @@
-"""What a planner is compared with: random plans, and the plan of the most similar training window."""
+"""What a planner is compared with: random plans, and that of the most similar training window."""
 
 import numpy as np
 from jaxtyping import Float, Int

@@ -4,6 +4,8 @@
 multiplied, class and observations enter once, only action channels leave, time terms are a table.
 """
 
+import itertools
+
 from jaxvision.methods.pdpp.model import TemporalUNet
 
 
@@ -75,7 +77,7 @@ def _trunk(model: TemporalUNet, horizon: int, padded: bool) -> int:
         return three_taps(inputs, outputs) + three_taps(outputs, outputs) + shortcut
 
     total += three_taps(widths[0], widths[0]) + block(widths[0], widths[0])
-    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+    for inputs, outputs in itertools.pairwise(widths):
         length -= 1
         total += 2 * length * inputs * inputs
         total += block(inputs, outputs) + block(outputs, outputs)

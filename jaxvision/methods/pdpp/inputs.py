@@ -109,7 +109,7 @@ def read_procedures(config: ConfigDict, split: str) -> Procedures:
 
 
 def window_specs(layout: StateLayout, horizon: int, size: int) -> BatchSpecs:
-    """A batch of windows: `start`, `goal` float32 [size, O], `plan` int32 [size, T], `task` int32."""
+    """Windows: `start`, `goal` float32 [size, O], `plan` int32 [size, T], `task` int32 [size]."""
 
     def spec(shape: tuple[int, ...], dtype: jnp.dtype) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((size, *shape), dtype)

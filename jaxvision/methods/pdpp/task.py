@@ -1,4 +1,4 @@
-"""PDPP as the engine sees it: the planner (with a task classifier beside it), and the classifier."""
+"""PDPP as the engine sees it: the planner (with a task classifier), and the classifier alone."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -21,7 +21,7 @@ from jaxvision.training.draws import sample_keys
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
 STAGES = ("planner", "classifier")
-# Where the class comes from at test time: trained beside the planner, loaded and kept, or the truth.
+# Where the class comes from at test time: trained beside the planner, loaded, or the truth.
 CLASSIFIERS = ("joint", "frozen", "none")
 
 
