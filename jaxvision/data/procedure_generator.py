@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxvision.data.procedures import Procedures, Video
 
-LOOKS = 4  # dimensions a video's look has
+LOOKS = 8  # dimensions a video's look has
 
 
 @dataclass(frozen=True)

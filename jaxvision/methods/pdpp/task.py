@@ -175,6 +175,11 @@ class PlannerTask(WindowTask):
             "plan_error": (total, jnp.float32(len(plan))),
             "step_accuracy": (100 * jnp.sum(right).astype(jnp.float32), jnp.float32(right.size)),
         }
+        if self.config.task.classifier == "frozen" and not self.config.init:
+            raise InputError(
+                "task.classifier='frozen' keeps loaded weights: name their run in init, as "
+                """init='({"from": "WORKDIR", "to": ""},)'"""
+            )
         if self.config.task.classifier == "joint":
             value, more = self._cross_entropy(variables["params"]["classifier"], batch)
             return total + value, Aux({**metrics, **more})

@@ -1,6 +1,5 @@
 """A planner small enough to run in every test."""
 
-import pytest
 from ml_collections import ConfigDict
 
 from jaxvision.training.config import load_config
@@ -20,8 +19,3 @@ def small_config(**overrides) -> ConfigDict:
     }
     recipe = [f"{key}={value}" for key, value in {**settings, **overrides}.items()]
     return load_config("pdpp/demo", recipe)
-
-
-@pytest.fixture
-def config():
-    return small_config
