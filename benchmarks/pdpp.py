@@ -8,6 +8,7 @@ torch can be imported, the same network and sampler in PyTorch run beside it.
 """
 
 import argparse
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -54,7 +55,9 @@ def main() -> None:
             ("whole states", published, whole_states),
         ):
             run = make(model, sampler, samples, horizon)
-            answers[label], seconds = timed(lambda r=run: r(variables, *draws), arguments.repeats)
+            answers[label], seconds = timed(
+                functools.partial(run, variables, *draws), arguments.repeats
+            )
             report(label, count, seconds, windows * samples)
         if not arguments.no_torch:
             torch_row(model, variables, sampler, draws, published, arguments.repeats, answers)

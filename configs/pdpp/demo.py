@@ -18,8 +18,9 @@ def get_config() -> ConfigDict:
         {
             "classes": 0,  # as many as the data has
             "actions": 0,
-            "width": 64,
-            "multipliers": (1, 2, 4),
+            # Group norm has 32 groups: fewer than 4 channels in each learn far more slowly.
+            "width": 128,
+            "multipliers": (1, 1, 1),
         }
     )
     config.task = ConfigDict(
@@ -52,19 +53,19 @@ def get_config() -> ConfigDict:
                 "actions": 24,
                 "steps": 7,
                 "variant": 2.0,
-                "look": 4.0,
+                "look": 2.0,
                 "noise": 0.15,
                 "seed": 0,
             },
         }
     )
-    config.train.steps = 2000
+    config.train.steps = 1000
     config.train.batch_size = 64
     config.optim.learning_rate = ConfigDict(
-        {"name": "decay_in_periods", "peak": 2e-3, "warmup_steps": 200, "period_steps": 500}
+        {"name": "decay_in_periods", "peak": 2e-3, "warmup_steps": 100, "period_steps": 300}
     )
-    config.ema.update({"decay": 0.995, "start_step": 400, "interval": 10})
-    config.evaluate.update({"every_steps": 1000, "weights": "ema"})
-    config.checkpoint.update({"every_steps": 500, "keep": 2})
-    config.log.update({"every_steps": 100, "pictures_every_steps": 1000})
+    config.ema.update({"decay": 0.95, "start_step": 200, "interval": 10})
+    config.evaluate.update({"every_steps": 500, "weights": "ema"})
+    config.checkpoint.update({"every_steps": 250, "keep": 2})
+    config.log.update({"every_steps": 100, "pictures_every_steps": 500})
     return config

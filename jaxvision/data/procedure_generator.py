@@ -26,7 +26,7 @@ class ProcedureWorld:
     steps: int = 7
     channels: int = 32
     variant: float = 2.0
-    look: float = 4.0
+    look: float = 2.0
     noise: float = 0.15
     seed: int = 0
 

@@ -9,6 +9,7 @@ def small_config(**overrides) -> ConfigDict:
     """The demo's config, smaller; `overrides` as {"task.eta": 0.5}."""
     settings = {
         "model.width": 32,
+        "model.multipliers": "(1, 2, 4)",
         "data.train_videos": 24,
         "data.test_videos": 8,
         "data.channels": 8,
