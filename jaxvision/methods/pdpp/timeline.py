@@ -62,7 +62,7 @@ def picture(
     """
     steps = answered["steps"]
     width = MARGIN + len(steps) * COLUMN
-    height = HEADER + ROW * (SHOWN_ACTIONS + 1) + MARGIN
+    height = HEADER + ROW * (max(map(len, steps)) + 1) + MARGIN
     image = Image.new("RGB", (width, height), "white")
     draw, font, small = (
         ImageDraw.Draw(image),
