@@ -32,8 +32,18 @@ def convolve_same(
         return x @ kernel[0]
     y = x @ kernel[1]
     if x.shape[1] > 1:
-        y = y.at[:, 1:].add(x[:, :-1] @ kernel[0]).at[:, :-1].add(x[:, 1:] @ kernel[2])
+        y = y + later(x[:, :-1] @ kernel[0]) + earlier(x[:, 1:] @ kernel[2])
     return y
+
+
+def later(x: Float[Array, "b l c"], steps: int = 1) -> Float[Array, "b m c"]:
+    """`x` with `steps` zero rows in front."""
+    return jnp.pad(x, ((0, 0), (steps, 0), (0, 0)))
+
+
+def earlier(x: Float[Array, "b l c"], steps: int = 1) -> Float[Array, "b m c"]:
+    """`x` with `steps` zero rows behind."""
+    return jnp.pad(x, ((0, 0), (0, steps), (0, 0)))
 
 
 class Convolution(nn.Module):
@@ -96,8 +106,7 @@ class Resample(nn.Module):
         ).astype(self.dtype)
         x = x.astype(self.dtype)
         if self.up:
-            y = jnp.pad(x @ kernel[0], ((0, 0), (0, 1), (0, 0)))
-            return y.at[:, 1:].add(x @ kernel[1]) + bias
+            return earlier(x @ kernel[0]) + later(x @ kernel[1]) + bias
         return x[:, :-1] @ kernel[0] + x[:, 1:] @ kernel[1] + bias
 
 

@@ -16,6 +16,13 @@ def published_pass(model: TemporalUNet, horizon: int) -> float:
     return 2.0 * (layers + _last(model, horizon, width) + _time(model))
 
 
+def whole_pass(model: TemporalUNet, horizon: int) -> float:
+    """One call on a whole state here: no padding is multiplied, nothing else is saved."""
+    width = model.layout.width
+    layers = _first(model, horizon, width, False) + _trunk(model, horizon, False)
+    return 2.0 * (layers + _last(model, horizon, width) + _time(model))
+
+
 def action_pass(model: TemporalUNet, horizon: int) -> float:
     """One call on the action part alone, its condition and time terms given."""
     actions = model.layout.actions

@@ -13,6 +13,8 @@ from jaxvision.methods.pdpp.blocks import (
     ConvolutionBlock,
     Resample,
     ResidualBlock,
+    earlier,
+    later,
     sinusoid,
     torch_dense,
 )
@@ -127,26 +129,33 @@ class TemporalUNet(nn.Module):
         def spread(term: Float[Array, "b c"]) -> Float[Array, "b t c"]:
             return jnp.repeat(term[:, None], horizon, axis=1)
 
+        def ends(at_start: Float[Array, "b n c"], at_goal: Float[Array, "b n c"]) -> Array:
+            """The first n steps' rows, the last n steps' rows, summed where they meet."""
+            count = at_start.shape[1]
+            return earlier(at_start, horizon - count) + later(at_goal, horizon - count)
+
         convolution = first.first.convolution
         kernel = convolution.weights(layout.observation_part)
         before, here, after = (task @ tap for tap in convolution.weights(layout.class_part))
-        convolved = spread(here + convolution.bias.astype(self.dtype))
-        convolved = convolved.at[:, 1:].add(before[:, None]).at[:, :-1].add(after[:, None])
-        convolved = convolved.at[:, 0].add(start @ kernel[1]).at[:, 1].add(start @ kernel[0])
-        convolved = convolved.at[:, -1].add(goal @ kernel[1]).at[:, -2].add(goal @ kernel[2])
+        convolved = (
+            spread(here + convolution.bias.astype(self.dtype))
+            + later(spread(before)[:, 1:])
+            + earlier(spread(after)[:, 1:])
+            + ends(
+                jnp.stack([start @ kernel[1], start @ kernel[0]], axis=1),
+                jnp.stack([goal @ kernel[2], goal @ kernel[1]], axis=1),
+            )
+        )
         if first.inputs == first.outputs:
-            before_rows = jnp.concatenate([task, jnp.zeros((len(task), layout.actions))], axis=-1)
-            shortcut = jnp.pad(spread(before_rows), ((0, 0), (0, 0), (0, layout.observation)))
-            observed = shortcut.at[:, 0, layout.observation_part].set(start)
-            shortcut = observed.at[:, -1, layout.observation_part].set(goal)
+            rows = spread(jnp.pad(task, ((0, 0), (0, layout.actions + layout.observation))))
+            known = ((0, 0), (layout.classes + layout.actions, 0))
+            shortcut = rows + ends(jnp.pad(start, known)[:, None], jnp.pad(goal, known)[:, None])
         else:
             observation = first.shortcut.weights(layout.observation_part)[0]
-            shortcut = spread(
-                task @ first.shortcut.weights(layout.class_part)[0]
-                + first.shortcut.bias.astype(self.dtype)
+            fixed = task @ first.shortcut.weights(layout.class_part)[0]
+            shortcut = spread(fixed + first.shortcut.bias.astype(self.dtype)) + ends(
+                (start @ observation)[:, None], (goal @ observation)[:, None]
             )
-            shortcut = shortcut.at[:, 0].add(start @ observation)
-            shortcut = shortcut.at[:, -1].add(goal @ observation)
         return ConditionTerms(convolved, shortcut)
 
     def _blocks(self) -> Iterator[ResidualBlock]:
