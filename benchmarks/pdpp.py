@@ -16,6 +16,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.core import meta
 
 from jaxvision.methods.pdpp import flops
 from jaxvision.methods.pdpp.diffusion import reverse
@@ -84,7 +85,7 @@ def timed(run: Callable[[], jax.Array], repeats: int) -> tuple[np.ndarray, float
 def random_variables(model: TemporalUNet, horizon: int) -> dict:
     """Weights of a trained network's size; fresh ones have zero convolutions."""
     x, t = jnp.zeros((1, horizon, model.layout.width)), jnp.zeros((1,), jnp.int32)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), x, t)
+    shapes = meta.unbox(jax.eval_shape(model.init, jax.random.key(0), x, t))
     leaves, tree = jax.tree.flatten(shapes)
     draw = np.random.default_rng(0)
     values = [

@@ -18,7 +18,7 @@ class Network:
 
     def __init__(self, model: TemporalUNet, state_dict: dict[str, np.ndarray], device: str):
         self.width, self.levels = model.width, len(model.widths)
-        self.tensors = {k: torch.from_numpy(v).to(device) for k, v in state_dict.items()}
+        self.tensors = {k: torch.from_numpy(np.array(v)).to(device) for k, v in state_dict.items()}
 
     def _pair(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         return self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]

@@ -6,8 +6,8 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
-from golden_case import Case, runner
 
+from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
 from jaxvision.methods.pdpp import diffusion, state, weights
 from jaxvision.methods.pdpp.blocks import ConvolutionBlock, Resample, ResidualBlock, sinusoid

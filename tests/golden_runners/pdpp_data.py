@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from golden_case import Case, runner
 
+from golden_case import Case, runner
 from jaxvision.data import procedure_files, procedures
 from jaxvision.methods.pdpp import state
 from jaxvision.metrics import procedure_planning as metrics
