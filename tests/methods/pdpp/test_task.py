@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from small_planner import small_config
 
 from jaxvision.errors import InputError
 from jaxvision.loading import load_run, read_weights
@@ -18,6 +17,7 @@ from jaxvision.training.loop import train
 from jaxvision.training.mesh import make_mesh
 from jaxvision.training.state import unboxed_init
 from jaxvision.weights.mapping import flatten
+from methods.pdpp.small_planner import small_config
 
 
 def variables_of(task):
