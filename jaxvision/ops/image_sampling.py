@@ -53,7 +53,7 @@ def grid_sample(
 
 
 def _clamp(coordinate: Float[Array, "b n"], limit: int) -> Float[Array, "b n"]:
-    """Into [0, limit]; the gradient is 0 at and beyond both ends, as PyTorch's border mode has it."""
+    """Into [0, limit]; the gradient is 0 at and beyond both ends, as in PyTorch's border mode."""
     inside = (coordinate > 0) & (coordinate < limit)
     return jnp.where(inside, coordinate, jax.lax.stop_gradient(jnp.clip(coordinate, 0, limit)))
 

@@ -53,8 +53,8 @@ def _dense(features, names: tuple[str | None, ...], bias: tuple[str | None, ...]
 class InterFrameAttention(nn.Module):
     """Tokens of one frame look at the same window of the other frame.
 
-    appearance = project(attention @ value); motion = project(attention @ coordinates - coordinates),
-    the coordinates embedded linearly first: how far away the attended tokens lie.
+    appearance = project(attention @ value); motion = project(attention @ place - place), where place
+    is the linearly embedded coordinate: how far away the attended tokens lie.
     """
 
     config: BlockConfig
@@ -67,7 +67,7 @@ class InterFrameAttention(nn.Module):
         coordinates: Float[Array, "... n t 2"],
         mask: Float[Array, "n t t"] | None = None,
     ) -> tuple[Float[Array, "... n t d"], Float[Array, "... n t m"]]:
-        """(appearance, motion). own: queries.  other: keys and values.  mask: added to the logits."""
+        """(appearance, motion). own: queries.  other: keys, values.  mask: added to the logits."""
         c = self.config
         to_heads = functools.partial(_dense, dtype=c.dtype, axis=-1)
         head_dim = c.width // c.heads
@@ -121,7 +121,7 @@ class DepthwiseMlp(nn.Module):
 
 
 class MotionBlock(nn.Module):
-    """Windowed inter-frame attention, then the MLP. `shift`: cyclic shift of the windows, tokens."""
+    """Windowed inter-frame attention, then the MLP. shift: of the windows, in tokens."""
 
     config: BlockConfig
     shift: int = 0

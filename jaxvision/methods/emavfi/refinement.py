@@ -46,7 +46,7 @@ class RefinementUNet(nn.Module):
     def __call__(
         self, pair: Pair, warped: Pair, motion: Motion, context: tuple[Pair, ...]
     ) -> Float[Array, "b h w 3"]:
-        """pair, warped: the frames as given and as warped.  context: warped features, five levels."""
+        """pair, warped: the frames, given and warped.  context: warped features, five levels."""
         width, dtype = self.width, self.dtype
 
         def concatenate(*parts: Array) -> Array:

@@ -1,7 +1,7 @@
 """Official EMA-VFI state dicts <-> our variables.
 
 The published files are plain dicts of tensors saved by DistributedDataParallel: every name carries
-`module.`, and attention masks cached at the last size seen ride along. Neither is part of the model.
+`module.`, and attention masks cached at the last size seen ride along. Neither belongs to the model.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ from jaxvision.weights.mapping import Entry
 _FLIP = Layout(lambda x: x[::-1, ::-1], lambda x: x[::-1, ::-1])
 # (in, out, 4, 4) -> (4, 4, in, out), taps reversed: a convolution of the dilated input.
 TRANSPOSED_CONV2D = chain(transpose(2, 3, 0, 1), _FLIP)
-# The second value of "attn_mask" and "HW" buffers is the size they were made for.
+# The block's cached mask, and the size it was made for.
 CACHED = ("attn_mask", "HW")
 
 
@@ -192,6 +192,7 @@ def extractor_entries(config: NetworkConfig, prefix: str, path: str) -> Iterator
     for stage in (3, 4):
         number, width = stage + 1, widths[stage]
         name, embedding = f"{prefix}patch_embed{number}.", f"{path}/embedding_{number}"
+        yield from norm_entries(f"{prefix}norm{number}", f"{path}/stage_{number}/norm", width)
         if stage == 3:
             yield from cross_scale_entries(widths[:3], width, name, embedding)
         else:
@@ -202,7 +203,6 @@ def extractor_entries(config: NetworkConfig, prefix: str, path: str) -> Iterator
                 f"{prefix}block{number}.{block}.",
                 f"{path}/stage_{number}/block_{block}",
             )
-        yield from norm_entries(f"{prefix}norm{number}", f"{path}/stage_{number}/norm", width)
 
 
 def head_entries(config: NetworkConfig, scale: int, prefix: str, path: str) -> Iterator[Entry]:
