@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
-from jaxvision.methods.videomae import inputs, masking, objective, reconstruction
+from jaxvision.methods.videomae import inputs, masking, objective, prediction, reconstruction
 from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder, take_tokens
 from jaxvision.methods.videomae.probe import probe_evaluation
 from jaxvision.nn.transformer import BlockConfig
@@ -172,4 +172,9 @@ class PretrainingTask(Task):
         return {"reconstruction": reconstruction.picture(outputs, clips=2)}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
-        return reconstruction.predict_files(self, variables, paths, outdir)
+        return prediction.predict_files(self, variables, paths, outdir)
+
+
+def make_task(config: ConfigDict) -> Task:
+    """The task of a VideoMAE recipe."""
+    return PretrainingTask(config)

@@ -1,0 +1,86 @@
+"""Pictures as records: photographs that ship inside installed wheels, or a folder of one's own."""
+
+import functools
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from jaxvision.errors import InputError
+
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+# {split: (package, file)}: nothing has to be downloaded.
+BUILT_IN = {
+    "train": (
+        ("skimage", "data/astronaut.png"),
+        ("skimage", "data/chelsea.png"),
+        ("skimage", "data/rocket.jpg"),
+        ("skimage", "data/hubble_deep_field.jpg"),
+        ("skimage", "data/retina.jpg"),
+        ("skimage", "data/ihc.png"),
+        ("skimage", "data/motorcycle_left.png"),
+        ("sklearn", "datasets/images/china.jpg"),
+    ),
+    "held_out": (
+        ("skimage", "data/coffee.png"),
+        ("sklearn", "datasets/images/flower.jpg"),
+        ("skimage", "data/brick.png"),
+        ("skimage", "data/grass.png"),
+    ),
+}
+
+Pyramid = tuple[Image.Image, ...]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """RGB picture files, each read as a pyramid: the picture, then halves, down to 32 pixels.
+
+    Reading one that does not decode raises InputError.
+    """
+
+    paths: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Pyramid:
+        return read_pyramid(self.paths[index])
+
+    def name(self, index: int) -> str:
+        return str(self.paths[index])
+
+
+def built_in(split: str) -> Pictures:
+    """The photographs of `split` ("train" or "held_out") inside scikit-image and scikit-learn."""
+    return Pictures(tuple(package_folder(p) / file for p, file in BUILT_IN[split]))
+
+
+def package_folder(package: str) -> Path:
+    """Where an installed package lies, without importing it."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise InputError(f"the built-in photographs need the package {package}: not installed")
+    return Path(spec.origin).parent
+
+
+def folder(root: str | Path) -> Pictures:
+    """Every picture file under `root`, in order of name. InputError if there is none."""
+    paths = sorted(p for p in Path(root).rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise InputError(f"{root}: no pictures there ({', '.join(sorted(SUFFIXES))})")
+    return Pictures(tuple(paths))
+
+
+@functools.lru_cache(maxsize=64)
+def read_pyramid(path: Path) -> Pyramid:
+    try:
+        with Image.open(path) as image:
+            levels = [image.convert("RGB")]
+    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a picture that can be read ({error})") from error
+    while min(levels[-1].size) >= 64:
+        levels.append(levels[-1].reduce(2))
+    return tuple(levels)

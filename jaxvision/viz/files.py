@@ -1,0 +1,42 @@
+"""Pictures and videos to files, whole or not at all."""
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+
+def write_png(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> None:
+    """Write one picture as PNG."""
+    with whole_file(path) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG")
+
+
+def write_mp4(path: Path, video: UInt8[np.ndarray, "t height width 3"], fps: float) -> None:
+    """Write frames as H.264 in MP4; odd sides are cropped by a pixel, as 4:2:0 colour needs."""
+    height, width = video.shape[1] // 2 * 2, video.shape[2] // 2 * 2
+    with whole_file(path) as temporary, av.open(temporary, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "18"}
+        for frame in video[:, :height, :width]:
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[str]:
+    """A temporary name beside `path` that takes its place when the block ends well."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        yield str(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
