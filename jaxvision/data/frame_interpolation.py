@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
+from jaxvision.data.pictures import SUFFIXES
 from jaxvision.errors import InputError
 
 XIPH_CLIPS = (
@@ -199,3 +200,20 @@ def central_half(image: np.ndarray) -> np.ndarray:
     """The middle half of both sides."""
     height, width = image.shape[:2]
     return image[height // 4 : height - height // 4, width // 4 : width - width // 4]
+
+
+def frame_folders(root: Path, frames: int) -> FrameFiles:
+    """One's own data: every run of `frames` consecutive pictures of every folder under `root`.
+
+    A folder is a clip, its pictures in order of name. InputError where no folder has enough.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder")
+    paths: list[tuple[Path, ...]] = []
+    for folder in sorted([root, *(path for path in root.rglob("*") if path.is_dir())]):
+        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        paths += [tuple(files[i : i + frames]) for i in range(len(files) - frames + 1)]
+    if not paths:
+        raise InputError(f"{root}: no folder there has {frames} pictures")
+    return FrameFiles(paths)

@@ -53,8 +53,8 @@ def _dense(features, names: tuple[str | None, ...], bias: tuple[str | None, ...]
 class InterFrameAttention(nn.Module):
     """Tokens of one frame look at the same window of the other frame.
 
-    appearance = project(attention @ value); motion = project(attention @ place - place), where place
-    is the linearly embedded coordinate: how far away the attended tokens lie.
+    appearance = project(attention @ value); motion = project(attention @ place - place), where
+    place is the linearly embedded coordinate: how far away the attended tokens lie.
     """
 
     config: BlockConfig

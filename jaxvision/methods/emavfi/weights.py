@@ -1,7 +1,7 @@
 """Official EMA-VFI state dicts <-> our variables.
 
 The published files are plain dicts of tensors saved by DistributedDataParallel: every name carries
-`module.`, and attention masks cached at the last size seen ride along. Neither belongs to the model.
+`module.`, and attention masks cached at the last size seen ride along. Neither is the model's.
 """
 
 from collections.abc import Iterator, Mapping
