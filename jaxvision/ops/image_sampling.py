@@ -63,13 +63,21 @@ def _rows(flat: Float[Array, "b n c"], index: Int[Array, "b m"]) -> Float[Array,
 
 
 def warp(
-    image: Float[Array, "b h w c"], flow: Float[Array, "b h w 2"], padding: Padding = "border"
-) -> Float[Array, "b h w c"]:
-    """Backward warp: out(x, y) = image(x + u, y + v), flow = (u, v) in pixels."""
+    image: Float[Array, "b h w c"],
+    flow: Float[Array, "b h2 w2 2"],
+    padding: Padding = "border",
+    top: Int[Array, ""] | int = 0,
+    left: Int[Array, ""] | int = 0,
+) -> Float[Array, "b h2 w2 c"]:
+    """Backward warp: out(x, y) = image(x + u, y + v), flow = (u, v) in pixels.
+
+    A flow smaller than the image is that of the part whose corner is (top, left): that part of the
+    warped image is the result, read from the whole image.
+    """
     height, width = flow.shape[1:3]
     flow = flow.astype(jnp.float32)
-    x = jnp.arange(width, dtype=jnp.float32)[None, None, :] + flow[..., 0]
-    y = jnp.arange(height, dtype=jnp.float32)[None, :, None] + flow[..., 1]
+    x = (left + jnp.arange(width, dtype=jnp.float32))[None, None, :] + flow[..., 0]
+    y = (top + jnp.arange(height, dtype=jnp.float32))[None, :, None] + flow[..., 1]
     return grid_sample(image, x, y, padding)
 
 

@@ -168,6 +168,11 @@ def padded(case: Case) -> dict:
     return {"padded_pred": first(whole), "pred": first(frame)}
 
 
+def estimate_motion(model, variables, pair, t):
+    prepared = inference.prepare(model, variables, pair)
+    return inference.motion_at(model, variables, prepared, t)
+
+
 @runner(
     "emavfi",
     "Trainer.py:Model.multi_inference; model/flow_estimation.py:MultiScaleFlow.forward, "
@@ -177,7 +182,7 @@ def timesteps(case: Case) -> dict:
     model, _, variables = network_of(case)
     pair, times, answers = pair_of(case), tuple(case.config["timesteps"]), {}
     results = interpolate(model, variables, pair, times, InferenceSettings(divisor=0))
-    estimate = jax.jit(inference.estimate_motion, static_argnames="model")
+    estimate = jax.jit(estimate_motion, static_argnums=0)
     for t, frame in zip(times, results, strict=True):
         answer, _ = forward(model.config)(variables, pair, t)
         motion = estimate(model, variables, pair, t)

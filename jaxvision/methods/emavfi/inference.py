@@ -7,6 +7,7 @@ BGR in [0, 1].
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,39 +48,93 @@ def shrink_pair(pair: Pair, factor: float) -> Pair:
     return small.reshape(*pair.shape[:2], *small.shape[1:])
 
 
-def prepare_features(
+class Prepared(NamedTuple):
+    """What of a pair does not depend on time; flow is estimated from small, small_features."""
+
+    pair: Pair
+    appearance: tuple[Float[Array, "b 2 h w c"], ...]
+    small: Pair
+    small_features: Features
+
+
+def prepare(
     model: InterpolationNetwork, variables, pair: Pair, down_scale: float = 1.0
-) -> tuple[Pair, Features, Features]:
-    """What does not depend on time: (frames for flow, their features, full-size features)."""
+) -> Prepared:
+    """Features of a pair, and of the shrunk pair. Sides times `down_scale` are multiples of 16."""
     features = model.apply(variables, pair, method="features")
     if down_scale == 1:
-        return pair, features, features
+        return Prepared(pair, features.appearance, pair, features)
     small = shrink_pair(pair, down_scale)
-    return small, model.apply(variables, small, method="features"), features
+    small_features = model.apply(variables, small, method="features")
+    return Prepared(pair, features.appearance, small, small_features)
 
 
-def estimate_motion(
-    model: InterpolationNetwork, variables, pair: Pair, t: Time, down_scale: float = 1.0
+def motion_at(
+    model: InterpolationNetwork, variables, prepared: Prepared, t: Time, down_scale: float = 1.0
 ) -> Motion:
-    """Flow and mask logits at full size, from frames shrunk by `down_scale`."""
-    small = pair if down_scale == 1 else shrink_pair(pair, down_scale)
-    features = model.apply(variables, small, method="features")
-    motion = model.apply(variables, small, features, t, method="motion")[-1]
+    """Full-size motion at time t."""
+    motion = model.apply(variables, prepared.small, prepared.small_features, t, method="motion")[-1]
     return motion if down_scale == 1 else enlarge_motion(motion, 1 / down_scale)
+
+
+def frame_at(
+    model: InterpolationNetwork, variables, prepared: Prepared, motion: Motion, tile: int = 0
+) -> Frame:
+    """The refined frame. tile: work through parts of this side (a multiple of 16, 0 for the whole
+    at once): the memory of warping and refinement is then that of one part and its surroundings."""
+    height, width = motion.flow.shape[1:3]
+    if not tile or (height <= tile and width <= tile):
+        return model.apply(variables, prepared.pair, prepared.appearance, motion, method="refine")[
+            0
+        ]
+    rows, columns = tiles(height, tile), tiles(width, tile)
+    parts = jnp.array([(*row, *column) for row in rows for column in columns], jnp.int32)
+    view = (min(tile + 2 * HALO, height), min(tile + 2 * HALO, width))
+    inner = (min(tile, height), min(tile, width))
+
+    def add(frame: Frame, part: Array) -> tuple[Frame, None]:
+        top, start_row, left, start_column = part
+        cut = [
+            jax.lax.dynamic_slice(x, (0, top, left, 0), (x.shape[0], *view, x.shape[-1]))
+            for x in motion
+        ]
+        answer, _ = model.apply(
+            variables, prepared.pair, prepared.appearance, Motion(*cut), top, left, method="refine"
+        )
+        kept = jax.lax.dynamic_slice(
+            answer,
+            (0, start_row - top, start_column - left, 0),
+            (answer.shape[0], *inner, 3),
+        )
+        return jax.lax.dynamic_update_slice(frame, kept, (0, start_row, start_column, 0)), None
+
+    frame, _ = jax.lax.scan(add, jnp.zeros((*motion.flow.shape[:3], 3)), parts)
+    return frame
+
+
+# How far an output pixel of the U-Net sees is 77 pixels; parts start at multiples of 16.
+HALO = 80
+
+
+def tiles(size: int, tile: int) -> list[tuple[int, int]]:
+    """(start of the part with its surroundings, start of what is kept of it) along one axis.
+
+    Parts lie inside the frame, so an edge of the frame is an edge of its parts.
+    """
+    view = min(tile + 2 * HALO, size)
+    starts = [min(start, max(size - tile, 0)) for start in range(0, size, tile)]
+    return [(min(max(start - HALO, 0), size - view), start) for start in starts]
 
 
 def interpolate_padded(
     model: InterpolationNetwork, variables, pair: Pair, times: Sequence[Time], down_scale: float
 ) -> list[tuple[Frame, Motion]]:
     """(frame, motion) for every time. Sides times `down_scale` must be multiples of 16."""
-    small, small_features, features = prepare_features(model, variables, pair, down_scale)
+    prepared = prepare(model, variables, pair, down_scale)
     answers = []
     for t in times:
-        motion = model.apply(variables, small, small_features, t, method="motion")[-1]
-        if down_scale != 1:
-            motion = enlarge_motion(motion, 1 / down_scale)
-        frame, _ = model.apply(variables, pair, features.appearance, motion, method="refine")
-        answers.append((frame, motion))
+        motion = motion_at(model, variables, prepared, t, down_scale)
+        answers.append((frame_at(model, variables, prepared, motion), motion))
     return answers
 
 
@@ -129,33 +184,21 @@ def padder_for(height: int, width: int, settings: InferenceSettings) -> Padder:
     return Padder.for_size(height, width, divisor)
 
 
+def with_turned(pair: Pair) -> Float[Array, "b2 2 h w 3"]:
+    """Each pair followed by itself turned by 180 degrees."""
+    both = jnp.stack([pair, pair[:, :, ::-1, ::-1]], axis=1)
+    return both.reshape(-1, *pair.shape[1:])
+
+
+def mean_with_turned(frames: Float[Array, "b2 h w 3"]) -> Frame:
+    """Mean of a prediction and the turned-back prediction of the turned pair."""
+    plain, turned = jnp.moveaxis(frames.reshape(-1, 2, *frames.shape[1:]), 1, 0)
+    return (plain + turned[:, ::-1, ::-1]) / 2
+
+
 def augmented(run: Callable, pair: Pair) -> list[tuple[Frame, Motion]]:
-    """Mean of a prediction and the turned-back prediction of the pair turned by 180 degrees.
-
-    Both go through as one batch of twice the size; frames are not swapped, so t stays.
-    """
-    b = pair.shape[0]
-    turned = pair[:, :, ::-1, ::-1]
-    both = jnp.stack([pair, turned], axis=1).reshape(2 * b, *pair.shape[1:])
-    answers = []
-    for frames, motion in run(both):
-        plain, back = jnp.moveaxis(frames.reshape(b, 2, *frames.shape[1:]), 1, 0)
-        answers.append(((plain + back[:, ::-1, ::-1]) / 2, jax.tree.map(lambda x: x[::2], motion)))
-    return answers
-
-
-def hierarchical(
-    halve: Callable[[Array, Array], Array], first: Array, last: Array, levels: int
-) -> list[Array]:
-    """2**levels - 1 frames between two, by halving again and again.
-
-    For weights trained at t = 0.5 alone. `halve(a, b)` answers the frame midway.
-    """
-    if levels == 0:
-        return []
-    middle = halve(first, last)
+    """`run` on each pair and its turned twin as one batch; frames are not swapped, so t stays."""
     return [
-        *hierarchical(halve, first, middle, levels - 1),
-        middle,
-        *hierarchical(halve, middle, last, levels - 1),
+        (mean_with_turned(frames), jax.tree.map(lambda x: x[::2], motion))
+        for frames, motion in run(with_turned(pair))
     ]

@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxvision.methods.emavfi.extractor import Features, MotionExtractor
 from jaxvision.methods.emavfi.heads import FlowHead, Motion
@@ -67,12 +68,20 @@ class InterpolationNetwork(nn.Module):
         pair: Float[Array, "b 2 h w 3"],
         appearance: tuple[Float[Array, "b 2 h w c"], ...],
         motion: Motion,
-    ) -> tuple[Float[Array, "b h w 3"], Float[Array, "b h w 3"]]:
-        """(frame, blend) from full-size motion and appearance features."""
-        warped = warp_pair(pair, motion.flow)
+        top: Int[Array, ""] | int = 0,
+        left: Int[Array, ""] | int = 0,
+    ) -> tuple[Float[Array, "b h2 w2 3"], Float[Array, "b h2 w2 3"]]:
+        """(frame, blend) from motion in full-size pixels and full-size appearance features.
+
+        Motion of a part alone, whose corner (top, left) and sides are multiples of 16, gives that
+        part; within 80 pixels of an edge inside the frame it differs from the whole.
+        """
+        warped = warp_pair(pair, motion.flow, top, left)
         merged = blend(warped, motion.mask)
-        context = warp_features(appearance, motion.flow)
-        frame = merged + self.unet(pair, warped, motion, context)
+        context = warp_features(appearance, motion.flow, top, left)
+        part = (*pair.shape[:2], *motion.flow.shape[1:3], 3)
+        given = jax.lax.dynamic_slice(pair, (0, 0, top, left, 0), part)
+        frame = merged + self.unet(given, warped, motion, context)
         return jnp.clip(frame, 0, 1), merged
 
     def __call__(self, pair: Float[Array, "b 2 h w 3"], t: Time) -> Interpolation:

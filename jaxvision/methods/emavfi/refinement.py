@@ -3,21 +3,23 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxvision.methods.emavfi.heads import Motion
 from jaxvision.methods.emavfi.layers import Conv, ConvStack, UpConvPReLU
 from jaxvision.ops.image_sampling import resize_bilinear, warp
 
 Pair = Float[Array, "b 2 h w c"]
+Place = Int[Array, ""] | int
 
 
-def warp_pair(pair: Pair, flow: Float[Array, "b h w 4"]) -> Pair:
-    """Frame 0 by flow[..., :2], frame 1 by flow[..., 2:]."""
-    b, _, h, w, channels = pair.shape
-    flows = flow.reshape(b, h, w, 2, 2).transpose(0, 3, 1, 2, 4)
-    warped = warp(pair.reshape(2 * b, h, w, channels), flows.reshape(2 * b, h, w, 2))
-    return warped.reshape(pair.shape)
+def warp_pair(pair: Pair, flow: Float[Array, "b h w 4"], top: Place = 0, left: Place = 0) -> Pair:
+    """Frame 0 by flow[..., :2], frame 1 by flow[..., 2:]; a smaller flow is that of the part at
+    (top, left)."""
+    b, h, w, _ = flow.shape
+    flows = flow.reshape(b, h, w, 2, 2).transpose(0, 3, 1, 2, 4).reshape(2 * b, h, w, 2)
+    warped = warp(pair.reshape(2 * b, *pair.shape[2:]), flows, top=top, left=left)
+    return warped.reshape(b, 2, h, w, -1)
 
 
 def blend(warped: Pair, mask: Float[Array, "b h w 1"]) -> Float[Array, "b h w c"]:
@@ -26,13 +28,18 @@ def blend(warped: Pair, mask: Float[Array, "b h w 1"]) -> Float[Array, "b h w c"
     return warped[:, 0] * share + warped[:, 1] * (1 - share)
 
 
-def warp_features(appearance: tuple[Pair, ...], flow: Float[Array, "b h w 4"]) -> tuple[Pair, ...]:
-    """Every level of the appearance features, the flow halved from one to the next."""
+def warp_features(
+    appearance: tuple[Pair, ...], flow: Float[Array, "b h w 4"], top: Place = 0, left: Place = 0
+) -> tuple[Pair, ...]:
+    """Every level of the appearance features, the flow halved from one to the next.
+
+    top, left: of the part that a smaller flow is for, at full size; multiples of 16.
+    """
     warped = []
     for level, features in enumerate(appearance):
         if level:
             flow = resize_bilinear(flow, 0.5) * 0.5
-        warped.append(warp_pair(features, flow))
+        warped.append(warp_pair(features, flow, top // 2**level, left // 2**level))
     return tuple(warped)
 
 
