@@ -1,5 +1,6 @@
 """Videos written piece by piece: segments of frames first, one file with its sound at the end."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,8 @@ from jaxvision.viz.files import whole_file
 
 # Fine enough for every usual frame rate, and what MPEG uses.
 TIME_BASE = Fraction(1, 90000)
+# MP4 otherwise rounds the time of a file's first frame to milliseconds.
+EXACT = {"movie_timescale": "90000", "video_track_timescale": "90000"}
 
 
 def write_segment(
@@ -23,16 +26,25 @@ def write_segment(
     """Encode (seconds, RGB) frames as H.264 at their own times; returns how many there were.
 
     Odd sides are padded by a repeated edge, as 4:2:0 colour needs. rate: a hint for players.
-    quality: x264's constant rate factor. The file is there whole or not at all.
+    quality: x264's constant rate factor. The file is there whole or not at all, and empty where there
+    are no frames.
     """
-    count = 0
-    with whole_file(path) as temporary, av.open(temporary, "w", format="mp4") as container:
+    frames, count = iter(frames), 0
+    first = next(frames, None)
+    if first is None:
+        path.write_bytes(b"")
+        return 0
+    with (
+        whole_file(path) as temporary,
+        av.open(temporary, "w", format="mp4", options=EXACT) as container,
+    ):
         stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
         assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(quality)}
+        # Without B-frames packets are in order of time, also from one segment to the next.
+        stream.options = {"crf": str(quality), "bf": "0"}
         stream.codec_context.time_base = TIME_BASE
-        for time, image in frames:
+        for time, image in itertools.chain([first], frames):
             image = np.pad(
                 image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), "edge"
             )
@@ -42,16 +54,16 @@ def write_segment(
             frame.pts, frame.time_base = round(time / TIME_BASE), TIME_BASE
             container.mux(stream.encode(frame))
             count += 1
-        if count:
-            container.mux(stream.encode())
+        container.mux(stream.encode())
     return count
 
 
 def join_segments(path: Path, segments: Sequence[Path], sound_of: Path | None = None) -> str:
-    """One MP4 of all segments in order, without encoding again, with the sound of another file.
+    """One MP4 of all segments that are not empty, in order, without encoding again, with the sound of another file.
 
     Returns what became of the sound: "kept", "none", or why it was left out.
     """
+    segments = [segment for segment in segments if segment.stat().st_size]
     sound = None if sound_of is None else av.open(str(sound_of))
     try:
         audio = sound.streams.audio[0] if sound is not None and sound.streams.audio else None
@@ -69,7 +81,10 @@ def join_segments(path: Path, segments: Sequence[Path], sound_of: Path | None = 
 
 
 def _join(path: Path, segments: Sequence[Path], sound, audio) -> None:
-    with whole_file(path) as temporary, av.open(temporary, "w", format="mp4") as output:
+    with (
+        whole_file(path) as temporary,
+        av.open(temporary, "w", format="mp4", options=EXACT) as output,
+    ):
         with av.open(str(segments[0])) as first:
             video = output.add_stream_from_template(first.streams.video[0])
         audio_out = output.add_stream_from_template(audio) if audio is not None else None

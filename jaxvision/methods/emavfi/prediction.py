@@ -79,8 +79,7 @@ def predict_files(
 def between_two(
     interpolator: Interpolator, first: Path, last: Path, times: Sequence[float], outdir: Path
 ) -> list[Path]:
-    """For every time: the frame, both flows and the mask as pictures; one strip of all frames; and a
-    JSON table."""
+    """For every time: the frame, both flows and the mask as pictures; one strip of all; a table."""
     (one, note_one), (two, note_two) = read_picture(first), read_picture(last)
     check_size(two, one, last)
     name = f"{first.stem}_{last.stem}"
