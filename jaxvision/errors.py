@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class InputError(Exception):
-    """Bad input. The message is one line naming the file, key or shape at fault and what was expected.
+    """Bad input. The message is one line: the file, key or shape at fault, and what was expected.
 
     The command line prints it without a traceback and exits with status 2.
     """

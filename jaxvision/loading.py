@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from jaxvision.errors import InputError
@@ -14,6 +12,7 @@ from jaxvision.training import initialisation
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.config import load_config
 from jaxvision.training.mesh import make_mesh
+from jaxvision.training.sharding import put
 from jaxvision.training.state import abstract_variables
 from jaxvision.training.task import Task, Variables
 from jaxvision.weights.mapping import flatten, unflatten
@@ -63,10 +62,6 @@ def load_run(
     loaded, reports = initialisation.apply(shapes, [{"from": str(weights or workdir)}], given)
     if reports[0].kept:
         raise InputError(f"{weights or workdir} lacks {', '.join(reports[0].kept[:6])}")
-    placed = {
-        path: jax.make_array_from_callback(
-            value.shape, flatten(shardings)[path], lambda index, v=np.asarray(value): v[index]
-        )
-        for path, value in flatten(loaded).items()
-    }
+    where = flatten(shardings)
+    placed = {path: put(value, where[path]) for path, value in flatten(loaded).items()}
     return task, mesh, unflatten(placed)

@@ -82,7 +82,7 @@ class Case:
         return (low + (high - low) * generator.random(rule["shape"])).astype(np.float32)
 
     def check(self, answers: Mapping[str, object]) -> None:
-        """Compare `answers` with every output of the case; AssertionError names each that differs."""
+        """Compare `answers` with every output of the case; AssertionError names all that differ."""
         wrong = list(self._differences(answers))
         assert not wrong, f"{self.path.name}: " + "; ".join(wrong)
 

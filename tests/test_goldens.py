@@ -4,8 +4,9 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-import golden_runners
 import pytest
+
+import golden_runners
 from golden_case import RUNNERS, Case
 
 for module in pkgutil.iter_modules(golden_runners.__path__):

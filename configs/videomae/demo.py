@@ -46,6 +46,7 @@ def get_config() -> ConfigDict:
         }
     )
     config.data.update({"name": "camera", "root": "", "clips": 4096, "speed": 1.0})
+    config.data.reach = (0.5, 1.0)
     config.train.steps = 1200
     config.train.batch_size = 32
     config.optim.b2 = 0.95

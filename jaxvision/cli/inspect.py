@@ -1,4 +1,4 @@
-"""Look before you train: the resolved config, every parameter's shape, sharding and group, one batch.
+"""Look before you train: the resolved config, every parameter's shape and sharding, one batch.
 
 Nothing is trained and no parameter is made.
 """
@@ -63,13 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(table)
     console.print(f"records: {', '.join(host_batch.names[:8])} ...", highlight=False)
     if arguments.out is not None:
-        for path in write_batch(host_batch.arrays, arguments.out):
-            console.print(f"picture: {path}", highlight=False)
+        for picture in write_batch(host_batch.arrays, arguments.out):
+            console.print(f"picture: {picture}", highlight=False)
     return 0
 
 
 def write_batch(arrays: dict, out: Path) -> list[Path]:
-    """Every field of a batch that looks like pictures or video, as pictures of its first samples."""
+    """Every field of a batch that looks like pictures or video, as one picture."""
     import numpy as np
 
     from jaxvision.viz.files import write_png

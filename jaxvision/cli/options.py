@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from jaxvision.errors import InputError
 
@@ -41,7 +42,7 @@ def start_distributed() -> None:
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")
     if address is None and not os.environ.get("JAXVISION_DISTRIBUTED"):
         return
-    known = {}
+    known: dict[str, Any] = {}
     if address is not None:
         try:
             known = {

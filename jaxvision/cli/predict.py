@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxvision.loading import load_run
 
     paths = find_inputs(arguments.inputs)
-    task, mesh, variables = load_run(
+    task, _, variables = load_run(
         arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
     )
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -82,7 +82,7 @@ class CameraPath:
         return np.stack([self.frame(picture, time) for time in times])
 
     def flow(self, source: float, target: float) -> Float[np.ndarray, "h w 2"]:
-        """Optical flow (x, y) in pixels: where each pixel of the frame at `source` is at `target`."""
+        """Optical flow (x, y) in pixels from the frame at time `source` to that at `target`."""
         height, width = self.view
         y, x = np.mgrid[:height, :width] + 0.5
         points = np.stack([x, y, np.ones_like(x)], axis=-1)
@@ -96,10 +96,13 @@ def draw_path(
     picture_size: tuple[int, int],
     view: tuple[int, int],
     speed: float = 1.0,
+    reach: tuple[float, float] = (0.5, 1.0),
 ) -> CameraPath:
     """A random path of one of MOTIONS that never leaves the picture.
 
-    picture_size: (width, height).  view: (height, width).  InputError for a picture too small.
+    picture_size: (width, height).  view: (height, width).  speed: 1 crosses about half the view.
+    reach: how much of the picture the path takes in, from and to, as a share of the most it could.
+    InputError for a picture too small.
     """
     sign = -1.0 if motion in ("zoom in", "turn left") else 1.0
     direction = np.array(DIRECTIONS.get(motion, (0, 0)))
@@ -107,12 +110,12 @@ def draw_path(
     zoom = speed * sign * rng.uniform(*ZOOM) if motion.startswith("zoom") else 0.0
     turn = speed * sign * rng.uniform(*TURN) if motion.startswith("turn") else 0.0
     # Half the space the camera needs along (x, y) at scale 1, whichever way it is turned.
-    reach = np.hypot(*view) / 2 * np.exp(abs(zoom) / 2) + np.abs(direction) * pan / 2
-    largest = float(np.min(np.array(picture_size) / 2 / reach))
+    needed = np.hypot(*view) / 2 * np.exp(abs(zoom) / 2) + np.abs(direction) * pan / 2
+    largest = float(np.min(np.array(picture_size) / 2 / needed))
     if largest < 0.25:
         raise InputError(f"a picture of {picture_size} is too small for a view of {view}")
-    scale = largest * rng.uniform(0.5, 1.0)
-    margin = np.maximum(np.array(picture_size) / 2 - reach * scale, 0)
+    scale = largest * rng.uniform(*reach)
+    margin = np.maximum(np.array(picture_size) / 2 - needed * scale, 0)
     centre = np.array(picture_size) / 2 + rng.uniform(-1, 1, 2) * margin
     return CameraPath(
         view=view,

@@ -1,8 +1,8 @@
 """Batches as a function of the step: the same for any number of workers, hosts and restarts.
 
 The data position is the global step alone. Step s of a source takes the records at places
-s*B .. (s+1)*B - 1 of a fixed order (each epoch a fresh shuffle, its remainder dropped); a host loads
-the places its devices need. Grain runs the reading ahead, in threads or worker processes.
+s*B .. (s+1)*B - 1 of a fixed order (each epoch a fresh shuffle, its remainder dropped); a host
+loads the places its devices need. Grain runs the reading ahead, in threads or worker processes.
 """
 
 import contextlib
@@ -91,7 +91,9 @@ class TrainingBatches:
         count, size = len(source.records), source.batch_size
         epoch, slot = divmod(int(self.schedule.ordinal[step]), count // size)
         order = self._order(bucket, count)
-        samples, names, replaced = [], [], []
+        samples: list[Sample] = []
+        names: list[str] = []
+        replaced: list[tuple[str, str]] = []
         for start, stop in self.shares:
             for row in range(round(start * size), round(stop * size)):
                 place = epoch * count + slot * size + row

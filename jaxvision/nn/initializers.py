@@ -1,11 +1,12 @@
 """Initial values as the papers' frameworks draw them, tagged with logical axes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 from flax import linen as nn
-from jax.nn.initializers import Initializer
+
+Initializer = Callable[..., jax.Array]
 
 
 def torch_default_kernel(in_axis: int | Sequence[int] = -2) -> Initializer:

@@ -12,7 +12,7 @@ class BatchNorm(nn.Module):
 
     The papers ran one process per GPU and normalised over that process's samples; a group is such a
     process, whatever the mesh. 1 group is synchronised batch norm. Running statistics follow the
-    first group (the process whose buffers were saved) and use the unbiased variance, as PyTorch's do.
+    first group (the process whose buffers were saved), with the unbiased variance of PyTorch.
 
     momentum: weight of the new statistic (PyTorch's convention).
     """

@@ -30,7 +30,7 @@ class BlockConfig:
     width: embedding dimension.  heads: attention heads.  mlp_ratio: hidden / width (truncated).
     qkv_bias: learned biases on query and value; the key has none.
     layer_scale: initial value of the per-channel residual scales; 0 means no such parameters.
-    cosine_attention: scores are scaled cosines (Swin V2, section 3.2) with a learned scale per head.
+    cosine_attention: scores are cosines (Swin V2, section 3.2) with a learned scale per head.
     drop_path: the last block's rate; block i of L has linspace(0, drop_path, L)[i].
     kernel_init: a key of `KERNEL_INITIALIZERS`.
     remat: a key of `REMAT_POLICIES`.
@@ -184,6 +184,11 @@ class Block(nn.Module):
         return branch * (jnp.floor(keep + draw) / keep).astype(c.dtype)
 
 
+def drop_path_rates(rate: float, depth: int) -> np.ndarray:
+    """Stochastic depth of each of `depth` blocks: linear from 0 to `rate` (1603.09382, eq. 4)."""
+    return np.linspace(0, rate, depth)
+
+
 class TransformerStack(nn.Module):
     """`depth` blocks as one scan: parameters are stacked on a leading "layers" axis."""
 
@@ -205,6 +210,6 @@ class TransformerStack(nn.Module):
             length=self.depth,
             metadata_params={nn.PARTITION_NAME: "layers"},
         )
-        rates = jnp.asarray(np.linspace(0, c.drop_path, self.depth), jnp.float32)
+        rates = jnp.asarray(drop_path_rates(c.drop_path, self.depth), jnp.float32)
         x, _ = stack(c, deterministic, name="blocks")(x, rates)
         return x

@@ -229,10 +229,9 @@ def check_choices(config: ConfigDict) -> None:
     if batch % micro:
         raise InputError(f"train.accumulate={micro} does not divide train.batch_size={batch}")
     for key in ("draw_groups", "norm_groups"):
-        if (batch // micro) % config.train[key]:
-            raise InputError(
-                f"train.{key}={config.train[key]} does not divide a (micro-)batch of {batch // micro}"
-            )
+        groups = config.train[key]
+        if (batch // micro) % groups:
+            raise InputError(f"train.{key}={groups} does not divide {batch // micro} records")
 
 
 def command_line() -> str:

@@ -6,7 +6,7 @@ Nothing in it waits for the device between log points, and nothing in it compile
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from jaxvision.training.run_record import open_workdir, versions
 from jaxvision.training.sharding import place, replicated
 from jaxvision.training.state import TrainState
 from jaxvision.training.task import Task
+
+PlacedBatch = tuple[HostBatch, dict[str, jax.Array]]
 
 PLACED_AHEAD = 2  # batches on the device before their step
 
@@ -149,7 +151,7 @@ class Loop:
                 self.checkpoints.check()
                 done = step + 1
                 last = done == steps
-                if last or due(done, self.config.log.every_steps):
+                if last or step == first or due(done, self.config.log.every_steps):
                     self.log(done)
                 results = {}
                 if last or due(done, self.config.evaluate.every_steps):
@@ -166,9 +168,11 @@ class Loop:
             self.checkpoints.close()
         return self.results
 
-    def placed(self, host_batches: Iterator[HostBatch]) -> Iterator[tuple[HostBatch, dict]]:
+    def placed(
+        self, host_batches: Iterator[HostBatch]
+    ) -> Generator[tuple[HostBatch, dict], None, None]:
         """Batches on the devices, a few ahead of their step."""
-        queue: deque[tuple[HostBatch, dict]] = deque()
+        queue: deque[PlacedBatch] = deque()
         specs = self.prepared.task.batch_specs("train")
         for host_batch in host_batches:
             self.count_records(host_batch)

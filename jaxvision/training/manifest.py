@@ -18,7 +18,8 @@ def write(folder: Path, final: Path) -> None:
     table = {str(p.relative_to(folder)): _entry(p) for p in _files(folder)}
     marker = f"Checkpoint commit was successful to {final}".encode()
     table[COMMIT_MARKER] = {"bytes": len(marker), "sha256": hashlib.sha256(marker).hexdigest()}
-    (folder / NAME).write_text(json.dumps({"files": table}, indent=1))
+    text = json.dumps({"sha256": _digest(table), "files": table}, indent=1)
+    (folder / NAME).write_text(text)
 
 
 def exists(folder: Path) -> bool:
@@ -27,11 +28,14 @@ def exists(folder: Path) -> bool:
 
 
 def damage(folder: Path) -> str | None:
-    """One line naming the first file that is missing, left over or altered; None where all is well."""
+    """One line naming the first file that is missing, left over or altered; None if all is well."""
     try:
-        table = json.loads((folder / NAME).read_text())["files"]
-    except (OSError, ValueError, KeyError) as error:
+        stored = json.loads((folder / NAME).read_text())
+        table, digest = stored["files"], stored["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{folder / NAME}: unreadable ({error})"
+    if _digest(table) != digest:
+        return f"{folder / NAME}: checksum of its own table differs"
     present = {str(p.relative_to(folder)): p for p in _files(folder)}
     for name in sorted(table.keys() | present.keys()):
         if name not in present:
@@ -45,6 +49,10 @@ def damage(folder: Path) -> str | None:
 
 def _files(folder: Path) -> list[Path]:
     return [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != NAME]
+
+
+def _digest(table: dict) -> str:
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 
 def _entry(path: Path) -> dict:

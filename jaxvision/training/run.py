@@ -20,6 +20,7 @@ from jaxvision.training.sharding import (
     Fallback,
     batch_sharding,
     check_batch,
+    put,
     rows_of_host,
 )
 from jaxvision.training.state import (
@@ -82,26 +83,23 @@ class Run:
     def _with_values(self, state: TrainState, values: Mapping, shardings: TrainState) -> TrainState:
         """`state` with the leaves of `values` that are arrays (the others stay)."""
 
-        def put(tree, sharding, prefix):
+        def replaced(tree, sharding, prefix):
             flat, where = dict(flatten(tree)), flatten(sharding)
             for path in flat:
                 value = values.get(prefix + path)
                 if isinstance(value, np.ndarray):
-                    value = value.astype(flat[path].dtype)
-                    flat[path] = jax.make_array_from_callback(
-                        value.shape, where[path], lambda index, v=value: v[index]
-                    )
+                    flat[path] = put(value.astype(flat[path].dtype), where[path])
             return unflatten(flat)
 
-        params = put(state.params, shardings.params, "params/")
-        collections = put(state.collections, shardings.collections, "")
+        params = replaced(state.params, shardings.params, "params/")
+        collections = replaced(state.collections, shardings.collections, "")
         ema = {
             name: jax.tree.map(jnp.copy, params if name == "params" else collections[name])
             for name in state.ema
         }
         return state.replace(
             params=params,
-            frozen=put(state.frozen, shardings.frozen, "params/"),
+            frozen=replaced(state.frozen, shardings.frozen, "params/"),
             collections=collections,
             ema=ema,
         )

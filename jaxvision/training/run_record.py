@@ -35,9 +35,12 @@ def commit() -> str | None:
     folder = Path(__file__).resolve().parent
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         git = ["git", "-C", str(folder)]
-        run = dict(capture_output=True, text=True, timeout=10, check=True)
-        head = subprocess.run([*git, "rev-parse", "HEAD"], **run).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain"], **run).stdout.strip()
+        head, changed = (
+            subprocess.run(
+                [*git, *words], capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        )
         return head + ("+" if changed else "")
     return None
 

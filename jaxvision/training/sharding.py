@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -105,6 +106,12 @@ def rows_of_host(mesh: Mesh, size: int) -> list[tuple[int, int]]:
     """(start, stop) of each part of a batch of `size` rows that this process's devices hold."""
     where = batch_sharding(mesh).addressable_devices_indices_map((size,)).values()
     return sorted({s[0].indices(size)[:2] for s in where if s is not None})
+
+
+def put(value: Any, sharding: NamedSharding) -> jax.Array:
+    """One array that every host holds whole -> the mesh."""
+    array = np.asarray(value)
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
 def place(arrays: Mapping[str, Any], mesh: Mesh, size: int) -> dict[str, jax.Array]:

@@ -17,13 +17,12 @@ from jaxvision.training.task import Group, Task, Variables
 from jaxvision.weights.mapping import flatten, unflatten
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """step: optimizer steps taken (int32).  params: those trained.  frozen: parameters that are not
     (teachers, tables).  collections: batch_stats, memory, constants.  ema: averages of params and
     of the collections the config names, or empty."""
 
-    step: jax.Array
+    step: Any
     params: dict
     frozen: dict
     collections: dict
@@ -92,7 +91,7 @@ def abstract_variables(task: Task, mesh: Mesh) -> tuple[Variables, dict, list[Fa
 
 
 def state_shardings(state: TrainState, variables: Mapping, optimizer: Optimizer, mesh: Mesh):
-    """Shardings of an (abstract) state from those of its variables; moments lie as parameters do."""
+    """Shardings of an (abstract) state from its variables'; moments lie as parameters do."""
     import optax
 
     flat = flatten(variables)

@@ -8,6 +8,7 @@ import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -33,7 +34,7 @@ class Aux(NamedTuple):
     """
 
     metrics: Mapping[str, tuple[Array, Array]]
-    state: Variables = {}
+    state: Variables = MappingProxyType({})
 
 
 class Group(NamedTuple):

@@ -1,13 +1,14 @@
-"""Official state-dict names <-> our parameter tree, both ways, with nothing missing and nothing left over.
+"""Official state-dict names <-> our parameter tree, both ways, nothing missing, nothing left over.
 
 A method's `weights.py` lists one `Entry` per tensor of the official state dict, in the official
-order. Our side is a flat dict `{"params/encoder/blocks/mlp/up/kernel": array}`: the collection, then
-the module path, joined by "/". Blocks that `nn.scan` stacks are leaves with a leading layer axis; an
-entry names its row with `layer`.
+order. Our side is a flat dict `{"params/encoder/blocks/mlp/up/kernel": array}`: the collection,
+then the module path, joined by "/". Blocks that `nn.scan` stacks are leaves with a leading layer
+axis; an entry names its row with `layer`.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from flax import traverse_util
@@ -15,7 +16,7 @@ from flax import traverse_util
 from jaxvision.errors import InputError
 from jaxvision.weights.layout import SAME, Layout
 
-FlatArrays = dict[str, np.ndarray]
+FlatArrays = dict[str, Any]
 
 
 @dataclass(frozen=True)

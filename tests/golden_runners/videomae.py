@@ -6,18 +6,16 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
-
-from jaxvision.methods.videomae import masking, objective
+from jaxvision.methods.videomae import inputs, masking, objective
 from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder, take_tokens
 from jaxvision.methods.videomae.weights import pretraining_entries
 from jaxvision.nn.positions import sincos_1d
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.weights import to_variables
 
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-STD = np.array([0.229, 0.224, 0.225], np.float32)
 PRETRAIN = "models/modeling_pretrain.py:PretrainVisionTransformer"
 
 
@@ -54,6 +52,7 @@ def pretraining_step(config: str):
     @functools.partial(jax.jit, static_argnames="gradients")
     def step(variables, video, visible, decoded, mask, gradients):
         grid = model.grid
+        normalised = (video - inputs.IMAGENET_MEAN) / inputs.IMAGENET_STD
         target = take_tokens(
             objective.pixel_targets(
                 video, grid.tubelet, grid.patch, settings.get("norm_target", True)
@@ -63,7 +62,7 @@ def pretraining_step(config: str):
         hidden = jnp.take_along_axis(mask, decoded, axis=1)
 
         def loss(params):
-            prediction = model.apply({"params": params}, (video - MEAN) / STD, visible, decoded)
+            prediction = model.apply({"params": params}, normalised, visible, decoded)
             total, weight = objective.reconstruction_loss(prediction, target, hidden)
             return total / weight, prediction
 
@@ -74,9 +73,7 @@ def pretraining_step(config: str):
             )
         else:
             (answers["loss"], answers["pred"]), grads = loss(variables["params"]), None
-        answers["encoder_tokens"] = model.apply(
-            variables, (video - MEAN) / STD, visible, method="encode"
-        )
+        answers["encoder_tokens"] = model.apply(variables, normalised, visible, method="encode")
         return answers, grads
 
     return model, step
@@ -106,6 +103,7 @@ def pretrain(case: Case) -> dict:
         mask,
         gradients=wants_gradients,
     )
+    answers["num_params"] = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     if wants_gradients:
         answers |= gradient_outputs(case.outputs, {"params": grads}, entries)
     return answers

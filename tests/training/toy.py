@@ -67,7 +67,7 @@ class Classifier(nn.Module):
 
 @dataclass(frozen=True)
 class ToyTask(Task):
-    """Classification with batch norm, a frozen table, a memory of labels seen, noise in `prepare`."""
+    """Classification with batch norm, a frozen table, a memory of labels, noise in `prepare`."""
 
     points: Points = Points()
 

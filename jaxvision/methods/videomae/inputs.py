@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
+from PIL import Image
 
 from jaxvision.data import pictures
 from jaxvision.data.camera import MOTIONS, draw_path
@@ -29,6 +30,17 @@ def to_unit(video: UInt8[Array, "*b t h w 3"]) -> Float[Array, "*b t h w 3"]:
 def normalise(video: UInt8[Array, "*b t h w 3"]) -> Float[Array, "*b t h w 3"]:
     """Pixels less the ImageNet mean, over its deviation, float32."""
     return (to_unit(video) - IMAGENET_MEAN) / IMAGENET_STD
+
+
+def crop_and_resize(
+    frame: Image.Image, box: tuple[int, int, int, int], size: tuple[int, int]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels of `box` (left, top, right, bottom) as `size` (height, width).
+
+    Pillow's bilinear, antialiased where it shrinks, as in the published preprocessing.
+    """
+    height, width = size
+    return np.asarray(frame.crop(box).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def pretraining_source(config: ConfigDict, split: str) -> Source:
@@ -95,10 +107,12 @@ class CameraClip:
     frames: int
     image_size: tuple[int, int]
     speed: float
+    reach: tuple[float, float]
 
     @classmethod
     def of(cls, config: ConfigDict) -> "CameraClip":
-        return cls(config.model.frames, tuple(config.model.image_size), config.data.speed)
+        model, data = config.model, config.data
+        return cls(model.frames, tuple(model.image_size), data.speed, tuple(data.reach))
 
     def __call__(self, record: pictures.Pyramid, rng: np.random.Generator, bucket: str) -> dict:
         return {"video": self.draw(record, rng, str(rng.choice(MOTIONS)))}
@@ -106,7 +120,7 @@ class CameraClip:
     def draw(
         self, picture: pictures.Pyramid, rng: np.random.Generator, motion: str
     ) -> UInt8[np.ndarray, "t h w 3"]:
-        path = draw_path(rng, motion, picture[0].size, self.image_size, self.speed)
+        path = draw_path(rng, motion, picture[0].size, self.image_size, self.speed, self.reach)
         return path.clip(picture, list(np.linspace(0, 1, self.frames)))
 
 

@@ -1,4 +1,4 @@
-"""The networks of VideoMAE V2 (2303.16727): a plain ViT over video cubes, and its masked decoder."""
+"""The networks of VideoMAE V2 (2303.16727): a plain ViT over video cubes, a masked decoder."""
 
 import dataclasses
 

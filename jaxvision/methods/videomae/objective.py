@@ -49,7 +49,7 @@ def reconstruction_loss(
 
 
 def forward_flops(model: MaskedAutoencoder, visible: int, decoded: int) -> float:
-    """Floating-point operations of one clip's forward pass (a multiply-add is two): matmuls only."""
+    """Operations of the matrix products of one clip's forward pass (a multiply-add is two)."""
 
     def blocks(block: BlockConfig, depth: int, tokens: int) -> float:
         projections = 4 * block.width**2 + 2 * block.width * block.hidden

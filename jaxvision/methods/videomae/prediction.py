@@ -31,7 +31,8 @@ def predict_files(task: Task, variables: Mapping, paths: list[Path], outdir: Pat
         prepare_rng, rng = jax.random.split(jax.random.key(task.config.seed))
         return task.predict(variables, task.prepare(batch, prepare_rng, False), rng)
 
-    written, results = [], {}
+    written: list[Path] = []
+    results = {}
     for number, path in enumerate(paths):
         video = clip_of(path, task)
         batch = {"video": video[None], "index": np.array([number], np.int32)}
@@ -56,7 +57,7 @@ def clip_of(path: Path, task: Task) -> UInt8[np.ndarray, "t h w 3"]:
     """The file as a clip of the model's size. InputError for one that cannot be read."""
     model = task.config.model
     if path.suffix.lower() in pictures.SUFFIXES:
-        camera = inputs.CameraClip(model.frames, tuple(model.image_size), speed=1.0)
+        camera = inputs.CameraClip(model.frames, tuple(model.image_size), 0.5, (0.5, 1.0))
         rng = np.random.default_rng(task.config.seed)
         return camera(pictures.read_pyramid(path), rng, "")["video"]
     return read_clip(path, model.frames, tuple(model.image_size))

@@ -31,7 +31,7 @@ def probe_evaluation(config: ConfigDict, model: MaskedAutoencoder) -> Evaluation
 
 
 def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
-    """Every record's row, kept by its index: the result does not depend on how they were batched."""
+    """Every record's row, kept by its index, so that batching cannot change the result."""
     total = total if total is not None else {}
     for row, number in enumerate(index):
         total[int(number)] = {name: value[row] for name, value in outputs.items()}

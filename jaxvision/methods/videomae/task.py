@@ -148,7 +148,7 @@ class PretrainingTask(Task):
         return total / weight, Aux({"reconstruction": (total, weight)})
 
     def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
-        return Group(decay=0.0 if path.rsplit("/", 1)[-1] in UNDECAYED else 1.0)
+        return pretraining_group(path)
 
     def flops(self, split: str) -> float:
         decoded = self.model.grid.tokens - self.visible_count
@@ -173,6 +173,11 @@ class PretrainingTask(Task):
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
         return prediction.predict_files(self, variables, paths, outdir)
+
+
+def pretraining_group(path: str) -> Group:
+    """The published decay exclusions; one learning rate for all."""
+    return Group(decay=0.0 if path.rsplit("/", 1)[-1] in UNDECAYED else 1.0)
 
 
 def make_task(config: ConfigDict) -> Task:

@@ -1,4 +1,4 @@
-"""Official VideoMAE state dicts <-> our variables (the paper's repository, section 6 of its files)."""
+"""Official VideoMAE state dicts <-> our variables (the paper's repository)."""
 
 from collections.abc import Iterator
 

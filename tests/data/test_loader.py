@@ -1,0 +1,140 @@
+"""The same batches for any number of workers, hosts and restarts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from jaxvision.data.loader import EvaluationBatches, Schedule, TrainingBatches, batches
+from jaxvision.data.source import Source
+from jaxvision.errors import InputError
+
+
+@dataclass(frozen=True)
+class Numbers:
+    count: int
+    broken: tuple[int, ...] = ()
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        if index in self.broken:
+            raise OSError(f"number {index} is damaged")
+        return index
+
+    def name(self, index):
+        return f"number {index}"
+
+
+def noisy(record, rng, bucket):
+    return {"number": np.int64(record), "noise": rng.normal(size=3)}
+
+
+def training(count=23, size=4, steps=13, shares=((0.0, 1.0),), broken=()):
+    source = Source(Numbers(count, broken), size, noisy)
+    return TrainingBatches({"all": source}, Schedule.single("all", steps), 5, shares)
+
+
+def read(data, **options):
+    with batches(data, **options) as iterator:
+        return [batch.arrays for batch in iterator]
+
+
+def assert_same(one, other):
+    assert len(one) == len(other)
+    for a, b in zip(one, other, strict=True):
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key])
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_do_not_change_batches(workers):
+    assert_same(read(training(), workers=workers), read(training(), workers=0, threads=3))
+
+
+@pytest.mark.parametrize("start", [1, 5, 6, 12])
+def test_restart_continues_the_same_batches(start):
+    assert_same(read(training(), start=start), read(training())[start:])
+
+
+def test_every_epoch_is_a_fresh_shuffle_of_all_records():
+    data = training(count=12, size=4, steps=6)
+    numbers = np.concatenate([batch["number"] for batch in read(data)]).reshape(2, 12)
+    np.testing.assert_array_equal(np.sort(numbers, axis=1), [np.arange(12)] * 2)
+    assert (numbers[0] != numbers[1]).any()
+
+
+def test_hosts_share_a_global_batch():
+    whole = read(training())
+    parts = [read(training(shares=(share,))) for share in ((0.0, 0.5), (0.5, 1.0))]
+    joined = [
+        {key: np.concatenate([a[key], b[key]]) for key in a} for a, b in zip(*parts, strict=True)
+    ]
+    assert_same(joined, whole)
+
+
+def test_replacement_of_an_unreadable_record_is_the_same_everywhere():
+    data = training(broken=(3, 7))
+    with batches(data) as iterator:
+        found = list(iterator)
+    replaced = [item for batch in found for item in batch.replaced]
+    assert ("number 3", "number 3 is damaged") in replaced
+    numbers = np.concatenate([batch.arrays["number"] for batch in found])
+    assert not np.isin(numbers, (3, 7)).any()
+    # Only the damaged records' places differ from what an undamaged set gives.
+    whole = np.concatenate([batch["number"] for batch in read(training())])
+    np.testing.assert_array_equal(numbers == whole, ~np.isin(whole, (3, 7)))
+    assert_same(read(data, workers=2), [batch.arrays for batch in found])
+
+
+def test_a_source_of_only_damaged_records_is_refused():
+    with pytest.raises(InputError, match="8 records in a row cannot be read; last number"):
+        read(training(count=8, broken=tuple(range(8))))
+
+
+def test_fewer_records_than_a_batch_are_refused():
+    with pytest.raises(InputError, match="3 records are fewer than one batch of 4"):
+        training(count=3)
+
+
+def test_buckets_of_one_source_share_its_order():
+    source = Source(Numbers(20), 2, noisy)
+    pattern = [0, 1, 1, 0, 1, 0, 0, 1, 0, 1]
+    schedule = Schedule.of(lambda s: "ab"[pattern[s]], {"a": source, "b": source}, 10)
+    data = TrainingBatches({"a": source, "b": source}, schedule, 5)
+    numbers = np.concatenate([batch["number"] for batch in read(data)])
+    np.testing.assert_array_equal(np.sort(numbers), np.arange(20))
+    assert [data[s].bucket for s in range(10)] == ["ab"[p] for p in pattern]
+
+
+def test_buckets_of_different_sources_have_orders_of_their_own():
+    sources = {"a": Source(Numbers(6), 2, noisy), "b": Source(Numbers(4), 2, noisy)}
+    schedule = Schedule.of(lambda s: "ab"[s % 2], sources, 6)
+    data = TrainingBatches(sources, schedule, 5)
+    for bucket, count in (("a", 6), ("b", 4)):
+        numbers = [data[s].arrays["number"] for s in range(6) if data[s].bucket == bucket]
+        np.testing.assert_array_equal(np.sort(np.concatenate(numbers)[:count]), np.arange(count))
+
+
+def test_evaluation_reads_every_record_once_and_marks_padding():
+    data = EvaluationBatches(Source(Numbers(10), 4, noisy), "all")
+    found = read(data, workers=2)
+    numbers = np.concatenate([batch["number"] for batch in found])
+    valid = np.concatenate([batch["valid"] for batch in found])
+    index = np.concatenate([batch["index"] for batch in found])
+    np.testing.assert_array_equal(numbers[valid], np.arange(10))
+    np.testing.assert_array_equal(index[valid], np.arange(10))
+    assert valid.sum() == 10
+    assert len(valid) == 12
+
+
+def test_several_samples_of_a_record_stay_together():
+    def twice(record, rng, bucket):
+        return [{"number": np.int64(record)}] * 2
+
+    source = Source(Numbers(8), 2, twice)
+    data = TrainingBatches({"all": source}, Schedule.single("all", 4), 5)
+    for batch in read(data):
+        np.testing.assert_array_equal(batch["number"][::2], batch["number"][1::2])
+        assert batch["number"].shape == (4,)

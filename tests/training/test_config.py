@@ -1,0 +1,118 @@
+"""Recipes, overrides, and what is refused."""
+
+import pytest
+
+from jaxvision.errors import InputError
+from jaxvision.training.config import (
+    as_json,
+    base_config,
+    check_choices,
+    difference,
+    load_config,
+    recipes,
+)
+from jaxvision.training.run_record import write_json
+
+
+def test_overrides_keep_the_type_they_replace(tmp_path):
+    overrides = [
+        "optim.clip_norm=2",
+        "data.root=/some/where",
+        "model.image_size=(32,32)",
+        "task.probe=false",
+        "train.steps=7",
+    ]
+    config = load_config("videomae/demo", overrides)
+    assert config.optim.clip_norm == 2.0
+    assert isinstance(config.optim.clip_norm, float)
+    assert config.data.root == "/some/where"
+    assert tuple(config.model.image_size) == (32, 32)
+    assert config.task.probe is False
+    assert config.train.steps == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optim.clip_nrom=1.0", "no config key 'optim.clip_nrom'; did you mean 'optim.clip_norm'?"),
+        ("trian.steps=1", "no config key 'trian'; did you mean"),
+        ("train.steps=many", "config key 'train.steps': expected int like 1200, got 'many'"),
+        ("train.steps=1.5", "config key 'train.steps': expected int"),
+        ("task.probe=1", "config key 'task.probe': expected bool"),
+        ("train.steps", "expected --config.train.steps=VALUE"),
+        ("train=1", "config key 'train' is a table; set one of accumulate"),
+    ],
+)
+def test_a_wrong_override_is_refused(override, message):
+    with pytest.raises(InputError) as error:
+        load_config("videomae/demo", [override])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_recipe_names_the_nearest():
+    with pytest.raises(InputError, match=r"no config file .*; did you mean 'videomae/demo'\?"):
+        load_config("configs/videomae/deno.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def get_config(:", "SyntaxError"),
+        ("x = 1", "defines no get_config()"),
+        ("import jaxvisoin", "No module named 'jaxvisoin'"),
+    ],
+)
+def test_a_broken_recipe_is_one_line(tmp_path, text, message):
+    file = tmp_path / "recipe.py"
+    file.write_text(text)
+    with pytest.raises(InputError) as error:
+        load_config(str(file))
+    assert message in str(error.value)
+    assert str(file) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_config_of_a_run_can_be_read_back(tmp_path):
+    config = load_config("videomae/demo")
+    write_json(tmp_path / "config.json", as_json(config))
+    again = load_config(str(tmp_path / "config.json"))
+    assert difference(as_json(config), as_json(again)) == []
+
+
+def test_difference_leaves_out_how_a_run_is_carried_out():
+    old = as_json(load_config("videomae/demo"))
+    overrides = ["mesh.data=4", "log.every_steps=7", "data.workers=2", "optim.b2=0.5"]
+    new = as_json(load_config("videomae/demo", overrides))
+    assert difference(old, new) == ["optim.b2: 0.95 -> 0.5"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("dtype", "float16", "dtype 'float16': expected 'float32' or 'bfloat16'"),
+        ("evaluate.weights", "ema", "evaluate.weights is 'ema' but ema.decay is 0"),
+        ("train.epochs", 1.0, "set exactly one of train.steps and train.epochs"),
+        ("train.accumulate", 3, "train.accumulate=3 does not divide train.batch_size=16"),
+        ("train.norm_groups", 3, "train.norm_groups=3 does not divide 16 records"),
+        ("log.every_steps", 0, "log.every_steps is 0: expected at least 1"),
+    ],
+)
+def test_a_setting_no_run_can_have_is_refused(key, value, message):
+    config = base_config()
+    config.train.steps, config.train.batch_size = 10, 16
+    node, name = config, key
+    if "." in key:
+        table, name = key.split(".")
+        node = config[table]
+    node[name] = value
+    with pytest.raises(InputError, match=message):
+        check_choices(config)
+
+
+@pytest.mark.parametrize("name", sorted(recipes()))
+def test_every_recipe_resolves_and_can_be_run(name):
+    config = load_config(name)
+    check_choices(config)
+    assert config.method == name.split("/")[0]
+    assert recipes()[name].read_text().startswith('"""')
