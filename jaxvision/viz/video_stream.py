@@ -26,8 +26,8 @@ def write_segment(
     """Encode (seconds, RGB) frames as H.264 at their own times; returns how many there were.
 
     Odd sides are padded by a repeated edge, as 4:2:0 colour needs. rate: a hint for players.
-    quality: x264's constant rate factor. The file is there whole or not at all, and empty where there
-    are no frames.
+    quality: x264's constant rate factor. The file is there whole or not at all; without frames it
+    is empty.
     """
     frames, count = iter(frames), 0
     first = next(frames, None)
@@ -59,9 +59,10 @@ def write_segment(
 
 
 def join_segments(path: Path, segments: Sequence[Path], sound_of: Path | None = None) -> str:
-    """One MP4 of all segments that are not empty, in order, without encoding again, with the sound of another file.
+    """One MP4 of all segments in order, not encoded again, with the sound of another file.
 
-    Returns what became of the sound: "kept", "none", or why it was left out.
+    Empty segments are passed over. Returns what became of the sound: "kept", "none", or why it was
+    left out.
     """
     segments = [segment for segment in segments if segment.stat().st_size]
     sound = None if sound_of is None else av.open(str(sound_of))
