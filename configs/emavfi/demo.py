@@ -43,7 +43,7 @@ def get_config() -> ConfigDict:
         }
     )
     config.data.update(
-        {"name": "camera", "root": "", "crops": ((64, 64),), "clips": 65536, "speed": 0.25}
+        {"name": "camera", "root": "", "crops": ((64, 64),), "clips": 65536, "speed": 0.15}
     )
     config.train.steps = 1000
     config.train.batch_size = 8
