@@ -1,9 +1,9 @@
 """EMA-VFI base for any time on Vimeo90K septuplets: three of the seven frames, t as they lie.
 
-    jaxvision train --config emavfi/base_t --workdir runs/base_t --config.data.root=vimeo_septuplet
+    jaxvision train --config emavfi/base_t --workdir runs/base_t --config.data.root=FOLDER
 
-The authors' files of this kind reach 32.85 dB on X-TEST 2K (their number). Their training code is not
-published; only the data differs from the fixed-time recipe, they say, after RIFE (2011.06294).
+The authors' files of this kind reach 32.85 dB on X-TEST 2K (their number). They published no
+training code for it; only the data differs, they say, after RIFE (2011.06294).
 """
 
 from ml_collections import ConfigDict

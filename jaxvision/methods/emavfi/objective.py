@@ -1,7 +1,5 @@
 """The training loss: Laplacian pyramids of the answer and of both blends (section 3.4)."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,7 +61,10 @@ def laplacian_loss(
 
 def interpolation_losses(
     answer: Interpolation, target: Float[Array, "b h w 3"], levels: int = LEVELS
-) -> tuple[Float[Array, ""], Sequence[Float[Array, ""]]]:
-    """(loss of the refined frame, loss of each level's blend)."""
-    merged = [laplacian_loss(image, target, levels) for image in answer.merged]
-    return laplacian_loss(answer.frame, target, levels), merged
+) -> tuple[Float[Array, ""], list[Float[Array, ""]]]:
+    """(loss of the refined frame, loss of each level's blend), from one pyramid of all errors."""
+    errors = jnp.stack([image - target for image in (answer.frame, *answer.merged)])
+    bands = laplacian_pyramid(errors.reshape(-1, *target.shape[1:]), levels)
+    losses = sum(jnp.mean(jnp.abs(band).reshape(len(errors), -1), axis=1) for band in bands)
+    refined, *merged = losses
+    return refined, merged
