@@ -2,7 +2,7 @@
 
     python benchmarks/emavfi.py --variant small --sizes 256x448 720x1280 1080x1920
 
-Random weights: time does not depend on them. Prints a table in Markdown; each time is the fastest of
+Random weights: time does not depend on them. Prints tables in Markdown; each time is the best of
 `--repeats` after the first call, which is timed by itself as "first call".
 """
 

@@ -2,6 +2,8 @@
 
 import functools
 import json
+import logging
+import re
 import warnings
 from fractions import Fraction
 
@@ -16,13 +18,14 @@ from jaxvision.errors import InputError
 from jaxvision.methods.emavfi import inference, weights
 from jaxvision.methods.emavfi.flops import forward_flops
 from jaxvision.methods.emavfi.inference import InferenceSettings
-from jaxvision.methods.emavfi.interpolator import Interpolator
+from jaxvision.methods.emavfi.interpolator import Answer, Interpolator
 from jaxvision.methods.emavfi.model import InterpolationNetwork
+from jaxvision.methods.emavfi.padding import Padder
 from jaxvision.methods.emavfi.task import make_task
 from jaxvision.methods.emavfi.variants import BASE, SMALL, VARIANTS, NetworkConfig
 from jaxvision.training.config import load_config
 from jaxvision.weights import to_state_dict, to_variables
-from jaxvision.weights.mapping import flatten
+from jaxvision.weights.mapping import flatten, unflatten
 from methods.emavfi.stand_in import flat, write_frames
 
 TINY = NetworkConfig(4, depths=(1, 1, 1, 1, 1))
@@ -45,10 +48,8 @@ def tiny_variables():
             values = 1 + 0.1 * values
         return values.astype(np.float32)
 
-    flat_shapes = flatten(meta.unbox(shapes))
-    from jaxvision.weights.mapping import unflatten
-
-    return unflatten({path: draw(path, leaf) for path, leaf in flat_shapes.items()})
+    leaves = flatten(meta.unbox(shapes))
+    return unflatten({path: draw(path, leaf) for path, leaf in leaves.items()})
 
 
 def noise_pair(height, width, batch=1):
@@ -123,11 +124,19 @@ def test_augmentation_is_the_mean_with_the_turned_pair():
     np.testing.assert_allclose(got, (plain + turned[:, ::-1, ::-1]) / 2, atol=1e-5)
 
 
-def test_shrunk_sides_are_multiples_of_16():
+def test_shrunk_sides_are_multiples_of_16_and_published_paddings_stay():
     for scale, divisor in [(1, 32), (0.5, 32), (0.25, 64)]:
         padder = inference.padder_for(70, 93, InferenceSettings(scale))
         assert (70 + padder.top + padder.bottom) % divisor == 0
         assert (93 + padder.left + padder.right) % divisor == 0
+    for size, scale, divisor in [
+        ((720, 1280), 0.5, 32),  # SNU-FILM
+        ((1080, 2048), 0.5, 16),  # Xiph
+        ((1080, 2048), 0.5, 32),  # X-TEST 2K
+        ((2160, 4096), 0.25, 32),  # X-TEST 4K
+    ]:
+        settings = InferenceSettings(scale, divisor=divisor)
+        assert inference.padder_for(*size, settings) == Padder.for_size(*size, divisor)
 
 
 def test_published_names_load_with_and_without_their_wrapper():
@@ -147,6 +156,28 @@ def test_published_names_load_with_and_without_their_wrapper():
         to_variables(weights.published_tensors(wrapped), entries)
 
 
+class CountCompiles(logging.Handler):
+    """The names of the functions that were compiled in a block."""
+
+    def __init__(self):
+        super().__init__()
+        self._names = []
+
+    def emit(self, record):
+        if found := re.search(r"Compiling (?:jit\()?(\w+)", record.getMessage()):
+            self._names.append(found.group(1))
+
+    def of(self, name):
+        return self._names.count(name)
+
+    def __enter__(self):
+        logging.getLogger("jax").addHandler(self)
+        return self
+
+    def __exit__(self, *_):
+        logging.getLogger("jax").removeHandler(self)
+
+
 class Halves(Interpolator):
     """Answers with the mean, and counts how often the network would run."""
 
@@ -154,8 +185,6 @@ class Halves(Interpolator):
         self.any_time, self.runs = False, 0
 
     def answers(self, first, last, times):
-        from jaxvision.methods.emavfi.interpolator import Answer
-
         assert list(times) == [Fraction(1, 2)]
         self.runs += 1
         mean = ((first.astype(int) + last) // 2).astype(np.uint8)
@@ -204,6 +233,16 @@ def test_no_warning_at_the_time_the_weights_know(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         interpolator.between(flat(10, (32, 32)), flat(20, (32, 32)), [Fraction(1, 2)])
+
+
+def test_a_frame_size_compiles_once_whatever_the_times():
+    interpolator = Interpolator(MODEL, tiny_variables(), InferenceSettings(), any_time=True)
+    with jax.log_compiles(), CountCompiles() as count:
+        for times in ([Fraction(1, 2)], [Fraction(1, 3), Fraction(2, 3)], []):
+            frames = interpolator.between(flat(10, (32, 40)), flat(20, (32, 40)), times)
+            assert len(frames) == len(times)
+    assert count.of("prepare") == 1
+    assert count.of("answer") == 1
 
 
 def test_pictures_that_cannot_be_interpolated_are_refused(tmp_path):
