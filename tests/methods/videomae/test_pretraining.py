@@ -5,6 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from jaxvision.methods.videomae.task import make_task
 from jaxvision.training import loop
