@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from jaxvision.data.camera import KINDS
 from jaxvision.methods.videomae import inputs
 from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.training.task import Batch, Evaluation, Variables
@@ -15,7 +16,8 @@ from jaxvision.training.task import Batch, Evaluation, Variables
 def probe_evaluation(config: ConfigDict, model: MaskedAutoencoder) -> Evaluation:
     """Fit on clips of the training photographs, test on clips of photographs never trained on.
 
-    Labels are the camera's motion. Results: `accuracy` and `chance` in [0, 1].
+    Labels are the kinds of camera motion. Results in [0, 1]: `accuracy`, `chance`, and the accuracy
+    on each kind.
     """
     source, specs = inputs.labelled_source(config)
 
@@ -49,5 +51,6 @@ def finish(total: Mapping[int, Mapping], variables: Variables) -> dict[str, floa
     held_out = np.array([row["held_out"] for row in rows], bool)
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
     classifier.fit(features[~held_out], labels[~held_out])
-    accuracy = np.mean(classifier.predict(features[held_out]) == labels[held_out])
-    return {"accuracy": float(accuracy), "chance": 1 / len(np.unique(labels))}
+    right = classifier.predict(features[held_out]) == labels[held_out]
+    by_kind = {kind: right[labels[held_out] == n].mean() for n, kind in enumerate(KINDS)}
+    return {"accuracy": right.mean(), "chance": 1 / len(KINDS), **by_kind}
