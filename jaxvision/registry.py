@@ -26,7 +26,7 @@ METHODS = {
     "umt": Method("Unmasked Teacher", "2303.16058", "planned"),
     "pdpp": Method("PDPP", "2303.14676", "training, evaluation, plans from features"),
     "camliflow": Method("CamLiFlow", "2303.12017", "planned"),
-    "emavfi": Method("EMA-VFI", "2303.00440", "planned"),
+    "emavfi": Method("EMA-VFI", "2303.00440", "train, evaluate, predict"),
     "comae": Method("CoMAE", "2302.06148", "planned"),
 }
 

@@ -112,7 +112,7 @@ class Case:
                 yield f"{name}: {problem}"
 
     def _compare(self, got: np.ndarray, want: np.ndarray, dtype: str) -> str | None:
-        if want.dtype == np.uint8 and want.ndim >= 3 and "picture" in self.notes:
+        if want.dtype == np.uint8 and want.ndim >= 3 and want.shape[-1] == 3:  # pictures
             off = np.abs(got.astype(np.int64) - want.astype(np.int64)).max(initial=0)
             return f"pixels differ by up to {off}" if off > 1 else None
         if not np.issubdtype(np.dtype(dtype), np.floating):

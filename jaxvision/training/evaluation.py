@@ -52,22 +52,24 @@ class Evaluator:
     def _pass(
         self, name: str, evaluation: Evaluation, variables: Variables, progress: Callable
     ) -> Any:
-        """Every record once; returns the accumulated total."""
-        (bucket, specs), *more = evaluation.batch_specs.items()
-        assert not more, f"evaluation {name!r} has one shape of batch"
-        size = next(iter(specs.values())).shape[0]
-        shares = tuple((a / size, b / size) for a, b in rows_of_host(self._mesh, size))
-        data = EvaluationBatches(evaluation.source, bucket, shares)
+        """Every record once, bucket by bucket; returns the accumulated total."""
         total = None
-        with batches(data, workers=self._workers, threads=self._threads) as iterator:
-            for number, host_batch in enumerate(iterator):
-                batch = place(host_batch.arrays, self._mesh, size)
-                answered = self._compiled[name][bucket](variables, batch)
-                answer, index, valid = jax.device_get(answered)
-                answer = jax.tree.map(lambda x: x[valid], answer)  # noqa: B023
-                total = evaluation.accumulate(total, answer, index[valid])
-                if number and number % 50 == 0:
-                    progress(f"{name}: {number}/{len(data)} batches")
+        for bucket, specs in evaluation.batch_specs.items():
+            size = next(iter(specs.values())).shape[0]
+            shares = tuple((a / size, b / size) for a, b in rows_of_host(self._mesh, size))
+            source = evaluation.source
+            if isinstance(source, Mapping):
+                source = source[bucket]
+            data = EvaluationBatches(source, bucket, shares)
+            with batches(data, workers=self._workers, threads=self._threads) as iterator:
+                for number, host_batch in enumerate(iterator):
+                    batch = place(host_batch.arrays, self._mesh, size)
+                    answered = self._compiled[name][bucket](variables, batch)
+                    answer, index, valid = jax.device_get(answered)
+                    answer = jax.tree.map(lambda x: x[valid], answer)  # noqa: B023
+                    total = evaluation.accumulate(total, answer, index[valid])
+                    if number and number % 50 == 0:
+                        progress(f"{name}: {number}/{len(data)} batches ({bucket})")
         return total
 
     def _jit(self, evaluation: Evaluation) -> Any:

@@ -20,8 +20,13 @@ def constant(value: float) -> Schedule:
     return lambda step: jnp.asarray(value, jnp.float32)
 
 
-def cosine(peak: float, end: float, steps: int, warmup: int) -> Schedule:
+def cosine(
+    peak: float, end: float, steps: int, warmup: int, inclusive_warmup: bool = True
+) -> Schedule:
     """linspace(0, peak, warmup) inclusive, then half a cosine from peak towards end.
+
+    inclusive_warmup: the last step of the warm-up has the rate `peak` already; otherwise step i of
+    it has peak * i / warmup.
 
     The first step has rate 0 and the last one has not quite reached `end`: end + (peak - end)/2 *
     (1 + cos(pi i/n)), i = 0..n-1 over the n steps after warm-up (MAE's and VideoMAE's scheduler).
@@ -30,7 +35,7 @@ def cosine(peak: float, end: float, steps: int, warmup: int) -> Schedule:
 
     def value(step):
         step = jnp.asarray(step, jnp.float32)
-        rising = peak * step / max(warmup - 1, 1)
+        rising = peak * step / max(warmup - inclusive_warmup, 1)
         progress = jnp.clip((step - warmup) / remaining, 0, 1)
         falling = end + (peak - end) / 2 * (1 + jnp.cos(math.pi * progress))
         return jnp.where(step < warmup, rising, falling)
@@ -71,7 +76,10 @@ def make(
     if name == "constant":
         schedule = constant(number("value"))
     elif name == "cosine":
-        schedule = cosine(number("peak"), number("end", 0.0), steps, int(duration("warmup")))
+        inclusive = bool(table.pop("inclusive_warmup", True))
+        schedule = cosine(
+            number("peak"), number("end", 0.0), steps, int(duration("warmup")), inclusive
+        )
     elif name == "decay_in_periods":
         factor = float(table.pop("factor", 0.5))
         schedule = decay_in_periods(number("peak"), duration("warmup"), duration("period"), factor)

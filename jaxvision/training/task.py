@@ -54,8 +54,9 @@ class Group(NamedTuple):
 class Evaluation:
     """One protocol of one benchmark.
 
-    source, batch_specs: as for training, but read once in order; every batch carries `valid`
-        (bool: not padding) and `index` (int32: the record's number), per sample.
+    source, batch_specs: as for training (one source a bucket where frame sizes differ), but read
+        once in order, bucket by bucket; every batch carries `valid` (bool: not padding) and `index`
+        (int32: the record's number in its source), per sample.
     outputs(variables, batch, rng): jitted on the mesh; arrays with a leading batch axis. `rng` is
         the same for every batch: `sample_keys` tells records apart.
     accumulate(total, outputs, index): on the host with NumPy, on every host alike, padding already
@@ -65,7 +66,7 @@ class Evaluation:
     render(total): pictures of the result, by name.
     """
 
-    source: Source
+    source: Source | Mapping[str, Source]
     batch_specs: BatchSpecs
     outputs: Callable[[Variables, Batch, PRNGKeyArray], Outputs]
     accumulate: Callable[[Any, Outputs, np.ndarray], Any]

@@ -4,12 +4,18 @@ import json
 
 import pytest
 from PIL import Image
-from processes import SMALL
 
 from jaxvision.cli.main import main
 from jaxvision.data import pictures
+from processes import SMALL
 
-TRAIN = ["train", "--config=videomae/demo", *SMALL, "--config.train.steps=3", "--config.mesh.data=8"]
+TRAIN = [
+    "train",
+    "--config=videomae/demo",
+    *SMALL,
+    "--config.train.steps=3",
+    "--config.mesh.data=8",
+]
 
 
 def refused(capsys, *argv):
@@ -104,11 +110,17 @@ def test_no_verb_teaches(capsys):
         ([*TRAIN, "--wrokdir=x"], "--wrokdir"),
         ([*TRAIN, "--config.optim.b3=1"], "no config key 'optim.b3'; did you mean 'optim.b"),
         ([*TRAIN, "--config.train.steps=x"], "config key 'train.steps': expected int"),
-        ([*TRAIN, "--config.method=videomea"], "unknown method 'videomea'; did you mean 'videomae'"),
+        (
+            [*TRAIN, "--config.method=videomea"],
+            "unknown method 'videomea'; did you mean 'videomae'",
+        ),
         ([*TRAIN, "--config.method=comae"], "CoMAE (comae) cannot be run yet"),
-        ([*TRAIN, "--config.train.batch_size=12"], "a batch of 12 (bucket 'clips') does not divide"),
+        (
+            [*TRAIN, "--config.train.batch_size=12"],
+            "batch of 12 (bucket 'clips') does not divide",
+        ),
         ([*TRAIN, "--config.mesh.data=16"], "mesh data=16, fsdp=1, tensor=1 needs 16 devices"),
-        ([*TRAIN, "--config.model.patch=5"], "model.image_size by model.patch: 16 does not divide"),
+        ([*TRAIN, "--config.model.patch=5"], "image_size by model.patch: 16 does not divide"),
         ([*TRAIN, "--config.task.encoder_mask_ratio=0.1"], "leaves 8 of 8 tokens visible"),
         ([*TRAIN, "--config.data.name=camra"], "data.name 'camra'; did you mean 'camera'?"),
         ([*TRAIN, "--config.data.root=/nowhere"], "/nowhere: no pictures there"),

@@ -7,10 +7,10 @@ import time
 
 import numpy as np
 import pytest
-from processes import SMALL, finish, logged, run, start, start_group
 
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.weights.mapping import flatten
+from processes import SMALL, finish, logged, run, start, start_group
 
 pytestmark = pytest.mark.xdist_group("processes")
 STEPS = 60

@@ -1,0 +1,111 @@
+"""EMA-VFI: time per frame at video sizes, and throughput of a video with decoding and encoding.
+
+    python benchmarks/emavfi.py --variant small --sizes 256x448 720x1280 1080x1920
+
+Random weights: time does not depend on them. Prints tables in Markdown; each time is the best of
+`--repeats` after the first call, which is timed by itself as "first call".
+"""
+
+import argparse
+import dataclasses
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.core import meta
+from skimage import data
+
+from jaxvision.data.frame_stream import VideoStream
+from jaxvision.methods.emavfi.flops import forward_flops
+from jaxvision.methods.emavfi.inference import InferenceSettings, interpolate
+from jaxvision.methods.emavfi.interpolator import Interpolator
+from jaxvision.methods.emavfi.model import InterpolationNetwork
+from jaxvision.methods.emavfi.retiming import Retiming
+from jaxvision.methods.emavfi.sequence import Retimer
+from jaxvision.methods.emavfi.variants import VARIANTS
+from jaxvision.methods.emavfi.video_job import retime_video
+from jaxvision.viz.video_stream import write_segment
+
+
+def seconds(function, *arguments, repeats: int) -> tuple[float, float]:
+    """(first call with compilation, fastest of the rest)."""
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        times.append(time.perf_counter() - start)
+    return times[0], min(times[1:])
+
+
+def time_per_frame(model, variables, sizes, down_scale: float, repeats: int) -> None:
+    settings = InferenceSettings(down_scale)
+    print("| size | first call, s | s per frame | GFLOP/s |")
+    print("| --- | --- | --- | --- |")
+    for height, width in sizes:
+        pair = jnp.asarray(np.random.default_rng(0).random((1, 2, height, width, 3)), jnp.float32)
+        run = jax.jit(lambda v, pair: interpolate(model, v, pair, (0.5,), settings)[0])
+        first, best = seconds(run, variables, pair, repeats=repeats)
+        # Counted without down-scaling.
+        rate = forward_flops(model.config, height, width) / best / 1e9
+        shown = f"{rate:.0f}" if down_scale == 1 else ""
+        print(f"| {height}x{width} | {first:.1f} | {best:.3f} | {shown} |", flush=True)
+
+
+def streaming(model, variables, size, frames: int) -> None:
+    """A panned photograph as a video, doubled: all of decode, interpolate, encode, join."""
+    height, width = size
+    picture = np.pad(data.astronaut(), ((0, 1024), (0, 2048), (0, 0)), "reflect")
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "pan.mp4"
+        clip = [(Fraction(i, 24), picture[:height, 4 * i : 4 * i + width]) for i in range(frames)]
+        write_segment(source, clip, Fraction(24))
+        interpolator = Interpolator(model, variables, InferenceSettings(), any_time=True)
+        half = [Fraction(1, 2)]
+        interpolator.between(clip[0][1], clip[1][1], half)  # compiles
+        start = time.perf_counter()
+        retimer = Retimer(interpolator, Retiming(2), 0.5)
+        retime_video(retimer, VideoStream(source), {}, 64, Path(folder))
+        wall = time.perf_counter() - start
+        start = time.perf_counter()
+        for _ in range(3):
+            interpolator.between(clip[0][1], clip[1][1], half)
+        network = (time.perf_counter() - start) / 3 * (frames - 1)
+    print(
+        f"streaming {height}x{width}: {frames} frames doubled in {wall:.1f} s, "
+        f"{(2 * frames - 1) / wall:.2f} output frames/s; the network alone {network:.1f} s"
+    )
+
+
+def size(text: str) -> tuple[int, int]:
+    height, width = text.split("x")
+    return int(height), int(width)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--variant", choices=VARIANTS, default="small")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--down-scale", type=float, default=1.0)
+    parser.add_argument(
+        "--sizes", nargs="+", type=size, default=[(256, 448), (720, 1280), (1080, 1920)]
+    )
+    parser.add_argument("--stream", type=size, default=(256, 448))
+    parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    network = VARIANTS[arguments.variant].network
+    model = InterpolationNetwork(dataclasses.replace(network, dtype=jnp.dtype(arguments.dtype)))
+    example = jnp.zeros((1, 2, 64, 64, 3))
+    variables = meta.unbox(jax.jit(model.init)(jax.random.key(0), example, 0.5))
+    device = jax.devices()[0]
+    print(f"EMA-VFI {arguments.variant}, {arguments.dtype}, one {device.device_kind}, batch 1")
+    time_per_frame(model, variables, arguments.sizes, arguments.down_scale, arguments.repeats)
+    streaming(model, variables, arguments.stream, arguments.frames)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""EMA-VFI small for any time on Vimeo90K septuplets: three of the seven frames, t as they lie.
+
+    jaxvision train --config emavfi/small_t --workdir runs/small_t --config.data.root=FOLDER
+
+The authors' files of this kind reach 31.89 dB on X-TEST 2K (their number). They published no
+training code for it; only the data differs, they say, after RIFE (2011.06294).
+"""
+
+from ml_collections import ConfigDict
+
+from jaxvision.training.config import find_recipe, run_recipe
+
+
+def get_config() -> ConfigDict:
+    config = run_recipe(find_recipe("emavfi/small"))
+    config.model.any_time = True
+    config.data.name = "vimeo_septuplets"
+    config.data.root = "vimeo_septuplet"
+    return config

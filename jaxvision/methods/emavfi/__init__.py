@@ -1,0 +1,1 @@
+"""EMA-VFI: video frame interpolation by inter-frame attention (2303.00440)."""

@@ -1,0 +1,207 @@
+"""Golden runners of EMA-VFI: the whole network, inference and training."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from golden_case import Case, runner
+from golden_runners.emavfi import feature_outputs, first, last, network_config
+from golden_runners.gradients import gradient_outputs
+from jaxvision.methods.emavfi import inference, objective, weights
+from jaxvision.methods.emavfi.inference import InferenceSettings
+from jaxvision.methods.emavfi.model import InterpolationNetwork
+from jaxvision.methods.emavfi.variants import VARIANTS, NetworkConfig
+from jaxvision.weights import to_state_dict, to_variables
+
+PUBLISHED = {"ours": "base", "ours_small": "small", "ours_t": "base_t", "ours_small_t": "small_t"}
+
+
+def network_of(case: Case) -> tuple[InterpolationNetwork, list, dict]:
+    """(model, entries, variables) of a case about the whole network."""
+    network = network_config(case.config)
+    entries = weights.entries(network)
+    state = case.state_dict()
+    assert [entry.name for entry in entries] == list(state)
+    if name := case.config.get("variant"):
+        published = VARIANTS[PUBLISHED[name]]
+        assert published.network == network
+        assert sum(value.size for value in state.values()) == published.parameters
+    variables, _ = to_variables(state, entries, case.path.name)
+    back = to_state_dict(variables, entries)
+    assert all(np.array_equal(back[key], value) for key, value in state.items())
+    return InterpolationNetwork(network), entries, variables
+
+
+def pair_of(case: Case) -> np.ndarray:
+    return np.stack([last(case.input("img0")), last(case.input("img1"))], axis=1)
+
+
+@functools.cache
+def forward(network: NetworkConfig):
+    """A jitted (variables, pair, t) -> (answer, features) of the whole network."""
+    model = InterpolationNetwork(network)
+
+    @jax.jit
+    def run(variables, pair, t):
+        return model.apply(variables, pair, t), model.apply(variables, pair, method="features")
+
+    return run
+
+
+def split(x: np.ndarray) -> np.ndarray:
+    """Two frames along channels -> pairs, channels last."""
+    return np.stack([last(x[:, :3]), last(x[:, 3:])], axis=1)
+
+
+@runner("emavfi", "model/flow_estimation.py:MultiScaleFlow.forward")
+def whole_network(case: Case) -> dict:
+    model, _, variables = network_of(case)
+    answer, features = forward(model.config)(
+        variables, split(case.input("x")), case.config["timestep"]
+    )
+    answers = {"pred": first(answer.frame)} | feature_outputs(features)
+    for level, (merged, motion) in enumerate(zip(answer.merged, answer.motion, strict=True)):
+        answers[f"merged_{level}"] = first(merged)
+        answers[f"flow_{level}"] = first(motion.flow)
+        answers[f"mask_{level}"] = first(jax.nn.sigmoid(motion.mask))
+    return answers
+
+
+@runner("emavfi", "model/loss.py:LapLoss")
+def laplacian(case: Case) -> dict:
+    a, b, levels = last(case.input("a")), last(case.input("b")), case.config["levels"]
+
+    @jax.jit
+    def run(a, b):
+        loss, grad = jax.value_and_grad(objective.laplacian_loss)(a, b, levels)
+        distances = objective.laplacian_distances(a, b, levels)
+        return loss, grad, distances, objective.laplacian_pyramid(a, levels)
+
+    loss, grad, distances, pyramid = run(a, b)
+    answers = {"loss": loss, "grad_a": first(grad), "per_level_l1": distances}
+    return answers | {f"pyramid_a_{level}": first(band) for level, band in enumerate(pyramid)}
+
+
+@functools.cache
+def training(settings: str):
+    """Jitted (variables, pair, target) -> loss, its parts and gradients; and the optimizer."""
+    config = json.loads(settings)
+    model = InterpolationNetwork(network_config(config))
+    assert config["optimizer"] == "AdamW"
+    optimizer = optax.adamw(
+        config["lr"], *config["betas"], config["eps"], weight_decay=config["weight_decay"]
+    )
+
+    def loss(variables, pair, target):
+        answer = model.apply(variables, pair, config["timestep"])
+        refined, merged = objective.interpolation_losses(answer, target, config["lap_levels"])
+        total = refined + config["warp_loss_weight"] * sum(merged)
+        return total, (refined, jnp.stack(merged), answer.frame)
+
+    @jax.jit
+    def step(variables, state, pair, target):
+        (total, parts), grads = jax.value_and_grad(loss, has_aux=True)(variables, pair, target)
+        updates, state = optimizer.update(grads, state, variables)
+        return optax.apply_updates(variables, updates), state, total, parts, grads
+
+    return optimizer, step
+
+
+@runner("emavfi", "Trainer.py:Model.update; model/loss.py:LapLoss")
+def train(case: Case) -> dict:
+    _, entries, variables = network_of(case)
+    optimizer, step = training(json.dumps(case.config, sort_keys=True))
+    state, losses, answers = optimizer.init(variables), [], {}
+    pair, target = split(case.input("x")), last(case.input("gt"))
+    steps = case.outputs["loss_4_steps"]["shape"][0] if "loss_4_steps" in case.outputs else 1
+    for number in range(steps):
+        variables, state, total, (refined, merged, frame), grads = step(
+            variables, state, pair, target
+        )
+        losses.append(total)
+        if number == 0:
+            answers = {
+                "loss": total,
+                "lap_pred": refined,
+                "lap_merged": merged,
+                "pred": first(frame),
+            } | gradient_outputs(case.outputs, grads, entries)
+    return answers | {"loss_4_steps": np.array(losses)}
+
+
+interpolate = jax.jit(inference.interpolate, static_argnames=("model", "settings"))
+
+
+@runner("emavfi", "Trainer.py:Model.inference, hr_inference")
+@runner("emavfi", "Trainer.py:Model.hr_inference, multi_inference")
+@runner("emavfi", "Trainer.py:Model.multi_inference")
+def calls(case: Case) -> dict:
+    """Every call of `config.calls`; multi_inference answers the first sample only."""
+    model, _, variables = network_of(case)
+    answers = {}
+    for name, call in case.config["calls"].items():
+        multiple = call["call"] == "multi_inference"
+        times = call["times"] if multiple else [call["timestep"]]
+        settings = InferenceSettings(
+            call.get("down_scale", 1.0), augment=call["tta"] is not None, divisor=0
+        )
+        results = interpolate(model, variables, pair_of(case), tuple(times), settings)
+        for number, (t, frame) in enumerate(zip(times, results, strict=True)):
+            image = first(frame)
+            answers[name.format(t=t, i=number)] = image[0] if multiple else image
+    return answers
+
+
+@runner("emavfi", "Trainer.py:Model.inference; benchmark/utils/padder.py:InputPadder")
+def padded(case: Case) -> dict:
+    model, _, variables = network_of(case)
+    pair, t = pair_of(case), (case.config["timestep"],)
+    settings = InferenceSettings(divisor=case.config["divisor"])
+    padder = inference.padder_for(*pair.shape[2:4], settings)
+    unpadded = InferenceSettings(divisor=0)
+    (whole,) = interpolate(model, variables, padder.pad(pair), t, unpadded)
+    (frame,) = interpolate(model, variables, pair, t, settings)
+    return {"padded_pred": first(whole), "pred": first(frame)}
+
+
+def estimate_motion(model, variables, pair, t):
+    prepared = inference.prepare(model, variables, pair)
+    return inference.motion_at(model, variables, prepared, t)
+
+
+@runner(
+    "emavfi",
+    "Trainer.py:Model.multi_inference; model/flow_estimation.py:MultiScaleFlow.forward, "
+    "calculate_flow",
+)
+def timesteps(case: Case) -> dict:
+    model, _, variables = network_of(case)
+    pair, times, answers = pair_of(case), tuple(case.config["timesteps"]), {}
+    results = interpolate(model, variables, pair, times, InferenceSettings(divisor=0))
+    estimate = jax.jit(estimate_motion, static_argnums=0)
+    for t, frame in zip(times, results, strict=True):
+        answer, _ = forward(model.config)(variables, pair, t)
+        motion = estimate(model, variables, pair, t)
+        answers |= {
+            f"multi_t{t}": first(frame)[0],
+            f"forward_flow_t{t}": first(answer.motion[-1].flow),
+            f"forward_pred_t{t}": first(answer.frame),
+            f"calc_flow_t{t}": first(motion.flow),
+            f"calc_mask_logits_t{t}": first(motion.mask),
+        }
+    return answers
+
+
+@runner("emavfi", "demo_2x.py; Trainer.py:Model.inference")
+def photographs(case: Case) -> dict:
+    model, _, variables = network_of(case)
+    config = case.config
+    pair = np.stack([case.input("frame0_u8"), case.input("frame1_u8")])[None] / np.float32(255)
+    settings = InferenceSettings(augment=config["fast_tta"], divisor=config["divisor"])
+    (frame,) = interpolate(model, variables, pair, (config["timestep"],), settings)
+    rounded = np.round(np.asarray(frame[0]) * 255).astype(np.uint8)
+    return {"pred": first(frame)[0], "pred_u8_rounded": rounded}
