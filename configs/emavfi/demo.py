@@ -45,7 +45,7 @@ def get_config() -> ConfigDict:
     config.data.update(
         {"name": "camera", "root": "", "crops": ((64, 64),), "clips": 65536, "speed": 0.15}
     )
-    config.train.steps = 1000
+    config.train.steps = 1600
     config.train.batch_size = 8
     config.optim.learning_rate = ConfigDict(
         {"name": "cosine", "peak": 2e-3, "end": 1e-5, "warmup_steps": 50}
@@ -54,7 +54,7 @@ def get_config() -> ConfigDict:
     config.optim.clip_norm = 1.0
     config.checkpoint.every_steps = 250
     config.checkpoint.keep = 2
-    config.evaluate.every_steps = 500
+    config.evaluate.every_steps = 800
     config.log.every_steps = 50
-    config.log.pictures_every_steps = 500
+    config.log.pictures_every_steps = 800
     return config
