@@ -1,3 +1,15 @@
 """Ten published vision methods as one functional JAX/Flax library."""
 
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["load"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: the command line's help must not wait for jax.
+    if name == "load":
+        from jaxvision.loading import load
+
+        return load
+    raise AttributeError(f"module 'jaxvision' has no attribute {name!r}")

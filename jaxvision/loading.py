@@ -1,13 +1,14 @@
 """From a file or a workdir to weights in hand."""
 
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jax.sharding import Mesh
 
-from jaxvision.errors import InputError
-from jaxvision.registry import make_task
+from jaxvision.errors import InputError, nearest
+from jaxvision.registry import METHODS, make_task
 from jaxvision.training import initialisation
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.config import load_config
@@ -15,15 +16,95 @@ from jaxvision.training.mesh import make_mesh
 from jaxvision.training.sharding import put
 from jaxvision.training.state import abstract_variables
 from jaxvision.training.task import Task, Variables
+from jaxvision.weights import convert
+from jaxvision.weights.checkpoint_file import read_checkpoint
 from jaxvision.weights.mapping import flatten, unflatten
+from jaxvision.weights.official import OfficialModel
+
+
+def load(name: str, weights: str | Path, dtype: str = "float32") -> tuple[Any, Variables, Callable]:
+    """(model, variables, preprocess) of a published network, e.g. "videomae/vit_b_k400".
+
+    weights: an official file, a folder that `jaxvision convert` made, or the workdir of a run.
+    dtype: of activations; parameters are float32. `model` is a Flax module, `variables` a tree of
+    host arrays, `preprocess` turns frames or a file into `model`'s input:
+    `model.apply(variables, preprocess(video), features=True)`. InputError lists every tensor that
+    is missing, left over or of another shape.
+    """
+    source = Path(weights)
+    if (source / "checkpoints").is_dir():
+        network = official_model(name, dtype=dtype)
+        variables = read_workdir(source)
+        convert.check_shapes(variables, network, str(source))
+        return network.model, variables, network.preprocess
+    if convert.is_converted(source):
+        converted = convert.load(source)
+        network = official_model(name, converted.origin.names, dtype)
+        convert.check_shapes(converted.variables, network, str(source))
+    else:
+        file = read_checkpoint(source)
+        network = official_model(name, file.tensors, dtype)
+        converted = convert.from_checkpoint(file, network, str(source))
+    return network.model, convert.computable(converted.variables), network.preprocess
+
+
+def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32") -> OfficialModel:
+    """The network called "<method>/<variant>"; `tensors`: the names in a file about to be read."""
+    method, slash, variant = name.partition("/")
+    if method not in METHODS or not slash:
+        raise InputError(f"{name}: expected METHOD/VARIANT{nearest(method, METHODS)}")
+    module = _pretrained(method)
+    if module is None:
+        raise InputError(f"{METHODS[method].title} ({method}) has no published networks here yet")
+    return module.official_model(variant, tensors, dtype)
+
+
+def recognise(tensors: Mapping[str, Any], source: str) -> OfficialModel:
+    """The network whose official tensors a file holds, whichever method's it is."""
+    for method in METHODS:
+        module = _pretrained(method)
+        network = module.recognise(tensors) if module else None
+        if network is not None:
+            return network
+    raise InputError(
+        f"{source}: its tensors ({', '.join(list(tensors)[:3])} ...) are of no published network "
+        "known here"
+    )
+
+
+def published(method: str) -> list[dict[str, str]]:
+    """A method's published weights: `network`, `file`, and what else is known of each, by name."""
+    module = _pretrained(method)
+    return module.published() if module else []
+
+
+def _pretrained(method: str) -> Any:
+    """The module of a method that knows its published networks, or None where it has none yet."""
+    name = f"jaxvision.methods.{method}.pretrained"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and name.startswith(error.name):
+            return None
+        raise
 
 
 def read_weights(source: str) -> Mapping[str, Any]:
-    """Variables (host arrays) from the workdir of a run, its averaged weights where it kept any."""
+    """Variables (host arrays) from the workdir of a run (its averaged weights where it kept any), a
+    folder that `jaxvision convert` made, or an official file."""
     path = Path(source)
     if (path / "checkpoints").is_dir():
         return read_workdir(path)
-    raise InputError(f"{source}: expected the workdir of a run (it has a checkpoints folder)")
+    if convert.is_converted(path):
+        return convert.computable(convert.load(path).variables)
+    if path.is_file():
+        file = read_checkpoint(path)
+        network = recognise(file.tensors, source)
+        return convert.computable(convert.from_checkpoint(file, network, source).variables)
+    raise InputError(
+        f"{source}: expected the workdir of a run (with a checkpoints folder), a folder of "
+        "converted weights, or an official file"
+    )
 
 
 def read_workdir(workdir: Path, step: int | None = None) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ METHODS = {
     "stmixer": Method("STMixer", "2303.15879", "planned"),
     "link": Method("LinK", "2303.16094", "planned"),
     "umt": Method("Unmasked Teacher", "2303.16058", "planned"),
-    "pdpp": Method("PDPP", "2303.14676", "planned"),
+    "pdpp": Method("PDPP", "2303.14676", "training, evaluation, plans from features"),
     "camliflow": Method("CamLiFlow", "2303.12017", "planned"),
     "emavfi": Method("EMA-VFI", "2303.00440", "train, evaluate, predict"),
     "comae": Method("CoMAE", "2302.06148", "planned"),

@@ -81,6 +81,10 @@ class Case:
         low, high = rule.get("low", 0.0), rule.get("high", 1.0)
         return (low + (high - low) * generator.random(rule["shape"])).astype(np.float32)
 
+    def expected(self, name: str) -> np.ndarray:
+        """A stored output: for what a case tells of its inputs by its outputs alone."""
+        return self._arrays[f"output/{name}"]
+
     def check(self, answers: Mapping[str, object]) -> None:
         """Compare `answers` with every output of the case; AssertionError names all that differ."""
         wrong = list(self._differences(answers))

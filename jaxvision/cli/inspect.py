@@ -33,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     task = make_task(config)
     prepared = prepare_run(task, config)
     console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 240  # rows that a pipe should get whole
 
     table = Table("setting", "value", box=None, header_style="bold")
     for key, value in leaves(config):

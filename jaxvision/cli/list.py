@@ -1,6 +1,7 @@
-"""List the methods, and the recipes that `--config` takes."""
+"""List the methods and the recipes that `--config` takes; for one method, its published weights."""
 
 import argparse
+from typing import Any
 
 SUMMARY = "the methods and their recipes"
 
@@ -25,5 +26,21 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.method in (None, name):
             mine = [recipe for recipe in known if recipe.startswith(f"{name}/")]
             table.add_row(name, f"{method.title} ({method.paper})", method.status, "\n".join(mine))
-    Console().print(table)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    if arguments.method:
+        print_published(console, arguments.method)
     return 0
+
+
+def print_published(console: Any, method: str) -> None:
+    """The weights a method's authors published, and what each was measured to do."""
+    from jaxvision.loading import published
+
+    rows = published(method)
+    if rows:
+        console.print("\npublished weights (jaxvision convert NETWORK FILE OUT):", highlight=False)
+    for row in rows:
+        console.print(f" {row.pop('network')}  {row.pop('file')}", highlight=False)
+        about = "; ".join(f"{name} {value}" for name, value in row.items())
+        console.print(f"   {about}", highlight=False)

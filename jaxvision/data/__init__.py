@@ -1,1 +1,1 @@
-"""Sources, transforms and the loader. Nothing here imports jax."""
+"""Sources, transforms and the loader. Nothing here needs a device."""

@@ -98,10 +98,9 @@ class TrainingBatches:
             for row in range(round(start * size), round(stop * size)):
                 place = epoch * count + slot * size + row
                 index = int(order[place])
-                record, index = self._read(source, index, replaced)
+                made, index = self._sample(source, bucket, place, index, replaced)
                 names.append(source.records.name(index))
-                rng = np.random.default_rng((self.seed, place, index))
-                samples += as_list(source.transform(record, rng, bucket))
+                samples += made
         return HostBatch(bucket, dict(source.collate(samples, bucket)), names, replaced)
 
     def _order(self, bucket: str, count: int) -> grain.MapDataset:
@@ -112,15 +111,25 @@ class TrainingBatches:
             )
         return self._orders[bucket]
 
-    def _read(self, source: Source, index: int, replaced: list) -> tuple[object, int]:
-        """The record, or the one at hash(seed, index) where it cannot be read, and so on."""
+    def _sample(
+        self, source: Source, bucket: str, place: int, index: int, replaced: list
+    ) -> tuple[list[Sample], int]:
+        """The samples of a record, or of the one at hash(seed, index) where it cannot be read, and
+        so on. A transform that decodes says with InputError that the record is at fault."""
         for attempt in range(MAX_REPLACEMENTS):
+            rng = np.random.default_rng((self.seed, place, index))
             try:
-                return source.records[index], index
+                record = source.records[index]
             except Exception as error:
-                replaced.append((source.records.name(index), first_line(error)))
-                digest = hashlib.blake2b(f"{self.seed}/{index}/{attempt}".encode(), digest_size=8)
-                index = int.from_bytes(digest.digest(), "big") % len(source.records)
+                reason = first_line(error)
+            else:
+                try:
+                    return as_list(source.transform(record, rng, bucket)), index
+                except InputError as error:
+                    reason = first_line(error)
+            replaced.append((source.records.name(index), reason))
+            digest = hashlib.blake2b(f"{self.seed}/{index}/{attempt}".encode(), digest_size=8)
+            index = int.from_bytes(digest.digest(), "big") % len(source.records)
         name, reason = replaced[-1]
         raise InputError(
             f"{MAX_REPLACEMENTS} records in a row cannot be read; last {name}: {reason}"

@@ -15,19 +15,23 @@ SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 BUILT_IN = {
     "train": (
         ("skimage", "data/astronaut.png"),
+        ("skimage", "data/camera.png"),
         ("skimage", "data/chelsea.png"),
-        ("skimage", "data/rocket.jpg"),
+        ("skimage", "data/coins.png"),
+        ("skimage", "data/gravel.png"),
         ("skimage", "data/hubble_deep_field.jpg"),
-        ("skimage", "data/retina.jpg"),
         ("skimage", "data/ihc.png"),
         ("skimage", "data/motorcycle_left.png"),
+        ("skimage", "data/page.png"),
+        ("skimage", "data/retina.jpg"),
+        ("skimage", "data/rocket.jpg"),
         ("sklearn", "datasets/images/china.jpg"),
     ),
     "held_out": (
-        ("skimage", "data/coffee.png"),
-        ("sklearn", "datasets/images/flower.jpg"),
         ("skimage", "data/brick.png"),
+        ("skimage", "data/coffee.png"),
         ("skimage", "data/grass.png"),
+        ("sklearn", "datasets/images/flower.jpg"),
     ),
 }
 

@@ -34,7 +34,7 @@ def test_flow_follows_a_point_of_the_picture(seed, motion):
     flow = path.flow(0.2, 0.7)
     row, column = 11, 30
     point = np.array([column + 0.5, row + 0.5, 1])
-    moved = point + [*flow[row, column], 0]
+    moved = point + np.append(flow[row, column], 0)
     np.testing.assert_allclose(path.matrix(0.2) @ point, path.matrix(0.7) @ moved, atol=1e-3)
 
 

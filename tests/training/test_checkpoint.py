@@ -5,13 +5,13 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from training.toy import ToyTask, toy_config
 
 from jaxvision.errors import InputError
 from jaxvision.loading import read_workdir
 from jaxvision.training import loop
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.weights.mapping import flatten
+from training.toy import ToyTask, toy_config
 
 
 @pytest.fixture(scope="module")

@@ -31,9 +31,14 @@ def test_mp4_keeps_frames_rate_and_colours(tmp_path):
 def test_a_failure_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), whole_file(path) as temporary:
-        (tmp_path / temporary).write_text("half")
-        raise ZeroDivisionError
+
+    def fail():
+        with whole_file(path) as temporary:
+            (tmp_path / temporary).write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

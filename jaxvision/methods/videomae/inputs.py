@@ -19,7 +19,7 @@ from jaxvision.training.task import BatchSpecs
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
-DATASETS = ("camera",)
+DATASETS = ("camera", "videos")
 
 
 def to_unit(video: UInt8[Array, "*b t h w 3"]) -> Float[Array, "*b t h w 3"]:

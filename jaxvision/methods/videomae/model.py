@@ -45,11 +45,18 @@ def take_tokens(x: Float[Array, "b n d"], indices: Int[Array, "b m"]) -> Float[A
 
 
 class VideoEncoder(nn.Module):
-    """Cube embedding, flat sine-cosine positions, blocks; all tokens or only the visible ones."""
+    """Cube embedding, flat sine-cosine positions, blocks; all tokens or only the visible ones.
+
+    token_dropout: rate on the tokens before the first block.
+    position_table: a table among the parameters instead of sine-cosine positions. The reference's
+        forward pass detaches it, so it never trains.
+    """
 
     grid: CubeGrid
     block: BlockConfig
     depth: int
+    token_dropout: float = 0.0
+    position_table: bool = False
 
     @nn.compact
     def __call__(
@@ -65,12 +72,19 @@ class VideoEncoder(nn.Module):
         grid, width = self.grid, self.block.width
         cubes = patchify(video.astype(self.block.dtype), grid.tubelet, grid.patch)
         positions = jnp.asarray(sincos_1d(grid.tokens, width))[None]
+        if self.position_table:
+            positions = jax.lax.stop_gradient(self._position_table()[None])
         if visible is not None:
             cubes = take_tokens(cubes, visible)
             positions = positions[0][visible]
         x = CubeEmbedding(width, dtype=self.block.dtype, name="patch_embedding")(cubes)
         x = constrain(x + positions.astype(x.dtype), "batch", None, "embed")
+        x = nn.Dropout(self.token_dropout)(x, deterministic=deterministic)
         return TransformerStack(self.block, self.depth, name="stack")(x, deterministic)
+
+    def _position_table(self) -> Float[Array, "n d"]:
+        init = nn.with_logical_partitioning(nn.initializers.normal(0.02), (None, "embed"))
+        return self.param("positions", init, (self.grid.tokens, self.block.width))
 
 
 class MaskedDecoder(nn.Module):

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxvision.methods.videomae.classifier import VideoClassifier
 from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.nn.patches import patchify
 from jaxvision.nn.transformer import BlockConfig
@@ -50,18 +51,29 @@ def reconstruction_loss(
 
 def forward_flops(model: MaskedAutoencoder, visible: int, decoded: int) -> float:
     """Operations of the matrix products of one clip's forward pass (a multiply-add is two)."""
-
-    def blocks(block: BlockConfig, depth: int, tokens: int) -> float:
-        projections = 4 * block.width**2 + 2 * block.width * block.hidden
-        return depth * tokens * (projections + 2 * tokens * block.width)
-
     encoder, decoder = model.encoder_block, model.decoder_block
     values = model.grid.cube_values
     multiply_adds = (
         visible * values * encoder.width
-        + blocks(encoder, model.encoder_depth, visible)
+        + _block_multiply_adds(encoder, model.encoder_depth, visible)
         + visible * encoder.width * decoder.width
-        + blocks(decoder, model.decoder_depth, visible + decoded)
+        + _block_multiply_adds(decoder, model.decoder_depth, visible + decoded)
         + decoded * decoder.width * values
     )
     return 2.0 * multiply_adds
+
+
+def classifier_flops(model: VideoClassifier) -> float:
+    """Floating-point operations of one clip's forward pass: matmuls only."""
+    tokens, width = model.grid.tokens, model.block.width
+    multiply_adds = (
+        tokens * model.grid.cube_values * width
+        + _block_multiply_adds(model.block, model.depth, tokens)
+        + width * model.classes
+    )
+    return 2.0 * multiply_adds
+
+
+def _block_multiply_adds(block: BlockConfig, depth: int, tokens: int) -> float:
+    projections = 4 * block.width**2 + 2 * block.width * block.hidden
+    return depth * tokens * (projections + 2 * tokens * block.width)

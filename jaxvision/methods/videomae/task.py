@@ -11,24 +11,23 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from jaxvision.data.source import Source
-from jaxvision.errors import InputError
-from jaxvision.methods.videomae import inputs, masking, objective, prediction, reconstruction
+from jaxvision.errors import InputError, nearest
+from jaxvision.methods.videomae import (
+    inputs,
+    masking,
+    objective,
+    prediction,
+    pretraining_clips,
+    reconstruction,
+)
+from jaxvision.methods.videomae.classification_task import ClassificationTask
+from jaxvision.methods.videomae.distillation import DistillationTask
 from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder, take_tokens
+from jaxvision.methods.videomae.parameter_groups import decays
 from jaxvision.methods.videomae.probe import probe_evaluation
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
-
-# Never decayed: biases, norms, residual and cosine scales, and the mask token.
-UNDECAYED = {
-    "bias",
-    "scale",
-    "query_bias",
-    "value_bias",
-    "attention_scale",
-    "mlp_scale",
-    "mask_token",
-}
 
 
 def build_model(model: ConfigDict, dtype: str) -> MaskedAutoencoder:
@@ -86,11 +85,18 @@ class PretrainingTask(Task):
         return self.model.init(rng, video, visible, visible)
 
     def source(self, split: str) -> Source | Mapping[str, Source]:
+        if self.config.data.name == "videos":
+            return pretraining_clips.video_source(self.config)
         return inputs.pretraining_source(self.config, split)
+
+    @property
+    def rows(self) -> int:
+        """Clips a step: records times the crops of each."""
+        return self.config.train.batch_size * self.config.task.get("repeats", 1)
 
     def batch_specs(self, split: str) -> BatchSpecs:
         grid = self.model.grid
-        shape = (self.config.train.batch_size, grid.frames, *grid.image_size, 3)
+        shape = (self.rows, grid.frames, *grid.image_size, 3)
         return {"clips": {"video": jax.ShapeDtypeStruct(shape, jnp.uint8)}}
 
     def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
@@ -155,7 +161,7 @@ class PretrainingTask(Task):
         if self.config.task.decoder_mask_ratio:
             decoded = round(self.model.grid.tokens * (1 - self.config.task.decoder_mask_ratio))
         forward = objective.forward_flops(self.model, self.visible_count, decoded)
-        return 3.0 * self.config.train.batch_size * forward
+        return 3.0 * self.rows * forward
 
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
         """Every token the encoder does not see, decoded: see `reconstruction.reconstruct`."""
@@ -177,9 +183,19 @@ class PretrainingTask(Task):
 
 def pretraining_group(path: str) -> Group:
     """The published decay exclusions; one learning rate for all."""
-    return Group(decay=0.0 if path.rsplit("/", 1)[-1] in UNDECAYED else 1.0)
+    return Group(decay=1.0 if decays(path) else 0.0)
+
+
+OBJECTIVES = {
+    "reconstruction": PretrainingTask,
+    "classification": ClassificationTask,
+    "distillation": DistillationTask,
+}
 
 
 def make_task(config: ConfigDict) -> Task:
-    """The task of a VideoMAE recipe."""
-    return PretrainingTask(config)
+    """The task of a VideoMAE recipe: `task.objective` says which."""
+    objective_name = config.task.get("objective", "reconstruction")
+    if objective_name not in OBJECTIVES:
+        raise InputError(f"task.objective {objective_name!r}{nearest(objective_name, OBJECTIVES)}")
+    return OBJECTIVES[objective_name](config)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from jaxvision.methods.videomae.classifier import VideoClassifier
 from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.weights.layout import (
@@ -38,6 +39,23 @@ def pretraining_entries(model: MaskedAutoencoder) -> list[Entry]:
             "params/encoder_to_decoder/kernel",
             LINEAR,
         ),
+    ]
+
+
+def classification_entries(model: VideoClassifier) -> list[Entry]:
+    """Every tensor of a fine-tuned checkpoint, in its order."""
+    grid, width = model.grid, model.block.width
+    table = (1, grid.tokens, width)
+    return [
+        *(
+            [Entry("pos_embed", table, "params/encoder/positions", reshape(table, table[1:]))]
+            if model.position_table
+            else []
+        ),
+        *_patch_embedding("", "params/encoder", grid, width),
+        *_blocks("", "params/encoder/stack/blocks", model.block, model.depth),
+        *_norm("fc_norm" if model.pooling == "mean" else "norm", "params/norm", width),
+        *_linear("head", "params/head", width, model.classes),
     ]
 
 

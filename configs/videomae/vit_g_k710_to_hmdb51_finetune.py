@@ -1,0 +1,32 @@
+"""VideoMAE V2, ViT-g: HMDB51 after Kinetics-710.
+
+    jaxvision train --config videomae/vit_g_k710_to_hmdb51_finetune --workdir RUN \
+        --config.data.train=train.csv --config.data.validation=val.csv \
+        --config.data.labels=labels.txt --config.data.root=FOLDER
+    jaxvision evaluate --workdir RUN --only test --config.task.test=True
+
+The published script's settings, 8 x 3 clips. Starts from vit_g_hybrid_pt_1200e_k710_ft.pth.
+Published: 88.1 % top-1, 98.5 % top-5 (16x5x3 views).
+Ours: not run.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxvision.methods.videomae.recipes import finetuning
+
+
+def get_config() -> ConfigDict:
+    return finetuning(
+        "g",
+        "hmdb51",
+        gpus=8,
+        clips=3,
+        learning_rate=5e-4,
+        epochs=15,
+        layer_decay=0.9,
+        drop_path=0.35,
+        head_dropout=0.5,
+        stride=2,
+        start="k710",
+        weights="vit_g_hybrid_pt_1200e_k710_ft.pth",
+    )

@@ -1,0 +1,32 @@
+"""VideoMAE V2, ViT-g: Kinetics-600 after Kinetics-710.
+
+    jaxvision train --config videomae/vit_g_k710_to_k600_finetune --workdir RUN \
+        --config.data.train=train.csv --config.data.validation=val.csv \
+        --config.data.labels=labels.txt --config.data.root=FOLDER
+    jaxvision evaluate --workdir RUN --only test --config.task.test=True
+
+The published script's settings, 32 x 3 clips. Starts from vit_g_hybrid_pt_1200e_k710_ft.pth.
+Published: 88.8 % top-1, 98.2 % top-5 (16x5x3 views).
+Ours: not run.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxvision.methods.videomae.recipes import finetuning
+
+
+def get_config() -> ConfigDict:
+    return finetuning(
+        "g",
+        "k600",
+        gpus=32,
+        clips=3,
+        learning_rate=1e-5,
+        epochs=3,
+        layer_decay=0.9,
+        drop_path=0.25,
+        weight_decay=0.1,
+        warmup_epochs=1,
+        start="k710",
+        weights="vit_g_hybrid_pt_1200e_k710_ft.pth",
+    )

@@ -1,0 +1,16 @@
+"""VideoMAE V2, ViT-H: pretraining on UnlabeledHybrid with dual masking.
+
+    jaxvision train --config videomae/vit_h_hybrid_pretrain --workdir RUN \\
+        --config.data.list=hybrid.txt --config.data.root=FOLDER
+
+The published script's settings, 64 x 32 clips, 300 passes of four crops (1200 epochs).
+Ours: not run.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxvision.methods.videomae.recipes import pretraining
+
+
+def get_config() -> ConfigDict:
+    return pretraining("h", gpus=64, clips=32, learning_rate=1e-3, epochs=300)

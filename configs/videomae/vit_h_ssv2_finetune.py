@@ -1,0 +1,29 @@
+"""VideoMAE V2, ViT-H: Something-Something V2.
+
+    jaxvision train --config videomae/vit_h_ssv2_finetune --workdir RUN \
+        --config.data.train=train.csv --config.data.validation=val.csv \
+        --config.data.labels=labels.txt --config.data.root=FOLDER
+    jaxvision evaluate --workdir RUN --only test --config.task.test=True
+
+The published script's settings, 32 x 4 clips. Starts from vit_h_hybrid_pt_1200e.pth.
+Published: not in the model zoo.
+Ours: not run.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxvision.methods.videomae.recipes import finetuning
+
+
+def get_config() -> ConfigDict:
+    return finetuning(
+        "h",
+        "ssv2",
+        gpus=32,
+        clips=4,
+        learning_rate=5e-4,
+        epochs=20,
+        layer_decay=0.8,
+        drop_path=0.2,
+        weights="vit_h_hybrid_pt_1200e.pth",
+    )

@@ -1,0 +1,254 @@
+"""CrossTask, COIN and NIV in their owners' layouts, and a plain layout for one's own data."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxvision.data.arrays import read_arrays
+from jaxvision.data.procedures import Procedures, Video, check_video
+from jaxvision.errors import InputError
+
+# CrossTask's primary tasks in the order of their published ids 0..17.
+CROSSTASK_TASKS = (
+    "23521", "59684", "71781", "113766", "105222", "94276", "53193", "105253", "44047", "76400",
+    "16815", "95603", "109972", "44789", "40567", "77721", "87706", "91515",
+)  # fmt: skip
+CROSSTASK_ACTIONS, COIN_TASKS, COIN_ACTIONS, NIV_ACTIONS = 105, 180, 778, 48
+NIV_TASKS = ("changing_tire", "coffee", "cpr", "jump_car", "repot")
+FEATURES = "frames_features"
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from error
+
+
+def frames_of(path: Path, arrays: Mapping[str, Any] | None = None) -> np.ndarray:
+    """The per-second features of a file: its `frames_features`, or the one array it is."""
+    arrays = read_arrays(path) if arrays is None else arrays
+    found = arrays.get(FEATURES, arrays.get(""))
+    if found is None:
+        raise InputError(f"{path}: no {FEATURES!r} among {', '.join(sorted(arrays))}")
+    features = np.asarray(found)
+    if not np.issubdtype(features.dtype, np.number):
+        raise InputError(f"{path}: features of type {features.dtype}, expected numbers")
+    return features.astype(np.float32)
+
+
+def crosstask(root: Path, split: str, channels: int | None, raw: bool = False) -> Procedures:
+    """CrossTask. raw: the dataset's own 3200-wide features instead of S3D's.
+
+    A video any of whose actions starts beyond its features is dropped, as published.
+    """
+    release = root / "crosstask_release"
+    ids = _crosstask_actions(root)
+    titles, names = _crosstask_names(release / "tasks_primary.txt", ids)
+    dropped: Counter[str] = Counter()
+
+    def videos() -> Iterator[Video]:
+        for entry in read_json(release / f"{split}_list.json"):
+            vid, task = entry["vid"], str(entry["task"])
+            if task not in CROSSTASK_TASKS:
+                dropped["not a primary task"] += 1
+                continue
+            folder, name = (
+                ("crosstask_features", vid) if raw else ("processed_data", f"{task}_{vid}")
+            )
+            path = root / folder / f"{name}.npy"
+            if not path.is_file():
+                dropped["no feature file"] += 1
+                continue
+            annotation = release / "annotations" / f"{task}_{vid}.csv"
+            steps = [
+                (_known(ids, f"{task}_{int(step)}", annotation), float(start), float(end))
+                for step, start, end in _rows(annotation)
+            ]
+            features = frames_of(path)
+            if any(start >= len(features) for _, start, _ in steps):
+                dropped["an action starts beyond the features"] += 1
+                continue
+            video = Video(vid, CROSSTASK_TASKS.index(task), steps, features)
+            yield check_video(video, channels, len(CROSSTASK_TASKS), len(names), str(path))
+
+    return _split(list(videos()), titles, names, dropped, f"CrossTask {split} in {root}")
+
+
+def _crosstask_actions(root: Path) -> Mapping[str, int]:
+    candidates = [root / "actions_one_hot.npy", root / "crosstask_release" / "actions_one_hot.npy"]
+    path = next((p for p in candidates if p.is_file()), candidates[0])
+    ids = {str(key): int(np.asarray(value)) for key, value in read_arrays(path).items()}
+    for key, action in ids.items():
+        if not 0 <= action < CROSSTASK_ACTIONS:
+            raise InputError(
+                f"{path}: {key} has action id {action}, expected 0 to {CROSSTASK_ACTIONS - 1}"
+            )
+    return ids
+
+
+def _crosstask_names(path: Path, ids: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """Titles of tasks and texts of actions, as far as `tasks_primary.txt` tells them."""
+    titles = dict.fromkeys(CROSSTASK_TASKS, "")
+    actions = [f"action {number}" for number in range(CROSSTASK_ACTIONS)]
+    blocks = path.read_text().split("\n\n") if path.is_file() else []
+    for block in blocks:
+        lines = block.strip().splitlines()
+        if len(lines) < 5 or lines[0].strip() not in titles:
+            continue
+        task = lines[0].strip()
+        titles[task] = lines[1].strip()
+        for number, text in enumerate(lines[4].split(","), 1):
+            if f"{task}_{number}" in ids:
+                actions[ids[f"{task}_{number}"]] = text.strip()
+    return [title or task for task, title in titles.items()], actions
+
+
+def _rows(path: Path) -> Iterator[list[str]]:
+    try:
+        with open(path, newline="") as file:
+            for number, row in enumerate(csv.reader(file), 1):
+                if not row:
+                    continue
+                if len(row) != 3:
+                    raise InputError(f"{path}:{number}: expected step,start,end, got {row}")
+                yield row
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def _known(ids: Mapping[str, int], key: str, source: Path) -> int:
+    if key not in ids:
+        raise InputError(f"{source}: step {key!r} has no id in actions_one_hot.npy")
+    return ids[key]
+
+
+def coin(root: Path, split: str, channels: int | None) -> Procedures:
+    """COIN. A video that ends after its features do is dropped, as published."""
+    path = root / {"train": "coin_train_70.json", "test": "coin_test_30.json"}[split]
+    dropped: Counter[str] = Counter()
+    tasks = [f"task {number}" for number in range(COIN_TASKS)]
+    actions = [f"action {number}" for number in range(COIN_ACTIONS)]
+
+    def videos() -> Iterator[Video]:
+        for entry in read_json(path):
+            for vid, about in entry.items():
+                recipe = int(about["recipe_type"])
+                file = root / "full_npy" / f"{about['class']}_{recipe}_{vid}.npy"
+                if not file.is_file():
+                    dropped["no feature file"] += 1
+                    continue
+                steps = [
+                    (int(step["id"]) - 1, *map(float, step["segment"]))
+                    for step in about["annotation"]
+                ]
+                features = frames_of(file)
+                if steps and np.ceil(steps[-1][2]) > len(features):
+                    dropped["ends after its features"] += 1
+                    continue
+                video = Video(vid, recipe, steps, features)
+                yield check_video(video, channels, COIN_TASKS, COIN_ACTIONS, str(file))
+                tasks[recipe] = about["class"]
+                for step, (action, _, _) in zip(about["annotation"], steps, strict=True):
+                    actions[action] = step.get("label", actions[action])
+
+    return _split(list(videos()), tasks, actions, dropped, f"COIN {split} in {root}")
+
+
+def niv(root: Path, split: str, channels: int | None) -> Procedures:
+    """NIV. Split files hold the authors' absolute paths: files are looked for under `root`."""
+    path = root / {"train": "train70.json", "test": "test30.json"}[split]
+    dropped: Counter[str] = Counter()
+
+    def videos() -> Iterator[Video]:
+        for entry in read_json(path):
+            name = Path(entry["feature"]).name
+            candidates = [Path(entry["feature"]), root / name, root / "processed_data" / name]
+            file = next((p for p in candidates if p.is_file()), None)
+            if file is None:
+                dropped["no feature file"] += 1
+                continue
+            arrays = read_arrays(file)
+            try:
+                count = int(arrays["num_steps"])
+                columns = [arrays[f"steps_{key}"] for key in ("ids", "starts", "ends")]
+            except KeyError as error:
+                raise InputError(f"{file}: no {error} in it") from error
+            steps = [(int(a), float(s), float(e)) for a, s, e in zip(*columns, strict=True)][:count]
+            video = Video(file.stem, int(entry["task_id"]), steps, frames_of(file, arrays))
+            yield check_video(video, channels, len(NIV_TASKS), NIV_ACTIONS, str(file))
+
+    actions = [f"action {number}" for number in range(NIV_ACTIONS)]
+    return _split(list(videos()), NIV_TASKS, actions, dropped, f"NIV {split} in {root}")
+
+
+def plain(root: Path, split: str, channels: int | None) -> Procedures:
+    """One's own data: `labels.json` {"tasks": [names], "actions": [names]} and `<split>.json`, a
+    list of {"feature": file under root, "task": name, "steps": [[action name, start, end], ...]}.
+    """
+    labels = read_json(root / "labels.json")
+    path = root / f"{split}.json"
+    try:
+        tasks, actions = list(labels["tasks"]), list(labels["actions"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{root / 'labels.json'}: expected lists 'tasks' and 'actions'") from error
+
+    def number(name: str, names: Sequence[str], what: str) -> int:
+        if name not in names:
+            raise InputError(f"{path}: {what} {name!r} is not in labels.json")
+        return names.index(name)
+
+    def videos() -> Iterator[Video]:
+        for entry in read_json(path):
+            file = root / entry["feature"]
+            steps = [
+                (number(action, actions, "action"), float(start), float(end))
+                for action, start, end in entry["steps"]
+            ]
+            video = Video(
+                str(entry["feature"]), number(entry["task"], tasks, "task"), steps, frames_of(file)
+            )
+            yield check_video(video, channels, len(tasks), len(actions), str(file))
+
+    return _split(list(videos()), tasks, actions, Counter(), str(path))
+
+
+def _split(
+    videos: list[Video],
+    tasks: Sequence[str],
+    actions: Sequence[str],
+    dropped: Counter[str],
+    source: str,
+) -> Procedures:
+    if not videos:
+        why = "; ".join(f"{count} dropped: {reason}" for reason, count in dropped.items())
+        raise InputError(f"{source}: an empty split{f' ({why})' if why else ''}")
+    return Procedures(videos, tasks, actions, dropped)
+
+
+def crosstask_raw(root: Path, split: str, channels: int | None) -> Procedures:
+    """CrossTask with the dataset's own features."""
+    return crosstask(root, split, channels, raw=True)
+
+
+# Readers by `config.data.name`, and the horizons each dataset's protocol has.
+READERS: dict[str, Callable[[Path, str, int | None], Procedures]] = {
+    "crosstask_how": crosstask,
+    "crosstask_base": crosstask_raw,
+    "coin": coin,
+    "niv": niv,
+    "plain": plain,
+}
+HORIZONS = {
+    "crosstask_how": (3, 4, 5, 6),
+    "crosstask_base": (3, 4, 5, 6),
+    "coin": (3, 4),
+    "niv": (3, 4),
+}

@@ -1,0 +1,153 @@
+"""Lists of labelled videos: the text files of Kinetics, Something-Something and the like, or a
+folder of folders of one's own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxvision.data.frame_folder import FrameFolder
+from jaxvision.data.video import Video
+from jaxvision.errors import InputError
+
+SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts")
+FRAME_TEMPLATE = "img_{:05}.jpg"
+
+
+@dataclass(frozen=True)
+class LabelledVideo:
+    """frames: how many picture files the folder holds, or None for a video file."""
+
+    path: Path
+    label: int
+    frames: int | None = None
+    template: str = FRAME_TEMPLATE
+    first: int = 1
+
+    def open(self) -> Video | FrameFolder:
+        """The video's frames, to be used as a context manager. InputError where unreadable."""
+        if self.frames is None:
+            return Video(self.path)
+        return FrameFolder(self.path, self.frames, self.template, self.first)
+
+
+@dataclass(frozen=True)
+class VideoRecords:
+    """Labelled videos as the loader wants them: a record is the item, opened by its transform."""
+
+    items: tuple[LabelledVideo, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> LabelledVideo:
+        return self.items[index]
+
+    def name(self, index: int) -> str:
+        return str(self.items[index].path)
+
+
+def read_labels(path: str | Path) -> list[str]:
+    """Class names, one a line: the class count of a data set is their number."""
+    names = [line.strip() for line in _lines(Path(path)) if line.strip()]
+    if not names:
+        raise InputError(f"{path}: no class names; expected one a line")
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise InputError(f"{path}: class {sorted(repeated)[0]!r} comes twice")
+    return names
+
+
+def read_list(
+    path: str | Path,
+    classes: int,
+    root: str | Path = "",
+    template: str = FRAME_TEMPLATE,
+    first: int = 1,
+) -> tuple[LabelledVideo, ...]:
+    """The items of a list file: lines "PATH LABEL" (a video file) or "FOLDER FRAMES LABEL" (picture
+    files), paths below `root`.
+
+    InputError names the line that lacks a column or whose label is not in [0, classes).
+    """
+    items = []
+    for number, line in enumerate(_lines(Path(path)), 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        # Only the last columns are numbers: paths may hold spaces.
+        name, _, label = line.strip().rpartition(" ")
+        if not name or not label.lstrip("-").isdigit():
+            raise InputError(f"{where}: {line.strip()!r}: expected 'PATH LABEL'")
+        head, _, count = name.rpartition(" ")
+        frames = None
+        if head and count.isdigit() and not name.lower().endswith(SUFFIXES):
+            name, frames = head, int(count)
+        elif not name.lower().endswith(SUFFIXES):
+            raise InputError(
+                f"{where}: {name!r} is no video file ({', '.join(SUFFIXES)}), and for a folder of "
+                "pictures expected 'FOLDER FRAMES LABEL'"
+            )
+        if not 0 <= int(label) < classes:
+            raise InputError(f"{where}: label {label} is not in 0 .. {classes - 1}")
+        if frames == 0:
+            raise InputError(f"{where}: a folder of 0 frames")
+        items.append(LabelledVideo(Path(root) / name.strip(), int(label), frames, template, first))
+    if not items:
+        raise InputError(f"{path}: an empty list")
+    return tuple(items)
+
+
+def read_unlabelled_list(
+    path: str | Path, root: str | Path, template: Callable[[str], str]
+) -> tuple[LabelledVideo, ...]:
+    """The items (labels 0) of a list of videos: lines "PATH 0 -1", a video file, or "FOLDER FIRST
+    COUNT", picture files called by `template(path)` of the path. InputError names a wrong line."""
+    items = []
+    for number, line in enumerate(_lines(Path(path)), 1):
+        if not line.strip():
+            continue
+        words = line.strip().rsplit(" ", 2)
+        try:
+            name, first, count = words[0], int(words[1]), int(words[2])
+        except (IndexError, ValueError):
+            raise InputError(
+                f"{path}:{number}: {line.strip()!r}: expected 'PATH START FRAMES'"
+            ) from None
+        if count == 0:
+            raise InputError(f"{path}:{number}: a video of 0 frames")
+        frames = None if count < 0 else count
+        items.append(LabelledVideo(Path(root) / name, 0, frames, template(name), first))
+    if not items:
+        raise InputError(f"{path}: an empty list")
+    return tuple(items)
+
+
+def read_class_folders(
+    root: str | Path, names: Sequence[str] | None = None
+) -> tuple[tuple[LabelledVideo, ...], list[str]]:
+    """(items, class names) of a folder with a folder of videos per class, in alphabetical order or
+    in that of `names`. InputError for folders that are no class, or where there are no videos."""
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder")
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir())
+    classes = list(names) if names is not None else folders
+    unknown = [name for name in folders if name not in classes]
+    if unknown:
+        raise InputError(f"{root / unknown[0]}: a folder of no class; classes: {classes[:8]}")
+    items = [
+        LabelledVideo(path, label)
+        for label, name in enumerate(classes)
+        for path in sorted((root / name).rglob("*"))
+        if path.suffix.lower() in SUFFIXES
+    ]
+    if not items:
+        raise InputError(f"{root}: no videos there ({', '.join(SUFFIXES)}) in folders by class")
+    return tuple(items), classes
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a list ({error})") from error

@@ -1,0 +1,1 @@
+"""PDPP: procedure planning by projected diffusion (2303.14676)."""

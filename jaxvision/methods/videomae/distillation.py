@@ -1,0 +1,77 @@
+"""Distilling a large classifier into a small one: the student learns the teacher's probabilities.
+
+The paper (section 4.3) distils ViT-g, tuned on Kinetics-710, into ViT-S and ViT-B that start from
+their own post-pretrained weights, by matching logits on Kinetics-710. Neither the code nor the
+settings were published: the temperature and the share of the labels here are ours.
+"""
+
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxvision.methods.videomae import objective
+from jaxvision.methods.videomae.classification_task import ClassificationTask, build_classifier
+from jaxvision.methods.videomae.classifier import VideoClassifier
+from jaxvision.ops.cross_entropy import soft_cross_entropy
+from jaxvision.training.task import Aux, Batch, Group, Variables
+
+
+def distillation_loss(
+    student: Float[Array, "b classes"], teacher: Float[Array, "b classes"], temperature: float
+) -> Float[Array, " b"]:
+    """Kullback-Leibler divergence of the student's probabilities from the teacher's, both softened
+    by the temperature, times its square (1503.02531, section 2); float32, 0 where they agree."""
+    target = jax.nn.softmax(teacher.astype(jnp.float32) / temperature)
+    own = soft_cross_entropy(teacher / temperature, target)
+    return temperature**2 * (soft_cross_entropy(student / temperature, target) - own)
+
+
+class DistillationTask(ClassificationTask):
+    """Fine-tuning with a frozen teacher, its parameters under "teacher" beside the student's.
+
+    `config.teacher` is its `model` table; `config.init` says where its weights come from
+    ({"from": FILE, "to": "teacher"}). Both see the same augmented, mixed clip.
+    """
+
+    @cached_property
+    def teacher(self) -> VideoClassifier:
+        return build_classifier(self.config.teacher, len(self.class_names), self.config.dtype)
+
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        student_rng, teacher_rng = jax.random.split(rng)
+        grid = self.teacher.grid
+        clip = jnp.zeros((1, grid.frames, *grid.image_size, 3))
+        student = super().init(student_rng)["params"]
+        return {"params": {**student, "teacher": self.teacher.init(teacher_rng, clip)["params"]}}
+
+    def loss(
+        self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
+    ) -> tuple[Float[Array, ""], Aux]:
+        task = self.config.task
+        answer = self.teacher.apply({"params": variables["params"]["teacher"]}, batch["input"])
+        logits = self.model.apply(
+            variables, batch["input"], deterministic=not train, rngs={"dropout": rng}
+        )
+        labels = soft_cross_entropy(logits, batch["target"])
+        matched = distillation_loss(logits, jax.lax.stop_gradient(answer), task.temperature)
+        loss = task.label_weight * labels + (1 - task.label_weight) * matched
+        count = jnp.float32(len(loss))
+        agree = jnp.argmax(logits, axis=-1) == jnp.argmax(answer, axis=-1)
+        return jnp.mean(loss), Aux(
+            {
+                "cross_entropy": (jnp.sum(labels), count),
+                "distillation": (jnp.sum(matched), count),
+                "agreement": (jnp.sum(agree.astype(jnp.float32)), count),
+            }
+        )
+
+    def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
+        if path.startswith("teacher/"):
+            return Group(train=False)
+        return super().parameter_group(path, shape)
+
+    def flops(self, split: str) -> float:
+        rows = self.config.train.batch_size * self.config.task.repeats
+        return super().flops(split) + rows * objective.classifier_flops(self.teacher)

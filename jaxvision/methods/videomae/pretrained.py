@@ -1,0 +1,135 @@
+"""VideoMAE's published networks as the converter and `jaxvision.load` see them."""
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from jaxvision.data import clip_sampling
+from jaxvision.data.crops import centre_box
+from jaxvision.data.resize import resize_short_side
+from jaxvision.data.video import Video
+from jaxvision.errors import InputError
+from jaxvision.methods.videomae import hugging_face
+from jaxvision.methods.videomae.classifier import VideoClassifier
+from jaxvision.methods.videomae.inputs import IMAGENET_MEAN, IMAGENET_STD
+from jaxvision.methods.videomae.model import CubeGrid
+from jaxvision.methods.videomae.variants import (
+    CLASSES,
+    PREPROCESSING,
+    PUBLISHED,
+    SIZES,
+    find_variant,
+    pretraining_model,
+)
+from jaxvision.methods.videomae.weights import classification_entries, pretraining_entries
+from jaxvision.weights.official import OfficialModel, OtherLayout
+
+LAYOUTS = {
+    "hugging_face": OtherLayout(
+        hugging_face.is_hugging_face, hugging_face.to_official, hugging_face.from_official
+    )
+}
+STRIDE = 4
+# The first tensor of an encoder, officially and in transformers.
+_EMBEDDING = ("patch_embed.proj.weight", "patch_embeddings.projection.weight")
+
+
+def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32") -> OfficialModel:
+    """The published network called `name` ("vit_b_k400").
+
+    tensors: the names in a file about to be read; the decoder's depth, which releases differ in,
+    is taken from there. InputError names the nearest variant for an unknown one.
+    """
+    variant = find_variant(name)
+    model = variant.model(dtype)
+    if isinstance(model, VideoClassifier):
+        entries = classification_entries(model)
+    else:
+        if depth := decoder_depth(tensors):
+            model = pretraining_model(variant.size, decoder_depth=depth, dtype=dtype)
+        entries = pretraining_entries(model)
+    return OfficialModel(
+        f"videomae/{name}", model, entries, partial(preprocess, grid=model.grid), LAYOUTS
+    )
+
+
+def published() -> list[dict[str, str]]:
+    """The table of published weights, for people."""
+    rows = []
+    for row in PUBLISHED:
+        shown = {
+            "network": f"videomae/{row.variant}",
+            "file": row.file,
+            "from": row.where,
+            "licence": row.licence,
+            "preprocessing": PREPROCESSING,
+        }
+        if row.protocol and row.top1:
+            top5 = f" / {row.top5:.1f}" if row.top5 else ""
+            shown |= {"views": str(row.protocol), "accuracy": f"{row.top1:.1f}{top5} %"}
+        rows.append(shown)
+    return rows
+
+
+def decoder_depth(names: Iterable[str]) -> int:
+    """Blocks of the decoder whose tensors are called `names`; 0 where there are none."""
+    starts = ("decoder.blocks.", "decoder.decoder_layers.")
+    return len({name.split(".")[2] for name in names if name.startswith(starts)})
+
+
+def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
+    """The network that tensors of a file belong to, by their width, classes and decoder; None where
+    they are not VideoMAE's or of no published width."""
+    embedding = [name for name in tensors if name.endswith(_EMBEDDING)]
+    if len(embedding) != 1:
+        return None
+    shape = tensors[embedding[0]].shape
+    sizes = [
+        size for size, row in SIZES.items() if (row.width, 3, 2, row.patch, row.patch) == shape
+    ]
+    if not sizes:
+        return None
+    if "mask_token" in tensors:
+        return official_model(f"vit_{sizes[0]}_pretrain", tensors)
+    heads = [tensors[name] for name in ("head.bias", "classifier.bias") if name in tensors]
+    if not heads:
+        return None
+    classes = heads[0].shape[0]
+    labels = [name for name, count in CLASSES.items() if count == classes]
+    return official_model(f"vit_{sizes[0]}_{labels[0] if labels else f'{classes}classes'}", tensors)
+
+
+def preprocess(
+    video: UInt8[np.ndarray, "t h w 3"] | str | Path, grid: CubeGrid, stride: int = STRIDE
+) -> Float[np.ndarray, "1 frames height width 3"]:
+    """One clip as the network takes it: frames, short side, centre crop, ImageNet normalisation.
+
+    video: RGB frames or a file. As many frames as the network takes are taken as they are; of any
+    other number, the clip in the middle by the validation rule, `stride` frames apart.
+    """
+    if isinstance(video, (str, Path)):
+        with Video(video) as file:
+            frames = file.frames(_clip_numbers(len(file), grid.frames, stride))
+    else:
+        frames = np.asarray(video)
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+            raise InputError(
+                f"frames of shape {frames.shape} and dtype {frames.dtype}; expected uint8 "
+                "[frames, height, width, 3]"
+            )
+        frames = frames[_clip_numbers(len(frames), grid.frames, stride)]
+    height, width = grid.image_size
+    frames = resize_short_side(frames, max(height, width))
+    frames = centre_box(*frames.shape[1:3], (height, width)).cut(frames)
+    return ((frames / np.float32(255) - IMAGENET_MEAN) / IMAGENET_STD)[None].astype(np.float32)
+
+
+def _clip_numbers(total: int, frames: int, stride: int) -> np.ndarray:
+    if total == frames:
+        return np.arange(frames)
+    if total == 0:
+        raise InputError("no frames")
+    return clip_sampling.dense_validation_clip(total, frames, stride)

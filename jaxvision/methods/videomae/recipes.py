@@ -1,0 +1,187 @@
+"""What the published fine-tuning recipes share; configs/videomae/ holds what is each one's own."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxvision.methods.videomae.classification_task import classification_defaults
+from jaxvision.methods.videomae.transfer import from_k710, from_pretraining
+from jaxvision.methods.videomae.variants import CLASSES, DECODER_DEPTH, SIZES
+from jaxvision.training.config import base_config
+
+
+def finetuning(
+    size: str,
+    labels: str,
+    *,
+    gpus: int,
+    clips: int,
+    learning_rate: float,
+    epochs: int,
+    layer_decay: float,
+    drop_path: float,
+    head_dropout: float = 0.0,
+    weight_decay: float = 0.05,
+    warmup_epochs: int = 5,
+    clip_norm: float = 0.0,
+    stride: int = 4,
+    start: str = "pretraining",
+    weights: str = "",
+) -> ConfigDict:
+    """A row of the paper's table of fine-tuning settings (supplement; scripts/finetune).
+
+    labels: a key of CLASSES; Something-Something samples segments and never flips.
+    gpus x clips: the published batch; each GPU drew its own mixing.
+    learning_rate: per 256 clips.  stride: between frames of a clip.
+    start: where `weights` come from: "pretraining", or "k710" (a Kinetics head keeps its classes'
+        rows, any other starts fresh).
+    """
+    config = base_config()
+    config.method = "videomae"
+    config.dtype = "bfloat16"
+    config.model = ConfigDict(classifier_table(size))
+    config.model.drop_path = drop_path
+    config.model.head_dropout = head_dropout
+    config.task = ConfigDict(classification_defaults())
+    config.task.layer_decay = layer_decay
+    config.task.stride = stride
+    if labels == "ssv2":
+        config.task.sampling, config.task.flip = "segments", False
+        config.task.segments = 2
+    config.data.update(
+        {
+            "root": "",  # before every path of the lists
+            "train": "",  # a list file, or a folder of class folders
+            "validation": "",
+            "labels": "",  # class names, one a line; "" = names of the class folders
+            "frame_template": "img_{:05}.jpg",
+            "first_frame": 1,
+        }
+    )
+    config.train.batch_size = gpus * clips
+    config.train.draw_groups = gpus
+    config.train.epochs = float(epochs)
+    config.optim.learning_rate = ConfigDict(
+        {"name": "cosine", "peak": learning_rate, "end": 1e-6, "warmup_epochs": warmup_epochs}
+    )
+    config.optim.batch_scaling = 256
+    config.optim.weight_decay.value = weight_decay
+    config.optim.clip_norm = clip_norm
+    if size in ("h", "g"):
+        config.model.remat = "full"
+    if weights:
+        config.init = ({"from": weights, **_link(start, CLASSES[labels])},)
+    return config
+
+
+def distillation(size: str, *, weights: str, teacher_weights: str) -> ConfigDict:
+    """ViT-g's answers on Kinetics-710 into a small classifier that has been post-pretrained there.
+
+    Not published: all settings are ours, taken from the student's own Kinetics-710 recipe.
+    """
+    config = finetuning(
+        size,
+        "k710",
+        gpus=32,
+        clips=16,
+        learning_rate=7e-4,
+        epochs=90,
+        layer_decay=0.75,
+        drop_path=0.1,
+    )
+    config.teacher = ConfigDict(classifier_table("g"))
+    config.task.objective = "distillation"
+    config.task.update({"temperature": 1.0, "label_weight": 0.0})
+    config.init = ({"from": weights}, {"from": teacher_weights, "to": "teacher"})
+    return config
+
+
+def pretraining(
+    size: str, *, gpus: int, clips: int, learning_rate: float, epochs: int, clip_norm: float = 0.0
+) -> ConfigDict:
+    """A row of the paper's table of pretraining settings (supplement; scripts/pretrain).
+
+    gpus x clips: the published batch of decoded clips, each cropped four times.
+    learning_rate: per 256 clips.  epochs: passes over the list; a tenth of them warm-up.
+    """
+    row = SIZES[size]
+    config = base_config()
+    config.method = "videomae"
+    config.dtype = "bfloat16"
+    shared = ("frames", "image_size", "tubelet", "patch", "width", "heads", "depth", "mlp_ratio")
+    switches = ("qkv_bias", "layer_scale", "cosine_attention", "drop_path", "remat")
+    table = classifier_table(size)
+    config.model = ConfigDict(
+        {
+            **{name: table[name] for name in (*shared, *switches)},
+            "decoder_width": row.decoder_width,
+            "decoder_heads": row.decoder_heads,
+            "decoder_depth": DECODER_DEPTH,
+        }
+    )
+    if size in ("h", "g"):
+        config.model.remat = "full"
+    config.task = ConfigDict(
+        {
+            "objective": "reconstruction",
+            "encoder_mask": "tube",
+            "encoder_mask_ratio": 0.9,
+            "decoder_mask_ratio": 0.5,  # of all tokens; 0 = decode whatever the encoder misses
+            "normalise_target": True,
+            "probe": False,
+            "stride": 4,  # Something-Something: 2, told by its path
+            "repeats": 4,  # crops of each decoded clip
+        }
+    )
+    config.data.update(
+        {
+            "name": "videos",
+            "list": "",  # lines "PATH 0 -1", or "FOLDER FIRST COUNT" of picture files
+            "root": "",
+            "frame_template": "img_{:05}.jpg",
+        }
+    )
+    config.train.batch_size = gpus * clips
+    config.train.epochs = float(epochs)
+    config.optim.b2 = 0.95
+    config.optim.learning_rate = ConfigDict(
+        {"name": "cosine", "peak": learning_rate, "end": 1e-5, "warmup_epochs": epochs // 10}
+    )
+    config.optim.batch_scaling = 256
+    config.optim.weight_decay.value = 0.05
+    config.optim.clip_norm = clip_norm
+    return config
+
+
+def classifier_table(size: str) -> dict[str, Any]:
+    """The `model` table of a published classifier."""
+    row = SIZES[size]
+    return {
+        "frames": 16,
+        "image_size": (224, 224),
+        "tubelet": 2,
+        "patch": row.patch,
+        "width": row.width,
+        "heads": row.heads,
+        "depth": row.depth,
+        "mlp_ratio": row.mlp_ratio,
+        "qkv_bias": True,
+        "layer_scale": 0.0,
+        "cosine_attention": False,
+        "pooling": "mean",
+        "position_table": False,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "drop_path": 0.0,
+        "head_dropout": 0.0,
+        "init_scale": 0.001,
+        "remat": "none",
+    }
+
+
+def _link(start: str, classes: int) -> dict[str, Any]:
+    if start == "pretraining":
+        return from_pretraining()
+    if classes in (400, 600, 700):
+        return from_k710(classes)
+    return {} if classes == 710 else {"drop": (r"^params/head/",)}

@@ -1,0 +1,61 @@
+"""Features of long videos for temporal action detection (extract_tad_feature.py).
+
+Every window of consecutive frames becomes one vector: the classifier's pooled and normed tokens.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Array, Float, Num
+
+from jaxvision.data.clip_sampling import window_starts
+from jaxvision.data.resize import resize
+from jaxvision.data.video import Video
+from jaxvision.errors import InputError, nearest
+
+# Frames between the starts of neighbouring windows, by the benchmark they were published for.
+DATASETS = {"thumos14": 4, "fineaction": 16}
+
+Features = Callable[[Mapping, Float[Array, "b t h w 3"]], Float[Array, "b d"]]
+
+
+def window_clip(
+    frames: Num[np.ndarray, "t h w 3"], size: tuple[int, int]
+) -> Float[np.ndarray, "t h2 w2 3"]:
+    """A window of consecutive frames as the published features saw it: in [0, 1], stretched to
+    `size` whatever its aspect, and without the ImageNet normalisation."""
+    return resize(frames, size) / np.float32(255)
+
+
+def video_features(
+    features: Features,
+    variables: Mapping,
+    path: str | Path,
+    *,
+    frames: int,
+    size: tuple[int, int],
+    dataset: str = "thumos14",
+    batch: int = 4,
+) -> Float[np.ndarray, "windows d"]:
+    """One feature per window of a video file, float32.
+
+    features(variables, clips): jitted; `batch` windows a call.  frames, size: of the network.
+    InputError for a video that cannot be read, or shorter than one window.
+    """
+    if dataset not in DATASETS:
+        raise InputError(f"features for {dataset!r}{nearest(dataset, DATASETS)}")
+    rows = []
+    with Video(path) as video:
+        starts = window_starts(len(video), frames, DATASETS[dataset])
+        if len(starts) == 0:
+            raise InputError(f"{path}: {len(video)} frames, fewer than a window of {frames}")
+        for first in range(0, len(starts), batch):
+            chosen = starts[first : first + batch]
+            # Neighbouring windows share frames: each is decoded and resized once.
+            span = video.frames(np.arange(chosen[0], chosen[-1] + frames))
+            small = window_clip(span, size)
+            clips = [small[start - chosen[0] :][:frames] for start in chosen]
+            clips += [clips[-1]] * (batch - len(clips))  # one shape for every call
+            rows.append(np.asarray(features(variables, np.stack(clips)))[: len(chosen)])
+    return np.concatenate(rows).astype(np.float32)

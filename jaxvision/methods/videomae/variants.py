@@ -1,0 +1,225 @@
+"""The sizes and label sets of VideoMAE by name, and the weights its authors published for them."""
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jaxvision.errors import InputError, nearest
+from jaxvision.methods.videomae.classifier import VideoClassifier
+from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder
+from jaxvision.nn.transformer import BlockConfig
+
+
+class Size(NamedTuple):
+    """A row of the paper's table of architectures (section 3.3; the decoder's from the code)."""
+
+    width: int
+    depth: int
+    heads: int
+    decoder_width: int
+    decoder_heads: int
+    patch: int = 16
+    mlp_ratio: float = 4.0
+
+
+SIZES = {
+    "s": Size(384, 12, 6, 192, 3),
+    "b": Size(768, 12, 12, 384, 6),
+    "l": Size(1024, 24, 16, 512, 8),
+    "h": Size(1280, 32, 16, 512, 8),
+    "g": Size(1408, 40, 16, 512, 8, patch=14, mlp_ratio=48 / 11),
+}
+CLASSES = {
+    "k400": 400,
+    "k600": 600,
+    "k700": 700,
+    "k710": 710,
+    "ssv2": 174,
+    "ucf101": 101,
+    "hmdb51": 51,
+    "diving48": 48,
+    "mit": 339,
+}
+DECODER_DEPTH = 4
+
+
+def pretraining_model(
+    size: str,
+    *,
+    frames: int = 16,
+    image_size: tuple[int, int] = (224, 224),
+    decoder_depth: int = DECODER_DEPTH,
+    dtype: str = "float32",
+) -> MaskedAutoencoder:
+    """The published pretraining network of a size ("s", "b", "l", "h", "g")."""
+    row = _size(size)
+    shared = {"mlp_ratio": row.mlp_ratio, "dtype": jnp.dtype(dtype)}
+    return MaskedAutoencoder(
+        CubeGrid(frames, image_size, 2, row.patch),
+        BlockConfig(row.width, row.heads, **shared),
+        row.depth,
+        BlockConfig(row.decoder_width, row.decoder_heads, **shared),
+        decoder_depth,
+    )
+
+
+def classification_model(
+    size: str,
+    classes: int,
+    *,
+    frames: int = 16,
+    image_size: tuple[int, int] = (224, 224),
+    dtype: str = "float32",
+) -> VideoClassifier:
+    """The published classifier of a size, for any number of classes."""
+    row = _size(size)
+    block = BlockConfig(
+        row.width,
+        row.heads,
+        mlp_ratio=row.mlp_ratio,
+        kernel_init="normal_0.02",
+        dtype=jnp.dtype(dtype),
+    )
+    return VideoClassifier(CubeGrid(frames, image_size, 2, row.patch), block, row.depth, classes)
+
+
+def _size(size: str) -> Size:
+    if size not in SIZES:
+        raise InputError(f"size {size!r}{nearest(size, SIZES)}")
+    return SIZES[size]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A network by name.  labels: a key of CLASSES, their number, or None for pretraining."""
+
+    name: str
+    size: str
+    labels: str | int | None
+
+    def model(self, dtype: str = "float32") -> MaskedAutoencoder | VideoClassifier:
+        if self.labels is None:
+            return pretraining_model(self.size, dtype=dtype)
+        classes = self.labels if isinstance(self.labels, int) else CLASSES[self.labels]
+        return classification_model(self.size, classes, dtype=dtype)
+
+
+VARIANTS = {
+    variant.name: variant
+    for size in SIZES
+    for variant in (
+        Variant(f"vit_{size}_pretrain", size, None),
+        *(Variant(f"vit_{size}_{labels}", size, labels) for labels in CLASSES),
+    )
+}
+
+
+def find_variant(name: str) -> Variant:
+    """The variant called `name` ("vit_b_k400", or "vit_b_12classes" for labels of one's own).
+
+    InputError names the nearest one.
+    """
+    own = re.fullmatch(r"vit_([sblhg])_([1-9]\d*)classes", name)
+    if own:
+        return Variant(name, own[1], int(own[2]))
+    if name not in VARIANTS:
+        raise InputError(f"videomae/{name}: no such variant{nearest(name, VARIANTS)}")
+    return VARIANTS[name]
+
+
+class Protocol(NamedTuple):
+    """How a published number was measured: frames x segments x crops at 224 x 224.
+
+    stride: between frames of a clip; 0 = frames spread over the video (one view per phase).
+    """
+
+    frames: int
+    segments: int
+    crops: int
+    stride: int = 4
+
+    def __str__(self) -> str:
+        sampling = f"stride {self.stride}" if self.stride else "sparse"
+        return f"{self.frames}x{self.segments}x{self.crops} {sampling}"
+
+
+class Published(NamedTuple):
+    """One file of weights that the authors published.
+
+    where: the page.  top1, top5: percent, None where not an action classifier or not stated.
+    """
+
+    variant: str
+    file: str
+    where: str
+    licence: str
+    protocol: Protocol | None = None
+    top1: float | None = None
+    top5: float | None = None
+
+
+# RGB in [0, 1], short side to 224, less the mean over the deviation: the same for all of them.
+PREPROCESSING = "RGB, short side 224, /255, ImageNet mean and deviation"
+_DENSE, _SPARSE = Protocol(16, 5, 3), Protocol(16, 2, 3, stride=0)
+_V2 = "github.com/OpenGVLab/VideoMAEv2 (docs/MODEL_ZOO.md)"
+_V2_HUB = "huggingface.co/OpenGVLab/VideoMAE2 (distill)"
+_V1 = "huggingface.co/MCG-NJU"
+_MIT, _NC = "MIT (repository)", "CC-BY-NC 4.0"
+
+PUBLISHED = (
+    Published("vit_g_pretrain", "vit_g_hybrid_pt_1200e.pth", _V2, _MIT),
+    Published("vit_g_k710", "vit_g_hybrid_pt_1200e_k710_ft.pth", _V2, _MIT, _DENSE, 83.8, 96.4),
+    Published("vit_g_k400", "vit_g_hybrid_pt_1200e_k400_ft.pth", _V2, _MIT, _DENSE, 87.2, 97.4),
+    Published(
+        "vit_g_k400", "vit_g_hybrid_pt_1200e_k710_it_k400_ft.pth", _V2, _MIT, _DENSE, 88.4, 98.0
+    ),
+    Published(
+        "vit_g_k600", "vit_g_hybrid_pt_1200e_k710_it_k600_ft.pth", _V2, _MIT, _DENSE, 88.8, 98.2
+    ),
+    Published("vit_g_ssv2", "vit_g_hybrid_pt_1200e_ssv2_ft.pth", _V2, _MIT, _SPARSE, 77.0, 95.9),
+    Published(
+        "vit_g_ucf101", "vit_g_hybrid_pt_1200e_k710_it_ucf101_ft.pth", _V2, _MIT, _DENSE, 99.6, 100
+    ),
+    Published(
+        "vit_g_hmdb51",
+        "vit_g_hybrid_pt_1200e_k710_it_hmdb51_ft.pth",
+        _V2,
+        _MIT,
+        Protocol(16, 5, 3, stride=2),
+        88.1,
+        98.5,
+    ),
+    Published("vit_s_k710", "vit_s_k710_dl_from_giant.pth", _V2_HUB, _MIT, _DENSE, 77.6),
+    Published("vit_b_k710", "vit_b_k710_dl_from_giant.pth", _V2_HUB, _MIT, _DENSE, 81.5),
+    Published("vit_b_pretrain", "videomae-base/model.safetensors", _V1, _NC),
+    Published("vit_l_pretrain", "videomae-large/model.safetensors", _V1, _NC),
+    Published(
+        "vit_b_k400",
+        "videomae-base-finetuned-kinetics/model.safetensors",
+        _V1,
+        _NC,
+        _DENSE,
+        80.9,
+        94.7,
+    ),
+    Published(
+        "vit_l_k400",
+        "videomae-large-finetuned-kinetics/model.safetensors",
+        _V1,
+        _NC,
+        _DENSE,
+        84.7,
+        96.5,
+    ),
+    Published(
+        "vit_b_ssv2",
+        "videomae-base-finetuned-ssv2/model.safetensors",
+        _V1,
+        _NC,
+        _SPARSE,
+        70.6,
+        92.6,
+    ),
+)

@@ -1,0 +1,161 @@
+"""Every verb on a small recipe, and one clear line for what cannot be."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from jaxvision.cli.main import main
+from jaxvision.data import pictures
+from processes import SMALL
+
+TRAIN = [
+    "train",
+    "--config=videomae/demo",
+    *SMALL,
+    "--config.train.steps=3",
+    "--config.mesh.data=8",
+]
+
+
+def refused(capsys, *argv):
+    """The one line that a refused command prints."""
+    assert main(list(argv)) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("jaxvision: error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("trained")
+    assert main([*TRAIN, f"--workdir={workdir}", "--config.task.probe=True"]) == 0
+    return workdir
+
+
+@pytest.mark.xdist_group("cli")
+def test_train_leaves_a_record(trained):
+    (start,) = [json.loads(line) for line in (trained / "runs.jsonl").open()]
+    assert start["versions"]["jax"]
+    assert start["devices"] == ["cpu"] * 8
+    assert json.loads((trained / "config.json").read_text())["train"]["steps"] == 3
+    assert list((trained / "tensorboard").iterdir())
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").open()]
+    assert rows[-1]["evaluate/probe/chance"] == 1 / 8
+
+
+@pytest.mark.xdist_group("cli")
+def test_evaluate_repeats_the_runs_own_result(trained, tmp_path, capsys):
+    assert main(["evaluate", f"--workdir={trained}", f"--out={tmp_path}"]) == 0
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").open()]
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["probe/accuracy"] == rows[-1]["evaluate/probe/accuracy"]
+    assert "probe/accuracy: " in capsys.readouterr().out
+    line = refused(capsys, "evaluate", f"--workdir={trained}", "--only=prob")
+    assert "--only 'prob'; did you mean 'probe'?" in line
+
+
+@pytest.mark.xdist_group("cli")
+def test_predict_draws_pictures_and_videos(trained, tmp_path, capsys):
+    pictures.built_in("held_out")[0][0].save(tmp_path / "mine.png")
+    out = tmp_path / "out"
+    assert main(["predict", f"--workdir={trained}", f"--out={out}", str(tmp_path / "m*.png")]) == 0
+    named = capsys.readouterr().out.split()
+    assert named == [str(out / name) for name in ("mine.png", "mine.mp4", "predictions.json")]
+    assert Image.open(out / "mine.png").size[0] > 100
+    (answer,) = json.loads((out / "predictions.json").read_text()).values()
+    assert answer["error"] > 0
+    # The video just written is a valid input too.
+    assert main(["predict", f"--workdir={trained}", f"--out={out}", str(out / "mine.mp4")]) == 0
+    (tmp_path / "notes.txt").write_text("no video")
+    line = refused(capsys, "predict", f"--workdir={trained}", str(tmp_path / "notes.txt"))
+    assert "notes.txt: not a video that can be read" in line
+    line = refused(capsys, "predict", f"--workdir={trained}", "nothing*")
+    assert "nothing*: no such file, folder or match" in line
+
+
+@pytest.mark.xdist_group("cli")
+def test_inspect_shows_parameters_and_a_batch(tmp_path, capsys):
+    options = ["--config.mesh.fsdp=2", "--config.mesh.data=4", f"--out={tmp_path}"]
+    assert main(["inspect", "--config=videomae/demo", *SMALL, *options]) == 0
+    out = capsys.readouterr().out
+    assert "encoder/stack/blocks/mlp/up/kernel" in out
+    assert "optim.clip_norm" in out
+    assert "parameters; mesh {'data': 4, 'fsdp': 2, 'tensor': 1}" in out
+    assert (tmp_path / "batch_video.png").is_file()
+
+
+def test_list_names_methods_and_recipes(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert "videomae/demo" in out
+    assert "2302.06148" in out
+    assert "unknown method 'videomea'; did you mean 'videomae'?" in refused(
+        capsys, "list", "videomea"
+    )
+
+
+def test_no_verb_teaches(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert "examples:" in out
+    assert "75 preempted" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["trian"], "unknown verb 'trian'; did you mean 'train'?"),
+        ([*TRAIN, "--wrokdir=x"], "--wrokdir"),
+        ([*TRAIN, "--config.optim.b3=1"], "no config key 'optim.b3'; did you mean 'optim.b"),
+        ([*TRAIN, "--config.train.steps=x"], "config key 'train.steps': expected int"),
+        (
+            [*TRAIN, "--config.method=videomea"],
+            "unknown method 'videomea'; did you mean 'videomae'",
+        ),
+        ([*TRAIN, "--config.method=comae"], "CoMAE (comae) cannot be run yet"),
+        (
+            [*TRAIN, "--config.train.batch_size=12"],
+            "batch of 12 (bucket 'clips') does not divide",
+        ),
+        ([*TRAIN, "--config.mesh.data=16"], "mesh data=16, fsdp=1, tensor=1 needs 16 devices"),
+        ([*TRAIN, "--config.model.patch=5"], "image_size by model.patch: 16 does not divide"),
+        ([*TRAIN, "--config.task.encoder_mask_ratio=0.1"], "leaves 8 of 8 tokens visible"),
+        ([*TRAIN, "--config.data.name=camra"], "data.name 'camra'; did you mean 'camera'?"),
+        ([*TRAIN, "--config.data.root=/nowhere"], "/nowhere: no pictures there"),
+        ([*TRAIN, "--profile=7"], "--profile '7': expected START:STOP"),
+        (["train", "--config=videomae/demmo"], "did you mean 'videomae/demo'?"),
+        (["evaluate", "--workdir=/nowhere"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(argv, message, tmp_path, capsys):
+    if argv[0] == "train":
+        argv = [*argv, f"--workdir={tmp_path}"]
+    assert message in refused(capsys, *argv)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_an_unwritable_workdir_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    line = refused(capsys, *TRAIN, f"--workdir={tmp_path / 'file'}")
+    assert f"workdir {tmp_path / 'file'}: " in line
+
+
+@pytest.mark.xdist_group("cli")
+def test_undecodable_pictures_are_replaced_counted_and_named(tmp_path, capsys):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(3):
+        pictures.built_in("train")[number][0].save(folder / f"{number}.png")
+    (folder / "torn.png").write_bytes((folder / "0.png").read_bytes()[:2000])
+    options = [f"--config.data.root={folder}", "--config.data.max_unreadable=0.5"]
+    assert main([*TRAIN, *options, f"--workdir={tmp_path / 'run'}"]) == 0
+    out = capsys.readouterr().out
+    assert f"unreadable, replaced: {folder / 'torn.png'}: " in out
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    assert rows[-1]["records_replaced"] > 0
+    options = [f"--config.data.root={folder}", "--config.data.max_unreadable=0.0"]
+    line = refused(capsys, *TRAIN, *options, f"--workdir={tmp_path / 'strict'}")
+    assert "records cannot be read, more than data.max_unreadable=0.0" in line
+    assert "torn.png" in line

@@ -1,0 +1,79 @@
+"""The arrows of docs/architecture.md, and what importing may cost."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1] / "jaxvision"
+
+# What each part may import, beside itself. "errors" is open to all.
+ALLOWED = {
+    "errors": set(),
+    "ops": set(),
+    "weights": set(),
+    "nn": {"ops"},
+    "metrics": {"ops"},
+    "data": {"ops"},
+    "viz": {"data"},
+    "training": {"data", "metrics", "viz", "nn", "ops", "weights"},
+    "methods": {"training", "data", "metrics", "viz", "nn", "ops", "weights"},
+    "registry": {"training", "methods"},
+    "loading": {"registry", "training", "weights", "methods"},
+    "cli": {"registry", "loading", "training", "data", "metrics", "viz", "nn", "ops", "weights"},
+    "__main__": {"cli"},
+    "__init__": {"loading", "registry"},
+}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def imports(file: Path) -> set[str]:
+    """Full names of the package's modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{file}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] == "jaxvision"}
+
+
+def part_of(name: str) -> str:
+    return name.split(".")[1] if "." in name else "__init__"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_arrows_point_one_way(file):
+    mine = file.relative_to(ROOT).parts
+    part = mine[0].removesuffix(".py")
+    wrong = {
+        name
+        for name in imports(file)
+        if part_of(name) not in ALLOWED[part] | {part, "errors", "__version__"}
+    }
+    assert not wrong
+    if part == "methods" and len(mine) > 2:
+        others = {name for name in imports(file) if part_of(name) == "methods"}
+        sideways = {name for name in others if name.split(".")[2] != mine[1]}
+        assert not sideways, "a method knows no other method"
+
+
+def test_no_file_has_a_name_that_tells_nothing():
+    assert not [f for f in FILES if f.stem in ("utils", "util", "helpers", "common", "misc")]
+
+
+@pytest.mark.parametrize("verb", ["", "train", "demo", "list", "evaluate", "predict", "inspect"])
+def test_help_does_not_import_jax(verb):
+    code = (
+        "import sys; from jaxvision.cli.main import main\n"
+        f"try: main({[verb, '--help'] if verb else ['--help']!r})\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'jax', 'flax', 'orbax', 'grain'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "usage: jaxvision" in done.stdout
