@@ -5,8 +5,8 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from golden_case import Case, runner
 
+from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
 from jaxvision.methods.emavfi import refinement, weights
 from jaxvision.methods.emavfi.attention import (

@@ -4,8 +4,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from golden_case import Case, runner
 
+from golden_case import Case, runner
 from golden_runners.emavfi import first, last
 from jaxvision.data.frame_interpolation import xtest_positions
 from jaxvision.data.yuv_video import YuvFile

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from golden_case import Case, runner
 
+from golden_case import Case, runner
 from golden_runners.emavfi import feature_outputs, first, last, network_config
 from golden_runners.gradients import gradient_outputs
 from jaxvision.methods.emavfi import inference, objective, weights
