@@ -127,7 +127,7 @@ class CameraClip:
 
 @dataclass(frozen=True)
 class LabelledClips:
-    """Every kind of motion over every photograph, `repeats` paths each, held-out photographs last."""
+    """Every kind of motion over every photograph, `repeats` paths each; held-out ones last."""
 
     training: pictures.Pictures
     held_out: pictures.Pictures

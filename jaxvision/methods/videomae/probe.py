@@ -1,10 +1,11 @@
-"""A linear probe: how well a linear classifier does on frozen, mean-pooled encoder features."""
+"""A linear probe: how well a linear classifier does on frozen, pooled encoder features."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from jaxvision.data.camera import KINDS
@@ -24,12 +25,21 @@ def probe_evaluation(config: ConfigDict, model: MaskedAutoencoder) -> Evaluation
     def outputs(variables: Variables, batch: Batch, rng: Any) -> dict[str, Any]:
         tokens = model.apply(variables, batch["input"], method="encode").astype(jnp.float32)
         return {
-            "features": jnp.mean(tokens, axis=1),
+            "features": pooled(tokens, model.grid.window),
             "label": batch["label"],
             "held_out": batch["held_out"],
         }
 
     return Evaluation(source, specs, outputs, collect, finish)
+
+
+def pooled(
+    tokens: Float[Array, "b n d"], window: tuple[int, int, int]
+) -> Float[Array, "b features"]:
+    """Mean over all tokens, and deviation over time averaged over places: motion is change."""
+    by_place = tokens.reshape(tokens.shape[0], *window, -1)
+    change = jnp.mean(jnp.std(by_place, axis=1), axis=(1, 2))
+    return jnp.concatenate([jnp.mean(tokens, axis=1), change], axis=-1)
 
 
 def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
