@@ -6,12 +6,13 @@ read the matrices once and keep what lies between the two products on the chip.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
-from jaxvision.ops.adaptive_mixing import reference
+from jaxvision.ops.adaptive_mixing import mosaic_tpu, reference, triton
 from jaxvision.ops.dispatch import choose
 
 ACTIVATIONS = ("gelu", "relu", "none")
@@ -19,7 +20,22 @@ DTYPES = (jnp.float32, jnp.bfloat16)
 Mixer = Callable[..., Array]
 
 
-MIXERS: dict[str, Mixer] = {"reference": reference.mix}
+def _kernel(mixer: Mixer) -> Mixer:
+    """A kernel of one list of tokens, for any leading axes."""
+
+    def mix(x: Array, channel: Array, point: Array, *rest: Any) -> Array:
+        lists = (array.reshape(-1, *array.shape[-2:]) for array in (x, channel, point))
+        mixed = mixer(*lists, *rest)
+        return mixed.reshape(*x.shape[:-2], *mixed.shape[1:])
+
+    return mix
+
+
+MIXERS: dict[str, Mixer] = {
+    "reference": reference.mix,
+    "triton": _kernel(triton.mix),
+    "mosaic_tpu": _kernel(mosaic_tpu.mix),
+}
 
 
 def adaptive_mixing(
@@ -51,7 +67,7 @@ def adaptive_mixing(
 
 
 def _preferred(platform: str) -> str:
-    return "reference"
+    return {"gpu": "triton", "tpu": "mosaic_tpu"}.get(platform, "reference")
 
 
 def _check(

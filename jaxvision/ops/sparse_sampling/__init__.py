@@ -6,8 +6,8 @@ of STMixer (2303.15879, section 3.2).
 
 Implementations: "reference" (a gather; any device), "mosaic_tpu" (products with hat functions in
 the place of gathers, small maps), "triton" (gathers on NVIDIA GPUs; both have backward passes
-without a scatter). None takes the kernel of the platform; on a TPU the gather is taken where a
-level has more than `HAT_ROWS` pixels, since the work of the hat form grows with the map.
+without a scatter). None takes the kernel of the platform; on a TPU the gather is taken for a
+level of more than `HAT_ROWS` pixels, since the work of the hat form grows with the map.
 """
 
 import math
@@ -22,21 +22,28 @@ from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
 from jaxvision.ops.dispatch import choose
-from jaxvision.ops.sparse_sampling import reference
+from jaxvision.ops.sparse_sampling import mosaic_tpu, reference, triton
 from jaxvision.ops.sparse_sampling.geometry import PADDINGS, Padding, coordinates
 
 Frames = Literal["trilinear", "shared"]
 Reduce = Literal["frames", "points"]
 Sampler = Callable[..., Array]
 
-# The hat form multiplies every point with every pixel, the gather reads 4 or 8 rows a point: by the
-# TPU compiler's estimates they meet between 56 x 56 (hat 4 to 6 times faster) and 128 x 128.
-HAT_ROWS = 128 * 128
+# The hat form multiplies every point with every pixel, the gather reads 4 or 8 rows a point. By the
+# TPU compiler's estimates the hat form is 4 to 6 times faster at 56 x 56, and its work grows with
+# the map; STMixer's finest level (64 x 80 in eight frames) would be 34 GMAC a stage.
+HAT_ROWS = 64 * 64
 DTYPES = (jnp.float32, jnp.bfloat16)
 ARRAYS = (jax.Array, np.ndarray)
 Maps = Float[Array, "b *t h w c"] | Sequence[Float[Array, "b *t h w c"]]
 Points = Float[Array, "b n p d"] | Sequence[Float[Array, "b n p d"]]
-SAMPLERS: dict[str, Sampler] = {"reference": reference.sample_rows}
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "reference": reference.sample_rows,
+    "triton": triton.sample_rows,
+    "mosaic_tpu": mosaic_tpu.sample_rows,
+}
 
 
 def sparse_sampling(
@@ -115,11 +122,11 @@ def _sum_of_levels(
 ) -> Array:
     """[b, n, p, (t,) c/groups] over all levels: in float32 where there are several."""
     _check(levels, points, weights, groups, padding, frames)
-    rows = max(math.prod(level.shape[1:-1]) for level in levels)
-    name = choose("sparse_sampling", implementation, SAMPLERS, partial(_preferred, rows))
     shared = levels[0].ndim == 5 and frames == "shared"
     total: Array = jnp.zeros((), jnp.float32)
     for number, (level, at) in enumerate(zip(levels, points, strict=True)):
+        rows = math.prod(level.shape[2 if shared else 1 : -1])
+        name = choose("sparse_sampling", implementation, SAMPLERS, partial(_preferred, rows))
         sampled = _sample_level(level, at, groups, padding, shared, SAMPLERS[name])
         if weights is not None:
             weight = weights[..., number].astype(jnp.float32)
@@ -130,7 +137,9 @@ def _sum_of_levels(
 
 
 def _preferred(rows: int, platform: str) -> str:
-    return "reference"
+    if platform == "gpu":
+        return "triton"
+    return "mosaic_tpu" if platform == "tpu" and rows <= HAT_ROWS else "reference"
 
 
 def _sample_level(

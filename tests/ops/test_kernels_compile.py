@@ -1,0 +1,152 @@
+"""Kernels under the compilers of chips that are not here: TPUs in full, NVIDIA GPUs lowered."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.experimental.layout import Format, Layout
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxvision.ops.adaptive_mixing import adaptive_mixing
+from jaxvision.ops.adaptive_mixing import argument_specs as mixing_specs
+from jaxvision.ops.adaptive_mixing import triton as triton_mixing
+from jaxvision.ops.sparse_sampling import argument_specs as sampling_specs
+from jaxvision.ops.sparse_sampling import mosaic_tpu, reference, sparse_sampling
+from jaxvision.ops.sparse_sampling import triton as triton_sampling
+from tpu_topology import TARGETS, tpu_mesh
+
+COLLECTIVE = re.compile(r"all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute")
+BATCH = PartitionSpec(("data", "fsdp"))
+
+
+def sampling_step(spec, dtype, batch, sharding):
+    """A function and the shapes of what it takes."""
+
+    def shape(*sizes, dtype=dtype):
+        return jax.ShapeDtypeStruct(sizes, dtype, sharding=sharding)
+
+    features = [shape(*sizes) for sizes in spec.feature_shapes(batch)]
+    axes = 2 if spec.shared_frames or not spec.levels[0][0] else 3
+    points = shape(batch, spec.tokens, spec.points, axes, dtype=jnp.float32)
+
+    def step(features, points):
+        def total(features, points):
+            frames = "shared" if spec.shared_frames else "trilinear"
+            sampled = sparse_sampling(
+                features, points, groups=spec.groups, frames=frames, padding=spec.padding
+            )
+            return jnp.sum(jnp.square(sampled.astype(jnp.float32)), axis=range(1, sampled.ndim))
+
+        value, pull = jax.vjp(total, features, points)
+        return value, pull(jnp.ones_like(value))
+
+    return step, (features, points)
+
+
+def mixing_step(spec, dtype, batch, sharding):
+    def shape(*sizes):
+        return jax.ShapeDtypeStruct((batch, spec.tokens, *sizes), dtype, sharding=sharding)
+
+    c, p, o = spec.channels, spec.points, spec.outputs
+
+    def step(*arguments):
+        mix = functools.partial(
+            adaptive_mixing, activations=spec.activations, norm_epsilon=spec.norm_epsilon
+        )
+        value, pull = jax.vjp(mix, *arguments)
+        return value, pull(value)
+
+    return step, (shape(p, c), shape(c, c), shape(o, p))
+
+
+# The levels that a TPU reads in hat form: STMixer's finest is gathered.
+COARSE = sampling_specs.SPECS["stmixer_slowfast"].levels[1:]
+STEPS = {
+    "sampling": (sampling_step, sampling_specs.SPECS["sparseformer_t"]),
+    "sampling border": (sampling_step, sampling_specs.SPECS["sparseformer_btsp_base"]),
+    "sampling levels": (
+        sampling_step,
+        sampling_specs.SPECS["stmixer_slowfast"]._replace(levels=COARSE),
+    ),
+    "mixing": (mixing_step, mixing_specs.SPECS["sparseformer_t"]),
+    "mixing with norm": (mixing_step, mixing_specs.SPECS["stmixer_spatial"]),
+}
+
+
+@pytest.mark.xdist_group("tpu_compiler")
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_compiled_for_tpus(target, dtype):
+    mesh = tpu_mesh(target)
+    with jax.set_mesh(mesh):
+        for name, (make, spec) in STEPS.items():
+            step, arguments = make(spec, dtype, 1, NamedSharding(mesh, PartitionSpec()))
+            text = jax.jit(step).lower(*arguments).compile().as_text()
+            assert "tpu_custom_call" in text, f"{name}: no kernel for {target}"
+
+
+@pytest.mark.xdist_group("tpu_compiler")
+@pytest.mark.parametrize("name", ["sampling", "mixing"])
+def test_no_collective_around_kernels_on_a_mesh(name):
+    make, spec = STEPS[name]
+    mesh = tpu_mesh("v5e", (2, 1, 2))
+    with jax.set_mesh(mesh):
+        sharding = NamedSharding(mesh, BATCH)
+        step, arguments = make(spec, jnp.float32, 4, sharding)
+        compiled = jax.jit(step, out_shardings=sharding).lower(*arguments).compile()
+    assert "tpu_custom_call" in compiled.as_text()
+    assert not COLLECTIVE.findall(compiled.as_text())
+
+
+@pytest.mark.xdist_group("tpu_compiler")
+def test_backward_of_sampling_needs_no_room():
+    """At batch 32, 56 x 56 x 96 and 1,764 points, both forms in the same row-major layouts."""
+    mesh = tpu_mesh("v5e")
+    layout = Format(Layout((0, 1, 2)), NamedSharding(mesh, PartitionSpec()))
+
+    def shape(*sizes):
+        return jax.ShapeDtypeStruct(sizes, jnp.float32, sharding=layout)
+
+    arguments = shape(32, 3136, 96), shape(32, 1764, 2), shape(32, 1764, 96)
+    room = {}
+    with jax.set_mesh(mesh):
+        for name, sample in (("hat", mosaic_tpu.sample_rows), ("gather", reference.sample_rows)):
+
+            def backward(features, where, cotangent, sample=sample):
+                _, pull = jax.vjp(lambda f, w: sample(f, w, (56, 56)), features, where)
+                return pull(cotangent)
+
+            compiled = jax.jit(backward, out_shardings=layout).lower(*arguments).compile()
+            room[name] = compiled.memory_analysis().temp_size_in_bytes
+    assert room["hat"] <= 0.05 * room["gather"]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
+def test_lowered_for_cuda(dtype):
+    def lowered(function, *shapes):
+        traced = jax.jit(function).trace(*(jax.ShapeDtypeStruct(s, d) for s, d in shapes))
+        return traced.lower(lowering_platforms=("cuda",)).as_text()
+
+    def sample(features, where, cotangent):
+        value, pull = jax.vjp(
+            lambda f, w: triton_sampling.sample_rows(f, w, (56, 56)), features, where
+        )
+        return value, pull(cotangent)
+
+    text = lowered(sample, ((2, 3136, 96), dtype), ((2, 50, 2), jnp.float32), ((2, 50, 96), dtype))
+    assert text.count("__gpu$xla.gpu.triton") == 3  # forward, by the map, by the points
+    for spec in mixing_specs.SPECS.values():
+        n, p, o, c = spec.tokens, spec.points, spec.outputs, spec.channels
+
+        def mix(*arguments, spec=spec):
+            value, pull = jax.vjp(
+                lambda *a: triton_mixing.mix(*a, spec.activations, spec.norm_epsilon), *arguments
+            )
+            return pull(value)
+
+        shapes = ((n, p, c), (n, c, c), (n, o, p))
+        biases = ((c,), jnp.float32), ((o,), jnp.float32)
+        text = lowered(mix, *((s, dtype) for s in shapes), *biases)
+        assert text.count("__gpu$xla.gpu.triton") == 2  # forward and backward
