@@ -1,7 +1,7 @@
 """Pictures and videos to files, whole or not at all."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,6 +29,18 @@ def write_mp4(path: Path, video: UInt8[np.ndarray, "t height width 3"], fps: flo
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
+
+
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """A name for what is written of each input: its stem, numbered where several share one."""
+    names: list[str] = []
+    for path in paths:
+        name, number = path.stem, 1
+        while name in names:
+            number += 1
+            name = f"{path.stem}_{number}"
+        names.append(name)
+    return names
 
 
 @contextlib.contextmanager

@@ -80,5 +80,6 @@ def preprocess(
             f"frames of shape {frames.shape} and dtype {frames.dtype}; expected uint8 "
             "[2, height, width, 3]"
         )
-    padder = Padder.for_size(*frames.shape[1:3], DIVISOR)
-    return np.asarray(padder.pad(frames[None, ..., ::-1])).astype(np.float32) / 255
+    height, width = frames.shape[1:3]
+    padded = Padder.for_size(height, width, DIVISOR).pad(jnp.asarray(frames[None, ..., ::-1]))
+    return np.asarray(padded, np.float32) / 255
