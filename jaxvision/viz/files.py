@@ -1,7 +1,5 @@
 """Pictures and videos to files, whole or not at all."""
 
-import contextlib
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +7,8 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
+
+from jaxvision.data.whole_file import whole_file
 
 
 def write_png(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> None:
@@ -29,14 +29,3 @@ def write_mp4(path: Path, video: UInt8[np.ndarray, "t height width 3"], fps: flo
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[str]:
-    """A temporary name beside `path` that takes its place when the block ends well."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        yield str(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
