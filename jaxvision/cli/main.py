@@ -10,7 +10,7 @@ from jaxvision import __version__
 from jaxvision.errors import InputError, nearest
 
 # Each verb is a module here with SUMMARY, add_arguments(parser) and run(arguments) -> exit status.
-VERBS = ("convert", "demo", "evaluate", "inspect", "list", "predict", "train")
+VERBS = ("convert", "demo", "evaluate", "export", "inspect", "list", "predict", "prepare", "train")
 
 EXIT_CODES = (
     "exit status: 0 finished, 75 preempted (run again to resume), 2 bad input, 1 other errors"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvision.viz.files import output_names, whole_file, write_mp4, write_png
+from jaxvision.data.whole_file import whole_file
+from jaxvision.viz.files import output_names, write_mp4, write_png
 from jaxvision.viz.video import strip
 
 

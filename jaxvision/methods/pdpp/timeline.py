@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from jaxvision.data.whole_file import whole_file
 from jaxvision.methods.pdpp import inputs
-from jaxvision.viz.files import output_names, whole_file, write_png
+from jaxvision.viz.files import output_names, write_png
 
 if TYPE_CHECKING:
     from jaxvision.methods.pdpp.task import PlannerTask
