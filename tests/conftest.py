@@ -1,7 +1,9 @@
 """Eight simulated devices for every test, and cheap compilation."""
 
+import json
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 # Before jax is imported anywhere.
@@ -17,3 +19,24 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--goldens", help="a folder of golden cases instead of tests/goldens")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail when what was skipped differs from tests/skips.json."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(session.config, "workerinput"):
+        return
+    reports = [r for kind in ("passed", "failed", "skipped") for r in reporter.stats.get(kind, ())]
+    seen = {report.nodeid for report in reports}
+    skipped = {report.nodeid for report in reporter.stats.get("skipped", ())}
+    listed = {
+        entry["test"]
+        for entry in json.loads(Path(__file__).with_name("skips.json").read_text())
+        if find_spec(entry["without"]) is None
+    }
+    wrong = [f"{test} was skipped: not in tests/skips.json" for test in sorted(skipped - listed)]
+    wrong += [f"{test} ran: tests/skips.json says not" for test in sorted(listed & seen - skipped)]
+    for line in wrong:
+        reporter.write_line(line, red=True)
+    if wrong:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

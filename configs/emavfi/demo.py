@@ -3,8 +3,9 @@
     jaxvision train --config emavfi/demo --workdir runs/emavfi
 
 The in-between frame is known, at any time. The evaluation `camera` prints the PSNR on photographs
-never trained on beside those of blending both frames and of repeating the nearer one. Your own
-pictures: --config.data.root=FOLDER.
+never trained on beside those of blending both frames and of repeating the nearer one. Measured once
+on two busy CPU cores (5 minutes of processor time): 25.29 dB, blend 23.06, nearer frame 21.62. Your
+own pictures: --config.data.root=FOLDER.
 """
 
 from ml_collections import ConfigDict
@@ -45,7 +46,7 @@ def get_config() -> ConfigDict:
     config.data.update(
         {"name": "camera", "root": "", "crops": ((64, 64),), "clips": 65536, "speed": 0.15}
     )
-    config.train.steps = 1000
+    config.train.steps = 1600
     config.train.batch_size = 8
     config.optim.learning_rate = ConfigDict(
         {"name": "cosine", "peak": 2e-3, "end": 1e-5, "warmup_steps": 50}
@@ -54,7 +55,7 @@ def get_config() -> ConfigDict:
     config.optim.clip_norm = 1.0
     config.checkpoint.every_steps = 250
     config.checkpoint.keep = 2
-    config.evaluate.every_steps = 500
+    config.evaluate.every_steps = 800
     config.log.every_steps = 50
-    config.log.pictures_every_steps = 500
+    config.log.pictures_every_steps = 800
     return config

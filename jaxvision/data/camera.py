@@ -14,22 +14,21 @@ from PIL import Image
 from jaxvision.data.pictures import Pyramid
 from jaxvision.errors import InputError
 
-MOTIONS = (
-    "pan left",
-    "pan right",
-    "pan up",
-    "pan down",
-    "zoom in",
-    "zoom out",
-    "turn left",
-    "turn right",
-)
-DIRECTIONS = {"pan left": (-1, 0), "pan right": (1, 0), "pan up": (0, -1), "pan down": (0, 1)}
+# The kinds of camera motion, in the words of film, and the directions of each.
+KINDS = {
+    "static": ("static",),
+    "pan": ("pan left", "pan right"),
+    "tilt": ("tilt up", "tilt down"),
+    "zoom": ("zoom in", "zoom out"),
+    "roll": ("roll left", "roll right"),
+}
+MOTIONS = tuple(motion for kind in KINDS.values() for motion in kind)
+DIRECTIONS = {"pan left": (-1, 0), "pan right": (1, 0), "tilt up": (0, -1), "tilt down": (0, 1)}
 
 # How far a camera of speed 1 goes during a clip.
 PAN = (0.4, 0.7)  # of the view's shorter side
 ZOOM = (0.4, 0.7)  # natural logarithm of the change of scale
-TURN = (0.5, 0.9)  # radians
+ROLL = (0.5, 0.9)  # radians
 
 
 @dataclass(frozen=True)
@@ -46,20 +45,20 @@ class CameraPath:
     angle: float = 0.0
     pan: tuple[float, float] = (0.0, 0.0)
     zoom: float = 0.0  # of log(scale)
-    turn: float = 0.0
+    roll: float = 0.0
 
     def matrix(self, time: float) -> Float[np.ndarray, "3 3"]:
         """Frame coordinates at `time` -> picture coordinates, homogeneous."""
         step = time - 0.5
         scale = self.scale * np.exp(self.zoom * step)
-        angle = self.angle + self.turn * step
+        angle = self.angle + self.roll * step
         cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
-        turn = np.array([[cosine, -sine], [sine, cosine]])
+        rotation = np.array([[cosine, -sine], [sine, cosine]])
         centre = np.asarray(self.centre) + np.asarray(self.pan) * step
         height, width = self.view
         matrix = np.eye(3)
-        matrix[:2, :2] = turn
-        matrix[:2, 2] = centre - turn @ (width / 2, height / 2)
+        matrix[:2, :2] = rotation
+        matrix[:2, 2] = centre - rotation @ (width / 2, height / 2)
         return matrix
 
     def frame(self, picture: Pyramid, time: float) -> UInt8[np.ndarray, "h w 3"]:
@@ -104,11 +103,11 @@ def draw_path(
     reach: how much of the picture the path takes in, from and to, as a share of the most it could.
     InputError for a picture too small.
     """
-    sign = -1.0 if motion in ("zoom in", "turn left") else 1.0
+    sign = -1.0 if motion in ("zoom in", "roll left") else 1.0
     direction = np.array(DIRECTIONS.get(motion, (0, 0)))
     pan = speed * rng.uniform(*PAN) * min(view)
     zoom = speed * sign * rng.uniform(*ZOOM) if motion.startswith("zoom") else 0.0
-    turn = speed * sign * rng.uniform(*TURN) if motion.startswith("turn") else 0.0
+    roll = speed * sign * rng.uniform(*ROLL) if motion.startswith("roll") else 0.0
     # Half the space the camera needs along (x, y) at scale 1, whichever way it is turned.
     needed = np.hypot(*view) / 2 * np.exp(abs(zoom) / 2) + np.abs(direction) * pan / 2
     largest = float(np.min(np.array(picture_size) / 2 / needed))
@@ -124,5 +123,5 @@ def draw_path(
         angle=rng.uniform(-0.2, 0.2),
         pan=tuple(direction * pan * scale),
         zoom=zoom,
-        turn=turn,
+        roll=roll,
     )

@@ -42,7 +42,7 @@ def test_train_leaves_a_record(trained):
     assert json.loads((trained / "config.json").read_text())["train"]["steps"] == 3
     assert list((trained / "tensorboard").iterdir())
     rows = [json.loads(line) for line in (trained / "metrics.jsonl").open()]
-    assert rows[-1]["evaluate/probe/chance"] == 1 / 8
+    assert rows[-1]["evaluate/probe/chance"] == 1 / 5
 
 
 @pytest.mark.xdist_group("cli")

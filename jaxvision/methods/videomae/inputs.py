@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from jaxvision.data import pictures
-from jaxvision.data.camera import MOTIONS, draw_path
+from jaxvision.data.camera import KINDS, MOTIONS, draw_path
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
 from jaxvision.training.task import BatchSpecs
@@ -54,9 +54,9 @@ def pretraining_source(config: ConfigDict, split: str) -> Source:
 
 
 def labelled_source(config: ConfigDict) -> tuple[Source, BatchSpecs]:
-    """Clips of every built-in photograph and camera motion for a probe, and their batches.
+    """Clips of every built-in photograph and kind of camera motion for a probe, and their batches.
 
-    Fields: `video`; `label`, the number of the motion; `held_out`, whether the photograph is one
+    Fields: `video`; `label`, the kind's number in KINDS; `held_out`, whether the photograph is one
     that is never trained on.
     """
     records = LabelledClips(pictures.built_in("train"), pictures.built_in("held_out"))
@@ -73,7 +73,8 @@ def labelled_source(config: ConfigDict) -> tuple[Source, BatchSpecs]:
     clip = CameraClip.of(config)
 
     def transform(record: Mapping[str, Any], rng: np.random.Generator, bucket: str) -> dict:
-        video = clip.draw(record["picture"], rng, MOTIONS[record["label"]])
+        motion = str(rng.choice(tuple(KINDS.values())[record["label"]]))
+        video = clip.draw(record["picture"], rng, motion)
         return {
             "video": video,
             "label": np.int32(record["label"]),
@@ -126,29 +127,29 @@ class CameraClip:
 
 @dataclass(frozen=True)
 class LabelledClips:
-    """Every motion over every photograph, `repeats` paths each, held-out photographs last."""
+    """Every kind of motion over every photograph, `repeats` paths each; held-out ones last."""
 
     training: pictures.Pictures
     held_out: pictures.Pictures
-    repeats: int = 8
+    repeats: int = 16
 
     def __len__(self) -> int:
-        return (len(self.training) + len(self.held_out)) * len(MOTIONS) * self.repeats
+        return (len(self.training) + len(self.held_out)) * len(KINDS) * self.repeats
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        photograph, place = divmod(index, len(MOTIONS) * self.repeats)
+        photograph, place = divmod(index, len(KINDS) * self.repeats)
         held_out = photograph >= len(self.training)
         chosen = self.held_out if held_out else self.training
         return {
             "picture": chosen[photograph - len(self.training) * held_out],
-            "label": place % len(MOTIONS),
+            "label": place % len(KINDS),
             "held_out": held_out,
         }
 
     def name(self, index: int) -> str:
-        photograph, place = divmod(index, len(MOTIONS) * self.repeats)
+        photograph, place = divmod(index, len(KINDS) * self.repeats)
         if photograph < len(self.training):
             picture = self.training.name(photograph)
         else:
             picture = self.held_out.name(photograph - len(self.training))
-        return f"{picture} ({MOTIONS[place % len(MOTIONS)]})"
+        return f"{picture} ({tuple(KINDS)[place % len(KINDS)]})"

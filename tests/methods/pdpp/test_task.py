@@ -123,15 +123,18 @@ def test_a_video_file_is_told_what_is_needed(tmp_path):
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 def test_draws_belong_to_the_record(sampler):
-    """Samples of a window do not depend on its batch, and the second does not repeat the first."""
+    """A window's samples do not depend on its neighbours or place, nor repeat each other.
+
+    Both batches have one shape: products of another would round differently, and untrained norms
+    over few values magnify that. Batches of other sizes are compared by their metrics below.
+    """
     config = small_config(**{"task.sampler": sampler, "task.diffusion_steps": 10})
     task = make_task(config)
     variables = variables_of(task)
     sample = jax.jit(lambda v, b: task.sample(v, b, jax.random.key(3), 2)[0])
-    alone = sample(variables, batch_of(config, [5]))
+    alone = sample(variables, batch_of(config, [5, 1, 2, 4]))
     together = sample(variables, batch_of(config, [0, 9, 5, 3]))
-    # Other draws differ by tenths; products of another shape round differently.
-    np.testing.assert_allclose(together[2], alone[0], atol=5e-3)
+    np.testing.assert_allclose(together[2], alone[0], rtol=1e-5, atol=1e-5)
     assert float(jnp.abs(alone[0, 0] - alone[0, 1]).max()) > 1e-3
 
 
@@ -183,7 +186,6 @@ def test_unread_rows_get_no_gradient():
     )(variables["params"], batch_of(config, range(4)))
     kernel = grads["planner"]["output"]["kernel"]
     part = task.layout.action_part
-    assert float(jnp.abs(kernel[..., part]).min(initial=1.0)) >= 0
     assert float(jnp.abs(kernel[..., part]).max()) > 0
     assert not np.any(kernel[..., : part.start])
     assert not np.any(kernel[..., part.stop :])
