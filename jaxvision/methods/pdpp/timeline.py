@@ -1,6 +1,5 @@
 """Plans as people read them: a timeline picture with probabilities, and JSON."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +10,8 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxvision.data.whole_file import whole_file
 from jaxvision.methods.pdpp import inputs
+from jaxvision.training.run_record import write_json
 from jaxvision.viz.files import output_names, write_png
 
 if TYPE_CHECKING:
@@ -134,7 +133,6 @@ def predict_files(
             span = f" {seconds[0]:g}-{seconds[1]:g} s" if seconds else ""
             write_png(written[-1], picture(told, title=f"{path.stem}{span}"))
         written.append(outdir / f"{name}.json")
-        with whole_file(written[-1]) as temporary:
-            told = {"file": str(path), "horizon": task.config.data.horizon, "windows": answers}
-            Path(temporary).write_text(json.dumps(told, indent=1))
+        whole = {"file": str(path), "horizon": task.config.data.horizon, "windows": answers}
+        write_json(written[-1], whole)
     return written
