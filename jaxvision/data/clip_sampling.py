@@ -45,7 +45,7 @@ def dense_validation_clip(total: int, frames: int, stride: int) -> Frames:
     return dense_training_clip(total, frames, stride, end=(frames * stride + total) // 2)
 
 
-def segment_clip(total: int, frames: int, offsets: Sequence[int] | None = None) -> Frames:
+def segment_clip(total: int, frames: int, offsets: Sequence[int] | Frames | None = None) -> Frames:
     """One frame of each of `frames` equal segments.
 
     offsets: place in each segment, in [0, total // frames); None for the middle. A video of fewer

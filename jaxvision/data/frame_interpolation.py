@@ -192,7 +192,8 @@ def halve_area(image: np.ndarray) -> np.ndarray:
     """Means of 2 x 2 pixels (OpenCV's INTER_AREA at one half); 8-bit images round half up."""
     cells = image[0::2, 0::2], image[0::2, 1::2], image[1::2, 0::2], image[1::2, 1::2]
     if image.dtype == np.uint8:
-        return ((sum(cell.astype(np.uint16) for cell in cells) + 2) >> 2).astype(np.uint8)
+        wide = [cell.astype(np.uint16) for cell in cells]
+        return ((sum(wide[1:], wide[0]) + 2) >> 2).astype(np.uint8)
     return sum(cells[1:], cells[0]) / 4
 
 

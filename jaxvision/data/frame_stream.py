@@ -122,10 +122,11 @@ class VideoStream:
                     self.skipped.append(f"{self.path}: {error}")
                     continue
                 for frame in frames:
-                    if frame.is_corrupt or frame.pts is None:
+                    base = frame.time_base or stream.time_base
+                    if frame.is_corrupt or frame.pts is None or base is None:
                         self.skipped.append(f"{self.path}: damaged frame after {last} s")
                         continue
-                    time = frame.pts * Fraction(frame.time_base or stream.time_base)
+                    time = frame.pts * Fraction(base)
                     if last is not None and time <= last:
                         self.skipped.append(f"{self.path}: frame out of order at {float(time)} s")
                         continue

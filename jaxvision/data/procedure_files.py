@@ -145,10 +145,10 @@ def coin(root: Path, split: str, channels: int | None) -> Procedures:
                 if not file.is_file():
                     dropped["no feature file"] += 1
                     continue
-                steps = [
-                    (int(step["id"]) - 1, *map(float, step["segment"]))
-                    for step in about["annotation"]
-                ]
+                steps = []
+                for step in about["annotation"]:
+                    start, end = map(float, step["segment"])
+                    steps.append((int(step["id"]) - 1, start, end))
                 features = frames_of(file)
                 if steps and np.ceil(steps[-1][2]) > len(features):
                     dropped["ends after its features"] += 1

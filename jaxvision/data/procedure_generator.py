@@ -6,9 +6,10 @@ variant, and on top of them, far stronger, the look of the video (a kitchen, a c
 that look alike are not those that do alike, so copying the nearest training example fails.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from jaxvision.data.procedures import Procedures, Video
 
@@ -29,6 +30,14 @@ class ProcedureWorld:
     look: float = 2.0
     noise: float = 0.15
     seed: int = 0
+    # Drawn from the seed, so no part of what makes two worlds equal.
+    orders: Int[np.ndarray, "tasks steps"] = field(init=False, repr=False, compare=False)
+    action_looks: Float[np.ndarray, "actions channels"] = field(
+        init=False, repr=False, compare=False
+    )
+    task_looks: Float[np.ndarray, "tasks channels"] = field(init=False, repr=False, compare=False)
+    variant_looks: Float[np.ndarray, "2 channels"] = field(init=False, repr=False, compare=False)
+    video_looks: Float[np.ndarray, "looks channels"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         draw = np.random.default_rng((self.seed, 0))

@@ -83,7 +83,7 @@ def cut_windows(procedures: Procedures, horizon: int, source: str) -> Windows:
             rows.append((start, goal, window[:, 2], video.task, window[:, :2], number))
     if not rows:
         raise InputError(f"{source}: no window of {horizon} actions; expected at least one video")
-    start, goal, plan, task, seconds, video = (
+    start, goal, plan, task, seconds, numbers = (
         np.stack(column) for column in zip(*rows, strict=True)
     )
     return Windows(
@@ -92,7 +92,7 @@ def cut_windows(procedures: Procedures, horizon: int, source: str) -> Windows:
         plan.astype(np.int32),
         task.astype(np.int32),
         seconds.astype(np.int32),
-        video.astype(np.int32),
+        numbers.astype(np.int32),
         [v.name for v in procedures.videos],
     )
 

@@ -38,7 +38,8 @@ def resize_short_side(
     frames: UInt8[np.ndarray, "t h w c"], short_side: int
 ) -> UInt8[np.ndarray, "t h2 w2 c"]:
     """Frames whose shorter side is `short_side`, aspect kept."""
-    return resize_uint8(frames, short_side_size(*frames.shape[1:3], short_side))
+    height, width = frames.shape[1:3]
+    return resize_uint8(frames, short_side_size(height, width, short_side))
 
 
 def resized_crop(

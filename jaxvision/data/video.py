@@ -131,7 +131,7 @@ class Video:
 
     def _list_packets(self) -> None:
         """Time stamps of all frames in order, and of the key frames."""
-        listed: list[_Packet] = []
+        listed: list[tuple[int | None, int | None, bool]] = []
         hole, end = None, None
         skipping = self._container.format.name.startswith(_SKIPPING)
         try:
@@ -143,21 +143,24 @@ class Video:
                         hole = len(listed)
                     end = packet.pos + packet.size
                 if packet.stream_index == self._stream.index:
-                    listed.append(_Packet(packet.pts, packet.duration, packet.is_keyframe))
+                    listed.append((packet.pts, packet.duration, packet.is_keyframe))
         except _BROKEN as error:
             # What lies before a break can still be read.
             if not listed:
                 raise InputError(f"{self._path}: holds no frames ({_reason(error)})") from error
         if not listed:
             raise InputError(f"{self._path}: holds no frames")
-        stamps = [packet.stamp for packet in listed]
-        if None in stamps or len(set(stamps)) < len(stamps):
+        packets = [
+            _Packet(stamp, duration, key) for stamp, duration, key in listed if stamp is not None
+        ]
+        stamps = [packet.stamp for packet in packets]
+        if len(set(stamps)) < len(listed):
             return self._list_by_decoding()
         self._by_count = False
         self._stamps = sorted(stamps)
-        self._keys = sorted(packet.stamp for packet in listed if packet.key)
+        self._keys = sorted(packet.stamp for packet in packets if packet.key)
         self._reliable = len(stamps)
-        if hole and (_gap(listed, hole) or len(listed) < self._stream.frames):
+        if hole and (_gap(packets, hole) or len(packets) < self._stream.frames):
             self._reliable = 1 + self._stamps.index(max(stamps[:hole]))
         return None
 
@@ -208,11 +211,11 @@ class Video:
         self._stream.thread_count = threads
 
 
-def _gap(listed: list[_Packet], place: int) -> bool:
+def _gap(packets: list[_Packet], place: int) -> bool:
     """Whether time is missing, too, between the packets before `place` and those from there on."""
-    last = max(listed[:place])
-    step = last.duration or int(np.median(np.diff(sorted(p.stamp for p in listed))))
-    return min(packet.stamp for packet in listed[place:]) > last.stamp + 1.5 * step
+    last = max(packets[:place])
+    step = last.duration or int(np.median(np.diff(sorted(p.stamp for p in packets))))
+    return min(packet.stamp for packet in packets[place:]) > last.stamp + 1.5 * step
 
 
 def _reason(error: BaseException) -> str:

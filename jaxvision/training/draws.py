@@ -14,11 +14,3 @@ def sample_keys(rng: PRNGKeyArray, batch: Mapping[str, Array]) -> Shaped[PRNGKey
     else:
         numbers = jnp.arange(jax.tree.leaves(dict(batch))[0].shape[0])
     return jax.vmap(lambda number: jax.random.fold_in(rng, number))(numbers)
-
-
-def group_of_sample(size: int, groups: int) -> Array:
-    """Which of `groups` equal runs of neighbours each of `size` samples is in.
-
-    The papers ran one process per GPU and drew once per process; a group is such a process.
-    """
-    return jnp.arange(size) // (size // groups)

@@ -1,5 +1,6 @@
 """Pictures and videos to files, whole or not at all."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,3 +30,15 @@ def write_mp4(path: Path, video: UInt8[np.ndarray, "t height width 3"], fps: flo
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
+
+
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """A name for what is written of each input: its stem, numbered where several share one."""
+    names: list[str] = []
+    for path in paths:
+        name, number = path.stem, 1
+        while name in names:
+            number += 1
+            name = f"{path.stem}_{number}"
+        names.append(name)
+    return names

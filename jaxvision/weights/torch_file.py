@@ -100,7 +100,7 @@ def _record(mapped: np.ndarray, info: zipfile.ZipInfo) -> np.ndarray:
     data = mapped[start : start + info.file_size]
     if len(data) != info.file_size:
         raise DamagedError(f"record {info.filename} is cut short")
-    if zlib.crc32(data) != info.CRC:
+    if zlib.crc32(data.data) != info.CRC:
         raise DamagedError(f"record {info.filename} does not match its checksum")
     return data
 

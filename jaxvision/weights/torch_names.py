@@ -147,6 +147,10 @@ def _path(*parts: str) -> str:
     return "/".join(parts)
 
 
+_NUMPY_CALLS: dict[str, Callable[..., Any]] = {
+    "scalar": _numpy_scalar,
+    "_reconstruct": _numpy_array,
+}
 _CALLS: dict[str, Callable[..., Any]] = {
     "torch._utils _rebuild_tensor_v2": _tensor_v2,
     "torch._utils _rebuild_tensor_v3": _tensor_v3,
@@ -179,7 +183,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     **{
         f"numpy.{core}.multiarray {name}": make
         for core in ("core", "_core")
-        for name, make in {"scalar": _numpy_scalar, "_reconstruct": _numpy_array}.items()
+        for name, make in _NUMPY_CALLS.items()
     },
     "numpy dtype": _numpy_dtype,
 }

@@ -55,5 +55,6 @@ def erase(
 ) -> Float[Array, "b t h w c"]:
     """The same box of every frame filled with normal noise, fresh for each pixel and frame."""
     noise = jax.vmap(lambda key: jax.random.normal(key, video.shape[1:], video.dtype))(keys)
-    hidden = inside(boxes, video.shape[2:4])[:, None, :, :, None]
+    height, width = video.shape[2:4]
+    hidden = inside(boxes, (height, width))[:, None, :, :, None]
     return jnp.where(hidden, noise, video)

@@ -27,12 +27,10 @@ def draw(rng: np.random.Generator, size: tuple[int, int], crop: tuple[int, int])
     if size[0] < crop[0] or size[1] < crop[1]:
         raise InputError(f"frames of {size[1]}x{size[0]} are smaller than {crop[1]}x{crop[0]}")
     turns = int(rng.integers(4)) if crop[0] == crop[1] else 2 * int(rng.integers(2))
-    return Draw(
-        int(rng.integers(size[0] - crop[0] + 1)),
-        int(rng.integers(size[1] - crop[1] + 1)),
-        *(bool(choice) for choice in rng.integers(2, size=4)),
-        turns,
-    )
+    top = int(rng.integers(size[0] - crop[0] + 1))
+    left = int(rng.integers(size[1] - crop[1] + 1))
+    reverse, swap, vertical, horizontal = (bool(choice) for choice in rng.integers(2, size=4))
+    return Draw(top, left, reverse, swap, vertical, horizontal, turns)
 
 
 def augment(

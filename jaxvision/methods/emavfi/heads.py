@@ -50,8 +50,8 @@ class FlowHead(nn.Module):
         known = [resize_bilinear(images, reduction)]
         if flow is not None:
             known.append(resize_bilinear(flow, reduction) * reduction)
-        x = [pixel_shuffle_twice(features), *(y.astype(self.dtype) for y in known)]
-        x = jnp.concatenate(x, axis=-1)
+        parts = [pixel_shuffle_twice(features), *(y.astype(self.dtype) for y in known)]
+        x = jnp.concatenate(parts, axis=-1)
         for number, width in enumerate((self.hidden, self.hidden, 5)):
             layer = ConvPReLU(width, torch_default=True, dtype=self.dtype, name=f"layer_{number}")
             x = layer(x)

@@ -65,6 +65,6 @@ def interpolation_losses(
     """(loss of the refined frame, loss of each level's blend), from one pyramid of all errors."""
     errors = jnp.stack([image - target for image in (answer.frame, *answer.merged)])
     bands = laplacian_pyramid(errors.reshape(-1, *target.shape[1:]), levels)
-    losses = sum(jnp.mean(jnp.abs(band).reshape(len(errors), -1), axis=1) for band in bands)
-    refined, *merged = losses
+    distances = [jnp.mean(jnp.abs(band).reshape(len(errors), -1), axis=1) for band in bands]
+    refined, *merged = sum(distances[1:], distances[0])
     return refined, merged

@@ -51,9 +51,10 @@ def plan_evaluation(
         results["task_accuracy"] = 100 * float(np.mean(found["task"] == found["true_task"]))
         results["error"] = float(np.mean(found["error"], dtype=np.float64))
         if train is not None:
+            windows, horizon = truth.shape
             guessed = {
                 "retrieval": retrieved_plans(train, test),
-                "random": random_plans(*truth.shape, actions, seed),
+                "random": random_plans(windows, horizon, actions, seed),
             }
             for name, guess in guessed.items():
                 compared = metrics.planning_metrics(guess, truth)

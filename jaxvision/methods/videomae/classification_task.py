@@ -188,11 +188,12 @@ class ClassificationTask(Task):
         if not train:
             return {**batch, "input": video}
         task, classes = self.config.task, self.model.classes
+        height, width = video.shape[2:4]
         erase_rng, mix_rng = jax.random.split(rng)
         if task.erase_probability > 0:
             keys = jax.vmap(jax.random.split)(sample_keys(erase_rng, batch))
             boxes = random_erasing.draw_boxes(
-                keys[:, 0], video.shape[2:4], probability=task.erase_probability
+                keys[:, 0], (height, width), probability=task.erase_probability
             )
             video = random_erasing.erase(video, boxes, keys[:, 1])
         if not self._mixes:
@@ -201,7 +202,7 @@ class ClassificationTask(Task):
         mix = draw_mix(
             mix_rng,
             self.config.train.draw_groups,
-            video.shape[2:4],
+            (height, width),
             mixup_alpha=task.mixup_alpha,
             cutmix_alpha=task.cutmix_alpha,
             probability=task.mix_probability,

@@ -14,12 +14,11 @@ from jaxtyping import Int, UInt8
 from jaxvision.data import clip_sampling, crops
 from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.resize import resize_short_side, resized_crop
-from jaxvision.data.source import Records
+from jaxvision.data.source import Records, Sample
 from jaxvision.data.tfds import TfdsVideo
 from jaxvision.data.video_list import LabelledVideo
 from jaxvision.errors import InputError, nearest
 
-Sample = dict[str, Any]
 Item = LabelledVideo | TfdsVideo
 Clip = UInt8[np.ndarray, "t h w 3"]
 
@@ -106,7 +105,8 @@ class ValidationClip:
         number, item = record
         frames = read(item, self.sampling.validation)
         frames = resize_short_side(frames, max(self.size))
-        box = crops.centre_box(*frames.shape[1:3], self.size)
+        height, width = frames.shape[1:3]
+        box = crops.centre_box(height, width, self.size)
         return _view(box.cut(frames), item, number, 0)
 
 
@@ -126,7 +126,8 @@ class MultiViewClips:
         number, item, segment = record
         frames = read(item, lambda total: self.sampling.test(total, self.segments)[segment])
         frames = resize_short_side(frames, self.side)
-        boxes = crops.long_side_boxes(*frames.shape[1:3], self.crops)
+        height, width = frames.shape[1:3]
+        boxes = crops.long_side_boxes(height, width, self.crops)
         return [
             _view(box.cut(frames), item, number, segment * self.crops + place)
             for place, box in enumerate(boxes)

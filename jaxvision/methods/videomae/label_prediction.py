@@ -4,7 +4,7 @@ import csv
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -15,14 +15,18 @@ from jaxvision.data.resize import resize_short_side
 from jaxvision.data.video import Video
 from jaxvision.methods.videomae import temporal_features
 from jaxvision.training.run_record import write_json
-from jaxvision.training.task import Task
-from jaxvision.viz.files import write_png
+from jaxvision.viz.files import output_names, write_png
 from jaxvision.viz.video import strip
+
+if TYPE_CHECKING:  # the task calls this module
+    from jaxvision.methods.videomae.classification_task import ClassificationTask
 
 SHOWN = 5
 
 
-def predict_files(task: Task, variables: Mapping, paths: list[Path], outdir: Path) -> list[Path]:
+def predict_files(
+    task: "ClassificationTask", variables: Mapping, paths: list[Path], outdir: Path
+) -> list[Path]:
     """predictions.json and predictions.csv (the five likeliest classes of each video, averaged over
     the test's segments x crops) and <name>.png, frames of the video under its answer."""
 
@@ -33,31 +37,33 @@ def predict_files(task: Task, variables: Mapping, paths: list[Path], outdir: Pat
 
     written: list[Path] = []
     results: dict[str, list] = {}
-    for path in paths:
+    for path, name in zip(paths, output_names(paths), strict=True):
         views = views_of(task, path)
         index = np.arange(len(views), dtype=np.int32)
         scores = np.mean(
             jax.device_get(answer(variables, {"video": views, "index": index})), axis=0
         )
         results[str(path)] = likeliest(scores, task.class_names)
-        written.append(outdir / f"{unused_name(path, written)}.png")
+        written.append(outdir / f"{name}.png")
         write_png(written[-1], strip({results[str(path)][0]["class"]: views[0]}))
     write_json(outdir / "predictions.json", results)
     with (outdir / "predictions.csv").open("w", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(["file", "rank", "class", "probability"])
-        for path, answers in results.items():
+        for file, answers in results.items():
             for rank, found in enumerate(answers, 1):
-                table.writerow([path, rank, found["class"], f"{found['probability']:.6f}"])
+                table.writerow([file, rank, found["class"], f"{found['probability']:.6f}"])
     return [*written, outdir / "predictions.json", outdir / "predictions.csv"]
 
 
-def write_features(task: Task, variables: Mapping, paths: list[Path], outdir: Path) -> list[Path]:
+def write_features(
+    task: "ClassificationTask", variables: Mapping, paths: list[Path], outdir: Path
+) -> list[Path]:
     """<name>.npy of each video: one feature per window, [windows, width]."""
     grid = task.model.grid
     features = jax.jit(functools.partial(task.model.apply, features=True))
     written: list[Path] = []
-    for path in paths:
+    for path, name in zip(paths, output_names(paths), strict=True):
         rows = temporal_features.video_features(
             features,
             variables,
@@ -66,18 +72,12 @@ def write_features(task: Task, variables: Mapping, paths: list[Path], outdir: Pa
             size=grid.image_size,
             dataset=task.config.task.features,
         )
-        written.append(outdir / f"{unused_name(path, written)}.npy")
+        written.append(outdir / f"{name}.npy")
         np.save(written[-1], rows)
     return written
 
 
-def unused_name(path: Path, written: Sequence[Path]) -> str:
-    """The file's stem, or with a number where two inputs share one."""
-    taken = {file.stem for file in written}
-    return path.stem if path.stem not in taken else f"{path.stem}_{len(written)}"
-
-
-def views_of(task: Task, path: Path) -> UInt8[np.ndarray, "views t h w 3"]:
+def views_of(task: "ClassificationTask", path: Path) -> UInt8[np.ndarray, "views t h w 3"]:
     """Every view of a file by the recipe's protocol. InputError for one that cannot be read."""
     settings, side = task.config.task, task.model.grid.image_size[0]
     with Video(path) as video:
@@ -85,9 +85,8 @@ def views_of(task: Task, path: Path) -> UInt8[np.ndarray, "views t h w 3"]:
     views = []
     for clip in clips:
         frames = resize_short_side(clip, side)
-        views += [
-            box.cut(frames) for box in crops.long_side_boxes(*frames.shape[1:3], settings.crops)
-        ]
+        height, width = frames.shape[1:3]
+        views += [box.cut(frames) for box in crops.long_side_boxes(height, width, settings.crops)]
     return np.stack(views)
 
 

@@ -121,9 +121,9 @@ def preprocess(
                 "[frames, height, width, 3]"
             )
         frames = frames[_clip_numbers(len(frames), grid.frames, stride)]
-    height, width = grid.image_size
-    frames = resize_short_side(frames, max(height, width))
-    frames = centre_box(*frames.shape[1:3], (height, width)).cut(frames)
+    frames = resize_short_side(frames, max(grid.image_size))
+    height, width = frames.shape[1:3]
+    frames = centre_box(height, width, grid.image_size).cut(frames)
     return ((frames / np.float32(255) - IMAGENET_MEAN) / IMAGENET_STD)[None].astype(np.float32)
 
 

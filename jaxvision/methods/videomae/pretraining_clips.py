@@ -10,7 +10,7 @@ from PIL import Image
 
 from jaxvision.data import clip_sampling
 from jaxvision.data.crops import multi_scale_box
-from jaxvision.data.source import Source
+from jaxvision.data.source import Sample, Source
 from jaxvision.data.video_list import LabelledVideo, VideoRecords, read_unlabelled_list
 from jaxvision.errors import InputError
 from jaxvision.methods.videomae.inputs import crop_and_resize
@@ -38,7 +38,7 @@ class PretrainingClips:
     size: tuple[int, int]
     repeats: int = 1
 
-    def __call__(self, item: LabelledVideo, rng: np.random.Generator, bucket: str) -> list[dict]:
+    def __call__(self, item: LabelledVideo, rng: np.random.Generator, bucket: str) -> list[Sample]:
         stride = by_path(str(item.path), STRIDES, self.stride)
         with item.open() as video:
             total = len(video)
@@ -50,7 +50,8 @@ class PretrainingClips:
         self, frames: UInt8[np.ndarray, "t h w 3"], rng: np.random.Generator
     ) -> UInt8[np.ndarray, "t h2 w2 3"]:
         """One multi-scale crop; no flip and no change of colour in pretraining."""
-        box = multi_scale_box(rng, *frames.shape[1:3], self.size[0])
+        height, width = frames.shape[1:3]
+        box = multi_scale_box(rng, height, width, self.size[0])
         corners = (box.left, box.top, box.left + box.width, box.top + box.height)
         return np.stack(
             [crop_and_resize(Image.fromarray(frame), corners, self.size) for frame in frames]

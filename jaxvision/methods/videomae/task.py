@@ -186,7 +186,7 @@ def pretraining_group(path: str) -> Group:
     return Group(decay=1.0 if decays(path) else 0.0)
 
 
-OBJECTIVES = {
+OBJECTIVES: dict[str, type[Task]] = {
     "reconstruction": PretrainingTask,
     "classification": ClassificationTask,
     "distillation": DistillationTask,

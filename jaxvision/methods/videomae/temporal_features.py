@@ -17,7 +17,7 @@ from jaxvision.errors import InputError, nearest
 # Frames between the starts of neighbouring windows, by the benchmark they were published for.
 DATASETS = {"thumos14": 4, "fineaction": 16}
 
-Features = Callable[[Mapping, Float[Array, "b t h w 3"]], Float[Array, "b d"]]
+Features = Callable[[Mapping, Float[np.ndarray, "b t h w 3"]], Float[Array, "b d"]]
 
 
 def window_clip(

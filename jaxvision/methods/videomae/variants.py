@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -55,7 +55,7 @@ def pretraining_model(
 ) -> MaskedAutoencoder:
     """The published pretraining network of a size ("s", "b", "l", "h", "g")."""
     row = _size(size)
-    shared = {"mlp_ratio": row.mlp_ratio, "dtype": jnp.dtype(dtype)}
+    shared: dict[str, Any] = {"mlp_ratio": row.mlp_ratio, "dtype": jnp.dtype(dtype)}
     return MaskedAutoencoder(
         CubeGrid(frames, image_size, 2, row.patch),
         BlockConfig(row.width, row.heads, **shared),
