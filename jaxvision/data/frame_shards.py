@@ -18,6 +18,7 @@ from array_record.python import array_record_module
 from jaxtyping import Int, UInt8
 from PIL import Image
 
+from jaxvision.data.encoded_frames import decode_picture
 from jaxvision.data.reencoding import scaled_frames
 from jaxvision.data.video import Video
 from jaxvision.data.whole_file import whole_file
@@ -64,7 +65,7 @@ class ShardedVideo:
             raise InputError(f"{self.name}: no frame {outside[0]} among {self.count}")
         try:
             records = _reader(str(self.shard)).read([self.start + number for number in wanted])
-            found = {n: _picture(record) for n, record in zip(wanted, records, strict=True)}
+            found = {n: decode_picture(record) for n, record in zip(wanted, records, strict=True)}
         except (OSError, ValueError, IndexError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{self.shard}: {self.name} cannot be read ({reason})") from error
@@ -144,8 +145,3 @@ def _jpeg(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, format="JPEG", quality=JPEG_QUALITY)
     return stream.getvalue()
-
-
-def _picture(record: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    with Image.open(io.BytesIO(record)) as image:
-        return np.asarray(image.convert("RGB"))

@@ -73,10 +73,10 @@ def labels_of(name: str, folder: Path) -> list[str]:
     data = load_config(name).data
     if "labels" not in data or data.labels:
         return []
-    # The last in the name: "k710_to_k400" has 400 classes.
-    dataset = max((word for word in CLASSES if word in name), key=name.rindex)
+    # The last in the name: "k710_to_k400" has 400 classes. One's own videos: two.
+    dataset = max((word for word in CLASSES if word in name), key=name.rindex, default="")
     file = folder / "labels.txt"
-    file.write_text("".join(f"class {number}\n" for number in range(CLASSES[dataset])))
+    file.write_text("".join(f"class {number}\n" for number in range(CLASSES.get(dataset, 2))))
     return [f"data.labels={file}"]
 
 

@@ -50,6 +50,7 @@ def finetuning(
         config.task.segments = 2
     config.data.update(
         {
+            "name": "files",  # or "tfds": train and validation are DATASET:SPLIT, in root
             "root": "",  # before every path of the lists
             "train": "",  # a list file, or a folder of class folders
             "validation": "",
