@@ -106,6 +106,21 @@ def test_disk_full_during_a_save(whole, tmp_path):
     carry_on(tmp_path, whole)
 
 
+def test_a_failed_background_save_stops_the_run(whole, tmp_path):
+    launch = Launch(*TRAIN, f"--workdir={tmp_path}")
+    assert launch.wait_for(saved(tmp_path, 8))
+    folder, away = tmp_path / "checkpoints", tmp_path / "away"
+    folder.rename(away)
+    folder.touch()  # a file: nothing can be saved in it
+    status, text = launch.finish()
+    assert status in (1, 2), text
+    assert [line for line in text.splitlines() if f"error: {folder}" in line], text
+    assert f"step {STEPS}/{STEPS}" not in text
+    folder.unlink()
+    away.rename(folder)
+    carry_on(tmp_path, whole)
+
+
 def test_restart_on_another_process_count(whole, tmp_path):
     launch = Launch(*TRAIN, f"--workdir={tmp_path}")
     assert launch.wait_for(saved(tmp_path, 8))
