@@ -39,7 +39,10 @@ def render(name: str) -> str:
     if name == ENGINE:
         return settings(base_config().to_dict(), {})
     known = dict(leaves(base_config().to_dict()))
-    return settings(load_config(name).to_dict(), known) + "\n" + parameters(name)
+    own, whole = parameters(name), name.removesuffix("_1gpu")
+    if whole != name and own == parameters(whole):
+        own = f"parameters as in {whole}\n"
+    return settings(load_config(name).to_dict(), known) + "\n" + own
 
 
 def settings(config: Mapping[str, Any], known: Mapping[str, Any]) -> str:

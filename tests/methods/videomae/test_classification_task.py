@@ -189,7 +189,7 @@ def test_odd_groups_cannot_be_mixed(videos):
 def test_every_recipe_makes_its_published_task(name, tmp_path):
     config = load_config(name)
     names = {"k400": 400, "k600": 600, "k710": 710, "ssv2": 174, "ucf101": 101, "hmdb51": 51}
-    classes = names[name.rpartition("_")[0].split("_")[-1]]
+    classes = names[name.removesuffix("_1gpu").split("_")[-2]]
     labels = tmp_path / "labels.txt"
     labels.write_text("\n".join(f"class {k}" for k in range(classes)))
     task = make_task(load_config(name, [f"data.labels={labels}"]))
