@@ -39,9 +39,11 @@ def start_distributed(started_with: Mapping[str, Any]) -> None:
 
     import jax
 
-    # gRPC would ask a proxy for machines of the same run.
-    spared = (os.environ.get(NO_PROXY), host)
-    os.environ[NO_PROXY] = ",".join(name for name in spared if name)
+    if any(name.lower().endswith("_proxy") for name in os.environ):
+        # gRPC would ask the proxy for machines of the same run; JAX warns of that at length.
+        spared = (os.environ.get(NO_PROXY), host)
+        os.environ[NO_PROXY] = ",".join(name for name in spared if name)
+        jax.config.update("jax_check_proxy_envs", False)
     jax.distributed.initialize(
         coordinator_address=layout.address,
         num_processes=layout.count,

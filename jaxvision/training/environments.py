@@ -83,6 +83,8 @@ def from_tpu(environment: Environment, metadata: Metadata | None) -> Layout | No
     if "tpu" not in environment.get("JAX_PLATFORMS", "tpu"):
         return None
     hosts = environment.get("TPU_WORKER_HOSTNAMES")
+    if hosts is not None and " " in hosts:
+        hosts = None  # libtpu leaves a sentence there, for its children too, where it finds no TPU
     worker = environment.get("TPU_WORKER_ID", "0")
     described: dict[str, str] = {}
     if hosts is None:

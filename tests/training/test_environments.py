@@ -47,6 +47,7 @@ def test_alone():
     assert detect(without(SLURM, "SLURM_STEP_NODELIST") | {"SLURM_NTASKS": "1"}) is None
     assert detect({"OMPI_COMM_WORLD_SIZE": "1"}) is None
     assert detect({"TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}) is None
+    assert detect({"TPU_WORKER_HOSTNAMES": "WARNING: could not determine them, set it"}) is None
 
 
 def test_variables():

@@ -114,7 +114,7 @@ def test_features_of_every_window(videos, tmp_path):
     other = tmp_path / "0.mp4"
     other.write_bytes(path.read_bytes())
     first, second = task.predict_files(variables, [path, other], tmp_path)
-    assert (first.name, second.name) == ("0.npy", "0_1.npy")
+    assert (first.name, second.name) == ("0.npy", "0_2.npy")
     rows = np.load(first)
     # Windows of 4 frames at 0, 4 and 8 of 12.
     assert rows.shape == (3, 48)

@@ -1,0 +1,194 @@
+"""SparseFormer: a transformer of a few tokens, each with a box, that looks at a few points."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxvision.methods.sparseformer.architecture import PLAIN, Architecture, Unit
+from jaxvision.methods.sparseformer.blocks import (
+    FocusUnit,
+    Looked,
+    PlainUnit,
+    dense,
+    layer_norm,
+    logical,
+)
+from jaxvision.methods.sparseformer.geometry import initial_boxes
+from jaxvision.methods.sparseformer.stem import Stem
+from jaxvision.nn.transformer import drop_path_rates
+
+
+class Answer(NamedTuple):
+    """logits [b, outputs].  embedding [b, d]: what is classified.  tokens [b, n(+1), d]: each under
+    the final norm.  boxes [b, n, 4 or 6]: after all units; boxes_after_unit: after each.  looked:
+    every sampling in order."""
+
+    logits: Float[Array, "b outputs"]
+    embedding: Float[Array, "b d"]
+    tokens: Float[Array, "b m d"]
+    boxes: Float[Array, "b n d2"]
+    boxes_after_unit: Float[Array, "units b n d2"]
+    looked: tuple[Looked, ...]
+
+
+def plain_runs(architecture: Architecture) -> dict[int, int]:
+    """{first: count} of neighbouring units that are alike and know no boxes: each run is one scan.
+
+    Weights of a run are stacked below `run_{first}`, those of other units lie below `unit_{i}`.
+    """
+    runs: dict[int, int] = {}
+    first = -1
+    for number, unit in enumerate(architecture.units):
+        plain = unit.operations == PLAIN and unit.repeats == 1
+        starts = number == 0 or unit != architecture.units[number - 1]
+        if not plain:
+            first = -1
+        elif first < 0 or starts or number == architecture.class_token_before:
+            first = number
+            runs[first] = 1
+        else:
+            runs[first] += 1
+    return runs
+
+
+def has_transition(architecture: Architecture, number: int) -> bool:
+    """Whether the width changes in front of unit `number`."""
+    units = architecture.units
+    return number > 0 and units[number].width != units[number - 1].width
+
+
+class SparseFormer(nn.Module):
+    """Classifies pictures [b, h, w, 3], or clips [b, t, h, w, 3], normalised, of any size."""
+
+    architecture: Architecture
+
+    def __call__(
+        self,
+        images: Float[Array, "b *t h w 3"],
+        deterministic: bool = True,
+        features: bool = False,
+        gradient_scale: Float[Array, ""] | float = 1.0,
+    ) -> Float[Array, "b outputs"]:
+        """The logits, or with `features` the embedding [b, d] in front of the last linear map.
+
+        gradient_scale: of the loss; the paper's bound on the points' gradient follows it.
+        """
+        answer = self.look(images, deterministic, gradient_scale)
+        return answer.embedding if features else answer.logits
+
+    @nn.compact
+    def look(
+        self,
+        images: Float[Array, "b *t h w 3"],
+        deterministic: bool = True,
+        gradient_scale: Float[Array, ""] | float = 1.0,
+    ) -> Answer:
+        """Everything a picture is answered with."""
+        arch = self.architecture
+        flavour, units = arch.flavour, arch.units
+        stem = Stem(
+            arch.channels,
+            flavour.channel_norm_epsilon,
+            flavour.channel_norm_unbiased,
+            arch.dtype,
+            name="stem",
+        )
+        maps = stem(images.astype(arch.dtype))
+        tokens, boxes = self._initial(images.shape[0])
+        rates = drop_path_rates(arch.drop_path, arch.executions)
+        after, looked, done, number = [], [], 0, 0
+        runs = plain_runs(arch)
+        while number < len(units):
+            unit = units[number]
+            tokens = self._transition(tokens, number)
+            if 0 < arch.class_token_before == number:
+                tokens = self._with_class_token(tokens)
+            if number in runs:
+                count = runs[number]
+                stack = nn.scan(
+                    PlainUnit,
+                    variable_axes={"params": 0},
+                    split_rngs={"params": True, "dropout": True},
+                    length=count,
+                    metadata_params={nn.PARTITION_NAME: "layers"},
+                )(arch, unit, deterministic, name=f"run_{number}")
+                tokens, _ = stack(tokens, jnp.asarray(rates[done : done + count], jnp.float32))
+                after += [boxes] * count
+                number, done = number + count, done + count
+                continue
+            focus = FocusUnit(arch, unit, deterministic, name=f"unit_{number}")
+            for step, row in enumerate(self._stages(unit, number)):
+                tokens = tokens if row is None else tokens + row
+                tokens, boxes, seen = focus(
+                    tokens, boxes, maps, float(rates[done + step]), gradient_scale
+                )
+                looked += seen
+            after.append(boxes)
+            number, done = number + 1, done + unit.repeats
+        norm = layer_norm("norm", flavour.norm_epsilon, arch.dtype)
+        pooled = tokens[:, 0] if arch.class_token_before else jnp.mean(tokens, axis=1)
+        embedding = norm(pooled)
+        head = dense(arch.outputs, "head", arch.dtype, "embed", "vocab", bias=arch.head_bias)
+        logits = head(embedding)
+        return Answer(logits, embedding, norm(tokens), boxes, jnp.stack(after), tuple(looked))
+
+    def _initial(self, batch: int) -> tuple[Float[Array, "b n d"], Float[Array, "b n d2"]]:
+        arch = self.architecture
+        width = arch.units[0].width
+        rows = 1 if arch.flavour.one_embedding else arch.tokens
+        embedding = self.param(
+            "token_embedding",
+            logical(nn.initializers.truncated_normal(1.0), None, "embed"),
+            (rows, width),
+        )
+        boxes = self.param(
+            "token_boxes", logical(_box_table(arch), None, None), (arch.tokens, 2 * arch.dimensions)
+        )
+        tokens = jnp.broadcast_to(embedding.astype(arch.dtype), (batch, arch.tokens, width))
+        boxes = boxes.astype(jnp.float32)
+        return tokens, jnp.broadcast_to(boxes, (batch, *boxes.shape))
+
+    def _transition(self, tokens: Float[Array, "b n d"], number: int) -> Float[Array, "b n d2"]:
+        """The change of width in front of a unit."""
+        arch = self.architecture
+        if not has_transition(arch, number):
+            return tokens
+        width = arch.units[number].width
+        name = f"transition_{number}"
+        tokens = dense(width, name, arch.dtype, None, "embed")(tokens)
+        if arch.flavour.transition_norm:
+            tokens = layer_norm(f"{name}_norm", arch.flavour.norm_epsilon, arch.dtype)(tokens)
+        return tokens
+
+    def _with_class_token(self, tokens: Float[Array, "b n d"]) -> Float[Array, "b n+1 d"]:
+        width = tokens.shape[-1]
+        row = self.param(
+            "class_embedding", logical(nn.initializers.normal(1.0), None, "embed"), (1, width)
+        )
+        row = jnp.broadcast_to(row.astype(tokens.dtype), (tokens.shape[0], 1, width))
+        return jnp.concatenate([row, tokens], axis=1)
+
+    def _stages(self, unit: Unit, number: int) -> list[Float[Array, " d"] | None]:
+        """What is added to all tokens in front of each run of a unit; None for nothing."""
+        if not self.architecture.flavour.stage_embedding or unit.repeats == 1:
+            return [None] * unit.repeats
+        rows = self.param(
+            f"stage_embedding_{number}",
+            logical(nn.initializers.normal(1.0), None, "embed"),
+            (unit.repeats, unit.width),
+        )
+        return list(rows.astype(self.architecture.dtype))
+
+
+def _box_table(arch: Architecture):
+    def init(key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
+        if arch.dimensions == 3:
+            # Clips start from an image model's weights (see inflation.py); this is upstream's draw.
+            return jax.random.normal(key, shape, dtype)
+        return jnp.asarray(np.asarray(initial_boxes(arch.tokens)), dtype)
+
+    return init

@@ -1,0 +1,77 @@
+"""Which implementation of an operation runs, and how its kernels meet a mesh: the one place.
+
+A Pallas call is not partitioned by the compiler, so under a mesh a kernel runs in a `shard_map`
+that is manual over every axis: its inputs are split over the batch axes alone, and no collective is
+needed around it.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import jax
+from jax.sharding import PartitionSpec
+
+from jaxvision.errors import InputError, nearest
+
+BATCH_AXES = ("data", "fsdp")
+# Where each kernel can run.
+PLATFORMS = {"triton": "gpu", "mosaic_tpu": "tpu"}
+
+
+def platform() -> str:
+    """ "cpu", "gpu" or "tpu": of the mesh in force, else of the default device."""
+    mesh = jax.sharding.get_abstract_mesh()
+    device = getattr(mesh, "abstract_device", None)
+    found = jax.default_backend() if mesh.empty or device is None else device.platform
+    return "gpu" if found in ("cuda", "rocm") else found
+
+
+def choose(
+    operation: str,
+    implementation: str | None,
+    implementations: Collection[str],
+    preferred: Callable[[str], str],
+) -> str:
+    """The name of the implementation to run.
+
+    implementation: as the caller asked; None takes `preferred(platform)`. InputError for a name
+    that is unknown or that cannot run here.
+    """
+    here = platform()
+    if implementation is None:
+        return preferred(here)
+    if implementation not in implementations:
+        known = sorted(implementations)
+        raise InputError(
+            f"{operation}: implementation {implementation!r}{nearest(implementation, known)}"
+        )
+    needed = PLATFORMS.get(implementation, here)
+    if needed != here:
+        raise InputError(
+            f"{operation}: implementation {implementation!r} needs a {needed.upper()}, and this "
+            f"program is for a {here.upper()}; use 'reference' or None"
+        )
+    return implementation
+
+
+def over_batch(
+    kernel: Callable[..., Any], *batched: jax.Array, whole: tuple[jax.Array, ...] = ()
+) -> Any:
+    """kernel(*batched, *whole), `batched` split by their leading axis over the mesh in force.
+
+    whole: what every device needs all of (weights without a batch axis).
+    Where the batch does not divide over the mesh's data and fsdp axes, every device computes all.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.size == 1:
+        return kernel(*batched, *whole)
+    axes = tuple(axis for axis in BATCH_AXES if axis in mesh.shape)
+    parts = 1
+    for axis in axes:
+        parts *= mesh.shape[axis]
+    split = axes if axes and batched[0].shape[0] % parts == 0 else None
+    spec = PartitionSpec(split)
+    specs = (spec,) * len(batched) + (PartitionSpec(),) * len(whole)
+    # A kernel says nothing of the axes its result varies over; the specs do.
+    mapped = jax.shard_map(kernel, in_specs=specs, out_specs=spec, check_vma=False)
+    return mapped(*batched, *whole)

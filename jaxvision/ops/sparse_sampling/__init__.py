@@ -1,0 +1,214 @@
+"""Reading feature maps at a few points: the sampling of SparseFormer (2304.03768, section 3.2) and
+of STMixer (2303.15879, section 3.2).
+
+    sparse_sampling(features, points)                         # [b, n, p, c]
+    sparse_sampling(levels, points, weights, groups=4, frames="shared", reduce="points")
+
+Implementations: "reference" (a gather; any device), "mosaic_tpu" (products with hat functions in
+the place of gathers, small maps), "triton" (gathers on NVIDIA GPUs; both have backward passes
+without a scatter). None takes the kernel of the platform; on a TPU the gather is taken where a
+level has more than `HAT_ROWS` pixels, since the work of the hat form grows with the map.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxvision.errors import InputError
+from jaxvision.ops.dispatch import choose
+from jaxvision.ops.sparse_sampling import reference
+from jaxvision.ops.sparse_sampling.geometry import PADDINGS, Padding, coordinates
+
+Frames = Literal["trilinear", "shared"]
+Reduce = Literal["frames", "points"]
+Sampler = Callable[..., Array]
+
+# The hat form multiplies every point with every pixel, the gather reads 4 or 8 rows a point: by the
+# TPU compiler's estimates they meet between 56 x 56 (hat 4 to 6 times faster) and 128 x 128.
+HAT_ROWS = 128 * 128
+DTYPES = (jnp.float32, jnp.bfloat16)
+ARRAYS = (jax.Array, np.ndarray)
+Maps = Float[Array, "b *t h w c"] | Sequence[Float[Array, "b *t h w c"]]
+Points = Float[Array, "b n p d"] | Sequence[Float[Array, "b n p d"]]
+SAMPLERS: dict[str, Sampler] = {"reference": reference.sample_rows}
+
+
+def sparse_sampling(
+    features: Maps,
+    points: Points,
+    weights: Float[Array, "b n p levels"] | None = None,
+    *,
+    groups: int = 1,
+    padding: Padding = "zeros",
+    frames: Frames = "trilinear",
+    reduce: Reduce | None = None,
+    implementation: str | None = None,
+) -> Array:
+    """Features interpolated at points, summed over levels.
+
+    features: one map or several levels of equal channels and length, channels last.
+    points: (x, y) or, for clips, (x, y, t), as fractions of the map (0 and 1 are its outer edges);
+        one array for all levels or one per level. Outside the map reads zeros or, with
+        padding="border", the nearest pixel; NaN reads zeros or the first pixel. Gradients are
+        finite everywhere.
+    weights: of each level at each point; None sums them as they are.
+    groups: channels and points fall into this many groups; points of group g (the g-th part of p)
+        read channels of group g alone.
+    frames: of a clip: "trilinear" interpolates in time, too; "shared" reads every frame at the same
+        (x, y).
+    reduce: of "shared": the mean over "frames" [b, n, p, c/groups], or over the "points" of each
+        group [b, n, groups, t, c/groups].
+
+    Returns [b, n, p, c/groups], or with "shared" frames [b, n, p, t, c/groups], in the features'
+    dtype. InputError for shapes that do not fit, an unknown option, or an implementation that
+    cannot run here.
+    """
+    if reduce not in (None, "frames", "points"):
+        raise InputError(f"sparse_sampling: reduce {reduce!r}: expected 'frames' or 'points'")
+    if reduce is not None and frames != "shared":
+        raise InputError(f"sparse_sampling: reduce={reduce!r} needs frames='shared'")
+    levels, where = _as_levels(features, points)
+    total = _sum_of_levels(levels, where, weights, groups, padding, frames, implementation)
+    if reduce is not None:
+        total = _mean(total, groups, reduce)
+    return total.astype(levels[0].dtype)
+
+
+def sampled_means(
+    features: Maps,
+    points: Points,
+    weights: Float[Array, "b n p levels"] | None = None,
+    *,
+    groups: int = 1,
+    padding: Padding = "zeros",
+    implementation: str | None = None,
+) -> tuple[Float[Array, "b n p cg"], Float[Array, "b n g t cg"]]:
+    """Both means of `sparse_sampling(..., frames="shared")`, over frames and over points."""
+    levels, where = _as_levels(features, points)
+    total = _sum_of_levels(levels, where, weights, groups, padding, "shared", implementation)
+    dtype = levels[0].dtype
+    over_frames = _mean(total, groups, "frames").astype(dtype)
+    return over_frames, _mean(total, groups, "points").astype(dtype)
+
+
+def _as_levels(features: Maps, points: Points) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    levels = (features,) if isinstance(features, ARRAYS) else tuple(features)
+    if isinstance(points, ARRAYS):
+        return levels, (points,) * len(levels)
+    return levels, tuple(points)
+
+
+def _sum_of_levels(
+    levels: tuple[Array, ...],
+    points: tuple[Array, ...],
+    weights: Array | None,
+    groups: int,
+    padding: Padding,
+    frames: Frames,
+    implementation: str | None,
+) -> Array:
+    """[b, n, p, (t,) c/groups] over all levels: in float32 where there are several."""
+    _check(levels, points, weights, groups, padding, frames)
+    rows = max(math.prod(level.shape[1:-1]) for level in levels)
+    name = choose("sparse_sampling", implementation, SAMPLERS, partial(_preferred, rows))
+    shared = levels[0].ndim == 5 and frames == "shared"
+    total: Array = jnp.zeros((), jnp.float32)
+    for number, (level, at) in enumerate(zip(levels, points, strict=True)):
+        sampled = _sample_level(level, at, groups, padding, shared, SAMPLERS[name])
+        if weights is not None:
+            weight = weights[..., number].astype(jnp.float32)
+            sampled = sampled * weight.reshape(*weight.shape, *(1,) * (sampled.ndim - 3))
+        # A single map needs no sum, and no float32 copy of it.
+        total = sampled if len(levels) == 1 else total + sampled.astype(jnp.float32)
+    return total
+
+
+def _preferred(rows: int, platform: str) -> str:
+    return "reference"
+
+
+def _sample_level(
+    features: Array, points: Array, groups: int, padding: Padding, shared: bool, sampler: Sampler
+) -> Array:
+    b, *between, channels = features.shape
+    n, p = points.shape[1:3]
+    width = channels // groups
+    # One map per sample and group; shared frames are channels of a still map.
+    maps = features.reshape(b, *between, groups, width)
+    frames = between[0] if shared else 1
+    if shared:
+        maps, between = jnp.moveaxis(maps, 1, -2), between[1:]
+    maps = jnp.moveaxis(maps, len(between) + 1, 1) if groups > 1 else maps
+    maps = maps.reshape(b * groups, -1, frames * width)
+    sizes = tuple(between[::-1])
+    at = jnp.moveaxis(points.reshape(b, n, groups, p // groups, -1), 2, 1)
+    at = coordinates(at.reshape(b * groups, n * (p // groups), -1), sizes, padding)
+    sampled = sampler(maps, at, sizes)
+    sampled = sampled.reshape(b, groups, n, p // groups, frames, width)
+    sampled = jnp.moveaxis(sampled, 1, 2).reshape(b, n, p, frames, width)
+    return sampled if shared else sampled[..., 0, :]
+
+
+def _mean(sampled: Array, groups: int, over: Reduce) -> Array:
+    """Over the frames, or over the points of each group; sums in float32."""
+    b, n, p, t, width = sampled.shape
+    if over == "points":
+        sampled = sampled.reshape(b, n, groups, p // groups, t, width)
+    return jnp.mean(sampled, axis=3, dtype=jnp.float32)
+
+
+def _check(
+    levels: tuple[Array, ...],
+    points: tuple[Array, ...],
+    weights: Array | None,
+    groups: int,
+    padding: str,
+    frames: str,
+) -> None:
+    """InputError for the first thing that does not fit."""
+
+    def refuse(problem: str) -> None:
+        raise InputError(f"sparse_sampling: {problem}")
+
+    if padding not in PADDINGS:
+        refuse(f"padding {padding!r}: expected one of {', '.join(PADDINGS)}")
+    if frames not in ("trilinear", "shared"):
+        refuse(f"frames {frames!r}: expected 'trilinear' or 'shared'")
+    if len(points) != len(levels) or not levels:
+        refuse(f"{len(levels)} levels of features and points for {len(points)}")
+    first = levels[0]
+    for level in levels:
+        if level.ndim not in (4, 5) or 0 in level.shape:
+            refuse(f"features {level.shape}: expected [b, (t,) h, w, c] with nothing empty")
+        if level.dtype not in DTYPES:
+            refuse(f"features of dtype {level.dtype}: expected float32 or bfloat16")
+        if (level.shape[0], level.shape[-1], level.ndim) != (
+            first.shape[0],
+            first.shape[-1],
+            first.ndim,
+        ):
+            refuse(f"levels {first.shape} and {level.shape}: expected equal batches and channels")
+    axes = 3 if first.ndim == 5 and frames == "trilinear" else 2
+    for at in points:
+        if at.ndim != 4 or at.shape[0] != first.shape[0] or at.shape[-1] != axes or 0 in at.shape:
+            refuse(
+                f"points {at.shape} for features {first.shape}: expected "
+                f"[{first.shape[0]}, n, p, {axes}], n and p at least 1"
+            )
+        if not jnp.issubdtype(at.dtype, jnp.floating):
+            refuse(f"points of dtype {at.dtype}: expected floats")
+    if groups < 1 or first.shape[-1] % groups or points[0].shape[2] % groups:
+        refuse(
+            f"groups={groups} does not divide {first.shape[-1]} channels and "
+            f"{points[0].shape[2]} points"
+        )
+    if weights is not None and weights.shape != (*points[0].shape[:3], len(levels)):
+        refuse(f"weights {weights.shape}: expected {(*points[0].shape[:3], len(levels))}")
+    if frames == "shared" and first.ndim != 5:
+        refuse(f"frames='shared' for features {first.shape}: expected clips [b, t, h, w, c]")
