@@ -77,7 +77,8 @@ def wrong_frames(items: tuple[LabelledVideo, ...], clips: int) -> tuple[int, int
 
 def batches_of(items: tuple[LabelledVideo, ...], clips: int, transform: Callable):
     """The arrays of `clips` clips in batches, as training reads them."""
-    source = Source(VideoRecords(items), BATCH, transform)
+    # The loader wants a batch of records at least; a file may come in one twice.
+    source = Source(VideoRecords(items * -(-BATCH // len(items))), BATCH, transform)
     steps = clips // BATCH
     loader = TrainingBatches({"clips": source}, Schedule.single("clips", steps), seed=0)
     for step in range(steps):
