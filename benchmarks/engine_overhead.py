@@ -4,8 +4,8 @@
 
 Prints, from one run: the loop over the bare compiled step (same step, same batches already on the
 device), for several sizes of step; the stall of one save; the cost of checksums; start-up by phase;
-and the cost of dispatching a step against the number of leaves in its state. Ratios are what counts: absolute
-times belong to the machine.
+and the cost of dispatching a step against the number of leaves in its state. Ratios are what
+counts: absolute times belong to the machine.
 """
 
 import argparse
