@@ -3,9 +3,9 @@
     python benchmarks/engine_overhead.py [--steps 300] [--rounds 3]
 
 Prints, from one run: the loop over the bare compiled step (same step, same batches already on the
-device), for several sizes of step; the stall of one save; start-up by phase; and the cost of
-dispatching a step against the number of leaves in its state. Ratios are what counts: absolute
-times belong to the machine.
+device), for several sizes of step; the stall of one save; the cost of checksums; start-up by phase;
+and the cost of dispatching a step against the number of leaves in its state. Ratios are what
+counts: absolute times belong to the machine.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from rich.table import Table
 
 from jaxvision.data.source import Source
 from jaxvision.methods.videomae.task import PretrainingTask
+from jaxvision.training import manifest
 from jaxvision.training.config import load_config
 from jaxvision.training.loop import train
 from jaxvision.training.run import prepare_run
@@ -117,6 +118,17 @@ def dispatch_seconds(leaves: int, calls: int = 300) -> float:
     return (time.perf_counter() - started) / calls
 
 
+def checksum_seconds_per_gb(megabytes: int = 256) -> float:
+    """Verifying the manifest of a checkpoint, as every restore does."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "data").write_bytes(np.random.default_rng(0).bytes(megabytes * 10**6))
+        manifest.write(folder, folder)
+        started = time.perf_counter()
+        manifest.damage(folder)
+        return (time.perf_counter() - started) * 1000 / megabytes
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=300)
@@ -151,6 +163,7 @@ def main() -> None:
     console = Console()
     console.print(overhead)
     console.print(f"stall of one save: {statistics.median(stalls) * 1e3:.1f} ms")
+    console.print(f"checksums: {checksum_seconds_per_gb():.2f} s per GB")
     shown = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
     console.print(f"start-up: {shown}")
     console.print(dispatch)

@@ -123,7 +123,8 @@ def load_run(
     weights: Path | None,
     step: int | None = None,
 ) -> tuple[Task, Mesh, Variables]:
-    """The task of a recipe or of a workdir's run, a mesh, and its weights placed on it."""
+    """The task of a recipe or of a workdir's run, a mesh, and its weights placed on it: those of
+    `weights`, of the workdir, or of the recipe's own `init` chain."""
     if recipe is None and workdir is None:
         raise InputError("say which model: --workdir of a run, or --config with --weights")
     config = load_config(recipe or str(workdir / "config.json"), overrides)  # type: ignore[operator]
@@ -131,18 +132,19 @@ def load_run(
     mesh = make_mesh(config.mesh.to_dict())
     shapes, shardings, _ = abstract_variables(task, mesh)
     if weights is not None:
-        values = read_weights(str(weights))
+        chain, read = [{"from": str(weights)}], read_weights
     elif workdir is not None:
-        values = read_workdir(workdir, step)
+        chain, read = [{"from": str(workdir)}], lambda source: read_workdir(Path(source), step)
+    elif config.init:
+        chain, read = config.init, read_weights
     else:
-        raise InputError("no weights: give --workdir or --weights")
-
-    def given(_: str) -> Mapping[str, Any]:
-        return values
-
-    loaded, reports = initialisation.apply(shapes, [{"from": str(weights or workdir)}], given)
-    if reports[0].kept:
-        raise InputError(f"{weights or workdir} lacks {', '.join(reports[0].kept[:6])}")
+        raise InputError("no weights: give --workdir, --weights or --config.init")
+    loaded, reports = initialisation.apply(shapes, chain, read)
+    found = {path for report in reports for path in report.loaded}
+    lacking = [path for path in flatten(shapes) if path not in found and path[:7] == "params/"]
+    if lacking:
+        sources = ", ".join(report.source for report in reports)
+        raise InputError(f"{sources}: no {', '.join(lacking[:6])}")
     where = flatten(shardings)
     placed = {path: put(value, where[path]) for path, value in flatten(loaded).items()}
     return task, mesh, unflatten(placed)

@@ -18,13 +18,13 @@ class Method(NamedTuple):
 
 
 METHODS = {
-    "videomae": Method("VideoMAE V2", "2303.16727", "pretraining"),
-    "sparseformer": Method("SparseFormer", "2304.03768", "planned"),
+    "videomae": Method("VideoMAE V2", "2303.16727", "train, evaluate, predict"),
+    "sparseformer": Method("SparseFormer", "2304.03768", "networks and official names"),
     "cycleacr": Method("CycleACR", "2303.16118", "planned"),
     "stmixer": Method("STMixer", "2303.15879", "planned"),
     "link": Method("LinK", "2303.16094", "planned"),
     "umt": Method("Unmasked Teacher", "2303.16058", "planned"),
-    "pdpp": Method("PDPP", "2303.14676", "training, evaluation, plans from features"),
+    "pdpp": Method("PDPP", "2303.14676", "train, evaluate, predict"),
     "camliflow": Method("CamLiFlow", "2303.12017", "planned"),
     "emavfi": Method("EMA-VFI", "2303.00440", "train, evaluate, predict"),
     "comae": Method("CoMAE", "2302.06148", "planned"),

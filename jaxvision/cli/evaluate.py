@@ -20,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from jaxvision.cli.options import start_distributed
     from jaxvision.loading import load_run
+    from jaxvision.training.distributed import start_distributed
 
-    start_distributed()
+    start_distributed({name: str(value) for name, value in vars(arguments).items()})
     task, mesh, variables = load_run(
         arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
     )

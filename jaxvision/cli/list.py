@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
 
     from jaxvision.errors import InputError, nearest
     from jaxvision.registry import METHODS
@@ -20,16 +20,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.method and arguments.method not in METHODS:
         raise InputError(f"unknown method {arguments.method!r}{nearest(arguments.method, METHODS)}")
-    table = Table("method", "paper", "status", "recipes", box=None, header_style="bold")
-    known = recipes()
+    console, known = Console(highlight=False), recipes()
     for name, method in METHODS.items():
-        if arguments.method in (None, name):
-            mine = [recipe for recipe in known if recipe.startswith(f"{name}/")]
-            table.add_row(name, f"{method.title} ({method.paper})", method.status, "\n".join(mine))
-    console = Console(soft_wrap=True)
-    console.print(table)
+        if arguments.method not in (None, name):
+            continue
+        console.print(f"[bold]{name}[/bold]  {method.title} ({method.paper}): {method.status}")
+        mine = [recipe for recipe in known if recipe.startswith(f"{name}/")]
+        if mine:
+            console.print(Padding("  ".join(mine), (0, 0, 0, 2)))
     if arguments.method:
-        print_published(console, arguments.method)
+        print_published(Console(soft_wrap=True), arguments.method)
     return 0
 
 

@@ -4,13 +4,14 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from jaxvision import __version__
 from jaxvision.errors import InputError, nearest
 
 # Each verb is a module here with SUMMARY, add_arguments(parser) and run(arguments) -> exit status.
-VERBS = ("convert", "demo", "evaluate", "inspect", "list", "predict", "train")
+VERBS = ("convert", "demo", "evaluate", "export", "inspect", "list", "predict", "prepare", "train")
 
 EXIT_CODES = (
     "exit status: 0 finished, 75 preempted (run again to resume), 2 bad input, 1 other errors"
@@ -63,7 +64,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return refuse(f"unknown argument {wrong[0]!r}{nearest(wrong[0].lstrip('-'), known)}")
     arguments.overrides = overrides
     module = importlib.import_module(f"jaxvision.cli.{arguments.verb}")
-    return run_verb(module.run, arguments)
+    return leave_together(run_verb(module.run, arguments))
+
+
+def leave_together(status: int) -> int:
+    """`status`; but one of several processes that failed ends here and now.
+
+    Orbax's threads would keep it for minutes, waiting for saves that the others cannot finish, and
+    nobody would know that it is lost.
+    """
+    jax = sys.modules.get("jax")
+    if status not in (0, 75) and jax is not None and jax.distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def run_verb(run, arguments: argparse.Namespace) -> int:
@@ -86,6 +101,9 @@ def run_verb(run, arguments: argparse.Namespace) -> int:
             return 75
         if type(error).__name__ in ("SaveError", "FloatingPointError"):
             print(f"jaxvision: error: {error}", file=sys.stderr)
+            return 1
+        if "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized():
+            traceback.print_exc()
             return 1
         raise
 

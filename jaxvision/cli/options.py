@@ -2,9 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
-
-from jaxvision.errors import InputError
 
 CONFIG_HELP = "recipe: configs/<method>/<recipe>.py, or its name, e.g. videomae/demo"
 
@@ -23,37 +20,16 @@ def add_workdir(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument(
         "--workdir",
         required=required,
-        type=Path,
+        type=mounted_folder,
         metavar="DIR",
         help="checkpoints, logs, pictures and the run's record live here",
     )
 
 
-def start_distributed() -> None:
-    """Join the other processes of a launch, where the environment describes one.
-
-    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID name it; on TPU pods, SLURM and
-    Open MPI JAX finds them itself when JAXVISION_DISTRIBUTED=1.
-    """
-    import os
-
-    import jax
-
-    address = os.environ.get("JAX_COORDINATOR_ADDRESS")
-    if address is None and not os.environ.get("JAXVISION_DISTRIBUTED"):
-        return
-    known: dict[str, Any] = {}
-    if address is not None:
-        try:
-            known = {
-                "coordinator_address": address,
-                "num_processes": int(os.environ["JAX_NUM_PROCESSES"]),
-                "process_id": int(os.environ["JAX_PROCESS_ID"]),
-            }
-        except (KeyError, ValueError) as error:
-            raise InputError(
-                "JAX_COORDINATOR_ADDRESS is set: JAX_NUM_PROCESSES and JAX_PROCESS_ID must be "
-                f"numbers too ({error})"
-            ) from error
-    # A lost peer is noticed in half a minute, not in JAX's hundred seconds.
-    jax.distributed.initialize(heartbeat_timeout_seconds=30, **known)
+def mounted_folder(text: str) -> Path:
+    """A folder; an address of object storage is refused, or a local folder would get its name."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected a folder; mount object storage first (docs/launching.md)"
+        )
+    return Path(text)

@@ -40,7 +40,7 @@ def find_inputs(words: list[str]) -> list[Path]:
 
     from jaxvision.errors import InputError
 
-    paths: list[Path] = []
+    paths: dict[Path, None] = {}  # in order, each once
     for word in words:
         path = Path(word)
         if path.is_dir():
@@ -49,5 +49,5 @@ def find_inputs(words: list[str]) -> list[Path]:
             found = [path] if path.is_file() else sorted(Path(p) for p in glob.glob(word))
         if not found:
             raise InputError(f"{word}: no such file, folder or match")
-        paths += found
-    return paths
+        paths |= dict.fromkeys(found)
+    return list(paths)

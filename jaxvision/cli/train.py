@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from jaxvision.cli.options import start_distributed
     from jaxvision.training.config import load_config
+    from jaxvision.training.distributed import settings, start_distributed
 
     overrides = list(arguments.overrides)
     if arguments.profile:
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         overrides.append("debug=True")
         check_shapes()
     config = load_config(arguments.config, overrides)
-    start_distributed()
+    start_distributed({"workdir": str(arguments.workdir), **settings(config)})
 
     from jaxvision.loading import read_weights
     from jaxvision.registry import make_task

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -74,6 +74,8 @@ class Video:
     def times(self) -> Float[np.ndarray, " frames"]:
         """When each frame is shown, in seconds from the first."""
         stamps = np.asarray(self._stamps, np.float64)
+        if self._by_count:
+            return stamps / float(self._stream.average_rate or 25)
         return (stamps - stamps[0]) * float(self._stream.time_base or 1)
 
     def frames(
@@ -96,9 +98,9 @@ class Video:
         found: dict[int, np.ndarray] = {}
         for start in self._starts(min(left)):
             try:
-                for stamp, picture in self._decode(start, max(left)):
+                for stamp, frame in self._decode(start, max(left)):
                     if stamp in left:
-                        found[left.pop(stamp)] = picture
+                        found[left.pop(stamp)] = frame.to_ndarray(format="rgb24")
                     if not left:
                         break
             except _BROKEN as error:
@@ -110,6 +112,22 @@ class Video:
             if not left:
                 return np.stack([found[number] for number in wanted])
         raise InputError(f"{self._path}: frame {min(left.values())} does not decode")
+
+    def stream(self) -> Iterator[av.VideoFrame]:
+        """Every frame in order, decoded once. InputError at the first that does not decode."""
+        number = 0
+        try:
+            for stamp, frame in self._decode(None, None):
+                if number == min(self._reliable, len(self)) or stamp != self._stamps[number]:
+                    break
+                yield frame
+                number += 1
+        except _BROKEN as error:
+            raise InputError(
+                f"{self._path}: frame {number} does not decode ({_reason(error)})"
+            ) from error
+        if number < len(self):
+            raise InputError(f"{self._path}: frame {number} does not decode")
 
     def _list_packets(self) -> None:
         """Time stamps of all frames in order, and of the key frames."""
@@ -151,7 +169,7 @@ class Video:
         self._by_count = True
         self._keys = []
         try:
-            self._stamps = [number for number, _ in self._decode(None, None, pictures=False)]
+            self._stamps = [number for number, _ in self._decode(None, None)]
         except _BROKEN as error:
             raise InputError(f"{self._path}: does not decode ({_reason(error)})") from error
         if not self._stamps:
@@ -165,10 +183,8 @@ class Video:
         yield from reversed(before[-2:])
         yield None
 
-    def _decode(
-        self, start: int | None, last: int | None, pictures: bool = True
-    ) -> Iterator[tuple[int, Any]]:
-        """(time stamp or count, picture) of frames from a key frame on, up to a time stamp."""
+    def _decode(self, start: int | None, last: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
+        """(time stamp or count, frame) from a key frame on, up to a time stamp."""
         if start is None:
             # The demuxer's own beginning; some formats cannot seek to it by time.
             self._reopen()
@@ -182,7 +198,7 @@ class Video:
                 if self._by_count:
                     raise ValueError(f"frame {count} is damaged")
                 continue
-            yield stamp, frame.to_ndarray(format="rgb24") if pictures else None
+            yield stamp, frame
             # Frames come in order of time, so nothing later can still be wanted.
             if last is not None and stamp >= last:
                 return

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxvision.data.frame_folder import FrameFolder
+from jaxvision.data.frame_shards import ShardedVideo, is_frame_shards, read_index
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
 
@@ -15,16 +16,20 @@ FRAME_TEMPLATE = "img_{:05}.jpg"
 
 @dataclass(frozen=True)
 class LabelledVideo:
-    """frames: how many picture files the folder holds, or None for a video file."""
+    """frames: how many picture files the folder holds, or None for a video file.  shard: where the
+    frames are, for a video that was cut into shards."""
 
     path: Path
     label: int
     frames: int | None = None
     template: str = FRAME_TEMPLATE
     first: int = 1
+    shard: ShardedVideo | None = None
 
-    def open(self) -> Video | FrameFolder:
+    def open(self) -> Video | FrameFolder | ShardedVideo:
         """The video's frames, to be used as a context manager. InputError where unreadable."""
+        if self.shard is not None:
+            return self.shard
         if self.frames is None:
             return Video(self.path)
         return FrameFolder(self.path, self.frames, self.template, self.first)
@@ -65,11 +70,12 @@ def read_list(
     first: int = 1,
 ) -> tuple[LabelledVideo, ...]:
     """The items of a list file: lines "PATH LABEL" (a video file) or "FOLDER FRAMES LABEL" (picture
-    files), paths below `root`.
+    files), paths below `root`, which may be a folder of frame shards.
 
     InputError names the line that lacks a column or whose label is not in [0, classes).
     """
     items = []
+    shards = _shards(root)
     for number, line in enumerate(_lines(Path(path)), 1):
         if not line.strip():
             continue
@@ -91,7 +97,9 @@ def read_list(
             raise InputError(f"{where}: label {label} is not in 0 .. {classes - 1}")
         if frames == 0:
             raise InputError(f"{where}: a folder of 0 frames")
-        items.append(LabelledVideo(Path(root) / name.strip(), int(label), frames, template, first))
+        shard = _shard(shards, name.strip(), where)
+        file = Path(root) / name.strip()
+        items.append(LabelledVideo(file, int(label), frames, template, first, shard))
     if not items:
         raise InputError(f"{path}: an empty list")
     return tuple(items)
@@ -101,8 +109,10 @@ def read_unlabelled_list(
     path: str | Path, root: str | Path, template: Callable[[str], str]
 ) -> tuple[LabelledVideo, ...]:
     """The items (labels 0) of a list of videos: lines "PATH 0 -1", a video file, or "FOLDER FIRST
-    COUNT", picture files called by `template(path)` of the path. InputError names a wrong line."""
+    COUNT", picture files called by `template(path)` of the path. `root` may be a folder of frame
+    shards. InputError names a wrong line."""
     items = []
+    shards = _shards(root)
     for number, line in enumerate(_lines(Path(path)), 1):
         if not line.strip():
             continue
@@ -116,7 +126,8 @@ def read_unlabelled_list(
         if count == 0:
             raise InputError(f"{path}:{number}: a video of 0 frames")
         frames = None if count < 0 else count
-        items.append(LabelledVideo(Path(root) / name, 0, frames, template(name), first))
+        shard = _shard(shards, name, f"{path}:{number}")
+        items.append(LabelledVideo(Path(root) / name, 0, frames, template(name), first, shard))
     if not items:
         raise InputError(f"{path}: an empty list")
     return tuple(items)
@@ -126,15 +137,26 @@ def read_class_folders(
     root: str | Path, names: Sequence[str] | None = None
 ) -> tuple[tuple[LabelledVideo, ...], list[str]]:
     """(items, class names) of a folder with a folder of videos per class, in alphabetical order or
-    in that of `names`. InputError for folders that are no class, or where there are no videos."""
+    in that of `names`; or of such a folder cut into frame shards. InputError for folders that are
+    no class, or where there are no videos."""
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir())
+    shards = _shards(root)
+    if shards is None:
+        folders = sorted(path.name for path in root.iterdir() if path.is_dir())
+    else:
+        folders = sorted({name.split("/")[0] for name in shards if "/" in name})
     classes = list(names) if names is not None else folders
     unknown = [name for name in folders if name not in classes]
     if unknown:
         raise InputError(f"{root / unknown[0]}: a folder of no class; classes: {classes[:8]}")
+    if shards is not None:
+        return tuple(
+            LabelledVideo(root / name, classes.index(name.split("/")[0]), shard=shard)
+            for name, shard in sorted(shards.items(), key=lambda item: item[0].split("/"))
+            if "/" in name
+        ), classes
     items = [
         LabelledVideo(path, label)
         for label, name in enumerate(classes)
@@ -144,6 +166,18 @@ def read_class_folders(
     if not items:
         raise InputError(f"{root}: no videos there ({', '.join(SUFFIXES)}) in folders by class")
     return tuple(items), classes
+
+
+def _shards(root: str | Path) -> dict[str, ShardedVideo] | None:
+    return read_index(root) if root and is_frame_shards(root) else None
+
+
+def _shard(shards: dict[str, ShardedVideo] | None, name: str, where: str) -> ShardedVideo | None:
+    if shards is None:
+        return None
+    if name not in shards:
+        raise InputError(f"{where}: {name!r} is not among the {len(shards)} videos of the shards")
+    return shards[name]
 
 
 def _lines(path: Path) -> list[str]:

@@ -47,9 +47,7 @@ def train(
     saved; InputError for bad input.
     """
     check_choices(config)
-    if config.debug:
-        jax.config.update("jax_debug_nans", True)
-    with open_workdir(workdir, config):
+    with open_workdir(workdir, config), jax.debug_nans(config.debug):
         run = prepare_run(task, config, devices)
         checkpoints = Checkpoints(
             workdir, config.checkpoint.keep, config.checkpoint.best, config.checkpoint.best_mode
@@ -95,7 +93,7 @@ def start_up_report(run: Run, compiled: Mapping[str, Any], reporter: Reporter) -
     if flops:
         reporter.say(f"{flops:.3g} floating-point operations a step (counted)")
     for bucket, step in compiled.items():
-        memory = step.memory_analysis()
+        memory = step.memory_analysis() if hasattr(step, "memory_analysis") else None
         if memory is not None:
             mib = {
                 name: getattr(memory, f"{name}_size_in_bytes") / 2**20

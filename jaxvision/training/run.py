@@ -105,7 +105,9 @@ class Run:
         )
 
     def compile(self) -> dict[str, Step]:
-        """The step of every bucket, compiled."""
+        """The step of every bucket, compiled (when debugging: as it comes)."""
+        if self.config.debug:
+            return dict.fromkeys(self.task.batch_specs("train"), self._debugged_step())
         started = time.perf_counter()
         shardings = jax.tree.map(lambda x: x.sharding, self.target)
         step = jax.jit(
@@ -116,6 +118,17 @@ class Run:
         compiled = compile_by_bucket(step, self.target, self.task.batch_specs("train"), self.mesh)
         self.seconds["compile"] = time.perf_counter() - started
         return compiled
+
+    def _debugged_step(self) -> Step:
+        """Not compiled ahead and nothing donated: JAX then repeats a step that gave a NaN operation
+        by operation, and names the first."""
+        step = jax.jit(make_step(self.task, self.optimizer, self.config))
+
+        def on_mesh(state: TrainState, batch: Mapping) -> Any:
+            with jax.set_mesh(self.mesh):
+                return step(state, batch)
+
+        return on_mesh
 
 
 def compile_by_bucket(jitted: Any, first: Any, specs: BatchSpecs, mesh: Mesh) -> dict[str, Any]:

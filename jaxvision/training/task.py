@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from jaxvision.data.source import Source
+from jaxvision.errors import InputError
 
 # {"params": ..., "batch_stats": ..., "memory": ..., "constants": ...}; nested dicts of arrays.
 Variables = Mapping[str, Any]
@@ -119,7 +120,7 @@ class Task(abc.ABC):
 
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> Outputs:
         """The method's answer to a batch that has been prepared with train=False."""
-        raise NotImplementedError
+        raise InputError(f"{type(self).__name__} has no answer to batches")
 
     def evaluations(self) -> Mapping[str, Evaluation]:
         """The protocols this method is judged by."""
@@ -131,4 +132,4 @@ class Task(abc.ABC):
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
         """Answer files with files (pictures, tables); returns what was written."""
-        raise NotImplementedError
+        raise InputError(f"{type(self).__name__} has no answer to files")

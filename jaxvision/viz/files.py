@@ -1,7 +1,6 @@
 """Pictures and videos to files, whole or not at all."""
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
+
+from jaxvision.data.whole_file import whole_file
 
 
 def write_png(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> None:
@@ -31,12 +32,13 @@ def write_mp4(path: Path, video: UInt8[np.ndarray, "t height width 3"], fps: flo
         container.mux(stream.encode())
 
 
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[str]:
-    """A temporary name beside `path` that takes its place when the block ends well."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        yield str(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """A name for what is written of each input: its stem, numbered where several share one."""
+    names: list[str] = []
+    for path in paths:
+        name, number = path.stem, 1
+        while name in names:
+            number += 1
+            name = f"{path.stem}_{number}"
+        names.append(name)
+    return names

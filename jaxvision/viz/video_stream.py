@@ -9,7 +9,7 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxvision.viz.files import whole_file
+from jaxvision.data.whole_file import whole_file
 
 # Fine enough for every usual frame rate, and what MPEG uses.
 TIME_BASE = Fraction(1, 90000)

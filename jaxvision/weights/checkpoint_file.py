@@ -12,8 +12,9 @@ from jaxvision.weights.safetensors_file import read_safetensors, write_safetenso
 from jaxvision.weights.torch_file import read_torch_file
 from jaxvision.weights.torch_writer import write_torch_file
 
-# Where training scripts put the weights beside optimizer and epoch, in the order they are tried.
-KEYS = ("model", "module", "state_dict", "model_state_dict", "net", "model_ema")
+# Where training scripts put the weights beside optimizer and epoch, in the order they are tried:
+# the averaged ones first, where a script that kept both evaluated those.
+KEYS = ("ema", "model", "module", "state_dict", "model_state_dict", "net", "model_ema")
 # What wrappers put in front of every name: data parallelism, compilation, re-uploads.
 PREFIXES = ("module.", "_orig_mod.", "model.")
 

@@ -1,11 +1,14 @@
 """What is written can be read back, and nothing is left half-written."""
 
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvision.viz.files import whole_file, write_mp4, write_png
+from jaxvision.data.whole_file import whole_file
+from jaxvision.viz.files import output_names, write_mp4, write_png
 from jaxvision.viz.video import strip
 
 
@@ -49,3 +52,8 @@ def test_strip_shows_frames_in_order():
     picture = strip({"a": video, "b": video[:3]}, most_frames=4)
     row = picture[32, 84:, 0]
     assert [int(row[66 * i + 5]) for i in range(4)] == [0, 50, 100, 150]
+
+
+def test_outputs_never_share_a_name():
+    paths = [Path(p) for p in ("a_2.png", "x/a.png", "a.mp4", "y/a.png", "b.png")]
+    assert output_names(paths) == ["a_2", "a", "a_3", "a_4", "b"]

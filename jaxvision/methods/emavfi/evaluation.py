@@ -11,7 +11,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxvision.data import pictures
-from jaxvision.data.camera import MOTIONS
 from jaxvision.data.source import Source
 from jaxvision.methods.emavfi import inputs
 from jaxvision.methods.emavfi.benchmarks import Protocol, protocol
@@ -140,7 +139,7 @@ class CameraPairs:
         return self.photographs[index % len(self.photographs)]
 
     def name(self, index: int) -> str:
-        return f"{self.photographs.name(index % len(self.photographs))} ({len(MOTIONS)} motions)"
+        return f"{self.photographs.name(index % len(self.photographs))}"
 
 
 def camera_evaluation(config: ConfigDict, model: InterpolationNetwork) -> Evaluation:

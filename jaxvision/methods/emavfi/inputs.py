@@ -16,6 +16,9 @@ from jaxvision.errors import InputError, nearest
 from jaxvision.methods.emavfi.augmentation import augment, draw, pick_three
 from jaxvision.training.task import BatchSpecs
 
+# Between two frames of a camera at rest there is nothing to interpolate.
+MOVING = tuple(motion for motion in MOTIONS if motion != "static")
+
 DATASETS = ("camera", "folders", "vimeo_septuplets", "vimeo_triplets")
 # The Laplacian pyramid halves five times, and reflects two pixels at the coarsest level.
 CROP_DIVISOR, SMALLEST_CROP = 32, 64
@@ -131,7 +134,7 @@ class CameraCrop:
         time: float,
     ) -> UInt8[np.ndarray, "3 h w 3"]:
         """(first, target, last) in BGR along a random path."""
-        motion = str(rng.choice(MOTIONS))
+        motion = str(rng.choice(MOVING))
         speed = self.speed * rng.uniform(0.5, 1.5)
         path = draw_path(rng, motion, picture[0].size, size, speed)
         return path.clip(picture, (0.0, time, 1.0))[..., ::-1]

@@ -16,6 +16,7 @@ from jaxvision.data.frame_stream import (
     read_picture,
 )
 from jaxvision.data.pictures import SUFFIXES
+from jaxvision.data.whole_file import whole_file
 from jaxvision.errors import InputError
 from jaxvision.methods.emavfi import pictures
 from jaxvision.methods.emavfi.inference import InferenceSettings
@@ -24,7 +25,7 @@ from jaxvision.methods.emavfi.model import InterpolationNetwork
 from jaxvision.methods.emavfi.retiming import Retiming, check_time
 from jaxvision.methods.emavfi.sequence import Retimer, intervals
 from jaxvision.methods.emavfi.video_job import Progress, fingerprint, retime_video
-from jaxvision.viz.files import whole_file, write_png
+from jaxvision.viz.files import write_png
 
 
 def predict_files(

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from jaxvision.data.frame_stream import VideoStream
+from jaxvision.data.whole_file import whole_file
 from jaxvision.errors import InputError
 from jaxvision.methods.emavfi.sequence import Interval, Retimer, intervals
-from jaxvision.viz.files import whole_file
 from jaxvision.viz.video_stream import join_segments, write_segment
 
 

@@ -1,6 +1,5 @@
 """Plans as people read them: a timeline picture with probabilities, and JSON."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from jaxtyping import Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxvision.methods.pdpp import inputs
-from jaxvision.viz.files import whole_file, write_png
+from jaxvision.training.run_record import write_json
+from jaxvision.viz.files import output_names, write_png
 
 if TYPE_CHECKING:
     from jaxvision.methods.pdpp.task import PlannerTask
@@ -110,7 +110,7 @@ def predict_files(
     predict = jax.jit(task.predict)
     rng = jax.random.key(task.config.seed)
     written: list[Path] = []
-    for path in paths:
+    for path, name in zip(paths, output_names(paths), strict=True):
         questions = inputs.read_questions(path, channels)
         answers = []
         for first in range(0, len(questions), QUESTIONS_AT_ONCE):
@@ -128,12 +128,11 @@ def predict_files(
                 told = answer({name: value[row] for name, value in outputs.items()}, labels)
                 answers.append({"seconds": question.seconds, **told})
         for number, told in enumerate(answers):
-            written.append(outdir / f"{path.stem}_{number}.png")
+            written.append(outdir / f"{name}_{number}.png")
             seconds = told["seconds"]
             span = f" {seconds[0]:g}-{seconds[1]:g} s" if seconds else ""
             write_png(written[-1], picture(told, title=f"{path.stem}{span}"))
-        written.append(outdir / f"{path.stem}.json")
-        with whole_file(written[-1]) as temporary:
-            told = {"file": str(path), "horizon": task.config.data.horizon, "windows": answers}
-            Path(temporary).write_text(json.dumps(told, indent=1))
+        written.append(outdir / f"{name}.json")
+        whole = {"file": str(path), "horizon": task.config.data.horizon, "windows": answers}
+        write_json(written[-1], whole)
     return written

@@ -16,8 +16,9 @@ from jaxvision.data import video_list
 from jaxvision.data.augment import random_erasing
 from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.mixing import draw_mix, mix_batch
-from jaxvision.data.source import Source
-from jaxvision.errors import InputError
+from jaxvision.data.source import Records, Source
+from jaxvision.data.tfds import TfdsVideos
+from jaxvision.errors import InputError, nearest
 from jaxvision.methods.videomae import inputs, label_prediction, objective
 from jaxvision.methods.videomae.classifier import VideoClassifier
 from jaxvision.methods.videomae.clips import (
@@ -35,6 +36,7 @@ from jaxvision.ops.cross_entropy import smooth_one_hot, soft_cross_entropy
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
+DATA_NAMES = ("files", "tfds")
 POOLINGS = ("mean", "first")
 
 
@@ -99,10 +101,12 @@ class ClassificationTask(Task):
 
     @cached_property
     def class_names(self) -> list[str]:
-        """From the labels file, or the folders of the training data."""
+        """From the labels file, the folders of the training data, or the tfds dataset."""
         data = self.config.data
         if data.labels:
             return video_list.read_labels(data.labels)
+        if data.name == "tfds":
+            return self.tfds_videos("train").class_names
         if Path(data.train).is_dir():
             return video_list.read_class_folders(data.train)[1]
         raise InputError("data.labels: expected a file of class names, one a line")
@@ -116,17 +120,34 @@ class ClassificationTask(Task):
         task = self.config.task
         return Sampling(task.sampling, self.config.model.frames, task.stride)
 
-    def videos(self, split: str) -> tuple[video_list.LabelledVideo, ...]:
-        """The labelled videos of "train" or "validation": a list file, or a folder of folders."""
+    def videos(self, split: str) -> Records:
+        """The labelled videos of "train" or "validation": a list file, a folder of folders, or a
+        tfds dataset."""
         data = self.config.data
-        where = data[split]
+        where, classes = data[split], len(self.class_names)
+        if data.name not in DATA_NAMES:
+            raise InputError(f"data.name {data.name!r}{nearest(data.name, DATA_NAMES)}")
+        if data.name == "tfds":
+            videos = self.tfds_videos(split)
+            if len(videos.class_names) != classes:
+                raise InputError(
+                    f"data.labels: {classes} names for the {len(videos.class_names)} classes of "
+                    f"data.{split}={where}"
+                )
+            return videos
         if not where:
             raise InputError(f"data.{split}: expected a list file or a folder of class folders")
         if Path(where).is_dir():
-            return video_list.read_class_folders(where, self.class_names)[0]
-        return video_list.read_list(
-            where, len(self.class_names), data.root, data.frame_template, data.first_frame
-        )
+            items = video_list.read_class_folders(where, self.class_names)[0]
+        else:
+            items = video_list.read_list(
+                where, classes, data.root, data.frame_template, data.first_frame
+            )
+        return video_list.VideoRecords(items)
+
+    def tfds_videos(self, split: str) -> TfdsVideos:
+        """`data.train` or `data.validation` as DATASET:SPLIT, prepared in `data.root`."""
+        return TfdsVideos.of(self.config.data[split], self.config.data.root)
 
     def init(self, rng: PRNGKeyArray) -> Variables:
         grid = self.model.grid
@@ -138,8 +159,7 @@ class ClassificationTask(Task):
         clips = TrainingClips(
             self.sampling, self.model.grid.image_size, policy, task.flip, task.repeats
         )
-        records = video_list.VideoRecords(self.videos("train"))
-        return Source(records, self.config.train.batch_size, clips)
+        return Source(self.videos("train"), self.config.train.batch_size, clips)
 
     def batch_specs(self, split: str) -> BatchSpecs:
         rows = self.config.train.batch_size * self.config.task.repeats
@@ -220,11 +240,11 @@ class ClassificationTask(Task):
         if not self.config.data.validation:
             return {}
         task, size = self.config.task, self.config.train.batch_size
-        items, grid = self.videos("validation"), self.model.grid
+        videos, grid = self.videos("validation"), self.model.grid
         clip = ValidationClip(self.sampling, grid.image_size)
         found = {
             "validation": Evaluation(
-                Source(NumberedVideos(items), size, clip),
+                Source(NumberedVideos(videos), size, clip),
                 {"clips": self._fields(size, grid.image_size)},
                 self._scored,
                 collect_views,
@@ -236,7 +256,7 @@ class ClassificationTask(Task):
                 raise InputError(f"task.merge {task.merge!r}: expected one of {', '.join(MERGES)}")
             views = MultiViewClips(self.sampling, grid.image_size[0], task.segments, task.crops)
             found["test"] = Evaluation(
-                Source(NumberedVideos(items, task.segments), size, views),
+                Source(NumberedVideos(videos, task.segments), size, views),
                 {"views": self._fields(size * task.crops, (grid.image_size[0],) * 2)},
                 self._scored,
                 collect_views,

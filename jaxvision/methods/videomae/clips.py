@@ -14,10 +14,12 @@ from jaxtyping import Int, UInt8
 from jaxvision.data import clip_sampling, crops
 from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.resize import resize_short_side, resized_crop
-from jaxvision.data.source import Sample
+from jaxvision.data.source import Records, Sample
+from jaxvision.data.tfds import TfdsVideo
 from jaxvision.data.video_list import LabelledVideo
 from jaxvision.errors import InputError, nearest
 
+Item = LabelledVideo | TfdsVideo
 Clip = UInt8[np.ndarray, "t h w 3"]
 
 
@@ -58,7 +60,7 @@ class Sampling:
         return clip_sampling.sparse_test_clips(total, self.frames, segments)
 
 
-def read(item: LabelledVideo, choose: Callable[[int], np.ndarray]) -> Clip:
+def read(item: Item, choose: Callable[[int], np.ndarray]) -> Clip:
     """The frames whose numbers `choose` picks, given how many there are."""
     with item.open() as video:
         return video.frames(choose(len(video)))
@@ -78,7 +80,7 @@ class TrainingClips:
     flip: bool = True
     repeats: int = 1
 
-    def __call__(self, item: LabelledVideo, rng: np.random.Generator, bucket: str) -> list[Sample]:
+    def __call__(self, item: Item, rng: np.random.Generator, bucket: str) -> list[Sample]:
         frames = read(item, lambda total: self.sampling.training(total, rng))
         label = np.int32(item.label)
         return [{"video": self.crop(frames, rng), "label": label} for _ in range(self.repeats)]
@@ -99,7 +101,7 @@ class ValidationClip:
     sampling: Sampling
     size: tuple[int, int]
 
-    def __call__(self, record: tuple[int, LabelledVideo], *_: Any) -> Sample:
+    def __call__(self, record: tuple[int, Item], *_: Any) -> Sample:
         number, item = record
         frames = read(item, self.sampling.validation)
         frames = resize_short_side(frames, max(self.size))
@@ -120,7 +122,7 @@ class MultiViewClips:
     segments: int
     crops: int
 
-    def __call__(self, record: tuple[int, LabelledVideo, int], *_: Any) -> list[Sample]:
+    def __call__(self, record: tuple[int, Item, int], *_: Any) -> list[Sample]:
         number, item, segment = record
         frames = read(item, lambda total: self.sampling.test(total, self.segments)[segment])
         frames = resize_short_side(frames, self.side)
@@ -132,7 +134,7 @@ class MultiViewClips:
         ]
 
 
-def _view(clip: Clip, item: LabelledVideo, number: int, view: int) -> Sample:
+def _view(clip: Clip, item: Item, number: int, view: int) -> Sample:
     return {
         "video": np.ascontiguousarray(clip),
         "label": np.int32(item.label),
@@ -145,17 +147,17 @@ def _view(clip: Clip, item: LabelledVideo, number: int, view: int) -> Sample:
 class NumberedVideos:
     """Videos with their number, each once per segment (0: without naming a segment)."""
 
-    items: tuple[LabelledVideo, ...]
+    videos: Records
     segments: int = 0
 
     def __len__(self) -> int:
-        return len(self.items) * max(self.segments, 1)
+        return len(self.videos) * max(self.segments, 1)
 
     def __getitem__(self, index: int) -> tuple:
         if not self.segments:
-            return index, self.items[index]
+            return index, self.videos[index]
         number, segment = divmod(index, self.segments)
-        return number, self.items[number], segment
+        return number, self.videos[number], segment
 
     def name(self, index: int) -> str:
-        return str(self.items[index // max(self.segments, 1)].path)
+        return self.videos.name(index // max(self.segments, 1))

@@ -15,7 +15,7 @@ from jaxvision.data.resize import resize_short_side
 from jaxvision.data.video import Video
 from jaxvision.methods.videomae import temporal_features
 from jaxvision.training.run_record import write_json
-from jaxvision.viz.files import write_png
+from jaxvision.viz.files import output_names, write_png
 from jaxvision.viz.video import strip
 
 if TYPE_CHECKING:  # the task calls this module
@@ -37,14 +37,14 @@ def predict_files(
 
     written: list[Path] = []
     results: dict[str, list] = {}
-    for path in paths:
+    for path, name in zip(paths, output_names(paths), strict=True):
         views = views_of(task, path)
         index = np.arange(len(views), dtype=np.int32)
         scores = np.mean(
             jax.device_get(answer(variables, {"video": views, "index": index})), axis=0
         )
         results[str(path)] = likeliest(scores, task.class_names)
-        written.append(outdir / f"{unused_name(path, written)}.png")
+        written.append(outdir / f"{name}.png")
         write_png(written[-1], strip({results[str(path)][0]["class"]: views[0]}))
     write_json(outdir / "predictions.json", results)
     with (outdir / "predictions.csv").open("w", newline="") as stream:
@@ -63,7 +63,7 @@ def write_features(
     grid = task.model.grid
     features = jax.jit(functools.partial(task.model.apply, features=True))
     written: list[Path] = []
-    for path in paths:
+    for path, name in zip(paths, output_names(paths), strict=True):
         rows = temporal_features.video_features(
             features,
             variables,
@@ -72,15 +72,9 @@ def write_features(
             size=grid.image_size,
             dataset=task.config.task.features,
         )
-        written.append(outdir / f"{unused_name(path, written)}.npy")
+        written.append(outdir / f"{name}.npy")
         np.save(written[-1], rows)
     return written
-
-
-def unused_name(path: Path, written: Sequence[Path]) -> str:
-    """The file's stem, or with a number where two inputs share one."""
-    taken = {file.stem for file in written}
-    return path.stem if path.stem not in taken else f"{path.stem}_{len(written)}"
 
 
 def views_of(task: "ClassificationTask", path: Path) -> UInt8[np.ndarray, "views t h w 3"]:

@@ -7,13 +7,14 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image, ImageOps
 
 from jaxvision.data import pictures
-from jaxvision.data.clip_file import read_clip
+from jaxvision.data.video import Video
 from jaxvision.methods.videomae import inputs, reconstruction
 from jaxvision.training.run_record import write_json
 from jaxvision.training.task import Task
-from jaxvision.viz.files import write_mp4, write_png
+from jaxvision.viz.files import output_names, write_mp4, write_png
 
 FRAMES_PER_SECOND = 8
 
@@ -33,11 +34,10 @@ def predict_files(task: Task, variables: Mapping, paths: list[Path], outdir: Pat
 
     written: list[Path] = []
     results = {}
-    for number, path in enumerate(paths):
+    for number, (path, name) in enumerate(zip(paths, output_names(paths), strict=True)):
         video = clip_of(path, task)
         batch = {"video": video[None], "index": np.array([number], np.int32)}
         outputs = jax.device_get(answer(variables, batch))
-        name = unused_name(path, written, outdir)
         write_png(outdir / f"{name}.png", reconstruction.picture(outputs, 1))
         shown = [outputs[key][0] for key in ("original", "masked", "reconstructed")]
         write_mp4(outdir / f"{name}.mp4", np.concatenate(shown, axis=2), FRAMES_PER_SECOND)
@@ -47,12 +47,6 @@ def predict_files(task: Task, variables: Mapping, paths: list[Path], outdir: Pat
     return [*written, outdir / "predictions.json"]
 
 
-def unused_name(path: Path, written: list[Path], outdir: Path) -> str:
-    """The file's stem, or with its number where two inputs share one."""
-    taken = {file.stem for file in written if file.parent == outdir}
-    return path.stem if path.stem not in taken else f"{path.stem}_{len(written) // 2}"
-
-
 def clip_of(path: Path, task: Task) -> UInt8[np.ndarray, "t h w 3"]:
     """The file as a clip of the model's size. InputError for one that cannot be read."""
     model = task.config.model
@@ -60,4 +54,11 @@ def clip_of(path: Path, task: Task) -> UInt8[np.ndarray, "t h w 3"]:
         camera = inputs.CameraClip(model.frames, tuple(model.image_size), 0.5, (0.5, 1.0))
         rng = np.random.default_rng(task.config.seed)
         return camera(pictures.read_pyramid(path), rng, "")["video"]
-    return read_clip(path, model.frames, tuple(model.image_size))
+    with Video(path) as file:
+        frames = file.frames(np.linspace(0, len(file) - 1, model.frames).round().astype(int))
+    height, width = model.image_size
+    fitted = (
+        ImageOps.fit(Image.fromarray(frame), (width, height), Image.Resampling.BICUBIC)
+        for frame in frames
+    )
+    return np.stack([np.asarray(picture) for picture in fitted])

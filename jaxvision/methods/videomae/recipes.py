@@ -4,10 +4,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxvision.errors import InputError
 from jaxvision.methods.videomae.classification_task import classification_defaults
 from jaxvision.methods.videomae.transfer import from_k710, from_pretraining
 from jaxvision.methods.videomae.variants import CLASSES, DECODER_DEPTH, SIZES
-from jaxvision.training.config import base_config
+from jaxvision.training.config import base_config, find_recipe, run_recipe
 
 
 def finetuning(
@@ -50,6 +51,7 @@ def finetuning(
         config.task.segments = 2
     config.data.update(
         {
+            "name": "files",  # or "tfds": train and validation are DATASET:SPLIT, in root
             "root": "",  # before every path of the lists
             "train": "",  # a list file, or a folder of class folders
             "validation": "",
@@ -150,6 +152,21 @@ def pretraining(
     config.optim.batch_scaling = 256
     config.optim.weight_decay.value = 0.05
     config.optim.clip_norm = clip_norm
+    return config
+
+
+def on_one_gpu(recipe: str, gpus: int) -> ConfigDict:
+    """A published recipe with the batch that each of its `gpus` GPUs had.
+
+    Learning rates are per 256 clips, so they shrink with the batch (the linear rule of 1706.02677,
+    section 2.1, which the published scripts apply too); epochs, warm-up included, are as published.
+    """
+    config = run_recipe(find_recipe(f"videomae/{recipe}"))
+    clips, rest = divmod(config.train.batch_size, gpus)
+    if rest:
+        raise InputError(f"{recipe}: {config.train.batch_size} clips do not divide by {gpus} GPUs")
+    config.train.batch_size = clips
+    config.train.draw_groups = 1
     return config
 
 

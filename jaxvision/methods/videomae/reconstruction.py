@@ -26,7 +26,8 @@ def reconstruct(
     cubes = patchify(video, grid.tubelet, grid.patch)
     visible = batch["visible"]
     seen = jnp.zeros(cubes.shape[:2], jnp.int32)
-    seen = seen.at[jnp.arange(len(seen))[:, None], visible].set(1)
+    rows = jnp.arange(seen.shape[0])[:, None]
+    seen = seen.at[rows, visible].set(1)
     hidden = masking.kept_indices(seen, grid.tokens - visible.shape[1])
     prediction = model.apply(variables, batch["input"], visible, hidden).astype(jnp.float32)
     truth = take_tokens(cubes, hidden)
@@ -34,7 +35,6 @@ def reconstruct(
         mean, scale = objective.cube_statistics(truth)
         pixels = prediction.reshape(*prediction.shape[:2], -1, 3)
         prediction = (pixels * scale + mean).reshape(prediction.shape)
-    rows = jnp.arange(len(cubes))[:, None]
     size = (grid.frames, *grid.image_size)
 
     def to_video(values):

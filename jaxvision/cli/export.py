@@ -1,0 +1,66 @@
+"""A trained model for those who do not have this library.
+
+    jaxvision export --workdir runs/mine exported
+    jaxvision export --config videomae/vit_b_k400_finetune --weights FILE.pth exported \\
+        --config.data.labels=labels.txt --platform cpu cuda
+
+OUT gets the parameters (Orbax, and .npz), config.json, and an artifact per platform that takes any
+batch size and runs with jax and flatbuffers alone; export.json says what goes in and comes out:
+
+    exported = jax.export.deserialize(bytearray(open("exported/cpu.jax_export", "rb").read()))
+    outputs = exported.call(dict(numpy.load("exported/variables.npz")), {"video": clips})
+"""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "parameters, and an artifact per platform that runs without this library"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from jaxvision.cli.options import add_config, add_workdir
+
+    parser.add_argument("out", type=Path, metavar="OUT", help="a folder")
+    add_config(parser, required=False)
+    add_workdir(parser, required=False)
+    parser.add_argument(
+        "--weights", type=Path, help="instead of a workdir: converted weights or an official file"
+    )
+    parser.add_argument("--step", type=int, help="a checkpoint's step (default: the newest)")
+    parser.add_argument(
+        "--platform",
+        nargs="+",
+        default=["cpu", "cuda", "tpu"],
+        metavar="NAME",
+        help="default: cpu cuda tpu",
+    )
+    parser.add_argument("--batch-size", type=int, metavar="N", help="a fixed one (default: any)")
+    parser.add_argument("--bucket", metavar="NAME", help="whose shapes, where batches have several")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from jaxvision.errors import InputError
+    from jaxvision.export import export_model
+    from jaxvision.loading import load_run
+
+    if arguments.batch_size is not None and arguments.batch_size < 1:
+        raise InputError(f"--batch-size {arguments.batch_size}: expected at least 1")
+    # An artifact is for one device, whatever mesh the run had.
+    mesh = ["mesh.data=-1", "mesh.fsdp=1", "mesh.tensor=1"]
+    task, _, variables = load_run(
+        arguments.config,
+        [*mesh, *arguments.overrides],
+        arguments.workdir,
+        arguments.weights,
+        arguments.step,
+    )
+    for path in export_model(
+        task,
+        variables,
+        arguments.out,
+        arguments.platform,
+        arguments.batch_size,
+        arguments.bucket,
+    ):
+        print(path)
+    return 0

@@ -1,0 +1,147 @@
+"""Videos kept as shards of JPEG frames: a few large ArrayRecord files, any frame in one read.
+
+A folder of shards holds `index.json` and shards/NNNNN.array_record. A record is one frame; the
+index says where each video's frames begin.
+"""
+
+import functools
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from array_record.python import array_record_module
+from jaxtyping import Int, UInt8
+from PIL import Image
+
+from jaxvision.data.encoded_frames import decode_picture
+from jaxvision.data.reencoding import scaled_frames
+from jaxvision.data.video import Video
+from jaxvision.data.whole_file import whole_file
+from jaxvision.errors import InputError
+
+INDEX, SHARDS = "index.json", "shards"
+JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class ShardedVideo:
+    """One video of a shard, with the face of `Video`: records `start` .. `start + count - 1`.
+
+    size: (height, width) in pixels.
+    """
+
+    name: str
+    shard: Path
+    start: int
+    count: int
+    size: tuple[int, int]
+
+    def __enter__(self) -> "ShardedVideo":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        pass
+
+    def __len__(self) -> int:
+        return self.count
+
+    def frames(
+        self, numbers: Sequence[int] | Int[np.ndarray, " n"]
+    ) -> UInt8[np.ndarray, "n h w 3"]:
+        """RGB frames by number (0-based; in any order, repeats allowed).
+
+        InputError for a number outside the video and for a shard that cannot be read.
+        """
+        wanted = sorted({int(number) for number in numbers})
+        outside = [number for number in wanted if not 0 <= number < self.count]
+        if outside:
+            raise InputError(f"{self.name}: no frame {outside[0]} among {self.count}")
+        try:
+            records = _reader(str(self.shard)).read([self.start + number for number in wanted])
+            found = {n: decode_picture(record) for n, record in zip(wanted, records, strict=True)}
+        except (OSError, ValueError, IndexError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{self.shard}: {self.name} cannot be read ({reason})") from error
+        return np.stack([found[int(number)] for number in numbers])
+
+
+def is_frame_shards(folder: str | Path) -> bool:
+    """Whether a folder was made by `jaxvision prepare videos --format frames`."""
+    return (Path(folder) / INDEX).is_file()
+
+
+@functools.lru_cache(maxsize=8)
+def read_index(folder: str | Path) -> dict[str, ShardedVideo]:
+    """Every video of a folder of shards by its name. InputError where the index makes no sense."""
+    path = Path(folder) / INDEX
+    try:
+        videos = json.loads(path.read_text())["videos"]
+        return {
+            name: ShardedVideo(
+                name,
+                Path(folder) / SHARDS / row["shard"],
+                row["start"],
+                row["count"],
+                (*row["size"],),
+            )
+            for name, row in videos.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the index of frame shards ({error})") from error
+
+
+def write_index(folder: Path, videos: dict[str, dict[str, Any]]) -> None:
+    """The rows that `write_shard` gave, of all shards together."""
+    with whole_file(folder / INDEX) as temporary:
+        Path(temporary).write_text(json.dumps({"videos": videos}))
+    read_index.cache_clear()
+    _reader.cache_clear()
+
+
+def write_shard(
+    shard: Path, videos: Sequence[tuple[str, Path]], short_side: int
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Frames of (name, file) pairs in one shard; rows of the index, and why a video is not in it.
+
+    The shard is there whole or not at all.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    unreadable: dict[str, str] = {}
+    written = 0
+    with whole_file(shard) as temporary:
+        # Groups of one: a read decompresses no frame but those it wants (JPEG gains nothing).
+        writer = array_record_module.ArrayRecordWriter(temporary, "group_size:1,uncompressed")
+        for name, path in videos:
+            start = written
+            try:
+                with Video(path) as video:
+                    for frame in scaled_frames(video, short_side):
+                        writer.write(_jpeg(frame.to_ndarray(format="rgb24")))
+                        written += 1
+                size = [frame.height, frame.width]
+                rows[name] = dict(shard=shard.name, start=start, count=written - start, size=size)
+            except InputError as error:
+                # What was written of it stays, in no row.
+                unreadable[name] = str(error)
+        writer.close()
+    return rows, unreadable
+
+
+@functools.lru_cache(maxsize=64)
+def _reader(shard: str) -> Any:
+    """Opening reads a shard's whole table of records, so readers are kept, in each process."""
+    options = "readahead_buffer_size:0,max_parallelism:0"
+    return array_record_module.ArrayRecordReader(shard, options)
+
+
+def _jpeg(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, format="JPEG", quality=JPEG_QUALITY)
+    return stream.getvalue()

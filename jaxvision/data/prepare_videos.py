@@ -1,0 +1,250 @@
+"""A folder of videos into one that is cheap to read, resumable and in parallel."""
+
+import json
+import multiprocessing
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxvision.data import frame_shards
+from jaxvision.data.reencoding import reencode
+from jaxvision.data.video_list import SUFFIXES
+from jaxvision.data.whole_file import whole_file
+from jaxvision.errors import InputError
+
+FORMATS = ("mp4", "frames")
+SETTINGS, UNREADABLE = "prepared.json", "unreadable.txt"
+VIDEOS_PER_SHARD = 64
+_LINE = re.compile(rf"(.*?(?:{'|'.join(map(re.escape, SUFFIXES))}))((?: +-?\d+)+) *", re.IGNORECASE)
+
+
+class Progress(NamedTuple):
+    """videos: how many one job has settled.  skipped: whether an earlier run had.  unreadable: why
+    not, by name."""
+
+    videos: int
+    skipped: bool
+    unreadable: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is to be done with the videos of `source`, in `target`.
+
+    short_side: of the pictures, in pixels, even; smaller videos keep their size.
+    format: "mp4", one re-encoded file each; or "frames", shards of JPEG frames.
+    lists: list files whose paths lie below `source`; only what they name is prepared. None: all.
+    """
+
+    source: Path
+    target: Path
+    short_side: int
+    format: str = "mp4"
+    lists: tuple[Path, ...] = ()
+    names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self):
+        if self.format not in FORMATS:
+            raise InputError(f"format {self.format!r}: expected one of {', '.join(FORMATS)}")
+        if self.short_side < 2 or self.short_side % 2:
+            raise InputError(f"short side {self.short_side}: expected an even number of pixels")
+        if not self.source.is_dir():
+            raise InputError(f"{self.source}: no such folder")
+        if self.target.resolve().is_relative_to(self.source.resolve()):
+            raise InputError(f"{self.target}: lies inside {self.source}, whose videos are read")
+        if len({path.name for path in self.lists}) < len(self.lists):
+            raise InputError("two lists have the same name; they would overwrite each other")
+        object.__setattr__(self, "names", self._find())
+
+    def _find(self) -> tuple[str, ...]:
+        """Names of the videos: paths below `source`."""
+        if self.lists:
+            named = {name for path in self.lists for name, _ in self.list_lines(path)}
+            return tuple(sorted(named))
+        found = tuple(
+            sorted(
+                path.relative_to(self.source).as_posix()
+                for path in self.source.rglob("*")
+                if path.suffix.lower() in SUFFIXES and path.is_file()
+            )
+        )
+        if not found:
+            raise InputError(f"{self.source}: no videos there ({', '.join(SUFFIXES)})")
+        return found
+
+    def list_lines(self, path: Path) -> list[tuple[str, str]]:
+        """(name, rest of the line) of a list file. InputError names a line that fits nothing."""
+        try:
+            lines = path.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read as a list ({error})") from error
+        found = []
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            match = _LINE.fullmatch(line)
+            if match is None:
+                raise InputError(f"{path}:{number}: {line!r}: expected a video file and numbers")
+            file = self.source / match[1]  # an absolute path stays what it is
+            if not file.is_file():
+                raise InputError(f"{path}:{number}: {file}: no such file")
+            if not file.is_relative_to(self.source):
+                raise InputError(f"{path}:{number}: {file}: not below {self.source}")
+            found.append((file.relative_to(self.source).as_posix(), match[2]))
+        if not found:
+            raise InputError(f"{path}: an empty list")
+        return found
+
+    @property
+    def new_names(self) -> dict[str, str]:
+        """What each video is called in `target`: files become .mp4, keeping their old suffix before
+        it where two would share a name."""
+        if self.format == "frames":
+            return {name: name for name in self.names}
+        stems = [name.rpartition(".")[0].lower() for name in self.names]
+        shared = {stem for stem, count in Counter(stems).items() if count > 1}
+        return {
+            name: f"{name if stem in shared else name.rpartition('.')[0]}.mp4"
+            for name, stem in zip(self.names, stems, strict=True)
+        }
+
+    def run(self, workers: int = 0) -> Iterator[Progress]:
+        """Do it, in `workers` processes (0: one per core), telling of each job as it ends.
+
+        Jobs that an earlier run finished are skipped; one that was cut short is done again. At the
+        end `unreadable.txt` names what could not be read, and the lists are written anew.
+        """
+        self.target.mkdir(parents=True, exist_ok=True)
+        self._check_settings()
+        unreadable: dict[str, str] = {}
+        for progress in _each(self._jobs(), workers or os.cpu_count() or 1):
+            unreadable |= progress.unreadable
+            yield progress
+        if self.format == "frames":
+            self._join_rows()
+        self._write_lists(unreadable)
+        text = "".join(f"{name}\t{reason}\n" for name, reason in sorted(unreadable.items()))
+        _write(self.target / UNREADABLE, text)
+
+    def _check_settings(self) -> None:
+        """Refuse to go on in a folder that holds something else."""
+        mine = {"format": self.format, "short_side": self.short_side}
+        path = self.target / SETTINGS
+        if not path.is_file():
+            if any(self.target.iterdir()):
+                raise InputError(f"{self.target}: not empty, and not the start of a preparation")
+            _write(path, json.dumps(mine))
+            return
+        try:
+            earlier = json.loads(path.read_text())
+        except ValueError as error:
+            raise InputError(f"{path}: makes no sense ({error})") from error
+        if earlier != mine:
+            raise InputError(f"{self.target}: was begun with {earlier}, not {mine}")
+
+    def _jobs(self) -> list["FileJob | ShardJob"]:
+        if self.format == "mp4":
+            return [
+                FileJob(name, self.source / name, self.target / new, self.short_side)
+                for name, new in self.new_names.items()
+            ]
+        folder = self.target / frame_shards.SHARDS
+        folder.mkdir(exist_ok=True)
+        return [
+            ShardJob(
+                tuple(self.names[start : start + VIDEOS_PER_SHARD]),
+                self.source,
+                folder / f"{number:05}.array_record",
+                self.short_side,
+            )
+            for number, start in enumerate(range(0, len(self.names), VIDEOS_PER_SHARD))
+        ]
+
+    def _join_rows(self) -> None:
+        videos: dict[str, Any] = {}
+        for job in self._jobs():
+            assert isinstance(job, ShardJob)
+            videos |= json.loads(job.record.read_text())["rows"]
+        frame_shards.write_index(self.target, videos)
+
+    def _write_lists(self, unreadable: Mapping[str, str]) -> None:
+        new = self.new_names
+        for path in self.lists:
+            lines = [
+                f"{new[name]}{rest}\n"
+                for name, rest in self.list_lines(path)
+                if name not in unreadable
+            ]
+            _write(self.target / path.name, "".join(lines))
+
+
+@dataclass(frozen=True)
+class FileJob:
+    """One re-encoded file."""
+
+    name: str
+    source: Path
+    target: Path
+    short_side: int
+
+    def __call__(self) -> Progress:
+        if self.target.is_file():
+            return Progress(1, True, {})
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            reencode(self.source, self.target, self.short_side)
+        except InputError as error:
+            return Progress(1, False, {self.name: str(error)})
+        return Progress(1, False, {})
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard of frames, and its record (last, so that a shard with a record is whole)."""
+
+    names: tuple[str, ...]
+    source: Path
+    shard: Path
+    short_side: int
+
+    @property
+    def record(self) -> Path:
+        return self.shard.with_suffix(".json")
+
+    def __call__(self) -> Progress:
+        if self.record.is_file() and self.shard.is_file():
+            earlier = json.loads(self.record.read_text())
+            if earlier["names"] == list(self.names):
+                return Progress(len(self.names), True, earlier["unreadable"])
+        self.record.unlink(missing_ok=True)
+        videos = [(name, self.source / name) for name in self.names]
+        rows, unreadable = frame_shards.write_shard(self.shard, videos, self.short_side)
+        record = {"names": self.names, "rows": rows, "unreadable": unreadable}
+        _write(self.record, json.dumps(record))
+        return Progress(len(self.names), False, unreadable)
+
+
+def _each(jobs: Sequence[FileJob | ShardJob], workers: int) -> Iterator[Progress]:
+    if workers == 1:
+        yield from (job() for job in jobs)
+        return
+    # Not forked: FFmpeg's threads and JAX's do not survive it.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        try:
+            waiting = {pool.submit(job) for job in jobs}
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as temporary:
+        Path(temporary).write_text(text)

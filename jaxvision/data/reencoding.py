@@ -1,0 +1,69 @@
+"""Videos made cheap to read: smaller pictures, short groups, the same frames by number."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from jaxvision.data.crops import short_side_size
+from jaxvision.data.video import Video
+from jaxvision.data.whole_file import whole_file
+
+# Frames between key frames: a clip is decoded from the one before it.
+GROUP = 30
+QUALITY = 18  # x264's constant rate factor
+# Fine enough for every usual frame rate; MP4 otherwise rounds a file's first time to milliseconds.
+TIME_BASE = Fraction(1, 90000)
+EXACT = {"movie_timescale": "90000", "video_track_timescale": "90000"}
+
+
+def even_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """(height, width) whose shorter is at most `short_side`, aspect kept, both even (4:2:0 colour
+    halves them). Nothing is enlarged."""
+    if min(height, width) > short_side:
+        height, width = short_side_size(height, width, short_side)
+    return max(height // 2 * 2, 2), max(width // 2 * 2, 2)
+
+
+def scaled_frames(video: Video, short_side: int) -> Iterator[av.VideoFrame]:
+    """Every frame of a video as 4:2:0 colour at `even_size`."""
+    size = even_size(*video.size, short_side)
+    for frame in video.stream():
+        yield frame.reformat(size[1], size[0], "yuv420p", interpolation="BICUBIC")
+
+
+def reencode(source: Path, target: Path, short_side: int) -> int:
+    """H.264 in MP4 without sound: frame n of `target` is frame n of `source`, at its time.
+
+    Returns the number of frames. `target` is there whole or not at all; InputError names a source
+    that cannot be read to its end.
+    """
+    with Video(source) as video, whole_file(target) as temporary:
+        size, times = even_size(*video.size, short_side), video.times
+        with av.open(temporary, "w", format="mp4", options=EXACT) as container:
+            stream = container.add_stream("libx264", rate=30)
+            assert isinstance(stream, av.VideoStream)
+            stream.height, stream.width = size
+            stream.pix_fmt = "yuv420p"
+            stream.thread_count = 1  # files are encoded side by side
+            stream.options = {"crf": str(QUALITY), "g": str(GROUP), "bf": "0"}
+            stream.codec_context.time_base = TIME_BASE
+            last = -1
+            for number, frame in enumerate(scaled_frames(video, short_side)):
+                if number == 0:
+                    _copy_colour(frame, stream.codec_context)
+                # Two frames of one time would be one frame.
+                last = max(round(times[number] / float(TIME_BASE)), last + 1)
+                frame.pts, frame.time_base = last, TIME_BASE
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return len(video)
+
+
+def _copy_colour(frame: av.VideoFrame, codec) -> None:
+    """Say of the copy what the source says of its colours, which are not converted."""
+    codec.colorspace = frame.colorspace
+    codec.color_range = frame.color_range
+    codec.color_primaries = frame.color_primaries
+    codec.color_trc = frame.color_trc

@@ -1,0 +1,70 @@
+"""Sparse convolution in plain JAX: the definition of right for the kernels beside it."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxvision.ops.sparse_voxels.kernel_map import KernelMap
+
+
+def gather_rows(
+    features: Float[Array, "s v c"], rows: Int[Array, "s *n"]
+) -> Float[Array, "s *n c"]:
+    """features[rows] per shard; a row outside [0, v) reads zeros."""
+    return jax.vmap(lambda f, r: f.at[r].get(mode="fill", fill_value=0))(features, rows)
+
+
+def _accumulate(
+    features: Float[Array, "s i c"], rows: Int[Array, "s k o"], weights: Float[Array, "k c d"]
+) -> Float[Array, "s o d"]:
+    """sum_k features[rows[k]] @ weights[k], one kernel index at a time, summed in float32."""
+
+    def add(total: Array, step: tuple[Array, Array]) -> tuple[Array, None]:
+        read, weight = step
+        product = jnp.einsum(
+            "soc,cd->sod",
+            gather_rows(features, read),
+            weight,
+            preferred_element_type=jnp.float32,
+        )
+        return total + product, None
+
+    shards, _, outputs = rows.shape
+    start = jnp.zeros((shards, outputs, weights.shape[2]), jnp.float32)
+    total, _ = jax.lax.scan(add, start, (jnp.moveaxis(rows, 1, 0), weights))
+    return total.astype(features.dtype)
+
+
+@jax.custom_vjp
+def sparse_convolution(
+    features: Float[Array, "s i c"], weights: Float[Array, "k c d"], neighbours: KernelMap
+) -> Float[Array, "s o d"]:
+    """out[o] = sum_k features[neighbours.inputs[k, o]] @ weights[k]; padding rows give zeros.
+
+    The result has the features' dtype; products are summed in float32. Both gradients gather, so
+    they are the same bits in every run.
+    """
+    return _accumulate(features, neighbours.inputs, weights)
+
+
+def _forward(features: Array, weights: Array, neighbours: KernelMap) -> tuple[Array, tuple]:
+    return _accumulate(features, neighbours.inputs, weights), (features, weights, neighbours)
+
+
+def _backward(saved: tuple, cotangent: Array) -> tuple[Array, Array, None]:
+    features, weights, neighbours = saved
+    of_features = _accumulate(cotangent, neighbours.outputs, jnp.swapaxes(weights, 1, 2))
+
+    def one(read: Array) -> Array:
+        return jnp.einsum(
+            "soc,sod->cd",
+            gather_rows(features, read),
+            cotangent,
+            preferred_element_type=jnp.float32,
+        )
+
+    of_weights = jax.lax.map(one, jnp.moveaxis(neighbours.inputs, 1, 0))
+    return of_features.astype(features.dtype), of_weights.astype(weights.dtype), None
+
+
+sparse_convolution.defvjp(_forward, _backward)

@@ -1,0 +1,89 @@
+"""Blocks of voxels and their neighbours: the integer side of LinK's aggregation."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxvision.ops.sparse_voxels import (
+    KernelMap,
+    Sites,
+    coarse_sites,
+    gather_rows,
+    kernel_indices,
+    submanifold_map,
+    submanifold_padding,
+)
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["blocks", "block_of", "local", "counts", "reach_counts", "neighbours"],
+    meta_fields=["edge", "neighbours_per_axis"],
+)
+@dataclass(frozen=True)
+class BlockMap:
+    """Which block every voxel lies in, and which blocks it hears from (LinK section 3.2).
+
+    blocks: existing blocks, in units of `edge` voxels.
+    block_of: block row of every voxel; `blocks.capacity` for padding.
+    local: position x, y, z inside the block, 0 to edge - 1.
+    counts: voxels in each block.  reach_counts: voxels in its neighbourhood, its own included.
+    neighbours: the block rows at every offset (z fastest), and of every block heard by.
+    """
+
+    blocks: Sites
+    block_of: Int[Array, "s v"]
+    local: Int[Array, "s v 3"]
+    counts: Int[Array, "s m"]
+    reach_counts: Int[Array, "s m"]
+    neighbours: KernelMap
+    edge: int
+    neighbours_per_axis: int
+
+    @property
+    def offsets(self) -> Int[np.ndarray, "k 3"]:
+        """Offsets of the neighbours in voxels: -1, 0, 1 blocks per axis; for an even number the
+        extra block is towards + (2: 0 and 1)."""
+        size = (self.neighbours_per_axis,) * 3
+        return (kernel_indices(size) - submanifold_padding(size)) * self.edge
+
+
+def build_block_map(
+    sites: Sites, edge: int, neighbours_per_axis: int, capacity: int | None = None
+) -> BlockMap:
+    """Blocks of `edge` voxels per axis of this level.
+
+    capacity: most blocks a shard may have (default: as many as voxels). Voxels of blocks beyond it
+        get zeros, and the blocks are counted in `blocks.overflow`.
+    """
+    if edge < 1 or neighbours_per_axis < 1:
+        raise ValueError(f"edge {edge} and neighbours_per_axis {neighbours_per_axis} must be >= 1")
+    blocks, block_of = coarse_sites(sites, edge, capacity or sites.capacity)
+    counts = jax.vmap(
+        lambda index: jnp.zeros((blocks.capacity,), jnp.int32).at[index].add(1, mode="drop")
+    )(block_of)
+    neighbours = submanifold_map(blocks, neighbours_per_axis)
+    reach_counts = jnp.sum(
+        gather_rows(counts[..., None], neighbours.inputs)[..., 0], axis=1, dtype=jnp.int32
+    )
+    return BlockMap(
+        blocks,
+        block_of,
+        jnp.mod(sites.coords[..., 1:], edge),
+        counts,
+        reach_counts,
+        neighbours,
+        edge,
+        neighbours_per_axis,
+    )
+
+
+def phases(positions: Int[Array, "*n 3"], projection: Float[Array, "c 3"]) -> Float[Array, "*n c"]:
+    """projection @ position in float32, term by term: never in a matrix unit's lower precision."""
+    x, y, z = jnp.moveaxis(positions.astype(jnp.float32)[..., None], -2, 0)
+    weight = projection.astype(jnp.float32)
+    return x * weight[:, 0] + y * weight[:, 1] + z * weight[:, 2]

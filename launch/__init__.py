@@ -1,0 +1,1 @@
+"""Starting jaxvision on one machine, GPU nodes, TPU slices, Kubernetes: docs/launching.md."""
