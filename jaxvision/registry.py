@@ -19,7 +19,7 @@ class Method(NamedTuple):
 
 METHODS = {
     "videomae": Method("VideoMAE V2", "2303.16727", "train, evaluate, predict"),
-    "sparseformer": Method("SparseFormer", "2304.03768", "networks and official names"),
+    "sparseformer": Method("SparseFormer", "2304.03768", "train, evaluate, predict"),
     "cycleacr": Method("CycleACR", "2303.16118", "planned"),
     "stmixer": Method("STMixer", "2303.15879", "planned"),
     "link": Method("LinK", "2303.16094", "planned"),

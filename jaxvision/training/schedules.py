@@ -43,6 +43,23 @@ def cosine(
     return value
 
 
+def unshifted_cosine(peak: float, start: float, end: float, steps: int, warmup: int) -> Schedule:
+    """A line from `start` to `peak` over the warm-up, then the half cosine that began at step 0:
+    end + (peak - end)/2 * (1 + cos(pi step/steps)) (timm's scheduler, as SparseFormer sets it).
+
+    Published loops set a step's rate after the step before it: the first two steps have `start`.
+    """
+
+    def value(step):
+        told = jnp.maximum(jnp.asarray(step, float) - 1, 0)
+        rising = start + (peak - start) * told / max(warmup, 1)
+        progress = jnp.clip(told / steps, 0, 1)
+        falling = end + (peak - end) / 2 * (1 + jnp.cos(math.pi * progress))
+        return jnp.where(told < warmup, rising, falling)
+
+    return value
+
+
 def decay_in_periods(peak: float, warmup: float, period: float, factor: float) -> Schedule:
     """peak * step/warmup up to and including `warmup`, then times `factor` after every `period`."""
 
@@ -80,11 +97,14 @@ def make(
         schedule = cosine(
             number("peak"), number("end", 0.0), steps, int(duration("warmup")), inclusive
         )
+    elif name == "unshifted_cosine":
+        rates = number("peak"), number("start", 0.0), number("end", 0.0)
+        schedule = unshifted_cosine(*rates, steps, int(duration("warmup")))
     elif name == "decay_in_periods":
         factor = float(table.pop("factor", 0.5))
         schedule = decay_in_periods(number("peak"), duration("warmup"), duration("period"), factor)
     else:
-        known = ("constant", "cosine", "decay_in_periods")
+        known = ("constant", "cosine", "unshifted_cosine", "decay_in_periods")
         raise InputError(f"unknown schedule {name!r}{nearest(name, known)}")
     if table:
         raise InputError(f"schedule {name!r} does not know {sorted(table)}")

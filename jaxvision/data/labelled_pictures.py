@@ -1,0 +1,157 @@
+"""Labelled pictures: folders of classes, TensorFlow Datasets (ImageNet), handwritten digits."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from jaxvision.data.pictures import SUFFIXES
+from jaxvision.errors import InputError
+
+# Every fifth digit is held out.
+DIGITS_HELD_OUT = 5
+DIGITS_SCALE = 255 / 16
+
+
+def read_picture(path: str | Path) -> Image.Image:
+    """The picture in RGB. InputError names a file that does not decode."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a picture that can be read ({error})") from error
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """Records {"picture": RGB, "label": class number} of picture files."""
+
+    paths: tuple[Path, ...]
+    labels: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"picture": read_picture(self.paths[index]), "label": self.labels[index]}
+
+    def name(self, index: int) -> str:
+        return str(self.paths[index])
+
+
+def class_names(root: str | Path) -> tuple[str, ...]:
+    """The class folders of `root`, sorted by name, as ImageNet's are numbered."""
+    folder = Path(root)
+    names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir())) if folder.is_dir() else ()
+    if not names:
+        raise InputError(f"{root}: expected a folder of class folders")
+    return names
+
+
+def picture_folder(root: str | Path, classes: Sequence[str]) -> PictureFiles:
+    """root/<class>/<picture>; a class's number is its place in `classes`.
+
+    InputError names a folder that is no class, and a class without pictures.
+    """
+    number = {name: i for i, name in enumerate(classes)}
+    paths: list[Path] = []
+    labels: list[int] = []
+    found = class_names(root)
+    for name in found:
+        if name not in number:
+            raise InputError(f"{Path(root) / name}: its name is none of the {len(classes)} classes")
+        files = sorted(p for p in (Path(root) / name).rglob("*") if p.suffix.lower() in SUFFIXES)
+        if not files:
+            raise InputError(
+                f"{Path(root) / name}: an empty class: no pictures ({', '.join(sorted(SUFFIXES))})"
+            )
+        paths += files
+        labels += [number[name]] * len(files)
+    return PictureFiles(tuple(paths), tuple(labels))
+
+
+def picture_list(file: str | Path, classes: int) -> PictureFiles:
+    """Lines "relative/path<TAB>label", paths beside the file (the Swin layout's maps).
+
+    InputError names a line that is not so, or whose label is not below `classes`.
+    """
+    paths: list[Path] = []
+    labels: list[int] = []
+    for number, line in enumerate(Path(file).read_text().splitlines(), 1):
+        path, tab, label = line.rpartition("\t")
+        if not tab or not label.isdigit():
+            raise InputError(f"{file}:{number}: {line!r}: expected a path, a tab and a label")
+        if int(label) >= classes:
+            raise InputError(f"{file}:{number}: label {label}: expected 0 to {classes - 1}")
+        paths.append(Path(file).parent / path)
+        labels.append(int(label))
+    if not paths:
+        raise InputError(f"{file}: lists no pictures")
+    return PictureFiles(tuple(paths), tuple(labels))
+
+
+@dataclass(frozen=True)
+class TfdsPictures:
+    """A classification dataset that `tensorflow_datasets` has prepared as ArrayRecord files."""
+
+    dataset: str
+    split: str
+    root: str
+
+    @functools.cached_property
+    def _source(self) -> Any:
+        import tensorflow_datasets as tfds
+
+        try:
+            return tfds.data_source(self.dataset, split=self.split, data_dir=self.root or None)
+        except Exception as error:
+            raise InputError(
+                f"{self.dataset}/{self.split} in {self.root or 'the default folder'}: "
+                f"{str(error).splitlines()[0]}; prepare it with tensorflow_datasets as array_record"
+            ) from error
+
+    @functools.cached_property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self._source.dataset_info.features["label"].names)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        record = self._source[index]
+        picture = Image.fromarray(np.asarray(record["image"])).convert("RGB")
+        return {"picture": picture, "label": int(record["label"])}
+
+    def name(self, index: int) -> str:
+        return f"{self.dataset}/{self.split}:{index}"
+
+
+@dataclass(frozen=True)
+class Digits:
+    """scikit-learn's 8 x 8 handwritten digits as grey pictures; every fifth one is held out."""
+
+    split: str
+
+    @functools.cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        held_out = np.arange(len(digits.target)) % DIGITS_HELD_OUT == 0
+        mine = held_out if self.split == "validation" else ~held_out
+        pixels = np.rint(digits.images[mine] * DIGITS_SCALE).astype(np.uint8)
+        return np.repeat(pixels[..., None], 3, axis=-1), digits.target[mine]
+
+    def __len__(self) -> int:
+        return len(self._arrays[1])
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        pictures, labels = self._arrays
+        return {"picture": Image.fromarray(pictures[index]), "label": int(labels[index])}
+
+    def name(self, index: int) -> str:
+        return f"digits/{self.split}:{index}"

@@ -1,0 +1,122 @@
+"""From labelled pictures to what the network sees."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+from ml_collections import ConfigDict
+from PIL import Image
+
+from jaxvision.data import labelled_pictures
+from jaxvision.data.augment.rand_augment import RandAugment
+from jaxvision.data.crops import centre_box, resized_crop_box, short_side_size
+from jaxvision.data.labelled_pictures import Digits, TfdsPictures
+from jaxvision.data.source import Records, Sample
+from jaxvision.errors import InputError, nearest
+
+# (mean, deviation) of each family's pixels in [0, 1].
+NORMALISATIONS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+}
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+DATASETS = ("folder", "tfds", "digits")
+
+
+def normalise(
+    pictures: UInt8[Array, "*b h w 3"], family: str = "imagenet"
+) -> Float[Array, "*b h w 3"]:
+    """Pixels in [0, 1] less the family's mean, over its deviation, float32."""
+    mean, deviation = (np.array(values, np.float32) for values in NORMALISATIONS[family])
+    return (jnp.asarray(pictures, jnp.float32) / 255 - mean) / deviation
+
+
+def evaluation_picture(
+    picture: Image.Image, size: int, short_side: int, resampling: str = "bicubic"
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Short side to `short_side` (Pillow's antialiased filter), then a centre crop of `size`."""
+    height, width = short_side_size(picture.height, picture.width, short_side)
+    resized = picture.resize((width, height), FILTERS[resampling])
+    return centre_box(height, width, (size, size)).cut(np.asarray(resized)[None])[0]
+
+
+@dataclass(frozen=True)
+class TrainingPicture:
+    """A random resized crop, a flip, RandAugment; `repeats` draws of each record."""
+
+    size: int
+    scale: tuple[float, float]
+    flip: float
+    policy: RandAugment | None
+    repeats: int
+
+    def __call__(
+        self, record: Mapping[str, Any], rng: np.random.Generator, bucket: str
+    ) -> list[Sample]:
+        label = np.int32(record["label"])
+        return [
+            {"picture": self._draw(record["picture"], rng), "label": label}
+            for _ in range(self.repeats)
+        ]
+
+    def _draw(self, picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
+        box = resized_crop_box(rng, picture.height, picture.width, self.scale)
+        edges = (box.left, box.top, box.left + box.width, box.top + box.height)
+        crop = picture.resize((self.size, self.size), FILTERS["bicubic"], edges)
+        pixels = np.asarray(crop)
+        if rng.random() < self.flip:
+            pixels = pixels[:, ::-1]
+        if self.policy is not None:
+            pixels = self.policy(np.ascontiguousarray(pixels)[None], rng)[0]
+        return np.ascontiguousarray(pixels)
+
+
+@dataclass(frozen=True)
+class EvaluationPicture:
+    """See `evaluation_picture`."""
+
+    size: int
+    short_side: int
+    resampling: str
+
+    def __call__(self, record: Mapping[str, Any], rng: np.random.Generator, bucket: str) -> Sample:
+        pixels = evaluation_picture(record["picture"], self.size, self.short_side, self.resampling)
+        return {"picture": pixels, "label": np.int32(record["label"])}
+
+
+def records_of(config: ConfigDict, split: str) -> Records:
+    """The labelled pictures of "train" or "validation" that a recipe names."""
+    data = config.data
+    if data.name not in DATASETS:
+        raise InputError(f"data.name {data.name!r}{nearest(data.name, DATASETS)}")
+    if data.name == "digits":
+        return Digits(split)
+    if data.name == "tfds":
+        return TfdsPictures(data.dataset, split, data.root)
+    if not data[split]:
+        raise InputError(f"data.{split}: expected a folder of class folders, or a list file")
+    where = Path(data.root) / data[split]
+    names = classes_of(config)
+    if where.is_dir():
+        return labelled_pictures.picture_folder(where, names)
+    if not where.is_file():
+        raise InputError(f"{where}: no such folder or list (data.{split})")
+    return labelled_pictures.picture_list(where, len(names))
+
+
+def classes_of(config: ConfigDict) -> tuple[str, ...]:
+    """The names of the classes, in order: a labels file's, else the training folders'."""
+    data = config.data
+    if data.name == "digits":
+        return tuple("0123456789")
+    if data.labels:
+        lines = Path(data.labels).read_text().splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
+    if data.name == "tfds":
+        return TfdsPictures(data.dataset, "train", data.root).classes
+    return labelled_pictures.class_names(Path(data.root) / data.train)
