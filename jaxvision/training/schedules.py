@@ -43,6 +43,20 @@ def cosine(
     return value
 
 
+def half_cosine(peak: float, period: float, warmup: int) -> Schedule:
+    """peak * (step + 1) / warmup, then peak / 2 * (1 + cos(pi (step - warmup) / period)).
+
+    The period is not shortened by the warm-up, so a run of `period` steps ends above 0 (SPVNAS).
+    """
+
+    def value(step):
+        step = jnp.asarray(step, jnp.float32)
+        falling = peak / 2 * (1 + jnp.cos(math.pi * (step - warmup) / period))
+        return jnp.where(step < warmup, peak * (step + 1) / max(warmup, 1), falling)
+
+    return value
+
+
 def unshifted_cosine(peak: float, start: float, end: float, steps: int, warmup: int) -> Schedule:
     """A line from `start` to `peak` over the warm-up, then the half cosine that began at step 0:
     end + (peak - end)/2 * (1 + cos(pi step/steps)) (timm's scheduler, as SparseFormer sets it).
@@ -97,6 +111,8 @@ def make(
         schedule = cosine(
             number("peak"), number("end", 0.0), steps, int(duration("warmup")), inclusive
         )
+    elif name == "half_cosine":
+        schedule = half_cosine(number("peak"), steps, int(duration("warmup")))
     elif name == "unshifted_cosine":
         rates = number("peak"), number("start", 0.0), number("end", 0.0)
         schedule = unshifted_cosine(*rates, steps, int(duration("warmup")))
@@ -104,7 +120,7 @@ def make(
         factor = float(table.pop("factor", 0.5))
         schedule = decay_in_periods(number("peak"), duration("warmup"), duration("period"), factor)
     else:
-        known = ("constant", "cosine", "unshifted_cosine", "decay_in_periods")
+        known = ("constant", "cosine", "half_cosine", "unshifted_cosine", "decay_in_periods")
         raise InputError(f"unknown schedule {name!r}{nearest(name, known)}")
     if table:
         raise InputError(f"schedule {name!r} does not know {sorted(table)}")

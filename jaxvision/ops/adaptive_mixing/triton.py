@@ -30,9 +30,11 @@ def mix(
 ) -> Float[Array, "n o c"]:
     """See `reference.mix`.  interpret: run the kernels step by step, on any device."""
 
-    def local(*arguments: Any) -> Array:
-        settings: tuple[Any, ...] = (activations, norm_epsilon, interpret)
-        return _forward(*arguments, *settings)
+    def local(*of: Array) -> Array:
+        x, channel, point, channel_bias, point_bias = of
+        return _forward(
+            x, channel, point, channel_bias, point_bias, activations, norm_epsilon, interpret
+        )
 
     return over_batch(local, x, channel, point, whole=(channel_bias, point_bias))
 
@@ -72,8 +74,17 @@ def _residuals(x, channel, point, channel_bias, point_bias, activations, norm_ep
 
 def _backward(activations, norm_epsilon, interpret, kept, cotangent):
     def local(x, channel, point, cotangent, channel_bias, point_bias):
-        inputs = (x, channel, point, channel_bias, point_bias, cotangent)
-        grads = _gradients(*inputs, activations, norm_epsilon, interpret)
+        grads = _gradients(
+            x,
+            channel,
+            point,
+            channel_bias,
+            point_bias,
+            cotangent,
+            activations,
+            norm_epsilon,
+            interpret,
+        )
         # Each device's sum on an axis of its own: the one all-reduce comes after.
         return (*grads[:3], *(grad[None] for grad in grads[3:]))
 

@@ -1,0 +1,1 @@
+"""LinK: linear kernels for LiDAR perception (2303.16094)."""

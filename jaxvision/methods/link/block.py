@@ -1,0 +1,77 @@
+"""The LinK block: a linear large kernel beside a 3x3x3 convolution (section 3.3)."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxvision.methods.link.pyramid import Level
+from jaxvision.nn.initializers import torch_default_kernel
+from jaxvision.nn.sparse import SparseConvolution
+from jaxvision.ops.voxel_aggregation import Form, aggregate
+
+# Published networks feed the position projection differently: whole coordinates of the finest
+# level, or those of the block's own level.
+PositionUnit = Literal["finest", "level"]
+
+
+class LargeKernelBlock(nn.Module):
+    """ReLU(LayerNorm(aggregation) + LayerNorm(local convolution)); no residual.
+
+    form: kernel of the aggregation, see `aggregate`.
+    groups: the projection has channels / groups rows, repeated as a whole over the channels.
+    projection_rows: rows of the stored projection where they exceed channels / groups (the
+        detector's blocks store more than they read).
+    learned_scale: a factor per row of the projection (`alpha`, the published cos_x).
+    """
+
+    form: Form
+    groups: int = 1
+    projection_rows: int | None = None
+    learned_scale: bool = False
+    position_unit: PositionUnit = "finest"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "s v c"], level: Level) -> Float[Array, "s v c"]:
+        if level.blocks is None:
+            raise ValueError(
+                "LargeKernelBlock: the level has no blocks (PyramidShape.edge is None)"
+            )
+        channels = x.shape[-1]
+        mixed = nn.Dense(
+            channels,
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=nn.with_logical_partitioning(torch_default_kernel(), ("embed", "mlp")),
+            name="pre_mix",
+        )(x)
+        mixed = self._norm("pre_norm")(mixed)
+        local = SparseConvolution(channels, 27, dtype=self.dtype, name="local_mix")(
+            x, level.neighbours
+        )
+        projection = self._projection(channels)
+        if self.position_unit == "finest":
+            projection = projection * jnp.asarray(level.sites.stride, jnp.float32)
+        wide = aggregate(mixed, projection, level.sites, level.blocks, self.form)
+        return jax.nn.relu(self._norm("norm")(wide) + self._norm("norm_local")(local))
+
+    def _norm(self, name: str) -> nn.LayerNorm:
+        return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, dtype=self.dtype, name=name)
+
+    def _projection(self, channels: int) -> Float[Array, "c 3"]:
+        """Phase per voxel of each channel; float32 whatever the compute dtype."""
+        used = channels // self.groups
+        rows = self.projection_rows or used
+        kernel = self.param(
+            "position",
+            nn.with_logical_partitioning(torch_default_kernel(in_axis=0), (None, "mlp")),
+            (3, rows),
+        )
+        projection = kernel[:, :used].T
+        if self.learned_scale:
+            alpha = self.param("alpha", nn.initializers.ones, (used,))
+            projection = projection * alpha[:, None]
+        return jnp.tile(projection, (self.groups, 1))
