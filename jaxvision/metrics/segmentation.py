@@ -68,8 +68,8 @@ def link_iou(confusion: Int[np.ndarray, "k columns"], ignore: int = 0) -> dict[s
     """LinK's count while training, over all classes but `ignore`.
 
     Points whose truth is `ignore` are dropped. Points of unknown labels are not: their column
-    stands behind the classes' and makes their predictions wrong. A class without truth scores 1. Gives
-    `seen`, `correct`, `positive` and `iou` by class, `miou`, mean class accuracy `macc`, overall
+    stands behind the classes' and makes their predictions wrong. A class without truth scores 1.
+    Gives `seen`, `correct`, `positive`, `iou` by class, `miou`, mean class accuracy `macc`, overall
     accuracy `oacc` (0 to 1).
     """
     counts = np.array(confusion, np.int64)
