@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxvision.errors import InputError
 
@@ -58,17 +58,21 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def within(scan: Scan, extent: tuple[float, ...], name: str) -> Scan:
-    """The points inside x, y, z minimum and maximum (m); all of them where `extent` is empty.
-
-    InputError where none is left.
-    """
+def points_within(
+    points: Float[np.ndarray, "n c"], extent: tuple[float, ...]
+) -> Bool[np.ndarray, " n"]:
+    """Which points lie inside x, y, z minimum and maximum (m); all of them where it is empty."""
     if not extent:
-        return scan
+        return np.ones(len(points), bool)
     if len(extent) != 6:
         raise InputError(f"data.range {tuple(extent)}: expected six numbers, minima then maxima")
     low, high = np.array(extent[:3]), np.array(extent[3:])
-    inside = ((scan.points[:, :3] >= low) & (scan.points[:, :3] < high)).all(axis=1)
+    return np.all((points[:, :3] >= low) & (points[:, :3] < high), axis=1)
+
+
+def within(scan: Scan, extent: tuple[float, ...], name: str) -> Scan:
+    """The points inside an extent; InputError where none is left."""
+    inside = points_within(scan.points, extent)
     if not inside.any():
         raise InputError(f"{name}: no point inside the range {tuple(extent)}")
     return Scan(scan.points[inside], None if scan.labels is None else scan.labels[inside])
