@@ -1,23 +1,33 @@
 """Intersection over union of semantic segmentation, as three published programs count it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 
 def confusion_matrix(
-    predicted: Int[np.ndarray, " n"], truth: Int[np.ndarray, " n"], classes: int
-) -> Int[np.ndarray, "{classes} {classes}"]:
-    """Counts, rows prediction, columns truth. ValueError for a label outside [0, classes)."""
+    predicted: Int[np.ndarray, " n"],
+    truth: Int[np.ndarray, " n"],
+    classes: int,
+    unknown: bool = False,
+) -> Int[np.ndarray, "{classes} columns"]:
+    """Counts, rows prediction, columns truth. ValueError for a label outside [0, classes).
+
+    unknown: a last column counts points whose truth is outside the classes instead.
+    """
     predicted, truth = np.asarray(predicted).ravel(), np.asarray(truth).ravel()
     if predicted.shape != truth.shape:
         raise ValueError(f"{len(predicted)} predictions for {len(truth)} labels")
-    for name, labels in (("prediction", predicted), ("label", truth)):
-        if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+    columns = classes + unknown
+    if unknown:
+        truth = np.where((truth < 0) | (truth >= classes), classes, truth)
+    for name, labels, limit in (("prediction", predicted, classes), ("label", truth, columns)):
+        if len(labels) and not (labels.min() >= 0 and labels.max() < limit):
             raise ValueError(f"a {name} outside 0 to {classes - 1}")
-    index = predicted.astype(np.int64) * classes + truth.astype(np.int64)
-    return np.bincount(index, minlength=classes**2).reshape(classes, classes)
+    index = predicted.astype(np.int64) * columns + truth.astype(np.int64)
+    return np.bincount(index, minlength=classes * columns).reshape(classes, columns)
 
 
 def semantickitti_iou(
@@ -54,38 +64,29 @@ def nuscenes_iou(confusion: Int[np.ndarray, "k k"]) -> dict[str, np.ndarray | fl
     }
 
 
-class MeanIoU:
-    """LinK's count while training: points of the ignored class are dropped, points with a label
-    outside the classes are not (their predictions count as wrong), and a class without truth scores
-    1. The classes are all but the ignored one; class 0 may be predicted and is then just wrong."""
+def link_iou(confusion: Int[np.ndarray, "k columns"], ignore: int = 0) -> dict[str, Any]:
+    """LinK's count while training, over all classes but `ignore`.
 
-    def __init__(self, classes: int, ignore: int = 0):
-        self._classes, self._ignore = classes, ignore
-        self._of = [k for k in range(classes) if k != ignore]
-        self.seen, self.correct, self.positive = np.zeros((3, len(self._of)), np.int64)
-
-    def add(self, predicted: Int[np.ndarray, " n"], truth: Int[np.ndarray, " n"]) -> None:
-        """Count a batch of points."""
-        keep = truth != self._ignore
-        predicted, truth = predicted[keep].astype(np.int64), truth[keep].astype(np.int64)
-
-        def count(labels: np.ndarray) -> np.ndarray:
-            inside = labels[(labels >= 0) & (labels < self._classes)]
-            return np.bincount(inside, minlength=self._classes)[self._of]
-
-        self.seen += count(truth)
-        self.positive += count(predicted)
-        self.correct += count(predicted[predicted == truth])
-
-    def result(self) -> dict[str, np.ndarray | float]:
-        """`iou` by class, `miou`, mean class accuracy `macc`, overall accuracy `oacc`; 0 to 1."""
-        union = self.seen + self.positive - self.correct
-        absent = self.seen == 0
-        iou = np.where(absent, 1.0, self.correct / np.maximum(union, 1))
-        accuracy = np.where(absent, 1.0, self.correct / np.maximum(self.seen, 1))
-        return {
-            "iou": iou,
-            "miou": float(iou.mean()),
-            "macc": float(accuracy.mean()),
-            "oacc": float(self.correct.sum() / max(self.seen.sum(), 1)),
-        }
+    Points whose truth is `ignore` are dropped. Points of unknown labels are not: their column
+    stands behind the classes' and makes their predictions wrong. A class without truth scores 1.
+    Gives `seen`, `correct`, `positive`, `iou` by class, `miou`, mean class accuracy `macc`, overall
+    accuracy `oacc` (0 to 1).
+    """
+    counts = np.array(confusion, np.int64)
+    classes = len(counts)
+    counts[:, ignore] = 0
+    of = [k for k in range(classes) if k != ignore]
+    seen, correct = counts.sum(axis=0)[of], np.diag(counts[:, :classes])[of]
+    positive = counts.sum(axis=1)[of]
+    absent = seen == 0
+    iou = np.where(absent, 1.0, correct / np.maximum(seen + positive - correct, 1))
+    accuracy = np.where(absent, 1.0, correct / np.maximum(seen, 1))
+    return {
+        "seen": seen,
+        "correct": correct,
+        "positive": positive,
+        "iou": iou,
+        "miou": float(iou.mean()),
+        "macc": float(accuracy.mean()),
+        "oacc": float(correct.sum() / max(int(seen.sum()), 1)),
+    }

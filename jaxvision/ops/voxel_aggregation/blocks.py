@@ -49,7 +49,7 @@ class BlockMap:
         """Offsets of the neighbours in voxels: -1, 0, 1 blocks per axis; for an even number the
         extra block is towards + (2: 0 and 1)."""
         size = (self.neighbours_per_axis,) * 3
-        return (kernel_indices(size) - submanifold_padding(size)) * self.edge
+        return jnp.asarray((kernel_indices(size) - submanifold_padding(size)) * self.edge)
 
 
 def build_block_map(

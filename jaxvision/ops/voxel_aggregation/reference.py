@@ -53,7 +53,7 @@ def aggregate(
         sums = block_sum(
             jnp.concatenate([values * cos, values * sin], axis=-1), blocks.block_of, like
         )
-        offset = phases(jnp.asarray(blocks.offsets), projection)
+        offset = phases(blocks.offsets, projection)
         totals = rotated_neighbour_sum(
             sums[..., :channels],
             sums[..., channels:],

@@ -1,0 +1,87 @@
+"""nuScenes-lidarseg in its official layout: tables of records, sweeps, labels by token."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxvision.data.lidar.scan import Scan, read_bytes, read_floats, read_integers
+from jaxvision.errors import InputError, nearest
+
+# The published mini splits; the others are the devkit's lists, given by the user's config.
+MINI_SCENES = {
+    "mini_train": tuple(f"scene-{n:04}" for n in (61, 553, 655, 757, 796, 1077, 1094, 1100)),
+    "mini_val": ("scene-0103", "scene-0916"),
+}
+
+
+def read_table(root: Path, version: str, name: str) -> list[dict[str, Any]]:
+    """One table, a list of records with `token`."""
+    path = root / version / f"{name}.json"
+    try:
+        return json.loads(read_bytes(path))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from error
+
+
+def scenes_of(split: str) -> tuple[str, ...]:
+    """Scene names of a split known here."""
+    if split not in MINI_SCENES:
+        raise InputError(f"split {split!r}{nearest(split, MINI_SCENES)}")
+    return MINI_SCENES[split]
+
+
+@dataclass(frozen=True)
+class Lidarseg:
+    """The labelled key frames of some scenes, in the order of their time stamps."""
+
+    root: Path
+    frames: tuple[tuple[str, str, str], ...]  # sample_data token, points file, labels file
+
+    @classmethod
+    def open(cls, root: Path, version: str, scenes: Collection[str]) -> "Lidarseg":
+        """scenes: names. InputError where no labelled key frame belongs to them."""
+
+        def by_token(name: str) -> dict[str, dict]:
+            return {row["token"]: row for row in read_table(root, version, name)}
+
+        scene, sample = by_token("scene"), by_token("sample")
+        data, labels = by_token("sample_data"), by_token("lidarseg")
+        chosen = []
+        for token, label in labels.items():
+            if token not in data:
+                raise InputError(f"{root / version}/lidarseg.json: unknown sample_data {token}")
+            row = data[token]
+            owner = sample[row["sample_token"]]
+            if row["is_key_frame"] and scene[owner["scene_token"]]["name"] in scenes:
+                chosen.append((row["timestamp"], token, row["filename"], label["filename"]))
+        if not chosen:
+            raise InputError(f"{root / version}: no labelled key frame of {len(scenes)} scenes")
+        return cls(root, tuple(frame[1:] for frame in sorted(chosen)))
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def name(self, index: int) -> str:
+        return str(self.root / self.frames[index][1])
+
+    def __getitem__(self, index: int) -> Scan:
+        _, points_file, labels_file = self.frames[index]
+        # The fifth value is the ring; intensity stays 0 to 255.
+        points = read_floats(self.root / points_file, 5)[:, :4].copy()
+        stored = read_integers(self.root / labels_file, "u1", len(points))
+        return Scan(points, stored.astype(np.int32))
+
+    def prediction_file(self, index: int, outdir: Path) -> Path:
+        """Where the benchmark looks for the prediction of a key frame."""
+        return outdir / "lidarseg" / "test" / f"{self.frames[index][0]}_lidarseg.bin"
+
+
+def category_classes(root: Path, version: str, class_of: dict[str, int]) -> Int[np.ndarray, " n"]:
+    """Class of each raw id from the dataset's own category table. class_of: by category name."""
+    rows = {row["index"]: row["name"] for row in read_table(root, version, "category")}
+    return np.array([class_of.get(rows[index], 0) for index in sorted(rows)], np.int32)

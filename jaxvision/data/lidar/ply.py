@@ -1,0 +1,77 @@
+"""Point clouds in PLY files: ascii and binary, one number per property."""
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxvision.data.lidar.scan import read_bytes
+from jaxvision.errors import InputError
+
+TYPES = {
+    **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2"},
+    **{"ushort": "u2", "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4"},
+    **{"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"},
+}
+NAMES = {"i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint"}
+NAMES |= {"f4": "float", "f8": "double"}
+ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": "<"}
+
+
+def read_ply(path: Path) -> np.ndarray:
+    """The vertices as a structured array, one field per property; later elements are left out.
+
+    InputError for a broken header, a list property among the vertices, or a file cut short.
+    """
+    data = read_bytes(path)
+    header, mark, body = data.partition(b"end_header\n")
+    if not data.startswith(b"ply") or not mark:
+        header, mark, body = data.partition(b"end_header\r\n")
+    if not data.startswith(b"ply") or not mark:
+        raise InputError(f"{path}: not a PLY file (no ply ... end_header)")
+    form, count, fields = _parse(header.decode("ascii", "replace"), path)
+    kind = np.dtype([(name, ORDERS[form] + code) for name, code in fields])
+    if form == "ascii":
+        words = body.split()[: count * len(fields)]
+        if len(words) < count * len(fields):
+            raise InputError(f"{path}: {len(words)} numbers; expected {count} x {len(fields)}")
+        rows = np.array(words, np.float64).reshape(count, len(fields))
+        table = np.empty(count, kind)
+        for column, (name, _) in enumerate(fields):
+            table[name] = rows[:, column]
+        return table
+    if len(body) < count * kind.itemsize:
+        raise InputError(f"{path}: {len(body)} bytes of points; expected {count} x {kind.itemsize}")
+    return np.frombuffer(body, kind, count)
+
+
+def _parse(header: str, path: Path) -> tuple[str, int, list[tuple[str, str]]]:
+    form, count, fields, element = "", -1, [], ""
+    for line in header.splitlines():
+        words = line.split()
+        if not words or words[0] in ("ply", "comment", "obj_info"):
+            continue
+        if words[0] == "format" and len(words) >= 2:
+            form = words[1]
+        elif words[0] == "element" and len(words) == 3:
+            element = words[1]
+            if element == "vertex":
+                count = int(words[2])
+            elif count < 0:
+                raise InputError(f"{path}: element {element} before vertex; expected vertex first")
+        elif words[0] == "property" and element == "vertex":
+            if len(words) != 3 or words[1] not in TYPES:
+                raise InputError(f"{path}: {line.strip()!r}; expected property TYPE NAME")
+            fields.append((words[2], TYPES[words[1]]))
+    if form not in ORDERS or count < 0 or not fields:
+        raise InputError(f"{path}: no known format or no vertices in its header")
+    return form, count, fields
+
+
+def write_ply(path: Path, table: np.ndarray) -> None:
+    """Vertices as binary little-endian PLY, one property per field."""
+    assert table.dtype.names is not None
+    kinds = {name: table.dtype[name].str[1:] for name in table.dtype.names}
+    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(table)}"]
+    lines += [f"property {NAMES[kind]} {name}" for name, kind in kinds.items()]
+    little = table.astype([(name, f"<{kind}") for name, kind in kinds.items()])
+    path.write_bytes("\n".join([*lines, "end_header\n"]).encode() + little.tobytes())

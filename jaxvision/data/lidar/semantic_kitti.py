@@ -1,0 +1,122 @@
+"""SemanticKITTI in its official layout: `sequences/SS/{velodyne,labels,predictions}/FFFFFF.*`."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxvision.data.lidar.scan import Scan, read_bytes, read_floats, read_integers
+from jaxvision.errors import InputError, nearest
+
+SEQUENCES = {
+    "train": (0, 1, 2, 3, 4, 5, 6, 7, 9, 10),
+    "val": (8,),
+    "trainval": tuple(range(11)),
+    "test": tuple(range(11, 22)),
+}
+
+
+@dataclass(frozen=True)
+class SemanticKitti:
+    """The scans of some sequences, in order."""
+
+    root: Path
+    frames: tuple[tuple[str, str], ...]
+    labelled: bool = True
+
+    @classmethod
+    def open(cls, root: Path, sequences: Sequence[int], labelled: bool = True) -> "SemanticKitti":
+        """Every scan of the sequences. root: holds `sequences`. InputError where there is none."""
+        frames = [
+            (f"{number:02d}", file.stem)
+            for number in sequences
+            for file in sorted((root / "sequences" / f"{number:02d}" / "velodyne").glob("*.bin"))
+        ]
+        if not frames:
+            named = ", ".join(f"{n:02d}" for n in sequences)
+            raise InputError(f"{root}/sequences: no velodyne/*.bin in sequences {named}")
+        return cls(root, tuple(frames), labelled)
+
+    @classmethod
+    def split(cls, root: Path, name: str) -> "SemanticKitti":
+        """A published split by name: train, val, trainval, test (which has no labels)."""
+        if name not in SEQUENCES:
+            raise InputError(f"split {name!r}{nearest(name, SEQUENCES)}")
+        return cls.open(root, SEQUENCES[name], name != "test")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def name(self, index: int) -> str:
+        return str(self._file(index, "velodyne", ".bin"))
+
+    def __getitem__(self, index: int) -> Scan:
+        points = read_floats(self._file(index, "velodyne", ".bin"), 4)
+        if not self.labelled:
+            return Scan(points)
+        file = self._file(index, "labels", ".label")
+        return Scan(points, semantic_ids(read_integers(file, "<u4", len(points))))
+
+    def prediction_file(self, index: int, outdir: Path) -> Path:
+        """Where the benchmark looks for the prediction of a scan."""
+        sequence, frame = self.frames[index]
+        return outdir / "sequences" / sequence / "predictions" / f"{frame}.label"
+
+    def _file(self, index: int, folder: str, suffix: str) -> Path:
+        sequence, frame = self.frames[index]
+        return self.root / "sequences" / sequence / folder / (frame + suffix)
+
+
+def semantic_ids(stored: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """The semantic half (low 16 bits) of stored labels."""
+    return (stored & 0xFFFF).astype(np.int32)
+
+
+def instance_ids(stored: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """The instance half (high 16 bits) of stored labels."""
+    return (stored >> 16).astype(np.int32)
+
+
+def read_labels(path: Path, points: int | None = None) -> Int[np.ndarray, " n"]:
+    """The stored uint32 of a `.label` file, both halves."""
+    size = len(read_bytes(path)) // 4 if points is None else points
+    return read_integers(path, "<u4", size)
+
+
+def read_calibration(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
+    """`calib.txt`: matrices by name (P0 to P3, Tr), completed to 4x4."""
+    found = {}
+    for line in _lines(path):
+        name, _, numbers = line.partition(":")
+        found[name.strip()] = _matrix(numbers, path)
+    return found
+
+
+def lidar_poses(sequence: Path) -> Float[np.ndarray, "t 4 4"]:
+    """The sensor's pose at every scan: inv(Tr) pose Tr, from `poses.txt` and `calib.txt`.
+
+    InputError where a file or `Tr` is missing.
+    """
+    calibration = read_calibration(sequence / "calib.txt")
+    if "Tr" not in calibration:
+        raise InputError(f"{sequence / 'calib.txt'}: no matrix Tr, found {', '.join(calibration)}")
+    to_camera = calibration["Tr"]
+    path = sequence / "poses.txt"
+    cameras = [_matrix(line, path) for line in _lines(path)]
+    return np.stack([np.linalg.inv(to_camera) @ camera @ to_camera for camera in cameras])
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in read_bytes(path).decode().splitlines() if line.strip()]
+
+
+def _matrix(text: str, path: Path) -> Float[np.ndarray, "4 4"]:
+    numbers: list[float] = []
+    with contextlib.suppress(ValueError):
+        numbers = [float(word) for word in text.split()]
+    if len(numbers) != 12:
+        raise InputError(f"{path}: {text.strip()[:40]!r}; expected 12 numbers (3x4, by rows)")
+    return np.vstack([np.reshape(numbers, (3, 4)), [0, 0, 0, 1]])
