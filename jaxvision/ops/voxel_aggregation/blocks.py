@@ -5,7 +5,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxvision.ops.sparse_voxels import (
@@ -45,7 +44,7 @@ class BlockMap:
     neighbours_per_axis: int
 
     @property
-    def offsets(self) -> Int[np.ndarray, "k 3"]:
+    def offsets(self) -> Int[Array, "k 3"]:
         """Offsets of the neighbours in voxels: -1, 0, 1 blocks per axis; for an even number the
         extra block is towards + (2: 0 and 1)."""
         size = (self.neighbours_per_axis,) * 3
