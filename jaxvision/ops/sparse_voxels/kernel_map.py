@@ -90,17 +90,12 @@ def _outputs_of(
     wanted = lowest[:, None] - jnp.pad(back, ((0, 0), (0, 1)))[:, None]
     scan = jnp.broadcast_to(inputs.coords[:, None, :, :1], (*wanted.shape[:3], 1))
     found = find_runs(outputs, jnp.concatenate([scan, wanted], axis=-1), reach[2])[..., ::-1]
-    found = found.reshape(found.shape[0], reach[0], reach[1], inputs.capacity, reach[2])
-    rows = []
-    for k in kernel_indices(size):
-        steps, rest = jnp.divmod(jnp.asarray(k) - remainder, jnp.asarray(stride))
-        meets = jnp.all((rest == 0) & (steps >= 0), axis=-1) & inputs.valid
-        shard, row = jnp.indices(meets.shape)
-        m = jnp.maximum(steps, 0)
-        rows.append(
-            jnp.where(meets, found[shard, m[..., 0], m[..., 1], row, m[..., 2]], outputs.capacity)
-        )
-    return jnp.stack(rows, axis=1)
+    found = jnp.moveaxis(found, 3, 2).reshape(found.shape[0], -1, inputs.capacity)
+    step = jnp.asarray(kernel_indices(size))[:, None] - remainder[:, None]
+    back_by, rest = jnp.divmod(step, jnp.asarray(stride))
+    meets = jnp.all((rest == 0) & (step >= 0), axis=-1) & inputs.valid[:, None]
+    which = jnp.maximum(back_by, 0) @ jnp.asarray((reach[1] * reach[2], reach[2], 1))
+    return jnp.where(meets, jnp.take_along_axis(found, which, axis=1), outputs.capacity)
 
 
 def submanifold_map(sites: Sites, size: int | Triple) -> KernelMap:
