@@ -220,12 +220,6 @@ def test_failed_background_save_is_told_at_the_next_step(tmp_path):
     assert Checkpoints(tmp_path).steps() == []
 
 
-def test_profile_traces_the_chosen_steps(tmp_path, capsys):
-    run(tmp_path, **{"profile.start_step": 2, "profile.steps": 2})
-    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
-    assert f"profile: {tmp_path / 'profile'}" in capsys.readouterr().out
-
-
 def test_debug_stops_at_the_first_nan(tmp_path):
     config = toy_config(debug=True)
     with pytest.raises(FloatingPointError, match="nan"):

@@ -121,3 +121,13 @@ def test_two_processes_equal_one_and_stop_together(whole, tmp_path):
         [expected[step] for step in sorted(expected)],
         rtol=1e-5,
     )
+
+
+def test_profile_traces_the_chosen_steps(tmp_path):
+    """In a process of its own: the profiler does not start safely beside a TPU compiler that other
+    tests have loaded."""
+    short = ["--config.train.steps=4", "--profile=1:3", f"--workdir={tmp_path}"]
+    status, out, err = run(*TRAIN, *short)
+    assert status == 0, err
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+    assert f"profile: {tmp_path / 'profile'}" in out
