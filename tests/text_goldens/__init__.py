@@ -2,7 +2,7 @@
 
 `engine.txt` holds the engine's own settings; `<method>/<recipe>.txt` the settings of a recipe that
 are not the engine's, and a line per parameter: shape, logical axes, initialiser, factors on weight
-decay and learning rate (a stacked parameter: first .. last layer, and their mean). Nothing is initialised.
+decay and learning rate (a stacked parameter: first .. last layer, and their mean). Nothing is made.
 
     python -m tests.text_goldens    # write them anew
 """

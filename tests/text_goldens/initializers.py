@@ -1,4 +1,4 @@
-"""What a parameter starts as, in words: read off the initialiser that its module passes to `param`."""
+"""What a parameter starts as, in words: read off the initialiser its module passes to `param`."""
 
 import contextlib
 import inspect
@@ -8,7 +8,6 @@ from unittest import mock
 
 import numpy as np
 from flax import linen as nn
-
 
 # Not worth a word.
 USUAL = [("batch_axis", ()), ("in_axis", -2), ("out_axis", -1)]
@@ -40,7 +39,7 @@ def of(path: str, found: dict[str, str]) -> str:
 
 
 def described(init: Callable) -> str:
-    """The factory's name and what it was given: variance_scaling(scale=1.0, mode='fan_avg', ...)."""
+    """The factory's name and what it was given: variance_scaling(mode='fan_avg', scale=1)."""
     init = inspect.unwrap(init)
     name = init.__qualname__.split(".<locals>")[0].lstrip("_")
     given = inspect.getclosurevars(init).nonlocals if init.__closure__ else {}
