@@ -1,0 +1,85 @@
+"""Kernels on voxels under the compilers of chips that are not here, forward and backward."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxvision.ops import sparse_voxels as sv
+from jaxvision.ops import voxel_aggregation as va
+from tpu_topology import TARGETS, tpu_mesh
+
+COLLECTIVE = re.compile(r"all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute")
+SHARDS, CAPACITY, CHANNELS = 2, 1000, 64
+
+
+def sites_and_blocks():
+    sites, _, _ = sv.unique_sites(
+        jnp.zeros((SHARDS, CAPACITY, 4), jnp.int32), jnp.ones((SHARDS, CAPACITY), bool), CAPACITY
+    )
+    return sites, va.build_block_map(sites, 3, 3)
+
+
+def aggregation(dtype):
+    """A function of features, weights and maps, and the shapes of what it takes."""
+    form = "cos_x" if dtype == jnp.float32 else "cos"
+
+    def run(features, projection, sites, blocks):
+        return va.aggregate(features, projection, sites, blocks, form)
+
+    features = jax.ShapeDtypeStruct((SHARDS, CAPACITY, CHANNELS), dtype)
+    projection = jax.ShapeDtypeStruct((CHANNELS, 3), jnp.float32)
+    return run, features, projection, *jax.eval_shape(sites_and_blocks)
+
+
+OPERATIONS = {"aggregation": aggregation}
+
+
+def lowered(name, dtype, mesh, by_weights):
+    """Forward and gradients on a mesh; the weights on every device, all else split by shards."""
+    run, features, weights, *maps = OPERATIONS[name](dtype)
+    batch = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+
+    def on(sharding, tree):
+        return jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree
+        )
+
+    def step(features, weights, *maps):
+        if by_weights:
+            value, pull = jax.vjp(lambda f, w: run(f, w, *maps), features, weights)
+        else:
+            value, pull = jax.vjp(lambda f: run(f, weights, *maps), features)
+        return value, *pull(value)
+
+    return jax.jit(step).lower(on(batch, features), on(everywhere, weights), *on(batch, maps))
+
+
+@pytest.mark.xdist_group("tpu_compiler")
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_compiled_for_tpus(name, target, dtype):
+    mesh = tpu_mesh(target, (2, 1, 2))
+    with jax.set_mesh(mesh):
+        program = lowered(name, dtype, mesh, by_weights=True)
+        assert "tpu_custom_call" in program.as_text()
+        assert program.compile().memory_analysis() is not None
+
+
+@pytest.mark.xdist_group("tpu_compiler")
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_no_collective_but_for_the_weights(name):
+    mesh = tpu_mesh("v5e", (2, 1, 2))
+    with jax.set_mesh(mesh):
+        texts = [
+            lowered(name, jnp.float32, mesh, by_weights).compile().as_text()
+            for by_weights in (False, True)
+        ]
+    assert not COLLECTIVE.findall(texts[0])
+    kinds = set(COLLECTIVE.findall(texts[1]))
+    assert kinds == {"all-reduce"}
+    assert len(re.findall(r"all-reduce(?:-start)?\(", texts[1])) == 1
