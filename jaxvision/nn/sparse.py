@@ -41,6 +41,8 @@ class SparseConvolution(nn.Module):
         x = x.astype(self.dtype)
         if self.volume == 1:
             return x @ kernel[0]
+        if neighbours is None:
+            raise ValueError(f"SparseConvolution: volume {self.volume} needs neighbours")
         return sparse_convolution(x, kernel, neighbours)
 
 

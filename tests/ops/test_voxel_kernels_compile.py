@@ -34,7 +34,14 @@ def aggregation(dtype):
     return run, features, projection, *jax.eval_shape(sites_and_blocks)
 
 
-OPERATIONS = {"aggregation": aggregation}
+def convolution(dtype):
+    features = jax.ShapeDtypeStruct((SHARDS, CAPACITY, CHANNELS), dtype)
+    weights = jax.ShapeDtypeStruct((27, CHANNELS, 2 * CHANNELS), dtype)
+    neighbours = jax.eval_shape(lambda: sv.submanifold_map(sites_and_blocks()[0], 3))
+    return sv.sparse_convolution, features, weights, neighbours
+
+
+OPERATIONS = {"aggregation": aggregation, "convolution": convolution}
 
 
 def lowered(name, dtype, mesh, by_weights):
