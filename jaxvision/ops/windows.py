@@ -14,6 +14,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float, Int
 
+from jaxvision.ops.products import multiply
+
 # Output rows of a program, and rows of a piece: wide enough for nearly every window of a scan.
 TILE = 128
 PIECE = 256
@@ -127,15 +129,3 @@ def one_hot(index: Int[Array, "1 n"], first: Array, count: int, dtype: Any) -> A
     """(count, n): 1 where row first + i is the index."""
     place = jax.lax.broadcasted_iota(jnp.int32, (count, index.shape[1]), 0) + first
     return jnp.where(place == index, 1.0, 0.0).astype(dtype)
-
-
-def multiply(a: Array, b: Array, summed: tuple[int, int] = (1, 0)) -> Array:
-    """The product of two matrices over an axis of each, in float32; float32 is not rounded."""
-    exact = a.dtype == jnp.float32
-    return jax.lax.dot_general(
-        a,
-        b,
-        (((summed[0],), (summed[1],)), ((), ())),
-        precision=jax.lax.Precision.HIGHEST if exact else jax.lax.Precision.DEFAULT,
-        preferred_element_type=jnp.float32,
-    )

@@ -12,11 +12,11 @@ from jax.experimental.pallas import tpu as pltpu
 
 from jaxvision.errors import InputError
 from jaxvision.ops import sparse_voxels as sv
-from jaxvision.ops.sparse_voxels import mosaic_tpu, reference
+from jaxvision.ops.sparse_voxels import mosaic_tpu, reference, triton
 from ops.voxel_scenes import CAPACITY, padded, scenes, wide_scene
 
 INPUTS, OUTPUTS = 3, 5
-KERNELS = {"mosaic_tpu": mosaic_tpu.convolve}
+KERNELS = {"mosaic_tpu": mosaic_tpu.convolve, "triton": triton.convolve}
 # Size, stride and padding; "up" is the transposed layer.
 LAYERS = {
     "submanifold": ((3, 3, 3), (1, 1, 1), (1, 1, 1)),

@@ -13,11 +13,11 @@ from jax.experimental.pallas import tpu as pltpu
 from jaxvision.errors import InputError
 from jaxvision.ops import sparse_voxels as sv
 from jaxvision.ops import voxel_aggregation as va
-from jaxvision.ops.voxel_aggregation import mosaic_tpu, reference
+from jaxvision.ops.voxel_aggregation import mosaic_tpu, reference, triton
 from ops.voxel_scenes import CAPACITY, padded, scenes, wide_scene
 
 CHANNELS = 5
-KERNELS = {"mosaic_tpu": mosaic_tpu.means}
+KERNELS = {"mosaic_tpu": mosaic_tpu.means, "triton": triton.means}
 # Edge and blocks per axis that each form is tried with.
 REACH = dict(zip(va.FORMS, [(3, 2), (2, 3), (3, 3), (1, 2), (2, 2), (3, 2)], strict=True))
 
@@ -90,6 +90,24 @@ def test_windows_wider_than_a_piece_are_exact(kernel):
     form = "cos_sin"  # blocks of one voxel
     assert REACH[form][0] == 1
     assert_equal(runner(kernel, form)(*arguments), runner("reference", form)(*arguments), 3e-6)
+
+
+@pytest.mark.xdist_group("interpreted_kernels")
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_voxels_of_blocks_without_room(kernel):
+    coords, valid, features, projection, cotangent = drawn(6, FULL)
+    sites, _, _ = sv.unique_sites(coords, valid, CAPACITY)
+    blocks = va.build_block_map(sites, 2, 3, 5)
+    assert int(blocks.blocks.overflow[0]) > 0
+    kernel = va.with_means(functools.partial(KERNELS[kernel], interpret=True))
+
+    def run(aggregate):
+        value, pull = jax.vjp(
+            lambda f, w: aggregate(f, w, sites, blocks, "cos_x"), features, projection
+        )
+        return value, *pull(cotangent)
+
+    assert_equal(jax.jit(lambda: run(kernel))(), jax.jit(lambda: run(reference.aggregate))(), 3e-6)
 
 
 @pytest.mark.xdist_group("interpreted_kernels")

@@ -1,14 +1,20 @@
 """Kernels on voxels under the compilers of chips that are not here, forward and backward."""
 
+import functools
 import re
 
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import linen as nn
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxvision.methods.link.block import LargeKernelBlock
+from jaxvision.methods.link.pyramid import PyramidShape, build_pyramid
 from jaxvision.ops import sparse_voxels as sv
 from jaxvision.ops import voxel_aggregation as va
+from jaxvision.ops.sparse_voxels import triton as triton_convolution
+from jaxvision.ops.voxel_aggregation import triton as triton_aggregation
 from tpu_topology import TARGETS, tpu_mesh
 
 COLLECTIVE = re.compile(r"all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute")
@@ -78,6 +84,27 @@ def test_compiled_for_tpus(name, target, dtype):
 
 
 @pytest.mark.xdist_group("tpu_compiler")
+def test_a_block_of_the_network_takes_the_kernels():
+    """LinK's block chooses by itself: aggregation (three kernels) and convolution."""
+    block = LargeKernelBlock("cos")
+    mesh = tpu_mesh("v5e", (2, 1, 2))
+
+    def apply(variables, x, sites):
+        levels = build_pyramid(sites, PyramidShape(edge=3))
+        return block.apply(variables, x, levels[1])
+
+    with jax.set_mesh(mesh):
+        sites = jax.eval_shape(lambda: sites_and_blocks()[0])
+        x = jax.ShapeDtypeStruct((SHARDS, CAPACITY, CHANNELS), jnp.float32)
+        levels = jax.eval_shape(lambda s: build_pyramid(s, PyramidShape(edge=3)), sites)
+        variables = jax.eval_shape(
+            lambda x, level: block.init(jax.random.key(0), x, level), x, levels[1]
+        )
+        text = jax.jit(apply).lower(nn.unbox(variables), x, sites).as_text()
+    assert text.count("tpu_custom_call") == 4
+
+
+@pytest.mark.xdist_group("tpu_compiler")
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_no_collective_but_for_the_weights(name):
     mesh = tpu_mesh("v5e", (2, 1, 2))
@@ -90,3 +117,37 @@ def test_no_collective_but_for_the_weights(name):
     kinds = set(COLLECTIVE.findall(texts[1]))
     assert kinds == {"all-reduce"}
     assert len(re.findall(r"all-reduce(?:-start)?\(", texts[1])) == 1
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("channels", [40, 64])
+def test_lowered_for_cuda(dtype, channels):
+    sites, blocks = jax.eval_shape(sites_and_blocks)
+    features = jax.ShapeDtypeStruct((SHARDS, CAPACITY, channels), dtype)
+
+    def kernels(step, *arguments):
+        text = jax.jit(step).trace(*arguments).lower(lowering_platforms=("cuda",)).as_text()
+        return text.count("__gpu$xla.gpu.triton")
+
+    def aggregate(features, projection, sites, blocks, form):
+        coords = sites.coords[..., 1:]
+        value, pull = jax.vjp(
+            lambda f, w: triton_aggregation.means(f, w, coords, blocks, form), features, projection
+        )
+        return value, *pull(value)
+
+    projection = jax.ShapeDtypeStruct((channels, 3), jnp.float32)
+    for form in va.FORMS:
+        step = functools.partial(aggregate, form=form)
+        assert kernels(step, features, projection, sites, blocks) == 4  # two each way
+
+    def convolve(features, weights, neighbours):
+        value, pull = jax.vjp(
+            lambda f, w: triton_convolution.convolve(f, w, neighbours), features, weights
+        )
+        return value, *pull(value)
+
+    weights = jax.ShapeDtypeStruct((27, channels, 2 * channels), dtype)
+    neighbours = jax.eval_shape(lambda s: sv.submanifold_map(s, 3), sites)
+    # Forward, by the features, by the weights.
+    assert kernels(convolve, features, weights, neighbours) == 3

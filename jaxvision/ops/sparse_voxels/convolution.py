@@ -10,12 +10,13 @@ from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
 from jaxvision.ops.dispatch import choose
-from jaxvision.ops.sparse_voxels import mosaic_tpu, reference
+from jaxvision.ops.sparse_voxels import mosaic_tpu, reference, triton
 from jaxvision.ops.sparse_voxels.kernel_map import KernelMap
 
 CONVOLUTIONS: dict[str, Callable[[Array, Array, KernelMap], Array]] = {
     "reference": reference.convolve,
     "mosaic_tpu": mosaic_tpu.convolve,
+    "triton": triton.convolve,
 }
 
 
@@ -48,4 +49,4 @@ def sparse_convolution(
 
 
 def _preferred(platform: str) -> str:
-    return {"tpu": "mosaic_tpu"}.get(platform, "reference")
+    return {"gpu": "triton", "tpu": "mosaic_tpu"}.get(platform, "reference")

@@ -15,11 +15,11 @@ from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float, Int
 
 from jaxvision.ops.dispatch import over_batch
+from jaxvision.ops.products import multiply
 from jaxvision.ops.sparse_voxels.kernel_map import KernelMap
 from jaxvision.ops.windows import (
     TILE,
     Reader,
-    multiply,
     pad_rows,
     piece_of,
     reader_scratch,

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from jaxvision.errors import InputError
 from jaxvision.ops.dispatch import choose
 from jaxvision.ops.sparse_voxels import Sites
-from jaxvision.ops.voxel_aggregation import mosaic_tpu, reference
+from jaxvision.ops.voxel_aggregation import mosaic_tpu, reference, triton
 from jaxvision.ops.voxel_aggregation.blocks import BlockMap, build_block_map, phases
 from jaxvision.ops.voxel_aggregation.forms import FORMS, Form, subtracts_own
 
@@ -39,6 +39,7 @@ def with_means(means: Callable[..., Array]) -> Aggregate:
 IMPLEMENTATIONS: dict[str, Aggregate] = {
     "reference": reference.aggregate,
     "mosaic_tpu": with_means(mosaic_tpu.means),
+    "triton": with_means(triton.means),
 }
 
 
@@ -70,4 +71,4 @@ def aggregate(
 
 
 def _preferred(platform: str) -> str:
-    return {"tpu": "mosaic_tpu"}.get(platform, "reference")
+    return {"gpu": "triton", "tpu": "mosaic_tpu"}.get(platform, "reference")

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jaxtyping import Array, Float, Int
 
+from jaxvision.ops.products import multiply
 from jaxvision.ops.voxel_aggregation.forms import (
     Factor,
     Form,
@@ -27,7 +28,7 @@ from jaxvision.ops.voxel_aggregation.tpu_tiles import (
     scalars,
     working_dtype,
 )
-from jaxvision.ops.windows import TILE, Reader, multiply, piece_of, reader_scratch, window_bounds
+from jaxvision.ops.windows import TILE, Reader, piece_of, reader_scratch, window_bounds
 
 # A tile of voxels sorted by block reads at most a tile of blocks, and what the alignment adds.
 BLOCK_PIECE = TILE + 16

@@ -12,6 +12,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float, Int
 
+from jaxvision.ops.products import multiply
 from jaxvision.ops.voxel_aggregation.forms import Form, incoming, outgoing, waves
 from jaxvision.ops.voxel_aggregation.tpu_tiles import (
     APART,
@@ -27,7 +28,6 @@ from jaxvision.ops.windows import (
     PIECE,
     TILE,
     Reader,
-    multiply,
     piece_of,
     reader_scratch,
     window_bounds,

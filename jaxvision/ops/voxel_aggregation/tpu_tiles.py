@@ -7,8 +7,9 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array
 
+from jaxvision.ops.products import multiply
 from jaxvision.ops.voxel_aggregation.forms import Factor, Form, subtracts_own, waves
-from jaxvision.ops.windows import PIECE, TILE, multiply
+from jaxvision.ops.windows import PIECE, TILE
 
 # Rows of a table of voxels: block, local x, y, z, absolute x, y, z, and one to spare.
 TABLE_ROWS = 8
