@@ -6,12 +6,14 @@
 
 Random weights: time does not depend on them. Prints tables in Markdown; each time is the best of
 `--repeats` after the first call, which is timed by itself as "first call". `--memory-on` runs
-nothing: it compiles for one chip of a TPU that need not be here and prints what it must hold.
+nothing: it compiles for one chip of a TPU that need not be here and prints what it must hold. Where
+torch can be imported, the same network runs in PyTorch in turn with ours.
 """
 
 import argparse
 import dataclasses
 import os
+import statistics
 import tempfile
 import time
 from fractions import Fraction
@@ -40,7 +42,14 @@ from jaxvision.methods.emavfi.retiming import Retiming
 from jaxvision.methods.emavfi.sequence import Retimer
 from jaxvision.methods.emavfi.variants import VARIANTS
 from jaxvision.methods.emavfi.video_job import retime_video
+from jaxvision.methods.emavfi.weights import entries
 from jaxvision.viz.video_stream import write_segment
+from jaxvision.weights import to_state_dict
+
+try:
+    import emavfi_torch
+except ImportError:  # PyTorch is not among the project's dependencies.
+    emavfi_torch = None
 
 
 def seconds(function, *arguments, repeats: int) -> tuple[float, float]:
@@ -55,23 +64,46 @@ def seconds(function, *arguments, repeats: int) -> tuple[float, float]:
 
 def time_per_frame(model, variables, sizes, down_scale: float, repeats: int) -> None:
     settings = InferenceSettings(down_scale)
-    print("| size | first call, s | s per frame | GFLOP/s |")
-    print("| --- | --- | --- | --- |")
+    print("| size | first call, s | s per frame | GFLOP/s | PyTorch / ours |")
+    print("| --- | --- | --- | --- | --- |")
     for height, width in sizes:
         pair = jnp.asarray(np.random.default_rng(0).random((1, 2, height, width, 3)), jnp.float32)
         run = jax.jit(lambda v, pair: interpolate(model, v, pair, (0.5,), settings)[0])
         first, best = seconds(run, variables, pair, repeats=repeats)
         # Counted without down-scaling.
         rate = forward_flops(model.config, height, width) / best / 1e9
-        shown = f"{rate:.0f}" if down_scale == 1 else ""
-        print(f"| {height}x{width} | {first:.1f} | {best:.3f} | {shown} |", flush=True)
+        shown, ratio = (f"{rate:.0f}", "not measured") if down_scale == 1 else ("", "")
+        if emavfi_torch and down_scale == 1:
+            ratio = f"{versus_torch(model, variables, pair, run, repeats):.2f}"
+        print(f"| {height}x{width} | {first:.1f} | {best:.3f} | {shown} | {ratio} |", flush=True)
+
+
+def versus_torch(model, variables, pair, run, repeats: int) -> float:
+    """Seconds of the same network in PyTorch over ours, taking turns. Stops if the frames differ by
+    more than a step of 8 bits."""
+    weights = to_state_dict(variables, entries(model.config))
+    half = model.config.dtype == jnp.bfloat16
+    settings = InferenceSettings()
+    padder = padder_for(pair.shape[2], pair.shape[3], settings)
+    theirs = emavfi_torch.middle_frame(model.config, weights, np.array(padder.pad(pair)), half)
+    error = float(jnp.abs(run(variables, pair) - padder.unpad(theirs())).max())
+    if not half and error > 1 / 255:
+        raise SystemExit(f"PyTorch's frame differs from ours by {error:.2g}")
+    ratios = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(run(variables, pair))
+        middle = time.perf_counter()
+        theirs()
+        ratios.append((time.perf_counter() - middle) / (middle - start))
+    return statistics.median(ratios)
 
 
 def memory(model, sizes, down_scale: float, tile: int, topology: str) -> None:
     """GiB on one chip, of the parts of interpolation as `predict` compiles them."""
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     device = topologies.get_topology_desc(topology, platform="tpu").devices[0]
-    mesh = jax.sharding.Mesh(np.array([device]), ("data",))
+    mesh = jax.sharding.Mesh(np.array(device).reshape(1, 1, 1), ("data", "fsdp", "tensor"))
     whole = jax.NamedSharding(mesh, jax.P())
 
     def placed(tree):
