@@ -11,7 +11,10 @@ from jaxvision import __version__
 from jaxvision.errors import InputError, nearest
 
 # Each verb is a module here with SUMMARY, add_arguments(parser) and run(arguments) -> exit status.
-VERBS = ("convert", "demo", "evaluate", "export", "inspect", "list", "predict", "prepare", "train")
+VERBS = (
+    *("convert", "demo", "evaluate", "export", "inspect", "list", "plan", "predict", "prepare"),
+    "train",
+)
 
 EXIT_CODES = (
     "exit status: 0 finished, 75 preempted (run again to resume), 2 bad input, 1 other errors"
@@ -20,6 +23,7 @@ EXAMPLES = """examples:
   jaxvision demo --workdir runs/demo
   jaxvision train --config videomae/demo --workdir runs/mae --config.train.steps=200
   jaxvision inspect --config videomae/vit_b_hybrid_pretrain
+  jaxvision plan --config videomae/vit_g_hybrid_pretrain --topology v5e:16x16 --search
   jaxvision predict --workdir runs/mae clip.mp4 --out pictures
 """
 
