@@ -31,8 +31,8 @@ ROWS: tuple[tuple[str, Callable[[Plan], str]], ...] = (
     ("samples a second", lambda p: f"{p.samples_per_second:,.0f}" if p.samples_per_second else ""),
     ("cores a host to decode", lambda p: f"{p.cores_per_host:,.0f}" if p.cores_per_host else ""),
     ("steps of the recipe", lambda p: f"{p.steps:,}" if p.steps else ""),
-    ("days of the recipe", lambda p: f"{p.days:,.2f}" if p.days else ""),
-    ("price of the recipe", lambda p: f"{p.price:,.0f}" if p.price else ""),
+    ("days of the recipe", lambda p: number(p.days) if p.days else ""),
+    ("price of the recipe", lambda p: f"{p.price:,.2f}" if p.price else ""),
     ("compiled in", lambda p: f"{p.compile_seconds:.0f} s"),
 )
 RANKED = (
@@ -42,7 +42,12 @@ RANKED = (
 
 
 def gb(size: float | None, unit: str = " GB") -> str:
-    return "" if size is None else f"{size / GB:,.2f}{unit}"
+    return "" if size is None else f"{number(size / GB)}{unit}"
+
+
+def number(value: float) -> str:
+    """Two decimals, or as many as a small number needs."""
+    return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
 
 
 def tera(operations: float | None) -> str:

@@ -49,6 +49,14 @@ CHIPS = {
     "h100": Chip("cuda", 989e12, 80 * GIGA, 3.35e12, 450e9, 0, 8, 0, GPUS),
     "h200": Chip("cuda", 989e12, 141 * GIGA, 4.8e12, 450e9, 0, 8, 0, GPUS),
 }
+# Nobody is to be asked where this machine's TPU is (nor warn that there is none), and another
+# process may use the compiler, too.
+TPU_ENVIRONMENT = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
+}
 FORM = re.compile(r"(?:(\d+)x)?([a-z]+\d*[a-z]*):(\d+(?:x\d+)*)")
 EXAMPLES = "v5e:16x16, v5p:8x8x16, 4xv5e:16x16 (four slices), h100:8, 4xh200:8 (four nodes)"
 
@@ -109,18 +117,16 @@ def describe(topology: Topology) -> list[Any]:
         raise InputError(
             f"topology {topology.name!r} needs the TPU compiler: pip install 'jaxvision[tpu]'"
         )
-    # Nobody is to be asked where this machine's TPU is, nor does another process' use of the
-    # compiler matter.
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
-    os.environ.setdefault("TPU_STDERR_LOG_LEVEL", "3")
-    os.environ.setdefault("TPU_MIN_LOG_LEVEL", "3")
+    for name, value in TPU_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     from jax.experimental import topologies
 
     options: dict[str, Any] = {}
     if topology.groups > 1:
         options["num_slices"] = topology.groups
     shape = topology.shape
+    if topology.kind == "v4":
+        options["chip_config_name"] = "megacore"  # both cores of a chip are one device, as in use
     if math.prod(shape) == 1:
         options["chips_per_host_bounds"] = (1, 1, 1)
         shape = (1, 1, 1)
