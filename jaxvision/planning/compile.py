@@ -25,7 +25,11 @@ from jaxvision.training.task import Task
 # compiled program is the same for any.
 SOME_STEPS = 1000
 SIZE = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-USED = re.compile(r"[Uu]sed ([\d.]+)([KMGT]?)i?B? of ([\d.]+)([KMGT]?)i?B? hbm")
+# The compiler's words, at an early check and at its work's end; both totals hold the arguments.
+TOO_MUCH = (
+    re.compile(r"\(([\d.]+)([KMGT]?)\) exceeds available HBM \(([\d.]+)([KMGT]?)\)"),
+    re.compile(r"[Uu]sed ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm"),
+)
 
 
 @dataclass(frozen=True)
@@ -202,15 +206,16 @@ def devices_per_chip(program: Program) -> int:
 
 
 def exhausted(message: str) -> tuple[float, float]:
-    """(bytes used, bytes there were) of the compiler's words "Used 20.52G of 15.75G hbm".
+    """(bytes needed, bytes there are) of the compiler's words "Used 20.52G of 15.75G hbm".
 
     Zeros where it does not say.
     """
-    match = USED.search(message)
-    if match is None:
-        return 0.0, 0.0
-    used, unit, limit, limit_unit = match.groups()
-    return float(used) * SIZE[unit], float(limit) * SIZE[limit_unit]
+    for words in TOO_MUCH:
+        match = words.search(message)
+        if match:
+            needed, unit, limit, limit_unit = match.groups()
+            return float(needed) * SIZE[unit], float(limit) * SIZE[limit_unit]
+    return 0.0, 0.0
 
 
 def with_settings(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:

@@ -33,7 +33,9 @@ def count(jaxpr: Any) -> float:
             if name == "scan":
                 inner *= params["length"]
             elif name == "shard_map":
-                inner *= math.prod(params["mesh"].shape[axis] for axis in params["manual_axes"])
+                inner *= math.prod(
+                    params["mesh"].shape[axis] for axis in params["newly_manual_axes"]
+                )
             total += inner
     return total
 

@@ -51,7 +51,7 @@ def _bar(draw: ImageDraw.ImageDraw, plan: Plan, top: int) -> None:
         at += size * scale
     limit = MARGIN + plan.capacity * scale
     draw.line((limit, top - 4, limit, top + BAR + 4), LIMIT, 3)
-    words = f"{plan.peak / 1e9:.2f} of {plan.capacity / 1e9:.2f} GB"
+    words = f"{plan.peak / 2**30:.2f} of {plan.capacity / 2**30:.2f} GiB"
     if not plan.fits:
         words += ": does not fit"
     draw.text((MARGIN + BARS + 14, top + 11), words, INK if plan.fits else LIMIT)

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from jaxvision.planning.plan import Assumptions, Plan
 
-GB = 1e9
+GB, GIB = 1e9, 2**30
 ROWS: tuple[tuple[str, Callable[[Plan], str]], ...] = (
     ("mesh", lambda p: " x ".join(f"{name} {size}" for name, size in p.mesh.items() if size > 1)),
     ("changed", lambda p: settings(p.changes)),
@@ -15,12 +15,12 @@ ROWS: tuple[tuple[str, Callable[[Plan], str]], ...] = (
     ("bucket", lambda p: p.bucket),
     ("samples a step", lambda p: f"{p.samples:,}"),
     ("parameters trained", lambda p: f"{p.parameters:,}"),
-    ("peak of a chip's memory", lambda p: f"{gb(p.peak)} of {gb(p.capacity)}"),
-    ("fits", lambda p: "yes" if p.fits else f"NO: {gb(p.peak - p.capacity)} over"),
+    ("peak of a chip's memory", lambda p: f"{gib(p.peak)} of {gib(p.capacity)} GiB"),
+    ("fits", lambda p: "yes" if p.fits else f"NO: {gib(p.peak - p.capacity)} GiB over"),
     ("would fit with", lambda p: settings(p.remedy) if p.remedy else ""),
     ("TFLOP a chip, recomputed too", lambda p: tera((p.executed_flops or 0) / p.chips)),
     ("TFLOP a chip, as compiled", lambda p: tera(p.compiled_flops)),
-    ("GB a chip's memory moves", lambda p: gb(p.hbm_bytes, "")),
+    ("GB a chip's memory moves", lambda p: gb(p.hbm_bytes)),
     ("seconds: compute", lambda p: seconds(p.times.compute if p.times else None)),
     ("seconds: memory", lambda p: seconds(p.times.memory if p.times else None)),
     ("seconds: links", lambda p: seconds(p.times.links if p.times else None)),
@@ -41,8 +41,12 @@ RANKED = (
 )
 
 
-def gb(size: float | None, unit: str = " GB") -> str:
-    return "" if size is None else f"{number(size / GB)}{unit}"
+def gib(size: float | None) -> str:
+    return "" if size is None else number(size / GIB)
+
+
+def gb(size: float | None) -> str:
+    return "" if size is None else number(size / GB)
 
 
 def number(value: float) -> str:
@@ -79,9 +83,11 @@ def print_plans(plans: Sequence[Plan], console: Console) -> None:
 
 
 def memory_table(plans: Sequence[Plan]) -> Table:
-    table = Table("GB of a chip", *(plan.topology for plan in plans), box=None, header_style="bold")
+    table = Table(
+        "GiB of a chip", *(plan.topology for plan in plans), box=None, header_style="bold"
+    )
     for name in dict.fromkeys(name for plan in plans for name in plan.memory):
-        table.add_row(name, *(gb(plan.memory.get(name), "") for plan in plans))
+        table.add_row(name, *(gib(plan.memory.get(name)) for plan in plans))
     return table
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxvision.errors import InputError, nearest
 
-GIGA = 10**9
+GIGA, GIBI = 10**9, 2**30
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ CUBES = (
 )
 GPUS = ("1", "2", "4", "8")
 CHIPS = {
-    "v4": Chip("tpu", 275e12, 32 * GIGA, 1.23e12, 50e9, 3, 4, 4, CUBES),
-    "v5e": Chip("tpu", 197e12, 16 * GIGA, 0.82e12, 50e9, 2, 8, 16, FLAT),
-    "v5p": Chip("tpu", 459e12, 95 * GIGA, 2.46e12, 100e9, 3, 4, 4, CUBES),
-    "v6e": Chip("tpu", 920e12, 32 * GIGA, 1.64e12, 112e9, 2, 8, 16, FLAT),
-    "tpu7x": Chip("tpu", 2310e12, 192 * GIGA, 7.4e12, 200e9, 3, 4, 4, CUBES),
+    "v4": Chip("tpu", 275e12, 32 * GIBI, 1.23e12, 50e9, 3, 4, 4, CUBES),
+    "v5e": Chip("tpu", 197e12, 16 * GIBI, 0.82e12, 50e9, 2, 8, 16, FLAT),
+    "v5p": Chip("tpu", 459e12, 95 * GIBI, 2.46e12, 100e9, 3, 4, 4, CUBES),
+    "v6e": Chip("tpu", 920e12, 32 * GIBI, 1.64e12, 112e9, 2, 8, 16, FLAT),
+    "tpu7x": Chip("tpu", 2310e12, 192 * GIBI, 7.4e12, 200e9, 3, 4, 4, CUBES),
     "h100": Chip("cuda", 989e12, 80 * GIGA, 3.35e12, 450e9, 0, 8, 0, GPUS),
     "h200": Chip("cuda", 989e12, 141 * GIGA, 4.8e12, 450e9, 0, 8, 0, GPUS),
 }

@@ -31,9 +31,7 @@ def make_mesh(axes: dict[str, int], devices: Sequence[jax.Device] | None = None)
             allow_split_physical_axes=True,
         )
     else:
-        grid = mesh_utils.create_device_mesh(
-            shape, devices=devices, allow_split_physical_axes=True
-        )
+        grid = mesh_utils.create_device_mesh(shape, devices=devices, allow_split_physical_axes=True)
     # Auto axes: linen's logical constraints and a sort fail on Explicit ones.
     return Mesh(np.asarray(grid), MESH_AXES, axis_types=(AxisType.Auto,) * 3)
 

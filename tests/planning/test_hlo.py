@@ -1,5 +1,8 @@
 """Compiled text as XLA writes it, in small."""
 
+# Lines as long as XLA writes them.
+# ruff: noqa: E501
+
 import jax
 import numpy as np
 import pytest
