@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from jaxvision import __version__
 from jaxvision.errors import InputError, nearest
@@ -106,10 +107,24 @@ def run_verb(run, arguments: argparse.Namespace) -> int:
         if type(error).__name__ in ("SaveError", "FloatingPointError"):
             print(f"jaxvision: error: {error}", file=sys.stderr)
             return 1
+        if type(error).__name__ == "Stalled":
+            print(f"jaxvision: error: {error}", file=sys.stderr)
+            end_with_readers()
         if "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized():
             traceback.print_exc()
             return 1
         raise
+
+
+def end_with_readers() -> NoReturn:
+    """Exit status 1, with the worker processes: a reader that hangs would be waited for."""
+    import multiprocessing
+
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def refuse(message: str) -> int:

@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"compilations a topology ({SEARCHED})",
     )
     parser.add_argument(
+        "--weak",
+        action="store_true",
+        help="let train.batch_size, that of the first topology, grow with the chips, and compare "
+        "rates per chip",
+    )
+    parser.add_argument(
         "--records", type=int, default=0, metavar="N", help="of the data set, where it is not here"
     )
     parser.add_argument(
@@ -105,7 +111,10 @@ def run(arguments: argparse.Namespace) -> int:
                 progress.print(f"{topology.name}: nothing that was tried fits", highlight=False)
             plans += found
             continue
-        for plan in planner.plans(target, {}):
+        changes = {}
+        if arguments.weak:
+            changes = search.grown(config, topology.chips, topologies[0].chips)
+        for plan in planner.plans(target, changes):
             plans.append(plan if plan.fits else search.remedy(planner, target, plan))
 
     console = Console(soft_wrap=True)
@@ -121,6 +130,8 @@ def run(arguments: argparse.Namespace) -> int:
             report.print_plans(sorted(plans, key=search.speed)[:1], console)
     else:
         report.print_plans(plans, console)
+        if arguments.weak:
+            console.print(report.weak_scaling_table(plans))
     if not arguments.json:
         console.print(report.assumed(assumptions), highlight=False)
     if arguments.picture and plans:

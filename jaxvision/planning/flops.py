@@ -25,7 +25,7 @@ def count(jaxpr: Any) -> float:
         elif name == "conv_general_dilated":
             total += _convolution(equation)
         elif name == "pallas_call":
-            total += params["cost_estimate"].flops if params.get("cost_estimate") else 0.0
+            total += _kernel(params)
         elif name == "cond":
             total += max(count(branch) for branch in params["branches"])
         else:
@@ -38,6 +38,15 @@ def count(jaxpr: Any) -> float:
                 )
             total += inner
     return total
+
+
+def _kernel(params: dict[str, Any]) -> float:
+    """The estimate that a Pallas call carries; without one, its body as often as its grid asks."""
+    estimate = params.get("cost_estimate")
+    if estimate is not None:
+        return float(estimate.flops)
+    grid = [size for size in params["grid_mapping"].grid if isinstance(size, int)]
+    return count(params["jaxpr"]) * math.prod(grid)
 
 
 def bodies(params: dict[str, Any]) -> Iterator[Any]:

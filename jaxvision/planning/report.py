@@ -120,6 +120,37 @@ def print_ranking(plans: Sequence[Plan], console: Console) -> None:
     console.print(table)
 
 
+def weak_scaling_table(plans: Sequence[Plan]) -> Table:
+    """Rates per chip against the first plan's: all overlapping, and nothing."""
+    table = Table(
+        *("topology", "chips", "samples a step", "samples a second and chip", "of the first's"),
+        "if nothing overlaps",
+        box=None,
+        header_style="bold",
+    )
+    known = [plan for plan in plans if plan.times and plan.seconds]
+    for plan in known:
+        table.add_row(
+            plan.topology,
+            str(plan.chips),
+            f"{plan.samples:,}",
+            number(plan.samples / plan.chips / (plan.seconds or 1)),
+            f"{_rate(plan) / _rate(known[0]):.0%}",
+            f"{_rate(plan, sum) / _rate(known[0], sum):.0%}",
+        )
+    return table
+
+
+def _rate(plan: Plan, together: Callable = max) -> float:
+    """Samples a second and chip if compute and what the chips send take `together` of their times.
+
+    Memory traffic is a chip's own affair and left out: it does not depend on how many there are.
+    """
+    assert plan.times is not None
+    times = (plan.times.compute, plan.times.links, plan.times.network)
+    return plan.samples / plan.chips / together(times)
+
+
 def assumed(assumptions: Assumptions) -> str:
     """What the figures take for granted, in words."""
     return (

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from jaxvision.errors import InputError
 from jaxvision.planning.plan import Plan, Planner, Target
 from jaxvision.training.config import leaves
@@ -131,6 +133,11 @@ def micro_batches(planner: Planner, target: Target, changes: dict[str, Any]) -> 
         and (train.batch_size // count) % train.draw_groups == 0
         and (train.batch_size // count) % train.norm_groups == 0
     ]
+
+
+def grown(config: ConfigDict, chips: int, first: int) -> dict[str, int]:
+    """The batch, that of `first` chips, for `chips`."""
+    return {"train.batch_size": config.train.batch_size * chips // first}
 
 
 def setting(planner: Planner, changes: dict[str, Any], key: str) -> Any:

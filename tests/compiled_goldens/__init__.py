@@ -84,7 +84,8 @@ def shardings_of(program: Program) -> list[str]:
     """A line for every trained parameter, by path: no compiler decides these."""
     lines = []
     for path, leaf in sorted(flatten(program.target.params).items()):
-        spec = ", ".join("+".join(axes) if axes else "-" for axes in leaf.sharding.spec)
+        parts = ((axes,) if isinstance(axes, str) else axes for axes in leaf.sharding.spec)
+        spec = ", ".join("+".join(axes) if axes else "-" for axes in parts)
         lines.append(f"{path} {tuple(leaf.shape)} ({spec})")
     return lines
 
