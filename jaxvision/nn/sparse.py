@@ -8,6 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from jaxvision.nn.normalization import BatchNorm
+from jaxvision.nn.sharding import constrain
 from jaxvision.ops.sparse_voxels import KernelMap, sparse_convolution
 
 
@@ -41,6 +42,8 @@ class SparseConvolution(nn.Module):
         x = x.astype(self.dtype)
         if self.volume == 1:
             return x @ kernel[0]
+        # Whole on every device before the loop over its places, which would gather each by itself.
+        kernel = constrain(kernel, None, None, None)
         return sparse_convolution(x, kernel, neighbours)
 
 
