@@ -19,6 +19,7 @@ from jaxvision.metrics.detection_curves import (
     mean_error,
     precision_curve,
 )
+from jaxvision.ops.quaternions import heading, rotation_matrix
 
 CLASSES = (
     *("car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian", "motorcycle"),
@@ -82,24 +83,6 @@ class Racks(NamedTuple):
     translation: Float[np.ndarray, "n 3"]
     size: Float[np.ndarray, "n 3"]
     rotation: Float[np.ndarray, "n 4"]
-
-
-def rotation_matrix(quaternion: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n 3 3"]:
-    """Of quaternions w, x, y, z of any length but 0."""
-    unit = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
-    w, x, y, z = np.moveaxis(unit, -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
-
-
-def heading(rotation: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n"]:
-    """Angle of the turned x axis in the plane."""
-    matrix = rotation_matrix(rotation)
-    return np.arctan2(matrix[..., 1, 0], matrix[..., 0, 0])
 
 
 def judged(
