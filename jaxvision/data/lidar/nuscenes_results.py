@@ -98,6 +98,16 @@ def read_results(path: Path, samples: Sequence[str], classes: Sequence[str]) -> 
         lists = dict(results)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: no result file with `results` by sample ({error!r})") from None
+    return check_results(lists, samples, classes, path)
+
+
+def check_results(
+    lists: Mapping[str, list[dict[str, Any]]],
+    samples: Sequence[str],
+    classes: Sequence[str],
+    path: Path,
+) -> WorldBoxes:
+    """The boxes of a result file's lists. path: named in errors."""
     number = {token: n for n, token in enumerate(samples)}
     unknown = [token for token in lists if token not in number]
     if unknown:
