@@ -132,10 +132,14 @@ class Run:
 
 
 def compile_by_bucket(jitted: Any, first: Any, specs: BatchSpecs, mesh: Mesh) -> dict[str, Any]:
-    """`jitted(first, batch)` compiled ahead for the batch of every bucket."""
-    compiled = {}
+    """`jitted(first, batch)` compiled ahead for every bucket's batch, once for equal shapes."""
+    compiled: dict[str, Any] = {}
     with jax.set_mesh(mesh):
         for bucket, fields in specs.items():
+            same = next((done for done in compiled if specs[done] == fields), None)
+            if same is not None:
+                compiled[bucket] = compiled[same]
+                continue
             batch = {
                 name: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=batch_sharding(mesh))
                 for name, s in fields.items()
