@@ -124,9 +124,14 @@ def checksum_seconds_per_gb(megabytes: int = 256) -> float:
         folder = Path(name)
         (folder / "data").write_bytes(np.random.default_rng(0).bytes(megabytes * 10**6))
         manifest.write(folder, folder)
+        marker = f"Checkpoint commit was successful to {folder}"
+        (folder / manifest.COMMIT_MARKER).write_text(marker)
         started = time.perf_counter()
-        manifest.damage(folder)
-        return (time.perf_counter() - started) * 1000 / megabytes
+        damaged = manifest.damage(folder)
+        seconds = time.perf_counter() - started
+        if damaged:
+            raise SystemExit(damaged)
+        return seconds * 1000 / megabytes
 
 
 def main() -> None:

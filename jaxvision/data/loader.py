@@ -76,6 +76,11 @@ class TrainingBatches:
 
     def __post_init__(self):
         for bucket, source in self.sources.items():
+            if source.batch_size % source.dealt:
+                raise InputError(
+                    f"data for {bucket!r}: a batch of {source.batch_size} cannot be dealt to "
+                    f"{source.dealt} equal parts"
+                )
             if len(source.records) < source.batch_size:
                 raise InputError(
                     f"data for {bucket!r}: {len(source.records)} records are fewer than one batch "
@@ -96,8 +101,9 @@ class TrainingBatches:
         replaced: list[tuple[str, str]] = []
         for start, stop in self.shares:
             for row in range(round(start * size), round(stop * size)):
-                place = epoch * count + slot * size + row
-                index = int(order[place])
+                row += slot * size
+                place = epoch * count + row
+                index = int(order[epoch * count + epoch_position(row, source)])
                 made, index = self._sample(source, bucket, place, index, replaced)
                 names.append(source.records.name(index))
                 samples += made
@@ -164,6 +170,13 @@ class EvaluationBatches:
                     samples.append({**sample, "valid": valid, "index": np.int32(index)})
                 names.append(name)
         return HostBatch(self.bucket, dict(source.collate(samples, self.bucket)), names, [])
+
+
+def epoch_position(row: int, source: Source) -> int:
+    """Where in an epoch's order of records its row `row` is taken from."""
+    step, row = divmod(row, source.batch_size)
+    part, turn = divmod(row, source.batch_size // source.dealt)
+    return (step * source.batch_size + turn * source.dealt + part) // source.repeats
 
 
 def as_list(samples: Sample | list[Sample]) -> list[Sample]:

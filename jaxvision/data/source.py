@@ -40,9 +40,15 @@ class Source:
         `rng` is a function of the seed and the record's place in the run.
     collate(samples, bucket): this host's samples -> its part of the batch; packing into shards of
         fixed capacity happens here.
+    repeats: each record comes this many times in a row, and an epoch still has as many rows as
+        there are records (repeated augmentation, 1902.05509).
+    dealt: the rows of a step are dealt in turn to this many equal parts of the batch, as samplers
+        deal them to processes, so that a record's repeats lie in different parts.
     """
 
     records: Records
     batch_size: int
     transform: Callable[[Record, np.random.Generator, str], Sample | list[Sample]] = keep
     collate: Callable[[Sequence[Sample], str], Mapping[str, np.ndarray]] = stack
+    repeats: int = 1
+    dealt: int = 1

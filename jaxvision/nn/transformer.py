@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxvision.nn.initializers import KERNEL_INITIALIZERS
 from jaxvision.nn.sharding import constrain
+from jaxvision.ops.attention import attention, reference
 
 # What `jax.checkpoint` keeps of a block for the backward pass.
 REMAT_POLICIES = {
@@ -112,10 +113,13 @@ class Attention(nn.Module):
             query = query * jnp.exp(jnp.minimum(scale, MAX_COSINE_SCALE))[:, None]
         else:
             query = query * c.head_dim**-0.5
-        scores = jnp.einsum("bnhd,bmhd->bhnm", query, key, preferred_element_type=jnp.float32)
-        weights = jax.nn.softmax(scores, axis=-1).astype(c.dtype)
-        weights = nn.Dropout(c.attention_dropout)(weights, deterministic=deterministic)
-        mixed = jnp.einsum("bhnm,bmhd->bnhd", weights, value.astype(c.dtype))
+        if c.cosine_attention or (c.attention_dropout > 0 and not deterministic):
+            # Cosines stay float32: their scale multiplies them by up to 100.
+            weights = reference.weights(query, key, c.dtype)
+            weights = nn.Dropout(c.attention_dropout)(weights, deterministic=deterministic)
+            mixed = reference.weighted(weights, value.astype(c.dtype))
+        else:
+            mixed = attention(*(y.astype(c.dtype) for y in (query, key, value)))
         mixed = dense(
             c.width,
             axis=(-2, -1),

@@ -14,8 +14,9 @@ from jax.sharding import PartitionSpec
 from jaxvision.errors import InputError, nearest
 
 BATCH_AXES = ("data", "fsdp")
+HEAD_AXIS = "tensor"
 # Where each kernel can run.
-PLATFORMS = {"triton": "gpu", "mosaic_tpu": "tpu"}
+PLATFORMS = {"triton": "gpu", "cudnn": "gpu", "mosaic_tpu": "tpu", "splash": "tpu"}
 
 
 def platform() -> str:
@@ -55,11 +56,15 @@ def choose(
 
 
 def over_batch(
-    kernel: Callable[..., Any], *batched: jax.Array, whole: tuple[jax.Array, ...] = ()
+    kernel: Callable[..., Any],
+    *batched: jax.Array,
+    whole: tuple[jax.Array, ...] = (),
+    heads: int | None = None,
 ) -> Any:
     """kernel(*batched, *whole), `batched` split by their leading axis over the mesh in force.
 
     whole: what every device needs all of (weights without a batch axis).
+    heads: the axis of attention heads, of every `batched` and the result, split over `tensor`.
     Where the batch does not divide over the mesh's data and fsdp axes, every device computes all.
     """
     mesh = jax.sharding.get_abstract_mesh()
@@ -71,6 +76,9 @@ def over_batch(
         parts *= mesh.shape[axis]
     split = axes if axes and batched[0].shape[0] % parts == 0 else None
     spec = PartitionSpec(split)
+    if heads is not None and batched[0].shape[heads] % mesh.shape.get(HEAD_AXIS, 1) == 0:
+        by_head = HEAD_AXIS if HEAD_AXIS in mesh.shape else None
+        spec = PartitionSpec(split, *[None] * (heads - 1), by_head)
     specs = (spec,) * len(batched) + (PartitionSpec(),) * len(whole)
     # A kernel says nothing of the axes its result varies over; the specs do.
     mapped = jax.shard_map(kernel, in_specs=specs, out_specs=spec, check_vma=False)

@@ -25,6 +25,7 @@ from jaxvision.training.run import ReadWeights, Run, compile_by_bucket, prepare_
 from jaxvision.training.run_record import open_workdir, versions
 from jaxvision.training.sharding import place, replicated
 from jaxvision.training.state import TrainState
+from jaxvision.training.step import Metrics
 from jaxvision.training.task import Task
 
 PlacedBatch = tuple[HostBatch, dict[str, jax.Array]]
@@ -124,7 +125,7 @@ class Loop:
         self.evaluator = Evaluator(run.task, run.mesh, data.workers, data.threads)
         self.evaluator.compile(run.target.variables())
         self.predict = compile_predict(run) if run.config.log.pictures_every_steps else {}
-        self.pending: list[tuple[int, Mapping]] = []  # metrics not yet read
+        self.pending: list[tuple[int, Metrics]] = []  # metrics not yet read
         # Names of the records of every step whose metrics may still be unread.
         self.recent: deque[tuple[int, list[str]]] = deque(maxlen=run.config.log.every_steps + 1)
         self.records_read = self.records_replaced = self.not_finite = 0
@@ -196,18 +197,18 @@ class Loop:
 
     def log(self, done: int) -> None:
         """Read the metrics of the steps since the last log: the loop's one wait for the device."""
-        fetched = jax.device_get([metrics for _, metrics in self.pending])
+        fetched = [metrics.pairs() for metrics in jax.device_get([m for _, m in self.pending])]
         for (step, _), metrics in zip(self.pending, fetched, strict=True):
             if metrics["not_finite"][0] > 0:
                 self.report_not_finite(step)
         self.pending.clear()
         values = {}
         for name in fetched[-1]:
-            total = sum(float(m[name][0]) for m in fetched if np.isfinite(m[name][0]))
-            weight = sum(float(m[name][1]) for m in fetched if np.isfinite(m[name][0]))
-            values[name] = total / weight if weight else float("nan")
+            finite = [m[name] for m in fetched if np.isfinite(m[name][0])]
+            weight = sum(weight for _, weight in finite)
+            values[name] = sum(total for total, _ in finite) / weight if weight else float("nan")
         for name in self.prepared.optimizer.schedules:
-            values[name] = float(fetched[-1][name][0])
+            values[name] = fetched[-1][name][0]
         values["records_replaced"] = self.records_replaced
         self.reporter.metrics(done, values)
 

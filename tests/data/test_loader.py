@@ -138,3 +138,21 @@ def test_several_samples_of_a_record_stay_together():
     for batch in read(data):
         np.testing.assert_array_equal(batch["number"][::2], batch["number"][1::2])
         assert batch["number"].shape == (4,)
+
+
+def test_repeats_come_in_a_row_and_are_dealt_to_the_parts_of_a_batch():
+    source = Source(Numbers(26), 8, noisy, repeats=3, dealt=2)
+    data = TrainingBatches({"all": source}, Schedule.single("all", 6), 5)
+    read_ = read(data)
+    for first in (0, 3):  # an epoch is three steps, however often a record comes
+        rows = np.stack([batch["number"] for batch in read_[first : first + 3]])
+        in_turn = rows.reshape(3, 2, 4).swapaxes(1, 2).ravel()
+        assert len(set(in_turn)) == 8
+        assert [int(n) for n in np.repeat(in_turn[::3], 3)[:24]] == in_turn.tolist()
+    assert len({noise.tobytes() for batch in read_ for noise in batch["noise"]}) == 48
+
+
+def test_a_batch_that_cannot_be_dealt_is_refused():
+    source = Source(Numbers(26), 9, noisy, dealt=2)
+    with pytest.raises(InputError, match="a batch of 9 cannot be dealt to 2"):
+        TrainingBatches({"all": source}, Schedule.single("all", 6), 5)

@@ -9,7 +9,9 @@ from PIL import Image
 
 from golden_case import Case, runner
 from golden_runners.sparseformer import SHOWLAB, paper_architecture
+from jaxvision.data.loader import epoch_position
 from jaxvision.data.mixing import Mix, box_of, mix_batch
+from jaxvision.data.source import Source
 from jaxvision.methods.sparseformer import geometry, inputs
 from jaxvision.methods.sparseformer.task import without_decay
 from jaxvision.methods.sparseformer.weights import entries_of
@@ -139,4 +141,18 @@ def evaluation_pictures(case: Case) -> dict:
     for name, family in families.items():
         values = inputs.normalise(pixels[name.partition("_")[0]], family)
         answers[name] = np.moveaxis(values, -1, 0)
+    return answers
+
+
+@runner("sparseformer", "imagenet/data/ra_sampler.py:RASampler")
+def repeated_augmentation(case: Case) -> dict:
+    """Without the shuffle, of which the positions are taken."""
+    size = case.config["batch_size"]
+    answers = {}
+    for name, (count, processes, rank) in case.config["cases"].items():
+        source = Source([], size * processes, repeats=case.config["repeats"], dealt=processes)
+        taken = count // size * size // processes
+        batches, rows = np.divmod(np.arange(taken), size)
+        in_epoch = batches * size * processes + rank * size + rows
+        answers[name] = np.array([epoch_position(int(row), source) for row in in_epoch])
     return answers

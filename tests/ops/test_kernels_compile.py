@@ -12,6 +12,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxvision.ops.adaptive_mixing import adaptive_mixing
 from jaxvision.ops.adaptive_mixing import argument_specs as mixing_specs
 from jaxvision.ops.adaptive_mixing import triton as triton_mixing
+from jaxvision.ops.attention import argument_specs as attention_specs
+from jaxvision.ops.attention import attention
+from jaxvision.ops.attention import triton as triton_attention
 from jaxvision.ops.sparse_sampling import argument_specs as sampling_specs
 from jaxvision.ops.sparse_sampling import mosaic_tpu, reference, sparse_sampling
 from jaxvision.ops.sparse_sampling import triton as triton_sampling
@@ -61,6 +64,16 @@ def mixing_step(spec, dtype, batch, sharding):
     return step, (shape(p, c), shape(c, c), shape(o, p))
 
 
+def attention_step(spec, dtype, batch, sharding):
+    shape = jax.ShapeDtypeStruct((batch, *spec), dtype, sharding=sharding)
+
+    def step(*arguments):
+        value, pull = jax.vjp(attention, *arguments)
+        return value, pull(value)
+
+    return step, (shape,) * 3
+
+
 # The levels that a TPU reads in hat form: STMixer's finest is gathered.
 COARSE = sampling_specs.SPECS["stmixer_slowfast"].levels[1:]
 STEPS = {
@@ -72,6 +85,9 @@ STEPS = {
     ),
     "mixing": (mixing_step, mixing_specs.SPECS["sparseformer_t"]),
     "mixing with norm": (mixing_step, mixing_specs.SPECS["stmixer_spatial"]),
+    "attention": (attention_step, attention_specs.NARROW["sparseformer_t"]),
+    "attention of the focus": (attention_step, attention_specs.NARROW["sparseformer_t_focus"]),
+    "attention of B": (attention_step, attention_specs.NARROW["sparseformer_b"]),
 }
 
 
@@ -85,6 +101,31 @@ def test_compiled_for_tpus(target, dtype):
             step, arguments = make(spec, dtype, 1, NamedSharding(mesh, PartitionSpec()))
             text = jax.jit(step).lower(*arguments).compile().as_text()
             assert "tpu_custom_call" in text, f"{name}: no kernel for {target}"
+
+
+@pytest.mark.xdist_group("tpu_compiler")
+@pytest.mark.parametrize("name", attention_specs.LONG)
+def test_long_attention_is_jaxs_own_kernel_on_a_tpu(name):
+    mesh = tpu_mesh("v5e")
+    with jax.set_mesh(mesh):
+        sharding = NamedSharding(mesh, PartitionSpec())
+        step, arguments = attention_step(attention_specs.LONG[name], jnp.bfloat16, 1, sharding)
+        compiled = jax.jit(step).lower(*arguments).compile()
+    assert "splash" in compiled.as_text()
+    scores = 1568 * 1568 * attention_specs.LONG[name].heads * 4
+    assert compiled.memory_analysis().temp_size_in_bytes < scores
+
+
+@pytest.mark.xdist_group("tpu_compiler")
+def test_heads_of_attention_stay_on_their_devices():
+    mesh = tpu_mesh("v5e", (2, 1, 2))
+    with jax.set_mesh(mesh):
+        by_head = NamedSharding(mesh, PartitionSpec(("data", "fsdp"), None, "tensor"))
+        for spec in (attention_specs.NARROW["sparseformer_t"], attention_specs.LONG["vit_b"]):
+            step, arguments = attention_step(spec, jnp.bfloat16, 2, by_head)
+            compiled = jax.jit(step, out_shardings=by_head).lower(*arguments).compile()
+            assert "tpu_custom_call" in compiled.as_text()
+            assert not COLLECTIVE.findall(compiled.as_text())
 
 
 @pytest.mark.xdist_group("tpu_compiler")
@@ -137,6 +178,14 @@ def test_lowered_for_cuda(dtype):
 
     text = lowered(sample, ((2, 3136, 96), dtype), ((2, 50, 2), jnp.float32), ((2, 50, 96), dtype))
     assert text.count("__gpu$xla.gpu.triton") == 3  # forward, by the map, by the points
+    for spec in attention_specs.NARROW.values():
+
+        def attend(*arguments):
+            value, pull = jax.vjp(triton_attention.attend, *arguments)
+            return pull(value)
+
+        text = lowered(attend, *(((2, *spec), dtype),) * 3)
+        assert text.count("__gpu$xla.gpu.triton") == 2  # forward and backward
     for spec in mixing_specs.SPECS.values():
         n, p, o, c = spec.tokens, spec.points, spec.outputs, spec.channels
 

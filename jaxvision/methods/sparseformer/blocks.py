@@ -19,6 +19,7 @@ from jaxvision.methods.sparseformer.geometry import (
 from jaxvision.nn.adaptive_mixing import AdaptiveMixing
 from jaxvision.nn.initializers import Initializer
 from jaxvision.nn.sharding import constrain
+from jaxvision.ops.attention import attention
 from jaxvision.ops.sparse_sampling import sparse_sampling
 
 _normal = nn.initializers.normal(0.02)
@@ -86,11 +87,7 @@ class Attention(nn.Module):
         query, key, value = (
             constrain(y, "batch", None, "heads", None) for y in jnp.moveaxis(qkv, -3, 0)
         )
-        scores = jnp.einsum(
-            "bnhd,bmhd->bhnm", query * head_width**-0.5, key, preferred_element_type=jnp.float32
-        )
-        weights = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
-        mixed = jnp.einsum("bhnm,bmhd->bnhd", weights, value)
+        mixed = attention(query * head_width**-0.5, key, value)
         return nn.DenseGeneral(
             width,
             axis=(-2, -1),

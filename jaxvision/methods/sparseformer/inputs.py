@@ -47,22 +47,15 @@ def evaluation_picture(
 
 @dataclass(frozen=True)
 class TrainingPicture:
-    """A random resized crop, a flip, RandAugment; `repeats` draws of each record."""
+    """A random resized crop, a flip, RandAugment."""
 
     size: int
     scale: tuple[float, float]
     flip: float
     policy: RandAugment | None
-    repeats: int
 
-    def __call__(
-        self, record: Mapping[str, Any], rng: np.random.Generator, bucket: str
-    ) -> list[Sample]:
-        label = np.int32(record["label"])
-        return [
-            {"picture": self._draw(record["picture"], rng), "label": label}
-            for _ in range(self.repeats)
-        ]
+    def __call__(self, record: Mapping[str, Any], rng: np.random.Generator, bucket: str) -> Sample:
+        return {"picture": self._draw(record["picture"], rng), "label": np.int32(record["label"])}
 
     def _draw(self, picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
         box = resized_crop_box(rng, picture.height, picture.width, self.scale)

@@ -84,11 +84,16 @@ class ClassificationTask(Task):
     def source(self, split: str) -> Source:
         task, size = self.config.task, self.config.data.size
         policy = RandAugment.parse(task.rand_augment) if task.rand_augment else None
-        draw = inputs.TrainingPicture(size, tuple(task.scale), task.flip, policy, task.repeats)
-        return Source(inputs.records_of(self.config, "train"), self.config.train.batch_size, draw)
+        return Source(
+            inputs.records_of(self.config, "train"),
+            self.config.train.batch_size,
+            inputs.TrainingPicture(size, tuple(task.scale), task.flip, policy),
+            repeats=task.repeats,
+            dealt=self.config.train.draw_groups,
+        )
 
     def batch_specs(self, split: str) -> BatchSpecs:
-        rows = self.config.train.batch_size * self.config.task.repeats
+        rows = self.config.train.batch_size
         group = rows // self.config.train.accumulate // self.config.train.draw_groups
         if self._mixes and group % 2:
             raise InputError(

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxvision.ops.products import multiply
+
 # Highest power first.
 _ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 
@@ -73,18 +75,6 @@ def mix_token_gradients(
         multiply(by_product, hidden, (1, 1)),
         jnp.sum(by_hidden, axis=0, keepdims=True),
         jnp.sum(by_mixed, axis=1, keepdims=True),
-    )
-
-
-def multiply(a: Array, b: Array, summed: tuple[int, int] = (1, 0)) -> Array:
-    """The product of two matrices over an axis of each, in float32; float32 is not rounded."""
-    exact = a.dtype == jnp.float32
-    return jax.lax.dot_general(
-        a,
-        b,
-        (((summed[0],), (summed[1],)), ((), ())),
-        precision=jax.lax.Precision.HIGHEST if exact else jax.lax.Precision.DEFAULT,
-        preferred_element_type=jnp.float32,
     )
 
 

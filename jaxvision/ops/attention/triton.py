@@ -1,0 +1,83 @@
+"""Attention for few tokens and narrow heads on NVIDIA GPUs: one program a head of a sample, sides
+padded to powers of two. The backward pass computes the weights again."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton as plgpu
+from jaxtyping import Array, Float
+
+from jaxvision.ops.attention.softmax import softmax, softmax_gradient
+from jaxvision.ops.dispatch import over_batch
+from jaxvision.ops.products import multiply
+
+# The least side of a matrix that the tensor cores multiply.
+LEAST = 16
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def attend(
+    query: Float[Array, "b n h d"],
+    key: Float[Array, "b n h d"],
+    value: Float[Array, "b n h d"],
+    interpret: Any = False,
+) -> Float[Array, "b n h d"]:
+    """See `attention`.  interpret: run the kernels step by step, on any device."""
+    local = functools.partial(_call, _forward, outputs=1, interpret=interpret)
+    return over_batch(lambda *of: local(*of)[0], query, key, value, heads=2)
+
+
+def _residuals(query: Array, key: Array, value: Array, interpret: Any):
+    return attend(query, key, value, interpret), (query, key, value)
+
+
+def _gradients(interpret: Any, kept: tuple[Array, Array, Array], given: Array):
+    local = functools.partial(_call, _backward, outputs=3, interpret=interpret)
+    return tuple(over_batch(local, *kept, given.astype(kept[0].dtype), heads=2))
+
+
+attend.defvjp(_residuals, _gradients)
+
+
+def _call(body: Any, *arrays: Array, outputs: int, interpret: Any) -> list[Array]:
+    """`body` over samples and heads."""
+    b, n, h, d = arrays[0].shape
+    products = 2 if outputs == 1 else 5
+
+    def kernel(*refs: Any) -> None:
+        row = jnp.arange(max(pl.next_power_of_2(n), LEAST))[:, None]
+        column = jnp.arange(max(pl.next_power_of_2(d), LEAST))[None, :]
+        real = (row < n) & (column < d)
+        sample, head = pl.program_id(0), pl.program_id(1)
+        places = [ref.at[sample, row, head, column] for ref in refs]
+        read = [plgpu.load(place, mask=real, other=0.0) for place in places[: len(arrays)]]
+        for place, result in zip(places[len(arrays) :], body(*read, tokens=n), strict=True):
+            plgpu.store(place, result.astype(arrays[0].dtype), mask=real)
+
+    return pl.pallas_call(
+        kernel,
+        out_shape=[jax.ShapeDtypeStruct(arrays[0].shape, arrays[0].dtype)] * outputs,
+        grid=(b, h),
+        compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=1),
+        cost_estimate=pl.CostEstimate(
+            flops=2 * products * b * h * n * n * d,
+            transcendentals=b * h * n * n,
+            bytes_accessed=(len(arrays) + outputs) * arrays[0].nbytes,
+        ),
+        interpret=interpret,
+    )(*arrays)
+
+
+def _forward(query: Array, key: Array, value: Array, *, tokens: int):
+    weights = softmax(multiply(query, key, (1, 1)), tokens)
+    return (multiply(weights.astype(value.dtype), value),)
+
+
+def _backward(query: Array, key: Array, value: Array, given: Array, *, tokens: int):
+    weights = softmax(multiply(query, key, (1, 1)), tokens)
+    by_value = multiply(weights.astype(value.dtype), given, (0, 0))
+    by_scores = softmax_gradient(weights, multiply(given, value, (1, 1))).astype(query.dtype)
+    return multiply(by_scores, key), multiply(by_scores, query, (0, 0)), by_value
