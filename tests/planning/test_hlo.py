@@ -106,6 +106,7 @@ def test_loops_are_counted_by_the_compilers_word_or_their_condition():
         ("[4,2]<=[2,4]T(1,0)", ("data",)),
         ("mesh['a'=2,'b'=4] {'a'}", ("data",)),
         ("mesh['a'=2,'b'=4] {'b':(1)2}", ("fsdp",)),
+        ("mesh['a'=4,'b'=1,'c'=2], device_ids=([2,4]T(1,0)) {'c'}", ("data",)),
         ("mesh['a'=2,'b'=4] {'a','b'}", ("data", "fsdp")),
     ],
 )

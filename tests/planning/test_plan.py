@@ -55,7 +55,8 @@ def test_slices_are_joined_by_their_network(capsys):
     # each), in whole tiles, of which these small arrays fill a part.
     sent = sum(c["crossing"] for c in plan["collectives"] if c["axes"] == ["slices"])
     assert plan["parameters"] < sent < 4 * plan["parameters"]
-    assert plan["times"]["network"] == pytest.approx(sent * 8 / 1e9)
+    # Four chips share their host.
+    assert plan["times"]["network"] == pytest.approx(sent * 4 / 1e9)
     assert plan["bound"] == "network"
 
 
