@@ -1,13 +1,19 @@
 """EMA-VFI: time per frame at video sizes, and throughput of a video with decoding and encoding.
 
     python benchmarks/emavfi.py --variant small --sizes 256x448 720x1280 1080x1920
+    python benchmarks/emavfi.py --variant base --dtype bfloat16 --down-scale 0.25 \
+        --sizes 2160x4096 --memory-on v5e:2x2 [--tile 512]
 
 Random weights: time does not depend on them. Prints tables in Markdown; each time is the best of
-`--repeats` after the first call, which is timed by itself as "first call".
+`--repeats` after the first call, which is timed by itself as "first call". `--memory-on` runs
+nothing: it compiles for one chip of a TPU that need not be here and prints what it must hold. Where
+torch can be imported, the same network runs in PyTorch in turn with ours.
 """
 
 import argparse
 import dataclasses
+import os
+import statistics
 import tempfile
 import time
 from fractions import Fraction
@@ -17,18 +23,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.core import meta
+from jax.experimental import topologies
 from skimage import data
 
 from jaxvision.data.frame_stream import VideoStream
 from jaxvision.methods.emavfi.flops import forward_flops
-from jaxvision.methods.emavfi.inference import InferenceSettings, interpolate
+from jaxvision.methods.emavfi.inference import (
+    InferenceSettings,
+    frame_at,
+    interpolate,
+    motion_at,
+    padder_for,
+    prepare,
+)
 from jaxvision.methods.emavfi.interpolator import Interpolator
 from jaxvision.methods.emavfi.model import InterpolationNetwork
 from jaxvision.methods.emavfi.retiming import Retiming
 from jaxvision.methods.emavfi.sequence import Retimer
 from jaxvision.methods.emavfi.variants import VARIANTS
 from jaxvision.methods.emavfi.video_job import retime_video
+from jaxvision.methods.emavfi.weights import entries
 from jaxvision.viz.video_stream import write_segment
+from jaxvision.weights import to_state_dict
+
+try:
+    import emavfi_torch
+except ImportError:  # PyTorch is not among the project's dependencies.
+    emavfi_torch = None
 
 
 def seconds(function, *arguments, repeats: int) -> tuple[float, float]:
@@ -43,16 +64,81 @@ def seconds(function, *arguments, repeats: int) -> tuple[float, float]:
 
 def time_per_frame(model, variables, sizes, down_scale: float, repeats: int) -> None:
     settings = InferenceSettings(down_scale)
-    print("| size | first call, s | s per frame | GFLOP/s |")
-    print("| --- | --- | --- | --- |")
+    print("| size | first call, s | s per frame | GFLOP/s | PyTorch / ours |")
+    print("| --- | --- | --- | --- | --- |")
     for height, width in sizes:
         pair = jnp.asarray(np.random.default_rng(0).random((1, 2, height, width, 3)), jnp.float32)
         run = jax.jit(lambda v, pair: interpolate(model, v, pair, (0.5,), settings)[0])
         first, best = seconds(run, variables, pair, repeats=repeats)
         # Counted without down-scaling.
         rate = forward_flops(model.config, height, width) / best / 1e9
-        shown = f"{rate:.0f}" if down_scale == 1 else ""
-        print(f"| {height}x{width} | {first:.1f} | {best:.3f} | {shown} |", flush=True)
+        shown, ratio = (f"{rate:.0f}", "not measured") if down_scale == 1 else ("", "")
+        if emavfi_torch and down_scale == 1:
+            ratio = f"{versus_torch(model, variables, pair, run, repeats):.2f}"
+        print(f"| {height}x{width} | {first:.1f} | {best:.3f} | {shown} | {ratio} |", flush=True)
+
+
+def versus_torch(model, variables, pair, run, repeats: int) -> float:
+    """Seconds of the same network in PyTorch over ours, taking turns. Stops if the frames differ by
+    more than a step of 8 bits."""
+    weights = to_state_dict(variables, entries(model.config))
+    half = model.config.dtype == jnp.bfloat16
+    settings = InferenceSettings()
+    padder = padder_for(pair.shape[2], pair.shape[3], settings)
+    theirs = emavfi_torch.middle_frame(model.config, weights, np.array(padder.pad(pair)), half)
+    error = float(jnp.abs(run(variables, pair) - padder.unpad(theirs())).max())
+    if not half and error > 1 / 255:
+        raise SystemExit(f"PyTorch's frame differs from ours by {error:.2g}")
+    ratios = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(run(variables, pair))
+        middle = time.perf_counter()
+        theirs()
+        ratios.append((time.perf_counter() - middle) / (middle - start))
+    return statistics.median(ratios)
+
+
+def memory(model, sizes, down_scale: float, tile: int, topology: str) -> None:
+    """GiB on one chip, of the parts of interpolation as `predict` compiles them."""
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    device = topologies.get_topology_desc(topology, platform="tpu").devices[0]
+    mesh = jax.sharding.Mesh(np.array(device).reshape(1, 1, 1), ("data", "fsdp", "tensor"))
+    whole = jax.NamedSharding(mesh, jax.P())
+
+    def placed(tree):
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole), tree)
+
+    def prepared(variables, pair):
+        return prepare(model, variables, pair, down_scale)
+
+    def answer(variables, prepared, t):
+        motion = motion_at(model, variables, prepared, t, down_scale)
+        return frame_at(model, variables, prepared, motion, tile)
+
+    example = jnp.zeros((1, 2, 64, 64, 3))
+    variables = placed(meta.unbox(jax.eval_shape(model.init, jax.random.key(0), example, 0.5)))
+    print("| size | part | arguments | temporaries | outputs | peak, GiB |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    with jax.set_mesh(mesh):
+        for height, width in sizes:
+            padder = padder_for(height, width, InferenceSettings(down_scale))
+            frames = jax.ShapeDtypeStruct((1, 2, height, width, 3), jnp.float32)
+            pair = placed(jax.eval_shape(padder.pad, frames))
+            between = placed(jax.eval_shape(prepared, variables, pair))
+            t = placed(jax.ShapeDtypeStruct((), jnp.float32))
+            for part, function, arguments in (
+                ("features", prepared, (variables, pair)),
+                ("frame", answer, (variables, between, t)),
+            ):
+                found = jax.jit(function).lower(*arguments).compile().memory_analysis()
+                sizes_of = (
+                    found.argument_size_in_bytes,
+                    found.temp_size_in_bytes,
+                    found.output_size_in_bytes,
+                )
+                shown = " | ".join(f"{x / 2**30:.2f}" for x in (*sizes_of, sum(sizes_of)))
+                print(f"| {height}x{width} | {part} | {shown} |", flush=True)
 
 
 def streaming(model, variables, size, frames: int) -> None:
@@ -96,9 +182,14 @@ def main() -> None:
     parser.add_argument("--stream", type=size, default=(256, 448))
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory-on", metavar="TOPOLOGY", help="a TPU, such as v5e:2x2")
+    parser.add_argument("--tile", type=int, default=0, help="of refinement, with --memory-on")
     arguments = parser.parse_args()
     network = VARIANTS[arguments.variant].network
     model = InterpolationNetwork(dataclasses.replace(network, dtype=jnp.dtype(arguments.dtype)))
+    if arguments.memory_on:
+        scale, tile = arguments.down_scale, arguments.tile
+        return memory(model, arguments.sizes, scale, tile, arguments.memory_on)
     example = jnp.zeros((1, 2, 64, 64, 3))
     variables = meta.unbox(jax.jit(model.init)(jax.random.key(0), example, 0.5))
     device = jax.devices()[0]

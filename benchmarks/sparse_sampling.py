@@ -1,61 +1,53 @@
-"""Sampling and mixing: the platform's kernel against the reference under XLA, in one run.
+"""Sampling, mixing and few-token attention: kernels against the reference under XLA, in one run.
 
-    python benchmarks/sparse_sampling.py [--batch 8] [--repeats 20]
+    python benchmarks/sparse_sampling.py [--batch 8] [--repeats 20] [--only mixing]
+    python benchmarks/sparse_sampling.py --tpu v5e:2x2
 
 Prints milliseconds of forward and forward + backward at the shapes of published configurations, the
-ratio, and bytes that must move at least; where PyTorch is installed, `grid_sample` of the same
-pictures beside it. On a CPU only the reference can run.
+ratio, the bytes that must move at least, and on a GPU the share of the rate of a plain copy at
+which the kernel moves them. Where PyTorch can be imported, `grid_sample` and compiled mixing of the
+same shapes run beside it. On a CPU only the reference can run.
+`--tpu` runs nothing: it compiles both forms for a chip that need not be here, and prints the memory
+their forward and backward passes take beside the inputs and results.
 """
 
 import argparse
+import os
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import topologies
 
-from jaxvision.ops import adaptive_mixing as mixing_op
-from jaxvision.ops import sparse_sampling as sampling_op
+from jaxvision.ops.adaptive_mixing import adaptive_mixing
 from jaxvision.ops.adaptive_mixing import argument_specs as mixing_specs
+from jaxvision.ops.attention import argument_specs as attention_specs
+from jaxvision.ops.attention import attention
 from jaxvision.ops.dispatch import platform
 from jaxvision.ops.sparse_sampling import argument_specs as sampling_specs
+from jaxvision.ops.sparse_sampling import sparse_sampling
+
+try:
+    import sparse_sampling_torch
+except ImportError:  # PyTorch is not among the project's dependencies.
+    sparse_sampling_torch = None
 
 KERNELS = {"gpu": "triton", "tpu": "mosaic_tpu"}
+Shapes = tuple
+Case = tuple[Callable, Shapes, int]
 
 
-def milliseconds(function: Callable, arguments: tuple, repeats: int) -> float:
-    """Median time of a compiled call."""
-    jax.block_until_ready(function(*arguments))
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        taken.append(1000 * (time.perf_counter() - start))
-    return float(np.median(taken))
-
-
-def both_ways(function: Callable) -> tuple[Callable, Callable]:
-    """(forward, forward and backward), compiled."""
-
-    def backward(*arguments):
-        value, pull = jax.vjp(function, *arguments)
-        return value, pull(value)
-
-    return jax.jit(function), jax.jit(backward)
-
-
-def sampling_case(spec, batch: int, dtype, implementation: str):
-    rng = np.random.default_rng(0)
-    shapes = spec.feature_shapes(batch)
-    features = [jnp.asarray(rng.standard_normal(s, np.float32), dtype) for s in shapes]
+def sampling_case(spec, batch: int, dtype, implementation: str | None) -> Case:
+    """(function, shapes of its arguments, bytes that it reads and writes at least)."""
+    features = [jax.ShapeDtypeStruct(s, dtype) for s in spec.feature_shapes(batch)]
     axes = 2 if spec.shared_frames or not spec.levels[0][0] else 3
-    points = jnp.asarray(rng.random((batch, spec.tokens, spec.points, axes), np.float32))
+    points = jax.ShapeDtypeStruct((batch, spec.tokens, spec.points, axes), jnp.float32)
     frames = "shared" if spec.shared_frames else "trilinear"
 
     def run(features, points):
-        return sampling_op.sparse_sampling(
+        return sparse_sampling(
             features,
             points,
             groups=spec.groups,
@@ -66,20 +58,16 @@ def sampling_case(spec, batch: int, dtype, implementation: str):
 
     frames_read = max(spec.levels[0][0], 1) if spec.shared_frames else 1
     values = batch * spec.tokens * spec.points * frames_read * spec.channels // spec.groups
-    moved = sum(f.nbytes for f in features) + values * features[0].dtype.itemsize
-    return run, (features, points), moved
+    moved = sum(f.size for f in features) + values
+    return run, (features, points), moved * jnp.dtype(dtype).itemsize
 
 
-def mixing_case(spec, batch: int, dtype, implementation: str):
-    rng = np.random.default_rng(0)
+def mixing_case(spec, batch: int, dtype, implementation: str | None) -> Case:
     n, p, c, o = batch * spec.tokens, spec.points, spec.channels, spec.outputs
-    arrays = tuple(
-        jnp.asarray(rng.standard_normal(s, np.float32), dtype)
-        for s in ((n, p, c), (n, c, c), (n, o, p))
-    )
+    shapes = tuple(jax.ShapeDtypeStruct(s, dtype) for s in ((n, p, c), (n, c, c), (n, o, p)))
 
     def run(x, channel, point):
-        return mixing_op.adaptive_mixing(
+        return adaptive_mixing(
             x,
             channel,
             point,
@@ -88,26 +76,118 @@ def mixing_case(spec, batch: int, dtype, implementation: str):
             implementation=implementation,
         )
 
-    return run, arrays, sum(a.nbytes for a in arrays) + n * o * c * arrays[0].dtype.itemsize
+    return run, shapes, (sum(s.size for s in shapes) + n * o * c) * jnp.dtype(dtype).itemsize
 
 
-def torch_milliseconds(spec, batch: int, repeats: int) -> float:
-    """PyTorch's grid_sample of the same shapes, forward, on the same kind of device."""
-    import torch
-    from torch.nn.functional import grid_sample
+def attention_case(spec, batch: int, dtype, implementation: str | None) -> Case:
+    shape = jax.ShapeDtypeStruct((batch, *spec), dtype)
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    _, height, width = spec.levels[0]
-    features = torch.randn(batch, spec.channels, height, width, device=device)
-    grid = 2 * torch.rand(batch, spec.tokens, spec.points, 2, device=device) - 1
+    def run(query, key, value):
+        return attention(query, key, value, implementation=implementation)
+
+    return run, (shape,) * 3, 4 * shape.size * shape.dtype.itemsize
+
+
+CASES = {
+    "sampling": (sampling_case, sampling_specs.SPECS),
+    "mixing": (mixing_case, mixing_specs.SPECS),
+    "attention": (attention_case, attention_specs.NARROW),
+}
+
+
+def both_passes(function: Callable) -> Callable:
+    def run(*arguments):
+        value, pull = jax.vjp(function, *arguments)
+        return value, pull(value)
+
+    return run
+
+
+def milliseconds(function: Callable, shapes: Shapes, repeats: int) -> float:
+    """Median time of a compiled call on random arguments: points lie in [0, 1)."""
+    rng = np.random.default_rng(0)
+    arguments = jax.tree.map(
+        lambda s: jnp.asarray(rng.random(s.shape, np.float32), s.dtype), shapes
+    )
+    function = jax.jit(function)
+    jax.block_until_ready(function(*arguments))
     taken = []
     for _ in range(repeats):
         start = time.perf_counter()
-        grid_sample(features, grid, padding_mode=spec.padding, align_corners=False)
-        if device == "cuda":
-            torch.cuda.synchronize()
+        jax.block_until_ready(function(*arguments))
         taken.append(1000 * (time.perf_counter() - start))
     return float(np.median(taken))
+
+
+def copy_rate(repeats: int) -> float:
+    """Bytes a second that a plain copy of 1 GiB reads and writes."""
+    shape = jax.ShapeDtypeStruct((2**28,), jnp.float32)
+    return 2 * 2**30 / milliseconds(lambda x: x + 1, (shape,), repeats) * 1e3
+
+
+def torch_milliseconds(kind: str, spec, batch: int, dtype: str, repeats: int):
+    """(forward, forward and backward), or None where PyTorch has no such operation."""
+    if kind == "attention" or (kind == "sampling" and (spec.levels[0][0] or len(spec.levels) > 1)):
+        return None
+    make = getattr(sparse_sampling_torch, kind)
+    return sparse_sampling_torch.milliseconds(*make(spec, batch, dtype), repeats)
+
+
+def times(settings: argparse.Namespace) -> None:
+    kernel = KERNELS.get(platform())
+    rate = copy_rate(settings.repeats) if platform() == "gpu" else None
+    print(f"{jax.devices()[0].device_kind}, batch {settings.batch}, {settings.dtype}")
+    print("| case | pass | reference ms | kernel | MB | of copy rate | PyTorch ms | / ours |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for kind, (make, specs) in CASES.items():
+        for name, spec in specs.items() if settings.only in ("", kind) else ():
+            theirs = None
+            if sparse_sampling_torch:
+                theirs = torch_milliseconds(
+                    kind, spec, settings.batch, settings.dtype, settings.repeats
+                )
+            for place, passes in enumerate(("forward", "both")):
+                taken = {}
+                for implementation in filter(None, ("reference", kernel)):
+                    run, shapes, moved = make(
+                        spec, settings.batch, jnp.dtype(settings.dtype), implementation
+                    )
+                    run = both_passes(run) if place else run
+                    taken[implementation] = milliseconds(run, shapes, settings.repeats)
+                slow, ours = taken["reference"], taken[kernel or "reference"]
+                cells = [
+                    f"{slow:.2f}",
+                    f"{ours:.2f} ({slow / ours:.2f}x)" if kernel else "none here",
+                    f"{moved / 1e6:.1f}",
+                    f"{moved / ours * 1e3 / rate:.0%}" if rate and not place else "",
+                    f"{theirs[place]:.2f}" if theirs else "",
+                    f"{theirs[place] / ours:.2f}" if theirs else "",
+                ]
+                print(f"| {kind} {name} | {passes} | {' | '.join(cells)} |", flush=True)
+
+
+def memory(settings: argparse.Namespace) -> None:
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    device = topologies.get_topology_desc(settings.tpu, platform="tpu").devices[0]
+    mesh = jax.sharding.Mesh(np.array(device).reshape(1, 1, 1), ("data", "fsdp", "tensor"))
+    place = jax.NamedSharding(mesh, jax.P())
+    print(f"{settings.tpu}, batch {settings.batch}, {settings.dtype}, forward and backward")
+    print("| case | MB counted | reference: temporaries, MB | kernel: temporaries, MB |")
+    print("| --- | --- | --- | --- |")
+    for kind, (make, specs) in CASES.items():
+        for name, spec in specs.items() if settings.only in ("", kind) else ():
+            shown = []
+            for implementation in ("reference", None):
+                run, shapes, moved = make(
+                    spec, settings.batch, jnp.dtype(settings.dtype), implementation
+                )
+                placed = jax.tree.map(
+                    lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), shapes
+                )
+                with jax.set_mesh(mesh):
+                    compiled = jax.jit(both_passes(run)).lower(*placed).compile()
+                shown.append(f"{compiled.memory_analysis().temp_size_in_bytes / 1e6:.1f}")
+            print(f"| {kind} {name} | {moved / 1e6:.1f} | {' | '.join(shown)} |", flush=True)
 
 
 def main() -> None:
@@ -115,34 +195,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--only", default="", choices=("", *CASES))
+    parser.add_argument("--tpu", metavar="TOPOLOGY", help="compile for it; run nothing")
     settings = parser.parse_args()
-    kernel = KERNELS.get(platform())
-    print(f"{jax.devices()[0].device_kind}, batch {settings.batch}, {settings.dtype}")
-    print(f"{'case':34} {'pass':9} {'reference ms':>13} {'kernel ms':>10} {'ratio':>6} {'MB':>7}")
-    cases = [("sampling", sampling_case, n, s) for n, s in sampling_specs.SPECS.items()]
-    cases += [("mixing", mixing_case, n, s) for n, s in mixing_specs.SPECS.items()]
-    for kind, make, name, spec in cases:
-        times = {}
-        for implementation in ("reference", kernel):
-            if implementation:
-                run, arguments, moved = make(
-                    spec, settings.batch, jnp.dtype(settings.dtype), implementation
-                )
-                times[implementation] = [
-                    milliseconds(f, arguments, settings.repeats) for f in both_ways(run)
-                ]
-        for place, direction in enumerate(("forward", "both")):
-            slow = times["reference"][place]
-            line = f"{kind + ' ' + name:34} {direction:9} {slow:13.2f}"
-            if kernel:
-                fast = times[kernel][place]
-                line += f" {fast:10.2f} {slow / fast:6.2f} {moved / 1e6:7.1f}"
-            else:
-                line += f" {'-':>10} {'-':>6} {moved / 1e6:7.1f}"
-            print(line)
-        if kind == "sampling" and not spec.levels[0][0] and find_spec("torch"):
-            theirs = torch_milliseconds(spec, settings.batch, settings.repeats)
-            print(f"{'  PyTorch grid_sample':34} {'forward':9} {theirs:13.2f}")
+    if settings.tpu:
+        memory(settings)
+    else:
+        times(settings)
 
 
 if __name__ == "__main__":

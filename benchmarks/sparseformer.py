@@ -2,8 +2,9 @@
 
     python benchmarks/sparseformer.py [--variant tiny] [--batch 8] [--dtype float32]
 
-Random weights: the time does not depend on them. Prints the inference and the training rate, and
-the share of a picture's time by the stem alone.
+Random weights: the time does not depend on them. Prints the inference rate, that of forward and
+backward together, the share of a picture's time by the stem alone, and both rates of two dense
+networks in the same run: ViT-S/16 and ResNet-50.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from sparseformer_rivals import ResNet50, VisionTransformer
 
 from jaxvision.methods.sparseformer.model import SparseFormer
 from jaxvision.methods.sparseformer.stem import Stem
@@ -39,21 +41,36 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     settings = parser.parse_args()
     architecture = find_variant(settings.variant, settings.dtype)
-    model = SparseFormer(architecture)
     images = jnp.zeros((settings.batch, 224, 224, 3))
-    variables = nn.unbox(jax.jit(model.init)(jax.random.key(0), images[:1]))
-    stem = Stem(architecture.channels, 1e-7, True, architecture.dtype)
-    stem_variables = {"params": variables["params"]["stem"]}
+    networks = {
+        f"SparseFormer {settings.variant}": SparseFormer(architecture),
+        "ViT-S/16": VisionTransformer(architecture.dtype),
+        "ResNet-50": ResNet50(architecture.dtype),
+    }
+    print(f"{jax.devices()[0].device_kind}, batch {settings.batch}, {settings.dtype}, pictures/s")
+    print("| network | inference | of ours | forward and backward | of ours |")
+    print("| --- | --- | --- | --- | --- |")
+    first = None
+    for name, model in networks.items():
+        variables = nn.unbox(jax.jit(model.init)(jax.random.key(0), images[:1]))
+        rates = np.array(
+            [
+                settings.batch / seconds(run, variables, images, repeats=settings.repeats)
+                for run in (jax.jit(model.apply), jax.jit(jax.grad(total(model))))
+            ]
+        )
+        if first is None:
+            first = rates
+            stem = Stem(architecture.channels, 1e-7, True, architecture.dtype)
+            part = {"params": variables["params"]["stem"]}
+            stem_time = seconds(jax.jit(stem.apply), part, images, repeats=settings.repeats)
+        cells = " | ".join(f"{r:.1f} | {r / f:.2f}" for r, f in zip(rates, first, strict=True))
+        print(f"| {name} | {cells} |", flush=True)
+    print(f"the stem is {stem_time * first[0] / settings.batch:.0%} of inference")
 
-    def loss(variables):
-        return jnp.sum(model.apply(variables, images))
 
-    whole = seconds(jax.jit(model.apply), variables, images, repeats=settings.repeats)
-    first = seconds(jax.jit(stem.apply), stem_variables, images, repeats=settings.repeats)
-    both = seconds(jax.jit(jax.grad(loss)), variables, repeats=settings.repeats)
-    print(f"{jax.devices()[0].device_kind}, {settings.variant}, batch {settings.batch}")
-    print(f"inference {settings.batch / whole:.1f} pictures/s, stem {first / whole:.0%} of it")
-    print(f"forward and backward {settings.batch / both:.1f} pictures/s")
+def total(model: nn.Module) -> Callable:
+    return lambda variables, images: jnp.sum(model.apply(variables, images))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 One run, one table. Each row is a whole step (loss, gradient, optimizer) of the engine on clips that
 are on the device already; the ways take turns, and ratios are medians over the rounds. Counted
 operations are those of the matrix products, recomputation left out. Utilisation is counted
-operations over time and the device's peak at dense bfloat16, where that is known.
+operations over time and the device's peak at dense bfloat16, where that is known. Where torch can
+be imported, the classifier's forward pass and step run beside the same network in PyTorch.
 """
 
 import argparse
@@ -24,6 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxvision.data.source import Source
+from jaxvision.methods.videomae.classifier import VideoClassifier
+from jaxvision.methods.videomae.model import CubeGrid
 from jaxvision.methods.videomae.task import PretrainingTask
 from jaxvision.nn.transformer import Block, BlockConfig, TransformerStack, drop_path_rates
 from jaxvision.training.config import load_config
@@ -183,6 +186,33 @@ def main() -> None:
         f"compiling the encoder's blocks: {scanned:.1f} s scanned, {one_by_one:.1f} s one by one "
         f"({one_by_one / scanned:.1f}x)"
     )
+    versus_torch(arguments, console)
+
+
+def versus_torch(arguments: argparse.Namespace, console: Console) -> None:
+    """The classifier on every token beside the same network in PyTorch, where that is installed."""
+    try:
+        import videomae_torch
+    except ImportError as error:
+        console.print(f"beside PyTorch: not measured ({error})")
+        return
+    on_gpu = jax.default_backend() == "gpu"
+    model = recipe(arguments).model
+    model = VideoClassifier(
+        CubeGrid(arguments.frames, tuple(model.image_size)),
+        BlockConfig(
+            model.width,
+            model.heads,
+            mlp_ratio=model.mlp_ratio,
+            dtype=jnp.bfloat16 if on_gpu else jnp.float32,
+        ),
+        model.depth,
+        400,
+    )
+    table = Table("classifier", "ms", "PyTorch / ours", title=f"{model.grid.tokens} tokens a clip")
+    for what, mine, ratio in videomae_torch.compare(model, arguments.clips, arguments.rounds):
+        table.add_row(what, f"{mine * 1e3:.0f}", f"{ratio:.2f}")
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ METHODS = {
     "sparseformer": Method("SparseFormer", "2304.03768", "train, evaluate, predict"),
     "cycleacr": Method("CycleACR", "2303.16118", "planned"),
     "stmixer": Method("STMixer", "2303.15879", "planned"),
-    "link": Method("LinK", "2303.16094", "segmentation: train, evaluate, predict"),
+    "link": Method("LinK", "2303.16094", "segmentation and detection: train, evaluate, predict"),
     "umt": Method("Unmasked Teacher", "2303.16058", "planned"),
     "pdpp": Method("PDPP", "2303.14676", "train, evaluate, predict"),
     "camliflow": Method("CamLiFlow", "2303.12017", "planned"),

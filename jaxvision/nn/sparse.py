@@ -7,13 +7,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
+from jaxvision.nn.initializers import torch_default_bias
 from jaxvision.nn.normalization import BatchNorm
 from jaxvision.nn.sharding import constrain
 from jaxvision.ops.sparse_voxels import KernelMap, sparse_convolution
 
 
 class SparseConvolution(nn.Module):
-    """Sparse convolution without bias; kernel (volume, in, out), z fastest.
+    """Sparse convolution; kernel (volume, in, out), z fastest.
 
     volume 1 is a linear map of each voxel, and reads no neighbours.
     transposed: only the initial scale depends on it, U(+-1/sqrt(outputs * volume)) as torchsparse.
@@ -23,6 +24,7 @@ class SparseConvolution(nn.Module):
     volume: int
     transposed: bool = False
     dtype: jnp.dtype = jnp.float32
+    bias: bool = False
 
     @nn.compact
     def __call__(
@@ -41,16 +43,21 @@ class SparseConvolution(nn.Module):
         ).astype(self.dtype)
         x = x.astype(self.dtype)
         if self.volume == 1:
-            return x @ kernel[0]
-        # Whole on every device before the loop over its places, which would gather each by itself.
-        kernel = constrain(kernel, None, None, None)
-        return sparse_convolution(x, kernel, neighbours)
+            x = x @ kernel[0]
+        else:
+            # Whole on every device before the loop over its places, which would gather each alone.
+            kernel = constrain(kernel, None, None, None)
+            x = sparse_convolution(x, kernel, neighbours)
+        if not self.bias:
+            return x
+        bias = self.param("bias", torch_default_bias(inputs * self.volume), (self.outputs,))
+        return x + bias.astype(self.dtype)
 
 
 class ConvolutionNorm(nn.Module):
     """Sparse convolution and batch norm over the voxels that exist, ReLU unless `relu` is False.
 
-    norm_groups: see `BatchNorm`; shards are its samples.
+    norm_groups, momentum, epsilon: see `BatchNorm`; shards are its samples.
     """
 
     outputs: int
@@ -59,6 +66,9 @@ class ConvolutionNorm(nn.Module):
     relu: bool = True
     norm_groups: int = 1
     dtype: jnp.dtype = jnp.float32
+    bias: bool = False
+    momentum: float = 0.1
+    epsilon: float = 1e-5
 
     @nn.compact
     def __call__(
@@ -69,9 +79,12 @@ class ConvolutionNorm(nn.Module):
         train: bool,
     ) -> Float[Array, "s o d"]:
         """valid: which output rows are voxels."""
-        convolution = SparseConvolution(self.outputs, self.volume, self.transposed, self.dtype)
+        convolution = SparseConvolution(
+            self.outputs, self.volume, self.transposed, self.dtype, self.bias
+        )
         x = convolution(x, neighbours)
-        x = BatchNorm(self.norm_groups, dtype=self.dtype)(x, not train, valid)
+        norm = BatchNorm(self.norm_groups, self.momentum, self.epsilon, self.dtype)
+        x = norm(x, not train, valid)
         return jax.nn.relu(x) if self.relu else x
 
 

@@ -140,12 +140,16 @@ def abstract_batch(fields: Mapping[str, jax.ShapeDtypeStruct], mesh: Mesh) -> di
 
 
 def compile_by_bucket(jitted: Any, first: Any, specs: BatchSpecs, mesh: Mesh) -> dict[str, Any]:
-    """`jitted(first, batch)` compiled ahead for the batch of every bucket."""
+    """`jitted(first, batch)` compiled ahead for every bucket's batch, once for equal shapes."""
+    compiled: dict[str, Any] = {}
     with jax.set_mesh(mesh):
-        return {
-            bucket: jitted.lower(first, abstract_batch(fields, mesh)).compile()
-            for bucket, fields in specs.items()
-        }
+        for bucket, fields in specs.items():
+            same = next((done for done in compiled if specs[done] == fields), None)
+            if same is not None:
+                compiled[bucket] = compiled[same]
+            else:
+                compiled[bucket] = jitted.lower(first, abstract_batch(fields, mesh)).compile()
+    return compiled
 
 
 def abstract_state(

@@ -74,6 +74,21 @@ def unshifted_cosine(peak: float, start: float, end: float, steps: int, warmup: 
     return value
 
 
+def one_cycle(start: float, peak: float, end: float, steps: int, rising: int) -> Schedule:
+    """Half a cosine from `start` to `peak` over the first `rising` steps, then one to `end` over
+    the rest (fastai's; with peak below start it is the schedule of the first moment)."""
+
+    def value(step):
+        step = jnp.asarray(step, jnp.float32)
+        up = jnp.clip(step / max(rising, 1), 0, 1)
+        down = jnp.clip((step - rising) / max(steps - rising, 1), 0, 1)
+        climbing = peak + (start - peak) / 2 * (1 + jnp.cos(math.pi * up))
+        falling = end + (peak - end) / 2 * (1 + jnp.cos(math.pi * down))
+        return jnp.where(step < rising, climbing, falling)
+
+    return value
+
+
 def decay_in_periods(peak: float, warmup: float, period: float, factor: float) -> Schedule:
     """peak * step/warmup up to and including `warmup`, then times `factor` after every `period`."""
 
@@ -116,11 +131,15 @@ def make(
     elif name == "unshifted_cosine":
         rates = number("peak"), number("start", 0.0), number("end", 0.0)
         schedule = unshifted_cosine(*rates, steps, int(duration("warmup")))
+    elif name == "one_cycle":
+        rising = int(float(table.pop("rising", 0.4)) * steps)
+        schedule = one_cycle(number("start"), number("peak"), number("end"), steps, rising)
     elif name == "decay_in_periods":
         factor = float(table.pop("factor", 0.5))
         schedule = decay_in_periods(number("peak"), duration("warmup"), duration("period"), factor)
     else:
-        known = ("constant", "cosine", "half_cosine", "unshifted_cosine", "decay_in_periods")
+        periodic = ("half_cosine", "unshifted_cosine", "one_cycle", "decay_in_periods")
+        known = ("constant", "cosine", *periodic)
         raise InputError(f"unknown schedule {name!r}{nearest(name, known)}")
     if table:
         raise InputError(f"schedule {name!r} does not know {sorted(table)}")

@@ -23,11 +23,22 @@ def birds_eye(
     points: Float[np.ndarray, "n 3"], colours: UInt8[np.ndarray, "n 3"], side: int = 640
 ) -> UInt8[np.ndarray, "{side} {side} 3"]:
     """From above, x up and y to the left; the highest point of a pixel is seen."""
-    reach = max(float(np.quantile(np.abs(points[:, :2]), 0.995)), 1.0)
+    row, column = place_above(points, reach_of(points), side)
+    pixel = np.floor(row).astype(int), np.floor(column).astype(int)
+    return _splat(*pixel, points[:, 2], colours, (side, side))
+
+
+def reach_of(points: Float[np.ndarray, "n 3"]) -> float:
+    """How far (m) a picture from above reaches, so that it shows nearly all points."""
+    return max(float(np.quantile(np.abs(points[:, :2]), 0.995)), 1.0)
+
+
+def place_above(
+    points: Float[np.ndarray, "n 3"], reach: float, side: int = 640
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Row and column of points in a picture from above."""
     scale = side / (2 * reach)
-    row = np.floor(side / 2 - points[:, 0] * scale).astype(int)
-    column = np.floor(side / 2 - points[:, 1] * scale).astype(int)
-    return _splat(row, column, points[:, 2], colours, (side, side))
+    return side / 2 - points[:, 0] * scale, side / 2 - points[:, 1] * scale
 
 
 def perspective(
@@ -36,6 +47,16 @@ def perspective(
     size: tuple[int, int] = (360, 640),
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Along +x from 12 m behind and 6 m above the sensor; nearer points cover farther ones."""
+    row, column, depth = place_ahead(points, size)
+    pixel = np.floor(row).astype(int), np.floor(column).astype(int)
+    return _splat(*pixel, -depth, colours, size)
+
+
+def place_ahead(
+    points: Float[np.ndarray, "n 3"], size: tuple[int, int] = (360, 640)
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Row, column and depth (m) of points in a picture in perspective; what lies behind it stands
+    above it, in row -9."""
     pitch = np.deg2rad(18)
     x, y, z = points[:, 0] + 12, points[:, 1], points[:, 2] - 6
     depth = np.cos(pitch) * x - np.sin(pitch) * z
@@ -43,9 +64,8 @@ def perspective(
     ahead = depth > 0.5
     focal = 0.8 * size[1]
     safe = np.where(ahead, depth, 1.0)
-    row = np.where(ahead, np.floor(size[0] / 2 - focal * up / safe), -9).astype(int)
-    column = np.floor(size[1] / 2 - focal * y / safe).astype(int)
-    return _splat(row, column, -depth, colours, size)
+    row = np.where(ahead, size[0] / 2 - focal * up / safe, -9.0)
+    return row, size[1] / 2 - focal * y / safe, depth
 
 
 def _splat(

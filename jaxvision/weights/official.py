@@ -15,12 +15,12 @@ Tensors = Mapping[str, np.ndarray]
 class OtherLayout:
     """Other names for the same tensors.
 
-    recognise(names): whether a file is in this layout.
+    recognise(tensors): whether a file is in this layout, by names or shapes.
     to_official(tensors, names): official tensors called `names`; what has no place keeps its name.
     from_official(tensors): tensors of this layout, in its order.
     """
 
-    recognise: Callable[[Iterable[str]], bool]
+    recognise: Callable[[Tensors], bool]
     to_official: Callable[[Tensors, Iterable[str]], dict[str, np.ndarray]]
     from_official: Callable[[Tensors], dict[str, np.ndarray]]
 

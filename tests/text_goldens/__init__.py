@@ -1,8 +1,8 @@
 """What every recipe resolves to, as text that a review can read.
 
 `engine.txt` holds the engine's own settings; `<method>/<recipe>.txt` the settings of a recipe that
-are not the engine's, and a line per parameter: shape, logical axes, factors on weight decay and
-learning rate (a stacked parameter: first .. last layer, and their mean). Nothing is initialised.
+are not the engine's, and a line per parameter: shape, logical axes, initialiser, factors on weight
+decay and learning rate (a stacked parameter: first .. last layer, and their mean). Nothing is made.
 
     python -m tests.text_goldens    # write them anew
 """
@@ -21,6 +21,7 @@ from jaxvision.registry import make_task
 from jaxvision.training.config import base_config, leaves, load_config, recipes
 from jaxvision.training.task import Group
 from jaxvision.weights.mapping import flatten
+from tests.text_goldens import initializers
 
 FOLDER = Path(__file__).parent
 ENGINE = "engine"
@@ -59,14 +60,16 @@ def parameters(name: str) -> str:
     """A line per parameter of a recipe."""
     with tempfile.TemporaryDirectory() as folder:
         task = make_task(load_config(name, labels_of(name, Path(folder))))
-        boxed = flatten(jax.eval_shape(task.init, jax.random.key(0))["params"])
+        with initializers.recorded() as initial:
+            boxed = flatten(jax.eval_shape(task.init, jax.random.key(0))["params"])
     lines, total = [], 0
     for path, box in sorted(boxed.items()):
         axes = box.names if isinstance(box, nn.Partitioned) else None
         shape = tuple((box.value if axes else box).shape)
         total += int(np.prod(shape))
+        changed = factors(task.parameter_group(path, shape))
         lines.append(
-            f"{path} {dimensions(shape, axes)}{factors(task.parameter_group(path, shape))}\n"
+            f"{path} {dimensions(shape, axes)} {initializers.of(path, initial)}{changed}\n"
         )
     return f"{total:,} parameters\n" + "".join(lines)
 

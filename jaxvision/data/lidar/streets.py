@@ -4,6 +4,7 @@ A street runs through the sensor: road, kerbside, terrain; cars, people, poles, 
 fences at their places. Labels are SemanticKITTI's raw ids, and `write_sequences` writes its files.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,23 +39,33 @@ class Streets:
 
     def __getitem__(self, index: int) -> Scan:
         rng = np.random.default_rng((self.seed, index))
-        street = _Street.draw(rng)
-        directions = self.sensor.directions()
-        distance, label = first_hits(directions, street.scene)
-        distance = distance + rng.normal(0, self.sensor.noise, distance.shape)
-        seen = (distance < self.sensor.farthest) & (distance > 0.5)
-        seen &= rng.random(distance.shape) >= self.sensor.dropped
-        xyz = directions[seen] * distance[seen, None]
-        label = np.where(label[seen] == -1, street.surface(xyz[:, :2]), label[seen])
-        mean = np.zeros(max(REFLECTANCE) + 1)
-        mean[list(REFLECTANCE)] = list(REFLECTANCE.values())
-        reflectance = np.clip(mean[label] + rng.normal(0, 0.08, len(label)), 0, 1)
-        points = np.concatenate([xyz, reflectance[:, None]], axis=1).astype(np.float32)
-        return Scan(points, label.astype(np.int32))
+        street = Street.draw(rng)
+        return observe(street.scene, street.surface, self.sensor, rng)
+
+
+def observe(
+    scene: Scene,
+    surface: Callable[[np.ndarray], np.ndarray],
+    sensor: Sensor,
+    rng: np.random.Generator,
+) -> Scan:
+    """One turn of the sensor. surface: label of the ground at x, y."""
+    directions = sensor.directions()
+    distance, label = first_hits(directions, scene)
+    distance = distance + rng.normal(0, sensor.noise, distance.shape)
+    seen = (distance < sensor.farthest) & (distance > 0.5)
+    seen &= rng.random(distance.shape) >= sensor.dropped
+    xyz = directions[seen] * distance[seen, None]
+    label = np.where(label[seen] == -1, surface(xyz[:, :2]), label[seen])
+    mean = np.zeros(max(REFLECTANCE) + 1)
+    mean[list(REFLECTANCE)] = list(REFLECTANCE.values())
+    reflectance = np.clip(mean[label] + rng.normal(0, 0.08, len(label)), 0, 1)
+    points = np.concatenate([xyz, reflectance[:, None]], axis=1).astype(np.float32)
+    return Scan(points, label.astype(np.int32))
 
 
 @dataclass(frozen=True)
-class _Street:
+class Street:
     """heading (rad), lateral position of the sensor, half widths of road and of road + kerb."""
 
     heading: float
@@ -64,7 +75,7 @@ class _Street:
     scene: Scene
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> "_Street":
+    def draw(cls, rng: np.random.Generator) -> "Street":
         heading, road = rng.uniform(-np.pi, np.pi), rng.uniform(3.5, 5.5)
         offset = rng.uniform(-road / 2, road / 2)
         kerb = road + rng.uniform(2, 4)

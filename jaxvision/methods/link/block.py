@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxvision.methods.link.detection_pyramid import DetectionLevel
 from jaxvision.methods.link.pyramid import Level
 from jaxvision.nn.initializers import torch_default_kernel
 from jaxvision.nn.sparse import SparseConvolution
@@ -35,7 +36,9 @@ class LargeKernelBlock(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "s v c"], level: Level) -> Float[Array, "s v c"]:
+    def __call__(
+        self, x: Float[Array, "s v c"], level: Level | DetectionLevel
+    ) -> Float[Array, "s v c"]:
         if level.blocks is None:
             raise ValueError(
                 "LargeKernelBlock: the level has no blocks (PyramidShape.edge is None)"

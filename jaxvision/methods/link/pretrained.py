@@ -1,4 +1,4 @@
-"""LinK's published segmentation networks as the converter and `jaxvision.load` see them."""
+"""LinK's published networks as the converter and `jaxvision.load` see them."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,6 +14,7 @@ from jaxvision.data.lidar.own_scans import read_scan
 from jaxvision.data.lidar.scan import check_points
 from jaxvision.data.lidar.voxels import voxelise
 from jaxvision.errors import InputError, nearest
+from jaxvision.methods.link import detection_pretrained as detection
 from jaxvision.methods.link.model import Network, SegmentationNetwork
 from jaxvision.methods.link.prediction import capacity_for
 from jaxvision.methods.link.pyramid import PyramidShape, build_pyramid
@@ -80,10 +81,15 @@ class ScanSegmenter(nn.Module):
 
 def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32") -> OfficialModel:
     """The published network called `name` ("linkunet_cos_x_2x3_kitti"; "..._40wide" for the
-    narrow ones, "..._12classes" instead of a dataset for labels of one's own at 0.05 m)."""
+    narrow ones, "..._12classes" instead of a dataset for labels of one's own at 0.05 m), or the
+    detector ("centerpoint_elkv3_nuscenes")."""
+    if name.startswith(detection.PREFIX):
+        return detection.official_detector(name, dtype)
     found = re.fullmatch(r"(.+?)_(kitti|nuscenes|[1-9]\d*classes)(?:_([1-9]\d*)wide)?", name)
     if not found or found[1] not in KERNELS:
-        raise InputError(f"link/{name}: no such variant{nearest(name, VARIANTS)}")
+        raise InputError(
+            f"link/{name}: no such variant{nearest(name, VARIANTS + detection.VARIANTS)}"
+        )
     kernel, width = KERNELS[found[1]], int(found[3] or WIDTH)
     classes, size = DATASETS.get(found[2], (0, 0.05))
     model = SegmentationNetwork(
@@ -115,14 +121,14 @@ def published() -> list[dict[str, str]]:
         if kernel.miou:
             shown["mIoU"] = f"{kernel.miou:.2f} % (SemanticKITTI val)"
         rows.append(shown)
-    return rows
+    return rows + detection.published_detectors()
 
 
 def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
     """The network that tensors of a file belong to, None where they are not LinK's. Of kernels that
     share all shapes, the first published one (2 x 3 with cos + x; else 3 x 7, encoder 3 x 5)."""
     if "stem.0.kernel" not in tensors or "classifier.0.weight" not in tensors:
-        return None
+        return detection.recognise_detector(tensors)
     width = tensors["stem.0.kernel"].shape[-1]
     last = tensors.get("classifier.2.weight", tensors["classifier.0.weight"])
     if "point_transforms.0.0.weight" in tensors:

@@ -1,4 +1,4 @@
-"""LinK segmentation as the engine sees it."""
+"""LinK as the engine sees it: segmentation here, detection by its name of network."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -14,6 +14,8 @@ from jaxvision.data.lidar.classes import Classes
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.link import inputs, objective, prediction
+from jaxvision.methods.link.detection_task import NETWORK as CENTERPOINT
+from jaxvision.methods.link.detection_task import make_detection_task
 from jaxvision.methods.link.evaluation import point_confusion, scan_evaluation
 from jaxvision.methods.link.model import NETWORKS, SegmentationNetwork
 from jaxvision.methods.link.pyramid import Level, PyramidShape, build_pyramid, overflow
@@ -23,10 +25,13 @@ from jaxvision.viz.points import birds_eye, class_colours
 
 
 def make_task(config: ConfigDict) -> Task:
-    """Segmentation of LiDAR scans."""
+    """Segmentation of LiDAR scans, or detection of boxes in them."""
     model, task = config.model, config.task
+    if model.network == CENTERPOINT:
+        return make_detection_task(config)
     if model.network not in NETWORKS:
-        raise InputError(f"model.network {model.network!r}{nearest(model.network, NETWORKS)}")
+        known = (*NETWORKS, CENTERPOINT)
+        raise InputError(f"model.network {model.network!r}{nearest(model.network, known)}")
     if model.width % model.groups or (model.form == "cos_x" and model.groups != 1):
         raise InputError(
             f"model.groups {model.groups}: expected a divisor of the width {model.width}, and 1 "

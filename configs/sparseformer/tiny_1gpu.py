@@ -1,8 +1,10 @@
 """SparseFormer-T on one GPU: the published recipe in micro-batches, its steps unchanged.
 
-    jaxvision train --config sparseformer/tiny_one_gpu --workdir runs/sparseformer_tiny
+    jaxvision train --config sparseformer/tiny_1gpu --workdir runs/sparseformer_tiny
 
-Not run here. 1,024 pictures in eight micro-batches of 128.
+1,024 pictures a step in eight micro-batches of 128, each with its own draw of mixing, as each of
+the eight published processes had. So no scaling rule applies: the learning rate is the published.
+Published: top-1 81.0 %. Not run here.
 """
 
 from ml_collections import ConfigDict

@@ -1,0 +1,19 @@
+"""SparseFormer-S on one GPU: the published recipe in micro-batches, its steps unchanged.
+
+    jaxvision train --config sparseformer/small_1gpu --workdir runs/sparseformer_small
+
+1,024 pictures a step in eight micro-batches of 128, each with its own draw of mixing, as each of
+the eight published processes had. So no scaling rule applies: the learning rate is the published.
+Published: top-1 82.0 %. Not run here.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxvision.training.config import find_recipe, run_recipe
+
+
+def get_config() -> ConfigDict:
+    config = run_recipe(find_recipe("sparseformer/small"))
+    config.train.accumulate = 8
+    config.train.draw_groups = 1
+    return config

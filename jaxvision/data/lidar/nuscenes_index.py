@@ -1,0 +1,153 @@
+"""An index of nuScenes key frames, and the points of every box: what training reads.
+
+`jaxvision prepare nuscenes` writes both once; without them, frames are read from the tables.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxvision.data.lidar.boxed_scan import BoxedScan
+from jaxvision.data.lidar.boxes import points_inside
+from jaxvision.data.lidar.nuscenes_frames import IGNORE, Frame, Sweep, merge, read_frame
+from jaxvision.data.lidar.nuscenes_tables import Pose, Tables
+from jaxvision.data.lidar.scan import read_bytes
+from jaxvision.data.whole_file import whole_file
+from jaxvision.errors import InputError
+
+FRAMES, OBJECTS = "frames.json", "objects.json"
+
+
+def frame_record(frame: Frame) -> dict[str, Any]:
+    """A frame as plain JSON values; an unknown velocity is null."""
+
+    def pose(of: Pose) -> dict[str, list[float]]:
+        return {"translation": of.translation.tolist(), "rotation": of.rotation.tolist()}
+
+    def rows(table: np.ndarray) -> list[list[float | None]]:
+        return [[None if np.isnan(v) else float(v) for v in row] for row in table]
+
+    return {
+        "token": frame.token,
+        "scene": frame.scene,
+        "timestamp": frame.timestamp,
+        "file": frame.file,
+        "sensor": pose(frame.sensor),
+        "ego": pose(frame.ego),
+        "sweeps": [
+            [s.token, s.file, None if s.transform is None else s.transform.tolist(), s.lag]
+            for s in frame.sweeps
+        ],
+        "names": list(frame.names),
+        "boxes": rows(frame.boxes),
+        "velocities": rows(frame.velocities),
+        "annotations": list(frame.annotations),
+        "counts": frame.counts.tolist(),
+    }
+
+
+def frame_of(record: dict[str, Any]) -> Frame:
+    """Inverse of `frame_record`."""
+
+    def sweep(token: str, file: str, transform: Any, lag: float) -> Sweep:
+        return Sweep(token, file, None if transform is None else np.array(transform), lag)
+
+    return Frame(
+        record["token"],
+        record["scene"],
+        record["timestamp"],
+        record["file"],
+        Pose.of(record["sensor"], record["token"]),
+        Pose.of(record["ego"], record["token"]),
+        tuple(sweep(*row) for row in record["sweeps"]),
+        tuple(record["names"]),
+        np.array(record["boxes"], float).reshape(-1, 9),
+        np.array(record["velocities"], float).reshape(-1, 3),
+        tuple(record["annotations"]),
+        np.array(record["counts"], np.int64),
+    )
+
+
+def prepare(tables: Tables, target: Path, sweeps: int) -> Iterator[tuple[int, int]]:
+    """Write the index of all scenes and the objects' points; yields (frames done, frames in all).
+
+    Objects: points of all sweeps inside each box of a detection class, relative to its centre.
+    """
+    samples = tables.samples()
+    frames, objects = [], []
+    for number, sample in enumerate(samples, 1):
+        frame = read_frame(tables, sample, sweeps)
+        frames.append(frame_record(frame))
+        kept = frame.with_points_inside()
+        read = [sweep.points(tables.root) for sweep in frame.sweeps]
+        points = merge(frame.key_points(tables.root), read)
+        inside = points_inside(points, kept.boxes)
+        for row, name in enumerate(kept.names):
+            if name == IGNORE or not inside[row].any():
+                continue
+            chosen = points[inside[row]].copy()
+            chosen[:, :3] -= kept.boxes[row, :3]
+            file = Path("objects") / name / f"{kept.annotations[row]}.bin"
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            (target / file).write_bytes(chosen.astype("<f4").tobytes())
+            box = np.nan_to_num(kept.boxes[row]).tolist()
+            entry = {"name": name, "scene": frame.scene, "file": str(file), "box": box}
+            objects.append(entry | {"points": len(chosen)})
+        yield number, len(samples)
+    for name, rows in ((FRAMES, frames), (OBJECTS, objects)):
+        with whole_file(target / name) as temporary:
+            Path(temporary).write_text(json.dumps(rows))
+
+
+def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Records of the index. InputError where `folder` holds none."""
+    if not (folder / name).is_file():
+        raise InputError(f"{folder}: no {name}; make it by `jaxvision prepare nuscenes`")
+    return json.loads(read_bytes(folder / name))
+
+
+@dataclass(frozen=True)
+class NuscenesFrames:
+    """Key frames with their sweeps and boxes."""
+
+    root: Path
+    frames: tuple[Frame, ...]
+
+    @classmethod
+    def open(
+        cls, root: Path, version: str, scenes: tuple[str, ...], sweeps: int, index: str = ""
+    ) -> "NuscenesFrames":
+        """index: a folder that `prepare` wrote; "" reads the tables. InputError where no frame
+        belongs to the scenes, or the index holds fewer sweeps."""
+        if not index:
+            tables = Tables(root, version)
+            return cls(root, tuple(read_frame(tables, s, sweeps) for s in tables.samples(scenes)))
+        rows = [row for row in read_rows(Path(index), FRAMES) if row["scene"] in scenes]
+        if not rows:
+            raise InputError(f"{index}: no frame of the {len(scenes)} scenes asked for")
+        if len(rows[0]["sweeps"]) < sweeps - 1:
+            held = len(rows[0]["sweeps"]) + 1
+            raise InputError(f"{index}: {held} sweeps a frame; data.sweeps asks for {sweeps}")
+        for row in rows:
+            row["sweeps"] = row["sweeps"][: sweeps - 1]
+        return cls(root, tuple(map(frame_of, rows)))
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def name(self, index: int) -> str:
+        return str(self.root / self.frames[index].file)
+
+    def __getitem__(self, index: int) -> BoxedScan:
+        frame = self.frames[index].with_points_inside()
+        return BoxedScan(
+            frame.key_points(self.root),
+            np.nan_to_num(frame.boxes).astype(np.float32),
+            frame.names,
+            tuple(sweep.points(self.root) for sweep in frame.sweeps),
+            frame.token,
+        )

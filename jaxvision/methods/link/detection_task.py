@@ -1,0 +1,283 @@
+"""LinK detection as the engine sees it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+from ml_collections import ConfigDict
+
+from jaxvision.data.lidar.hard_voxels import VoxelGrid
+from jaxvision.data.lidar.nuscenes_tables import Tables
+from jaxvision.data.source import Source
+from jaxvision.errors import InputError, nearest
+from jaxvision.methods.link import detection_inputs as inputs
+from jaxvision.methods.link import detection_prediction as prediction
+from jaxvision.methods.link.center_head import Predictions
+from jaxvision.methods.link.detection_backbone import VERSIONS
+from jaxvision.methods.link.detection_decode import Boxes, Decoding, decode, turn
+from jaxvision.methods.link.detection_evaluation import answer_of, detection_evaluation
+from jaxvision.methods.link.detection_objective import TaskLoss, TaskTargets, detection_loss
+from jaxvision.methods.link.detection_pretrained import detection_levels
+from jaxvision.methods.link.detection_pyramid import STAGES, DetectionShape, detection_overflow
+from jaxvision.methods.link.detection_targets import TargetMaker
+from jaxvision.methods.link.detector import Detector
+from jaxvision.metrics.detection import CLASSES
+from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Task, Variables
+
+NETWORK = "centerpoint"
+
+
+def make_detection_task(config: ConfigDict) -> Task:
+    """Detection of boxes in LiDAR scans."""
+    model, data = config.model, config.data
+    if model.version not in VERSIONS:
+        raise InputError(f"model.version {model.version!r}{nearest(model.version, VERSIONS)}")
+    grid, classes = inputs.grid_of(config), inputs.class_names(config)
+    try:
+        DetectionShape(grid.shape).extents  # noqa: B018
+    except ValueError as error:
+        raise InputError(
+            f"data.range, data.voxel_size: {error}; widen the range or halve voxels"
+        ) from None
+    unknown = [name for name in data.paste if name not in classes]
+    if unknown:
+        raise InputError(f"data.paste: class {unknown[0]!r}{nearest(unknown[0], classes)}")
+    wrong = [name for name in classes if data.name == "nuscenes" and name not in CLASSES]
+    if wrong:
+        raise InputError(f"data.tasks: class {wrong[0]!r}{nearest(wrong[0], CLASSES)}")
+    return DetectionTask(config)
+
+
+class DetectionTask(Task):
+    """One scan a shard. Parameters: the network's; collection batch_stats: running statistics."""
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        return inputs.class_names(self.config)
+
+    @cached_property
+    def grid(self) -> VoxelGrid:
+        return inputs.grid_of(self.config)
+
+    @cached_property
+    def model(self) -> Detector:
+        model = self.config.model
+        return Detector(
+            tuple(len(task) for task in inputs.task_classes(self.config)),
+            model.velocity,
+            model.version,
+            model.form,
+            tuple(model.planes),
+            model.neck_layers,
+            tuple(model.neck_widths),
+            model.joined_width,
+            model.head_width,
+            self.config.train.norm_groups,
+            jnp.dtype(self.config.dtype),
+        )
+
+    @cached_property
+    def shape(self) -> DetectionShape:
+        model = self.config.model
+        edge = None if model.version == "baseline" else model.edge
+        return DetectionShape(self.grid.shape, edge, tuple(model.level_share), model.block_share)
+
+    @cached_property
+    def decoding(self) -> Decoding:
+        task, size, extent = self.config.task, self.grid.size, self.grid.extent
+        stride = 1 << (STAGES - 1)
+        return Decoding(
+            (extent[0], extent[1]),
+            (stride * size[0], stride * size[1]),
+            tuple(task.limits) or extent,
+            task.threshold,
+            task.candidates,
+            task.kept,
+            task.overlap,
+            tuple(task.squared_radii),
+        )
+
+    @cached_property
+    def views(self) -> tuple[tuple[bool, bool, float], ...]:
+        """Copies of a scan in evaluation: for every angle the scan, or it and its three flips."""
+        task = self.config.task
+        flips = inputs.FLIPS if task.double_flip else inputs.FLIPS[:1]
+        return tuple((*flip, np.deg2rad(angle)) for angle in task.angles for flip in flips)
+
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        ones = jnp.ones((self.config.train.norm_groups,), jnp.int32)
+        levels = detection_levels(jnp.zeros((len(ones), 8, 3), jnp.int32), ones, self.shape)
+        return self.model.init(rng, jnp.zeros((len(ones), 8, inputs.FIELDS)), levels)
+
+    def packing(self, split: str) -> inputs.DetectionPacking:
+        """How scans become arrays: augmented with targets in training, else in views."""
+        data, task, training = self.config.data, self.config.task, split == "train"
+        x, y, _ = self.shape.extents[STAGES - 1]
+        maker = TargetMaker(
+            self.model.classes,
+            self.decoding.origin,
+            self.decoding.cell,
+            (y, x),
+            data.slots,
+            self.model.velocity,
+        )
+        return inputs.DetectionPacking(
+            self.classes,
+            self.grid,
+            maker,
+            data.voxels if training else task.evaluation_voxels,
+            data.points_per_voxel,
+            data.voxels,
+            data.slots,
+            () if training else self.views,
+            data.augment and training,
+            np.deg2rad(data.turn),
+            tuple(data.scale),
+            data.shift,
+            most=data.paste.to_dict() if data.paste else {},
+        )
+
+    def source(self, split: str) -> Source | Mapping[str, Source]:
+        return Source(
+            inputs.records_of(self.config, split),
+            self.config.train.batch_size,
+            replace(self.packing("train"), bank=inputs.bank_of(self.config)),
+        )
+
+    def batch_specs(self, split: str) -> BatchSpecs:
+        names = (inputs.PASTED, inputs.PLAIN) if self.config.data.paste else (inputs.PLAIN,)
+        fields = self.packing("train").specs(self.config.train.batch_size)
+        return dict.fromkeys(names, fields)
+
+    def bucket(self, step: int) -> str:
+        """Objects are pasted until the last share of a run ("fading")."""
+        data = self.config.data
+        if not data.paste:
+            return inputs.PLAIN
+        return inputs.PASTED if step < data.paste_share * self.config.train.steps else inputs.PLAIN
+
+    def loss(
+        self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
+    ) -> tuple[Float[Array, ""], Aux]:
+        """Heat-map and box losses, each a mean over its `loss_groups` (processes as published)."""
+        levels = detection_levels(batch["coords"], batch["count"], self.shape)
+        maps, state = self.model.apply(
+            variables, batch["features"], levels, train, mutable=["batch_stats"]
+        )
+        fields = TaskTargets._fields
+        targets = [
+            TaskTargets(*(batch[f"{name}{task}"] for name in fields)) for task in range(len(maps))
+        ]
+        total, parts = self._grouped(maps, targets)
+        scans = jnp.float32(batch["count"].shape[0])
+        metrics = {}
+        for task, part in enumerate(parts):
+            metrics[f"heat_{task}"] = (part.heat * scans, scans)
+            metrics[f"box_{task}"] = (jnp.sum(part.by_dimension) * scans, scans)
+        for name in ("dropped", "outside"):
+            label = {"dropped": "voxels_left_out", "outside": "boxes_outside"}[name]
+            metrics[label] = (jnp.sum(batch[name]).astype(jnp.float32), scans)
+        lost = jnp.sum(detection_overflow(levels)).astype(jnp.float32)
+        return total, Aux(metrics | {"overflow": (lost, scans)}, state)
+
+    def _grouped(
+        self, maps: Predictions, targets: list[TaskTargets]
+    ) -> tuple[Float[Array, ""], list[TaskLoss]]:
+        task = self.config.task
+        batch = maps[0]["hm"].shape[0]
+        groups = task.loss_groups if batch % task.loss_groups == 0 else 1
+
+        def split(x: Array) -> Array:
+            return x.reshape(groups, -1, *x.shape[1:])
+
+        def one(maps: Predictions, targets: list[TaskTargets]):
+            return detection_loss(maps, targets, task.box_weight, tuple(task.code_weights))
+
+        found = jax.vmap(one)(jax.tree.map(split, maps), jax.tree.map(split, targets))
+        return jax.tree.map(lambda x: jnp.mean(x, axis=0), found)
+
+    def detect(
+        self,
+        variables: Variables,
+        coords: Int[Array, "s v 3"],
+        count: Int[Array, " s"],
+        features: Float[Array, "s v 5"],
+        flips: bool = False,
+    ) -> tuple[Boxes, Int[Array, " s"]]:
+        """Boxes of every scan, or of every four views, and what found no room in each shard."""
+        levels = detection_levels(coords, count, self.shape)
+        # Running statistics only: the number of groups does not matter here.
+        maps = self.model.clone(norm_groups=1).apply(variables, features, levels)
+        return decode(maps, self.decoding, flips), detection_overflow(levels)
+
+    def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
+        """`box` [b, n, 9], `score`, `label`, `valid`, `overflow` of each scan. Boxes of a batch
+        with views are those of all angles, turned back."""
+        if batch["coords"].ndim == 3:
+            found, lost = self.detect(variables, batch["coords"], batch["count"], batch["features"])
+            return found._asdict() | {"overflow": lost}
+        scans, views = batch["count"].shape
+
+        def flat(name: str) -> Array:
+            return batch[name].reshape(scans * views, *batch[name].shape[2:])
+
+        arrays = flat("coords"), flat("count"), flat("features")
+        found, lost = self.detect(variables, *arrays, self.config.task.double_flip)
+        angles = tuple(self.config.task.angles)
+        fields = {
+            n: v.reshape(scans, len(angles), *v.shape[1:]) for n, v in found._asdict().items()
+        }
+        turned = [
+            turn(fields["box"][:, n], np.deg2rad(angle)) if angle else fields["box"][:, n]
+            for n, angle in enumerate(angles)
+        ]
+        fields["box"] = jnp.stack(turned, axis=1)
+        fields = {name: v.reshape(scans, -1, *v.shape[3:]) for name, v in fields.items()}
+        lost = jnp.sum(lost.reshape(scans, views), axis=1) + batch["dropped"]
+        return fields | {"overflow": lost}
+
+    @property
+    def fused(self) -> bool:
+        """Whether boxes of several angles are to be fused."""
+        return len(self.config.task.angles) > 1
+
+    def evaluations(self) -> Mapping[str, Evaluation]:
+        task, data, packing = self.config.task, self.config.data, self.packing("test")
+
+        def outputs(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
+            truth = {n: batch[n] for n in ("truth", "truth_label", "truth_count")}
+            return self.predict(variables, batch, rng) | truth
+
+        size = task.evaluation_batch
+        source = Source(inputs.records_of(self.config, "test"), size, packing)
+        tables = Tables(Path(data.root), data.version) if data.name == "nuscenes" else None
+        return {
+            "scans": detection_evaluation(
+                source,
+                {"scans": packing.specs(size)},
+                outputs,
+                self.classes,
+                self.fused,
+                task.judged_within,
+                tables,
+            )
+        }
+
+    def render(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The first scan from above: boxes found, and the truth in white."""
+        found = {name: np.asarray(value) for name, value in outputs.items()}
+        answer = answer_of(found, 0, self.classes, False)
+        first = {name: np.asarray(batch[name])[0] for name in ("features", "truth")}
+        points = first["features"][: int(np.ravel(batch["count"])[0])]
+        truth = first["truth"][: int(np.ravel(batch["truth_count"])[0])]
+        return {"birds_eye": prediction.picture_above(points, answer, truth, self.classes)}
+
+    def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
+        """Boxes as JSON, two pictures and a page to look around in, per scan."""
+        return prediction.predict_files(self, variables, paths, outdir)

@@ -1,0 +1,169 @@
+"""Golden runners of LinK's detection networks: backbones, neck, head, the whole detector."""
+
+import functools
+import json
+
+import jax
+import numpy as np
+
+from golden_case import Case, runner
+from golden_runners.gradients import gradient_outputs
+from golden_runners.link import Rows
+from jaxvision.methods.link import detection_weights as weights
+from jaxvision.methods.link.center_head import CenterHead
+from jaxvision.methods.link.detection_backbone import VERSIONS, DetectionBackbone
+from jaxvision.methods.link.detection_pyramid import DetectionShape, build_detection_levels
+from jaxvision.methods.link.detector import Detector
+from jaxvision.methods.link.rpn import RPN
+from jaxvision.weights import to_variables
+
+SCN = "detection/det3d/models/backbones/scn.py"
+BACKBONES = {
+    f"{SCN}:SpMiddleResNetFHD{version.removeprefix('baseline').upper().replace('V', 'v')}": version
+    for version in VERSIONS
+}
+# Strided sites outnumber the voxels of small scenes on the second and third level.
+SHARES = (1.0, 3.0, 3.0, 2.0, 1.5)
+
+
+def nchw(value) -> np.ndarray:
+    return np.moveaxis(np.asarray(value), -1, 1)
+
+
+def nhwc(value: np.ndarray) -> np.ndarray:
+    return np.moveaxis(value, 1, -1)
+
+
+def rows_of(case: Case) -> Rows:
+    """Voxels of a case, which come as (batch, z, y, x)."""
+    found = case.input("coordinates").astype(np.int32)
+    return Rows(np.concatenate([found[:, :0:-1], found[:, :1]], axis=1))
+
+
+def listed(level, features) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (batch, z, y, x) of a level in that order, and its features."""
+    count = int(level.sites.count[0])
+    index = np.asarray(level.sites.coords)[0, :count][:, [0, 3, 2, 1]]
+    order = np.lexsort(index.T[::-1])
+    return index[order], np.asarray(features)[0, :count][order]
+
+
+def stage_outputs(levels, found) -> dict:
+    answers = {}
+    for name, value in found.items():
+        level = levels[int(name.removesuffix("_tail")[-1]) - 1]
+        index, answers[name] = listed(level, value)
+        answers[f"{name}_count"] = np.int32(len(index))
+        answers[f"{name}_index_sum"] = index.sum(axis=0).astype(np.int32)
+    return answers
+
+
+@functools.cache
+def backbone(component: str, text: str):
+    config = json.loads(text)
+    version = BACKBONES[component]
+    model = DetectionBackbone(version, tuple(config["planes"]))
+    edge = None if version == "baseline" else config["block_size"]
+    shape = DetectionShape(tuple(config["grid_size_xyz"]), edge, SHARES)
+    entries = list(weights.backbone_entries(model, config["num_input_features"]))
+
+    @jax.jit
+    def forward(variables, x, sites):
+        levels = build_detection_levels(sites, shape)
+        bev, found = model.apply(variables, x, levels, config["batch_size"])
+        return bev, found, levels
+
+    @jax.jit
+    def pull(variables, x, sites, cotangent):
+        levels = build_detection_levels(sites, shape)
+
+        def value(variables, x):
+            return model.apply(variables, x, levels, config["batch_size"])[0]
+
+        return jax.vjp(value, variables, x)[1](cotangent)
+
+    return entries, forward, pull
+
+
+@runner("link", *BACKBONES)
+def detection_backbone(case: Case) -> dict:
+    entries, forward, pull = backbone(case.component, json.dumps(case.config))
+    rows = rows_of(case)
+    variables, _ = to_variables(case.state_dict(), entries)
+    x = rows.ours(case.input("features"))
+    bev, found, levels = forward(variables, x, rows.sites)
+    assert not np.any([level.sites.overflow for level in levels])
+    answers = {"bev": nchw(bev)} | stage_outputs(levels, found)
+    if case.has_input("cotangent"):
+        cotangent = nhwc(case.input("cotangent"))
+        gradients, of_x = pull(variables, x, rows.sites, cotangent)
+        inputs = {"feats": rows.case(of_x)}
+        answers |= gradient_outputs(case.outputs, gradients, entries, inputs)
+    return answers
+
+
+@runner("link", "detection/det3d/models/necks/rpn.py:RPN")
+def neck(case: Case) -> dict:
+    config = case.config
+    model = RPN(
+        tuple(config["layer_nums"]),
+        tuple(config["ds_layer_strides"]),
+        tuple(config["ds_num_filters"]),
+        tuple(config["us_layer_strides"]),
+        tuple(config["us_num_filters"]),
+    )
+    entries = list(weights.neck_entries(model, config["num_input_features"]))
+    variables, _ = to_variables(case.state_dict(), entries)
+    out = jax.jit(model.apply)(variables, nhwc(case.input("bev")))
+    return {name: nchw(out) for name in case.outputs}
+
+
+@runner("link", "detection/det3d/models/bbox_heads/center_head.py:CenterHead.forward")
+def center_head(case: Case) -> dict:
+    config = case.config
+    classes = tuple(len(task) for task in config["tasks"])
+    velocity, width = "vel" in config["common_heads"], config["share_conv_channel"]
+    model = CenterHead(classes, velocity, width)
+    entries = list(weights.head_entries(classes, velocity, width, config["in_channels"]))
+    variables, _ = to_variables(case.state_dict(), entries)
+    run = jax.jit(functools.partial(model.apply, features=True))
+    found, shared = run(variables, nhwc(case.input("feature")))
+    return head_outputs(found) | {"shared": nchw(shared)}
+
+
+def head_outputs(found) -> dict:
+    return {f"task{n}/{name}": nchw(v) for n, maps in enumerate(found) for name, v in maps.items()}
+
+
+@runner(
+    "link",
+    "detection/configs/nusc/voxelnet/nusc_centerpoint_voxelnet_0075voxel_fix_bn_z_elkv3.py "
+    "(VoxelNet: reader, backbone SpMiddleResNetFHDELKv3, neck RPN, bbox_head CenterHead)",
+)
+def whole_detector(case: Case) -> dict:
+    config, neck = case.config, case.config["neck"]
+    model = Detector(
+        tuple(len(task) for task in config["tasks"]),
+        "vel" in config["head"]["common_heads"],
+        neck_layers=neck["layer_nums"][0],
+        neck_widths=tuple(neck["ds_num_filters"]),
+        joined_width=neck["us_num_filters"][0],
+        head_width=config["head"]["share_conv_channel"],
+    )
+    rows = rows_of(case)
+    shape = DetectionShape(tuple(config["grid_size_xyz"]), level_share=SHARES)
+
+    @jax.jit
+    def forward(variables, x, sites):
+        levels = build_detection_levels(sites, shape)
+        found, stages = model.apply(
+            variables, x, levels, config["batch_size"], method=model.with_features
+        )
+        return found, stages, levels
+
+    entries = weights.detector_entries(model, shape.extents[-1][2])
+    variables, _ = to_variables(case.state_dict(), entries)
+    found, stages, levels = forward(variables, rows.ours(case.input("features")), rows.sites)
+    assert not np.any([level.sites.overflow for level in levels])
+    maps = {name: nchw(stages.pop(name)) for name in ("bev", "neck")}
+    return head_outputs(found) | maps | stage_outputs(levels, stages)

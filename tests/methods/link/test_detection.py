@@ -1,0 +1,231 @@
+"""LinK detection through the engine: training, evaluation, files in and out, nuScenes."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from jaxvision.cli.main import main
+from jaxvision.data.lidar.boxed_scan import boxes_from_json, boxes_to_json
+from jaxvision.data.lidar.moving_streets import MovingStreets
+from jaxvision.data.lidar.nuscenes_tables import Tables
+from jaxvision.data.lidar.nuscenes_writer import write_nuscenes
+from jaxvision.data.lidar.ray_casting import Sensor
+from jaxvision.errors import InputError
+from jaxvision.loading import load_run, read_weights
+from jaxvision.methods.link import detection_evaluation as evaluation
+from jaxvision.methods.link import detection_inputs as inputs
+from jaxvision.metrics.detection import Settings
+from jaxvision.registry import make_task
+from jaxvision.training.config import load_config
+from jaxvision.training.loop import train
+
+pytestmark = pytest.mark.xdist_group("link detection")
+SENSOR = {"beams": 10, "azimuths": 60}
+# Few layers and voxels of 0.6 m: most of the time goes into compiling.
+SMALL = {
+    "model.planes": (4, 4, 4, 4),
+    "model.neck_layers": 0,
+    "model.neck_widths": (4, 4),
+    "model.joined_width": 4,
+    "model.head_width": 4,
+    "model.level_share": (1.0, 3.0, 2.5, 1.5, 1.0),
+    "model.block_share": 1.0,
+    "data.voxel_size": (0.6, 0.6, 0.15),
+    "data.voxels": 512,
+    "data.sensor.beams": SENSOR["beams"],
+    "data.sensor.azimuths": SENSOR["azimuths"],
+    "task.candidates": 30,
+    "task.kept": 10,
+    "task.evaluation_voxels": 512,
+}
+
+
+def small_config(recipe: str = "link/detection_demo", **overrides) -> ConfigDict:
+    settings = {**SMALL, **overrides}
+    if recipe != "link/detection_demo":
+        settings = {k: v for k, v in settings.items() if not k.startswith("data.sensor")}
+    return load_config(recipe, [f"{key}={value}" for key, value in settings.items()])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    config = small_config(
+        **{
+            "data.train": 16,
+            "data.test": 3,
+            "train.steps": 3,
+            "train.batch_size": 8,
+            "task.evaluation_batch": 8,
+            "evaluate.every_steps": 0,
+            "checkpoint.every_steps": 3,
+            "log.pictures_every_steps": 3,
+        }
+    )
+    workdir = tmp_path_factory.mktemp("link") / "run"
+    return workdir, train(make_task(config), config, workdir, read_weights)
+
+
+def test_training_and_evaluation_report(trained):
+    workdir, results = trained
+    assert results["scans/overflow"] == 0
+    assert 0 <= results["scans/map"] <= 100
+    wanted = {"scans/ap_car", "scans/ap_car_2m", "scans/ap_pedestrian_0.5m", "scans/ate"}
+    assert wanted <= set(results)
+    assert "scans/nds" not in results
+    assert list(workdir.rglob("*birds_eye*.png"))
+
+
+def test_predictions_are_written_in_the_scans_own_frame(trained, tmp_path):
+    overrides = ["task.threshold=0.0"]
+    task, _, variables = load_run(None, overrides, trained[0], None)
+    scan = MovingStreets(1, 77, Sensor(**SENSOR))[0]
+    scan.points[:, :4].tofile(tmp_path / "own.bin")
+    (tmp_path / "own.json").write_text(json.dumps({"boxes": boxes_to_json(scan.boxes, scan.names)}))
+    out = tmp_path / "out"
+    out.mkdir()
+    written = task.predict_files(variables, [tmp_path / "own.bin"], out)
+    assert {path.name for path in written} == {
+        *("own.json", "own_above.png", "own_ahead.png", "own.html")
+    }
+    boxes, names = boxes_from_json(out / "own.json", task.classes)
+    assert len(names) > 0
+    assert np.abs(boxes[:, :2]).max() < 25
+    scores = [box["score"] for box in json.loads((out / "own.json").read_text())["boxes"]]
+    assert scores == sorted(scores, reverse=True)
+    page = (out / "own.html").read_text()
+    assert not re.search(r"https?://|src=|href=", page)
+    data = json.loads(re.search(r'json">(.*?)</script>', page, re.S)[1])
+    assert sum(box["truth"] for box in data["boxes"]) == len(scan.boxes)
+    # An unknown class beside the scan is said, not skipped.
+    (tmp_path / "own.json").write_text(
+        json.dumps({"boxes": boxes_to_json(scan.boxes[:1], ["tram"])})
+    )
+    with pytest.raises(InputError, match=r"own\.json: class 'tram'"):
+        task.predict_files(variables, [tmp_path / "own.bin"], out)
+
+
+def test_views_are_flipped_turned_and_fused(trained, tmp_path):
+    overrides = ["task.double_flip=True", "task.angles=(0.0, 12.5)", "task.threshold=0.0"]
+    task, _, variables = load_run(None, overrides, trained[0], None)
+    assert len(task.views) == 8
+    scan = MovingStreets(1, 3, Sensor(**SENSOR))[0]
+    packed = task.packing("test")(scan, np.random.default_rng(0), "scans")
+    batch = {name: np.asarray(value)[None] for name, value in packed.items()}
+    found = {name: np.asarray(v) for name, v in task.predict(variables, batch, None).items()}
+    assert found["box"].shape == (1, 2 * 2 * 10, 9)
+    several = evaluation.answer_of(found, 0, task.classes, True)
+    assert 0 < len(several["score"]) < found["valid"].sum()
+
+
+def test_a_scan_outside_the_range_is_refused(trained, tmp_path):
+    task, _, variables = load_run(None, [], trained[0], None)
+    np.full((3, 4), 900, np.float32).tofile(tmp_path / "far.bin")
+    with pytest.raises(InputError, match=r"far\.bin: no point inside the range"):
+        task.predict_files(variables, [tmp_path / "far.bin"], tmp_path)
+
+
+@pytest.fixture(scope="module")
+def nuscenes(tmp_path_factory) -> list[str]:
+    """Overrides that name a small dataset in the official layout, and its index."""
+    root = tmp_path_factory.mktemp("nuscenes")
+    write_nuscenes(root, {"scene-0061": 3, "scene-0103": 2}, 4, Sensor(**SENSOR), 1)
+    command = ["prepare", "nuscenes", str(root), str(root / "index"), "--version", "v1.0-mini"]
+    assert not main([*command, "--sweeps", "2"])
+    return {
+        "data.root": root,
+        "data.index": root / "index",
+        "data.version": "v1.0-mini",
+        "data.train": "('scene-0061',)",
+        "data.test": "('scene-0103',)",
+        "data.sweeps": 2,
+    }
+
+
+def test_published_recipe_resamples_pastes_and_fades(nuscenes):
+    config = small_config("link/nuscenes_centerpoint_elkv3", **nuscenes)
+    task = make_task(config)
+    source = task.source("train")
+    assert len(source.records) > 0
+    samples = {
+        bucket: source.transform(source.records[0], np.random.default_rng(2), bucket)
+        for bucket in task.batch_specs("train")
+    }
+    specs = task.batch_specs("train")[inputs.PLAIN]
+    for sample in samples.values():
+        assert {n: (8, *np.shape(v)) for n, v in sample.items()} == {
+            n: s.shape for n, s in specs.items()
+        }
+    steps = config.train.steps
+    assert steps == 20 * -(-123580 // 8)
+    assert task.bucket(0) == inputs.PASTED
+    assert task.bucket(steps * 3 // 4 - 1) == inputs.PASTED
+    assert task.bucket(steps * 3 // 4) == task.bucket(steps - 1) == inputs.PLAIN
+    # Targets stand where the boxes' cells are.
+    sample = samples[inputs.PLAIN]
+    cells = sample["cell0"][sample["mask0"] > 0]
+    assert len(cells)
+    np.testing.assert_array_equal(sample["heat0"].reshape(-1)[cells], 1)
+
+
+def perfect(records, classes) -> dict:
+    scans = {}
+    for number, scan in enumerate(records):
+        label = np.array([classes.index(name) for name in scan.names])
+        truth = {"truth": scan.boxes, "truth_label": label}
+        scans[number] = truth | {"box": scan.boxes, "label": label, "score": np.ones(len(label))}
+    return scans
+
+
+def test_perfect_boxes_score_full_marks_in_the_world(nuscenes):
+    config = small_config("link/nuscenes_centerpoint_elkv3", **nuscenes)
+    records, classes = inputs.records_of(config, "test"), inputs.class_names(config)
+    tables = Tables(records.root, "v1.0-mini")
+    scans = perfect(records, classes)
+    result = evaluation.judge_in_world(scans, records, tables, classes)
+    present = [n for n, count in enumerate(result["kept_counts"][0]) if count]
+    assert 0 in present
+    np.testing.assert_allclose(result["label_aps"][present], 1, atol=1e-9)
+    # Velocities of the tables are those of the boxes' frame, turned into the world and back.
+    np.testing.assert_allclose(result["label_tp_errors"][0, :4], 0, atol=1e-5)
+    # Half a metre to the side: found at 1 m and beyond, not within 0.5 m.
+    for scan in scans.values():
+        scan["box"] = scan["box"] + np.eye(9)[0] * 0.6
+    moved = evaluation.judge_in_world(scans, records, tables, classes)
+    np.testing.assert_allclose(moved["label_aps"][0], [0, 1, 1, 1], atol=1e-9)
+
+
+def test_the_same_rules_hold_in_the_sensors_frame():
+    records = MovingStreets(2, 6, Sensor(**SENSOR))
+    classes = ("car", "pedestrian")
+    scans = perfect(records, classes)
+    settings = Settings(classes, dict.fromkeys(classes, 30.0))
+    result = evaluation.judge_in_sensor(scans, settings)
+    np.testing.assert_allclose(result["label_aps"], 1, atol=1e-9)
+    scans[0]["label"] = 1 - scans[0]["label"]
+    swapped = evaluation.judge_in_sensor(scans, settings)
+    assert (swapped["mean_dist_aps"] < 1).all()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"model.version": "elkv4"}, "elkv4.*elkv3"),
+        ({"data.tasks": "(('car',), ('car',))"}, "each once"),
+        ({"data.range": "(0.0, 0.0, 0.0, 1.0, 1.0)"}, "expected six numbers"),
+        ({"data.voxel_size": (0.6, 0.6, 0.4)}, "leaves no cell; widen the range"),
+        ({"data.name": "nuscene"}, "nuscenes"),
+        ({"model.network": "centrepoint"}, "centerpoint"),
+    ],
+)
+def test_refused_settings(overrides, message):
+    with pytest.raises(InputError, match=message):
+        inputs.records_of(make_task(small_config(**overrides)).config, "train")
+
+
+def test_refused_classes(nuscenes):
+    for key, value in (("data.tasks", "(('tram',),)"), ("data.tasks", "(('car',),)")):
+        with pytest.raises(InputError, match=r"class '(tram|\w+)'"):
+            make_task(small_config("link/nuscenes_centerpoint_elkv3", **nuscenes, **{key: value}))
