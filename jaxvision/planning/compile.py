@@ -52,7 +52,14 @@ class Program:
 
     @property
     def buckets(self) -> list[str]:
-        return list(self.task.batch_specs("train"))
+        """Names of the buckets, but one of those whose batches have the same shapes."""
+        specs = self.task.batch_specs("train")
+        names = list(specs)
+        return [
+            name
+            for place, name in enumerate(names)
+            if all(specs[name] != specs[earlier] for earlier in names[:place])
+        ]
 
     def rows(self, bucket: str) -> int:
         """Samples of a step, over all chips."""
