@@ -104,16 +104,27 @@ class Module:
         return dict(times)
 
     def trips(self, loop: Instruction) -> int:
+        """How often a loop runs: as the compiler says, else from its counter, which starts at 0.
+
+        1 where neither tells.
+        """
         known = TRIPS.search(loop.attributes)
         if known:
             return int(known[1])
         condition = self.computations.get(loop.attribute("condition").lstrip("%"), {})
-        bounds = [
-            int(i.arguments)
-            for i in condition.values()
-            if i.opcode == "constant" and i.arguments.isdigit()
-        ]
-        return bounds[0] if len(bounds) == 1 else 1
+        body = self.computations.get(loop.attribute("body").lstrip("%"), {})
+        bounds = [i for i in condition.values() if i.opcode == "constant" and i.arguments.isdigit()]
+        if len(bounds) != 1:
+            return 1
+        root = next(i for i in condition.values() if i.root)
+        counters = [condition[name] for name in root.operands if condition[name] != bounds[0]]
+        place = counters[0].attribute("index") if counters else ""
+        result = next((i for i in body.values() if i.root and i.opcode == "tuple"), None)
+        step = 1
+        # A loop that the compiler has unrolled counts on by more than one.
+        if result is not None and place.isdigit():
+            step = max(_increment(body, result.operands[int(place)]), 1)
+        return -(-int(bounds[0].arguments) // step)
 
     def running(self) -> Iterator[tuple[Instruction, str, float]]:
         """(instruction, its computation's name, how often it runs) of everything that runs."""
@@ -132,6 +143,25 @@ class Module:
             if instruction.opcode not in ("while", "conditional", "call", "async-start", *LATER)
             for called in instruction.called
         }
+
+
+def _increment(body: dict[str, Instruction], name: str) -> int:
+    """By how much the counter `name` is greater than what the body began with."""
+    total = 0
+    while True:
+        instruction = body[name]
+        constants = [
+            int(body[operand].arguments)
+            for operand in instruction.operands
+            if operand in body and body[operand].opcode == "constant"
+        ]
+        if instruction.opcode == "add" and len(constants) == 1:
+            total += constants[0]
+            name = next(o for o in instruction.operands if body[o].opcode != "constant")
+        elif instruction.opcode in ("copy", "bitcast"):
+            name = instruction.operands[0]
+        else:
+            return total
 
 
 def parse(text: str) -> Module:

@@ -49,7 +49,9 @@ HloModule jit_step, is_scheduled=true
   %scattered = f32[2,128]{1,0} fusion(%f), kind=kCustom, calls=%all-reduce-scatter.1
   %begin = bf16[64,32]{1,0} fusion(%p, %w), kind=kCustom, calls=%started
   %end = bf16[64,32]{1,0} fusion(%p, %begin), kind=kCustom, calls=%continued
-  ROOT %out = (s32[], f32[8,128]{1,0}, bf16[16,32]{1,0}, bf16[64,32]{1,0}) tuple(%i, %f, %p, %end)
+  %one = s32[] constant(1)
+  %next = s32[] add(%i, %one)
+  ROOT %out = (s32[], f32[8,128]{1,0}, bf16[16,32]{1,0}, bf16[64,32]{1,0}) tuple(%next, %f, %p, %end)
 }
 
 %condition (carried.1: (s32[], f32[8,128], bf16[16,32], bf16[64,32])) -> pred[] {
@@ -95,6 +97,11 @@ def test_loops_are_counted_by_the_compilers_word_or_their_condition():
         "body=%body", 'body=%body, backend_config={"known_trip_count":{"n":"7"}}'
     )
     assert parse(told).executions()["body"] == 7
+    unrolled = PROGRAM.replace(
+        "%next = s32[] add(%i, %one)",
+        "%second = s32[] add(%i, %one)\n  %next = s32[] add(%second, %one)",
+    )
+    assert parse(unrolled).executions()["body"] == 5
 
 
 @pytest.mark.parametrize(
