@@ -90,9 +90,8 @@ class Module:
         A loop whose length is unknown counts once.
         """
         times: dict[str, float] = defaultdict(float)
-        # Callees come before callers in the text, so the reverse visits every caller first.
         times[self.entry] = 1.0
-        for name in reversed(list(self.computations)):
+        for name in self._callers_first():
             for instruction in self.computations[name].values():
                 if instruction.opcode in LATER:
                     continue
@@ -102,6 +101,22 @@ class Module:
                 for called in instruction.called:
                     times[called] += factor
         return dict(times)
+
+    def _callers_first(self) -> list[str]:
+        """Computations that the program reaches, each after all that call it."""
+        order: list[str] = []
+        seen: set[str] = set()
+
+        def visit(name: str) -> None:
+            seen.add(name)
+            for instruction in self.computations.get(name, {}).values():
+                for called in instruction.called:
+                    if called not in seen and called in self.computations:
+                        visit(called)
+            order.append(name)
+
+        visit(self.entry)
+        return order[::-1]
 
     def trips(self, loop: Instruction) -> int:
         """How often a loop runs: as the compiler says, else from its counter, which starts at 0.

@@ -104,6 +104,13 @@ def test_loops_are_counted_by_the_compilers_word_or_their_condition():
     assert parse(unrolled).executions()["body"] == 5
 
 
+def test_the_order_of_the_text_does_not_matter(mesh):
+    head, *parts = PROGRAM.split("\n\n")
+    backwards = "\n\n".join([head, *(part.strip("\n") for part in parts[::-1])]) + "\n"
+    assert collectives(parse(backwards), mesh) == collectives(parse(PROGRAM), mesh)
+    assert bytes_moved(parse(backwards)) == bytes_moved(parse(PROGRAM)) > 0
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
