@@ -75,7 +75,7 @@ def collectives(module: Module, mesh: Mesh) -> list[Collective]:
         added = np.array([1.0, whole, moved, crossing])
         totals[kind, axes_of(groups, mesh), data[0].dtype] += times * added
     found = [Collective(*key, *map(float, numbers)) for key, numbers in totals.items()]
-    return sorted(found, key=lambda c: -c.moved)
+    return sorted(found, key=lambda c: (-c.moved, c.kind, c.axes, c.dtype))
 
 
 def transferred(instruction: Instruction) -> list[Array]:
