@@ -33,7 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxvision.training.run_record import write_json
     from jaxvision.viz.files import write_png
 
-    evaluator = Evaluator(task, mesh, task.config.data.workers, task.config.data.threads)
+    data = task.config.data
+    evaluator = Evaluator(task, mesh, data.workers, data.threads, data.get("patience", 0.0))
     if not evaluator.evaluations:
         raise InputError(f"this config of {task.config.method} has no evaluations")
     if arguments.only and arguments.only not in evaluator.evaluations:

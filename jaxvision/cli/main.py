@@ -6,12 +6,16 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from jaxvision import __version__
 from jaxvision.errors import InputError, nearest
 
 # Each verb is a module here with SUMMARY, add_arguments(parser) and run(arguments) -> exit status.
-VERBS = ("convert", "demo", "evaluate", "export", "inspect", "list", "predict", "prepare", "train")
+VERBS = (
+    *("convert", "demo", "evaluate", "export", "inspect", "list", "plan", "predict", "prepare"),
+    "train",
+)
 
 EXIT_CODES = (
     "exit status: 0 finished, 75 preempted (run again to resume), 2 bad input, 1 other errors"
@@ -20,6 +24,7 @@ EXAMPLES = """examples:
   jaxvision demo --workdir runs/demo
   jaxvision train --config videomae/demo --workdir runs/mae --config.train.steps=200
   jaxvision inspect --config videomae/vit_b_hybrid_pretrain
+  jaxvision plan --config videomae/vit_g_hybrid_pretrain --topology v5e:16x16 --search
   jaxvision predict --workdir runs/mae clip.mp4 --out pictures
 """
 
@@ -102,10 +107,24 @@ def run_verb(run, arguments: argparse.Namespace) -> int:
         if type(error).__name__ in ("SaveError", "FloatingPointError"):
             print(f"jaxvision: error: {error}", file=sys.stderr)
             return 1
+        if type(error).__name__ == "Stalled":
+            print(f"jaxvision: error: {error}", file=sys.stderr)
+            end_with_readers()
         if "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized():
             traceback.print_exc()
             return 1
         raise
+
+
+def end_with_readers() -> NoReturn:
+    """Exit status 1, with the worker processes: a reader that hangs would be waited for."""
+    import multiprocessing
+
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def refuse(message: str) -> int:

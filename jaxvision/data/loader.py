@@ -15,6 +15,7 @@ import numpy as np
 from absl import flags
 
 from jaxvision.data.source import Sample, Source
+from jaxvision.data.stalls import Stalled, within
 from jaxvision.errors import InputError
 
 MAX_REPLACEMENTS = 8
@@ -93,21 +94,31 @@ class TrainingBatches:
     def __getitem__(self, step: int) -> HostBatch:
         bucket = self.schedule.buckets[self.schedule.by_step[step]]
         source = self.sources[bucket]
-        count, size = len(source.records), source.batch_size
-        epoch, slot = divmod(int(self.schedule.ordinal[step]), count // size)
-        order = self._order(bucket, count)
         samples: list[Sample] = []
         names: list[str] = []
         replaced: list[tuple[str, str]] = []
+        for place, index in self._places(step):
+            made, index = self._sample(source, bucket, place, index, replaced)
+            names.append(source.records.name(index))
+            samples += made
+        return HostBatch(bucket, dict(source.collate(samples, bucket)), names, replaced)
+
+    def names(self, step: int) -> list[str]:
+        """Names of the records that a step is to read, which are not read here."""
+        records = self.sources[self.schedule.buckets[self.schedule.by_step[step]]].records
+        return [records.name(index) for _, index in self._places(step)]
+
+    def _places(self, step: int) -> Iterator[tuple[int, int]]:
+        """(place in the endless order of samples, number of the record) of this host's rows."""
+        bucket = self.schedule.buckets[self.schedule.by_step[step]]
+        source = self.sources[bucket]
+        count, size = len(source.records), source.batch_size
+        epoch, slot = divmod(int(self.schedule.ordinal[step]), count // size)
+        order = self._order(bucket, count)
         for start, stop in self.shares:
             for row in range(round(start * size), round(stop * size)):
                 row += slot * size
-                place = epoch * count + row
-                index = int(order[epoch * count + epoch_position(row, source)])
-                made, index = self._sample(source, bucket, place, index, replaced)
-                names.append(source.records.name(index))
-                samples += made
-        return HostBatch(bucket, dict(source.collate(samples, bucket)), names, replaced)
+                yield epoch * count + row, int(order[epoch * count + epoch_position(row, source)])
 
     def _order(self, bucket: str, count: int) -> grain.MapDataset:
         """Endless order of record numbers: every epoch shuffled by its own seed."""
@@ -171,6 +182,16 @@ class EvaluationBatches:
                 names.append(name)
         return HostBatch(self.bucket, dict(source.collate(samples, self.bucket)), names, [])
 
+    def names(self, step: int) -> list[str]:
+        """Names of the records that a batch is to read, which are not read here."""
+        records, size = self.source.records, self.source.batch_size
+        rows = (
+            step * size + row
+            for start, stop in self.shares
+            for row in range(round(start * size), round(stop * size))
+        )
+        return [records.name(row) for row in rows if row < len(records)]
+
 
 def epoch_position(row: int, source: Source) -> int:
     """Where in an epoch's order of records its row `row` is taken from."""
@@ -189,12 +210,17 @@ def first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def batches(
-    data: TrainingBatches | EvaluationBatches, start: int = 0, workers: int = 0, threads: int = 1
+    data: TrainingBatches | EvaluationBatches,
+    start: int = 0,
+    workers: int = 0,
+    threads: int = 1,
+    patience: float = 0.0,
 ) -> Iterator[Iterator[HostBatch]]:
     """Iterate `data` from step `start`, read ahead.
 
     workers: processes that make whole batches; 0 reads in this process with `threads` threads
         (worth more than one only where reading waits for a disk or a network).
+    patience: seconds to wait for a batch before Stalled names who was to bring it; 0 = for ever.
     """
     dataset = grain.MapDataset.source(data)[start:].to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(4, 2 * threads))
@@ -204,10 +230,23 @@ def batches(
             flags.FLAGS.mark_as_parsed()  # Grain's workers refuse to start otherwise.
         dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
     iterator = iter(dataset)
+
+    def waiting_for(count: int) -> str:
+        # Grain's workers take turns.
+        who = f"data worker {count % workers} of {workers}" if workers else "the data's reader"
+        names = data.names(start + count)
+        shown = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
+        return f"{who} hangs at batch {start + count} ({shown})"
+
+    stalled = False
     try:
-        yield iterator
+        yield within(iterator, patience, waiting_for) if patience else iterator
+    except Stalled:
+        stalled = True
+        raise
     finally:
-        # Grain's destructors are noisy at interpreter exit unless its iterators are closed.
+        # Grain's destructors are noisy at interpreter exit unless its iterators are closed; one
+        # that hangs would hang here, too.
         close = getattr(iterator, "close", None)
-        if close is not None:
+        if close is not None and not stalled:
             close()

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxvision.nn.initializers import torch_default_bias
 from jaxvision.nn.normalization import BatchNorm
+from jaxvision.nn.sharding import constrain
 from jaxvision.ops.sparse_voxels import KernelMap, sparse_convolution
 
 
@@ -41,7 +42,12 @@ class SparseConvolution(nn.Module):
             (self.volume, inputs, self.outputs),
         ).astype(self.dtype)
         x = x.astype(self.dtype)
-        x = x @ kernel[0] if self.volume == 1 else sparse_convolution(x, kernel, neighbours)
+        if self.volume == 1:
+            x = x @ kernel[0]
+        else:
+            # Whole on every device before the loop over its places, which would gather each alone.
+            kernel = constrain(kernel, None, None, None)
+            x = sparse_convolution(x, kernel, neighbours)
         if not self.bias:
             return x
         bias = self.param("bias", torch_default_bias(inputs * self.volume), (self.outputs,))

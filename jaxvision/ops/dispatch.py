@@ -16,7 +16,14 @@ from jaxvision.errors import InputError, nearest
 BATCH_AXES = ("data", "fsdp")
 HEAD_AXIS = "tensor"
 # Where each kernel can run.
-PLATFORMS = {"triton": "gpu", "cudnn": "gpu", "mosaic_tpu": "tpu", "splash": "tpu"}
+PLATFORMS = {
+    "triton": "gpu",
+    "cudnn": "gpu",
+    "mosaic_tpu": "tpu",
+    "sparsecore": "tpu",
+    "splash": "tpu",
+}
+WITH_SPARSE_CORES = ("TPU v5", "TPU v5p", "TPU v6 lite", "TPU v6e", "TPU7x")
 
 
 def platform() -> str:
@@ -25,6 +32,14 @@ def platform() -> str:
     device = getattr(mesh, "abstract_device", None)
     found = jax.default_backend() if mesh.empty or device is None else device.platform
     return "gpu" if found in ("cuda", "rocm") else found
+
+
+def has_sparse_cores() -> bool:
+    """Whether the TPU that the program is for has SparseCores: v5e has none."""
+    mesh = jax.sharding.get_abstract_mesh()
+    device = getattr(mesh, "abstract_device", None)
+    kind = jax.devices()[0].device_kind if mesh.empty or device is None else device.device_kind
+    return kind in WITH_SPARSE_CORES
 
 
 def choose(

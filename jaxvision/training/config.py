@@ -16,7 +16,16 @@ from ml_collections import ConfigDict
 from jaxvision.errors import InputError, nearest
 
 # Settings that say how a run is carried out, not what it computes: they may change on a resume.
-OPERATIONAL = ("mesh", "checkpoint", "log", "profile", "debug", "data.workers", "data.threads")
+OPERATIONAL = (
+    "mesh",
+    "checkpoint",
+    "log",
+    "profile",
+    "debug",
+    "data.workers",
+    "data.threads",
+    "data.patience",
+)
 
 
 def base_config() -> ConfigDict:
@@ -31,6 +40,7 @@ def base_config() -> ConfigDict:
             "data": {
                 "workers": 0,  # processes that prepare batches; 0 = threads in this one
                 "threads": 1,
+                "patience": 900.0,  # seconds for a batch to come before the run ends; 0 = for ever
                 "max_unreadable": 0.01,  # share of records that may fail before the run stops
             },
             "train": {

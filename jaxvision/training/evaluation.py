@@ -17,9 +17,15 @@ from jaxvision.training.task import BatchSpecs, Evaluation, Task, Variables
 class Evaluator:
     """Compiles each evaluation once and runs it as often as asked."""
 
-    def __init__(self, task: Task, mesh: Mesh, workers: int = 0, threads: int = 1):
+    def __init__(
+        self, task: Task, mesh: Mesh, workers: int = 0, threads: int = 1, patience: float = 0.0
+    ):
         self._task, self._mesh = task, mesh
-        self._workers, self._threads = workers, threads
+        self._reading: dict[str, Any] = {
+            "workers": workers,
+            "threads": threads,
+            "patience": patience,
+        }
         self._compiled: dict[str, dict[str, Any]] = {}
         self.evaluations = dict(task.evaluations())
         for evaluation in self.evaluations.values():
@@ -61,7 +67,7 @@ class Evaluator:
             if isinstance(source, Mapping):
                 source = source[bucket]
             data = EvaluationBatches(source, bucket, shares)
-            with batches(data, workers=self._workers, threads=self._threads) as iterator:
+            with batches(data, **self._reading) as iterator:
                 for number, host_batch in enumerate(iterator):
                     batch = place(host_batch.arrays, self._mesh, size)
                     answered = self._compiled[name][bucket](variables, batch)

@@ -122,7 +122,7 @@ class Loop:
         self.prepared, self.checkpoints, self.reporter = run, checkpoints, reporter
         self.compiled = run.compile()
         data = run.config.data
-        self.evaluator = Evaluator(run.task, run.mesh, data.workers, data.threads)
+        self.evaluator = Evaluator(run.task, run.mesh, data.workers, data.threads, data.patience)
         self.evaluator.compile(run.target.variables())
         self.predict = compile_predict(run) if run.config.log.pictures_every_steps else {}
         self.pending: list[tuple[int, Metrics]] = []  # metrics not yet read
@@ -137,7 +137,11 @@ class Loop:
         with (
             StopSignal() as stop,
             batches(
-                self.prepared.data, first, self.config.data.workers, self.config.data.threads
+                self.prepared.data,
+                first,
+                self.config.data.workers,
+                self.config.data.threads,
+                self.config.data.patience,
             ) as host_batches,
             contextlib.closing(self.placed(host_batches)) as placed,
         ):

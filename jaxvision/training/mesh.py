@@ -25,10 +25,13 @@ def make_mesh(axes: dict[str, int], devices: Sequence[jax.Device] | None = None)
         if shape[0] % slices:
             raise InputError(f"mesh.data={shape[0]} does not divide over {slices} slices")
         grid = mesh_utils.create_hybrid_device_mesh(
-            (shape[0] // slices, *shape[1:]), (slices, 1, 1), devices=devices
+            (shape[0] // slices, *shape[1:]),
+            (slices, 1, 1),
+            devices=devices,
+            allow_split_physical_axes=True,
         )
     else:
-        grid = mesh_utils.create_device_mesh(shape, devices=devices)
+        grid = mesh_utils.create_device_mesh(shape, devices=devices, allow_split_physical_axes=True)
     # Auto axes: linen's logical constraints and a sort fail on Explicit ones.
     return Mesh(np.asarray(grid), MESH_AXES, axis_types=(AxisType.Auto,) * 3)
 

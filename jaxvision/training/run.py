@@ -109,12 +109,7 @@ class Run:
         if self.config.debug:
             return dict.fromkeys(self.task.batch_specs("train"), self._debugged_step())
         started = time.perf_counter()
-        shardings = jax.tree.map(lambda x: x.sharding, self.target)
-        step = jax.jit(
-            make_step(self.task, self.optimizer, self.config),
-            donate_argnums=0,
-            out_shardings=(shardings, None),
-        )
+        step = jitted_step(self.task, self.config, self.optimizer, self.target)
         compiled = compile_by_bucket(step, self.target, self.task.batch_specs("train"), self.mesh)
         self.seconds["compile"] = time.perf_counter() - started
         return compiled
@@ -131,6 +126,19 @@ class Run:
         return on_mesh
 
 
+def jitted_step(task: Task, config: ConfigDict, optimizer: Optimizer, target: TrainState) -> Any:
+    """The training step under jit: the state keeps its shardings, and its memory is reused."""
+    shardings = jax.tree.map(lambda x: x.sharding, target)
+    step = make_step(task, optimizer, config)
+    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, None))
+
+
+def abstract_batch(fields: Mapping[str, jax.ShapeDtypeStruct], mesh: Mesh) -> dict[str, Any]:
+    """A bucket's batch as shapes with their sharding."""
+    where = batch_sharding(mesh)
+    return {n: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=where) for n, s in fields.items()}
+
+
 def compile_by_bucket(jitted: Any, first: Any, specs: BatchSpecs, mesh: Mesh) -> dict[str, Any]:
     """`jitted(first, batch)` compiled ahead for every bucket's batch, once for equal shapes."""
     compiled: dict[str, Any] = {}
@@ -139,13 +147,27 @@ def compile_by_bucket(jitted: Any, first: Any, specs: BatchSpecs, mesh: Mesh) ->
             same = next((done for done in compiled if specs[done] == fields), None)
             if same is not None:
                 compiled[bucket] = compiled[same]
-                continue
-            batch = {
-                name: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=batch_sharding(mesh))
-                for name, s in fields.items()
-            }
-            compiled[bucket] = jitted.lower(first, batch).compile()
+            else:
+                compiled[bucket] = jitted.lower(first, abstract_batch(fields, mesh)).compile()
     return compiled
+
+
+def abstract_state(
+    task: Task, config: ConfigDict, mesh: Mesh, steps: int, steps_per_epoch: int
+) -> tuple[Optimizer, TrainState, list[Fallback]]:
+    """The optimizer, and the state as shapes and shardings: nothing is made."""
+    shapes, shardings, fallbacks = abstract_variables(task, mesh)
+    groups = parameter_groups(task, shapes["params"])
+    trained, _ = split_params(groups, groups)
+    optimizer = make_optimizer(
+        config.optim, trained, config.train.batch_size, steps, steps_per_epoch
+    )
+    state = jax.eval_shape(lambda v: make_state(v, groups, optimizer, config.ema), shapes)
+    where = state_shardings(state, shardings, optimizer, mesh)
+    target = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, where
+    )
+    return optimizer, target, fallbacks
 
 
 def prepare_run(task: Task, config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Run:
@@ -162,17 +184,7 @@ def prepare_run(task: Task, config: ConfigDict, devices: Sequence[jax.Device] | 
     schedule = Schedule.of(task.bucket, sources, steps)
     data = TrainingBatches(sources, schedule, config.seed, shares)
 
-    shapes, shardings, fallbacks = abstract_variables(task, mesh)
-    groups = parameter_groups(task, shapes["params"])
-    trained, _ = split_params(groups, groups)
-    optimizer = make_optimizer(
-        config.optim, trained, config.train.batch_size, steps, steps_per_epoch
-    )
-    state = jax.eval_shape(lambda v: make_state(v, groups, optimizer, config.ema), shapes)
-    where = state_shardings(state, shardings, optimizer, mesh)
-    target = jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, where
-    )
+    optimizer, target, fallbacks = abstract_state(task, config, mesh, steps, steps_per_epoch)
     run = Run(task, config, mesh, steps, steps_per_epoch, data, optimizer, target, fallbacks)
     run.seconds["prepare"] = time.perf_counter() - started
     return run

@@ -1,12 +1,14 @@
 """The same batches for any number of workers, hosts and restarts."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 from jaxvision.data.loader import EvaluationBatches, Schedule, TrainingBatches, batches
 from jaxvision.data.source import Source
+from jaxvision.data.stalls import Stalled, within
 from jaxvision.errors import InputError
 
 
@@ -156,3 +158,45 @@ def test_a_batch_that_cannot_be_dealt_is_refused():
     source = Source(Numbers(26), 9, noisy, dealt=2)
     with pytest.raises(InputError, match="a batch of 9 cannot be dealt to 2"):
         TrainingBatches({"all": source}, Schedule.single("all", 6), 5)
+
+
+@dataclass(frozen=True)
+class Stuck(Numbers):
+    """Number 2 does not come before it is let go."""
+
+    let_go: threading.Event = field(default_factory=threading.Event)
+
+    def __getitem__(self, index):
+        if index == 2:
+            self.let_go.wait()
+        return index
+
+
+def test_a_reader_that_hangs_is_named_with_its_records():
+    records = Stuck(6)
+    data = EvaluationBatches(Source(records, 2, noisy), "all")
+    with pytest.raises(Stalled) as caught:
+        read(data, patience=0.5)
+    records.let_go.set()
+    assert str(caught.value) == (
+        "the data's reader hangs at batch 1 (number 2, number 3): nothing for 0.5 s"
+    )
+
+
+def test_patience_does_not_change_batches():
+    assert_same(read(training(), patience=60.0), read(training()))
+
+
+def test_an_iterators_own_timeout_is_no_stall():
+    def failing():
+        yield 1
+        raise TimeoutError("the disk's own")
+
+    with pytest.raises(TimeoutError, match="the disk's own"):
+        list(within(failing(), 60, str))
+
+
+def test_names_are_known_before_records_are_read():
+    data = training(shares=((0.0, 0.25), (0.5, 0.75)))
+    for step in (0, 7):
+        assert data.names(step) == data[step].names

@@ -104,6 +104,20 @@ def test_compiled_for_tpus(target, dtype):
 
 
 @pytest.mark.xdist_group("tpu_compiler")
+@pytest.mark.parametrize("target", TARGETS)
+def test_large_maps_go_to_the_sparse_cores(target):
+    finest = sampling_specs.SPECS["stmixer_slowfast"].levels[:1]
+    spec = sampling_specs.SPECS["stmixer_slowfast"]._replace(levels=finest, tokens=16)
+    mesh = tpu_mesh(target)
+    with jax.set_mesh(mesh):
+        step, arguments = sampling_step(spec, jnp.bfloat16, 1, NamedSharding(mesh, PartitionSpec()))
+        lowered = jax.jit(step).lower(*arguments)
+        assert ("tpu_custom_call" in lowered.as_text()) == (target != "v5e")  # v5e has none
+        if target != "v5e":
+            lowered.compile()
+
+
+@pytest.mark.xdist_group("tpu_compiler")
 @pytest.mark.parametrize("name", attention_specs.LONG)
 def test_long_attention_is_jaxs_own_kernel_on_a_tpu(name):
     mesh = tpu_mesh("v5e")

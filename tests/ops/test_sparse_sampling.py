@@ -17,6 +17,7 @@ from jaxvision.ops.sparse_sampling import (
     reference,
     sampled_means,
     sparse_sampling,
+    sparsecore,
     triton,
 )
 from jaxvision.ops.sparse_sampling.geometry import coordinates
@@ -29,7 +30,15 @@ BUCKETS = [
     ((30, 23), 300, 5),
     ((4, 3, 2), 40, 6),
 ]
+
+
+def take(table, rows):
+    """What stands for the SparseCores' fetch, which nothing but a chip runs."""
+    return table[rows]
+
+
 KERNELS = {
+    "sparsecore": functools.partial(sparsecore.sample_rows, take=take),
     "mosaic_tpu": functools.partial(mosaic_tpu.sample_rows, interpret=True),
     "triton": functools.partial(triton.sample_rows, interpret=True),
 }

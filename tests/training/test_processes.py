@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from jaxvision.data import pictures
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.weights.mapping import flatten
 from processes import SMALL, finish, logged, run, start, start_group
@@ -121,6 +122,26 @@ def test_two_processes_equal_one_and_stop_together(whole, tmp_path):
         [expected[step] for step in sorted(expected)],
         rtol=1e-5,
     )
+
+
+def test_a_hung_data_worker_is_named_and_ends_the_run(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(3):
+        pictures.built_in("train")[number][0].save(folder / f"{number}.png")
+    os.mkfifo(folder / "stuck.png")  # whoever opens it waits for a writer
+    options = [f"--config.data.root={folder}", "--config.data.workers=2"]
+    started = time.monotonic()
+    status, _, err = run(
+        *TRAIN, *options, "--config.data.patience=15", f"--workdir={tmp_path / 'run'}"
+    )
+    assert status == 1, err
+    (line,) = [line for line in err.splitlines() if "hangs" in line]
+    assert line.startswith("jaxvision: error: data worker ")
+    assert f" of 2 hangs at batch 0 ({folder}" in line or "stuck.png" in line
+    assert line.endswith("nothing for 15 s")
+    # The workers hold the output open: it has been read to its end, so they are gone, too.
+    assert time.monotonic() - started < 120
 
 
 def test_profile_traces_the_chosen_steps(tmp_path):

@@ -6,8 +6,9 @@ of STMixer (2303.15879, section 3.2).
 
 Implementations: "reference" (a gather; any device), "mosaic_tpu" (products with hat functions in
 the place of gathers, small maps), "triton" (gathers on NVIDIA GPUs; both have backward passes
-without a scatter). None takes the kernel of the platform; on a TPU the gather is taken for a
-level of more than `HAT_ROWS` pixels, since the work of the hat form grows with the map.
+without a scatter), "sparsecore" (rows fetched by a TPU's SparseCores). None takes the kernel of the
+platform; on a TPU, levels of more than `HAT_ROWS` pixels go to the SparseCores, or to XLA's gather
+where there are none, since the work of the hat form grows with the map.
 """
 
 import math
@@ -21,8 +22,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
-from jaxvision.ops.dispatch import choose
-from jaxvision.ops.sparse_sampling import mosaic_tpu, reference, triton
+from jaxvision.ops.dispatch import choose, has_sparse_cores
+from jaxvision.ops.sparse_sampling import mosaic_tpu, reference, sparsecore, triton
 from jaxvision.ops.sparse_sampling.geometry import PADDINGS, Padding, coordinates
 
 Frames = Literal["trilinear", "shared"]
@@ -43,6 +44,7 @@ SAMPLERS: dict[str, Sampler] = {
     "reference": reference.sample_rows,
     "triton": triton.sample_rows,
     "mosaic_tpu": mosaic_tpu.sample_rows,
+    "sparsecore": sparsecore.sample_rows,
 }
 
 
@@ -139,7 +141,11 @@ def _sum_of_levels(
 def _preferred(rows: int, platform: str) -> str:
     if platform == "gpu":
         return "triton"
-    return "mosaic_tpu" if platform == "tpu" and rows <= HAT_ROWS else "reference"
+    if platform != "tpu":
+        return "reference"
+    if rows <= HAT_ROWS:
+        return "mosaic_tpu"
+    return "sparsecore" if has_sparse_cores() else "reference"
 
 
 def _sample_level(

@@ -1,6 +1,7 @@
 """Sampling as a gather of the corners around each point: the definition of right, on any device."""
 
 import itertools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +18,19 @@ def sample_rows(
     outside the map count as zero. Weights are float32, sums too; the result has the features'
     dtype.
     """
+    total = jnp.zeros((*where.shape[:-1], features.shape[-1]), jnp.float32)
+    for row, weight in corners(where, sizes):
+        total = total + _take(features, row).astype(jnp.float32) * weight[..., None]
+    return total.astype(features.dtype)
+
+
+def corners(
+    where: Float[Array, "x m d"], sizes: tuple[int, ...]
+) -> Iterator[tuple[Int[Array, "x m"], Float[Array, "x m"]]]:
+    """(row, weight) of each of the 4 or 8 pixels around a point; weight 0 outside the map."""
     low = jnp.floor(where)
     share = where - low
     first = low.astype(jnp.int32)
-    total = jnp.zeros((*where.shape[:-1], features.shape[-1]), jnp.float32)
     for corner in itertools.product((0, 1), repeat=len(sizes)):
         row, weight, stride = jnp.zeros_like(first[..., 0]), jnp.ones_like(share[..., 0]), 1
         for axis, (step, size) in enumerate(zip(corner, sizes, strict=True)):
@@ -28,8 +38,7 @@ def sample_rows(
             part = share[..., axis] if step else 1 - share[..., axis]
             weight = weight * jnp.where((place >= 0) & (place < size), part, 0)
             row, stride = row + jnp.clip(place, 0, size - 1) * stride, stride * size
-        total = total + _take(features, row).astype(jnp.float32) * weight[..., None]
-    return total.astype(features.dtype)
+        yield row, weight
 
 
 def _take(features: Float[Array, "x rows c"], rows: Int[Array, "x m"]) -> Float[Array, "x m c"]:

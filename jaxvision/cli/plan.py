@@ -1,0 +1,144 @@
+"""What a recipe needs of machines one does not have, before they are paid for.
+
+Compiles the recipe's real training step for each topology with that machine's own compiler, and
+prints memory, operations, what the chips send each other, and the least time a step can take.
+Nothing runs, and no data is needed.
+
+topologies: [COUNTx]CHIP:SHAPE, e.g. v5e:16x16, v5p:8x8x16, 4xv5e:16x16 (four slices), h100:8,
+4xh200:8 (four nodes). Chips: v4, v5e, v5p, v6e, tpu7x, h100, h200.
+"""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "does a recipe fit a machine, how fast, at what price: without the machine"
+SEARCHED = 12
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from jaxvision.cli.options import add_config
+
+    add_config(parser)
+    parser.add_argument(
+        "--topology",
+        action="append",
+        required=True,
+        metavar="CHIP:SHAPE",
+        help="a machine; may be given several times",
+    )
+    parser.add_argument(
+        "--search",
+        nargs="?",
+        type=int,
+        const=SEARCHED,
+        metavar="N",
+        help="try meshes, micro-batches and remat policies, and rank what fits; about N "
+        f"compilations a topology ({SEARCHED})",
+    )
+    parser.add_argument(
+        "--weak",
+        action="store_true",
+        help="let train.batch_size, that of the first topology, grow with the chips, and compare "
+        "rates per chip",
+    )
+    parser.add_argument(
+        "--records", type=int, default=0, metavar="N", help="of the data set, where it is not here"
+    )
+    parser.add_argument(
+        "--price", type=float, default=0.0, metavar="P", help="of a chip for an hour"
+    )
+    parser.add_argument(
+        "--host-network",
+        type=float,
+        default=25.0,
+        metavar="GB/s",
+        help="between slices or nodes, a host (25)",
+    )
+    parser.add_argument(
+        "--of-peak",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="of the peak arithmetic rate that a chip is taken to reach (1.0)",
+    )
+    parser.add_argument(
+        "--decode-rate",
+        type=float,
+        default=0.0,
+        metavar="R",
+        help="records a second that one host core prepares (32 for video files)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument(
+        "--picture", type=Path, metavar="PNG", help="draw a chip's memory by category"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import os
+
+    from jaxvision.planning.topologies import describe, parse
+
+    topologies = [parse(name) for name in arguments.topology]
+    # No chip of this machine takes part.
+    os.environ["JAX_PLATFORMS"] = "cpu"
+
+    from rich.console import Console
+
+    from jaxvision.planning import report, search
+    from jaxvision.planning.plan import Assumptions, Planner, Target
+    from jaxvision.registry import make_task
+    from jaxvision.training.config import load_config
+
+    config = load_config(arguments.config, arguments.overrides)
+    assumptions = Assumptions(
+        records=arguments.records,
+        host_network=arguments.host_network * 1e9,
+        of_peak=arguments.of_peak,
+        decode_rate=arguments.decode_rate,
+        price=arguments.price,
+    )
+    progress = Console(stderr=True, soft_wrap=True)
+    planner = Planner(
+        config, make_task, assumptions, lambda text: progress.print(text, highlight=False)
+    )
+    plans = []
+    for topology in topologies:
+        target = Target(topology, describe(topology))
+        if arguments.search:
+            found = search.search(planner, target, arguments.search)
+            if not found:
+                progress.print(f"{topology.name}: nothing that was tried fits", highlight=False)
+            plans += found
+            continue
+        changes = {}
+        if arguments.weak:
+            changes = search.grown(config, topology.chips, topologies[0].chips)
+        for plan in planner.plans(target, changes):
+            plans.append(plan if plan.fits else search.remedy(planner, target, plan))
+
+    console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 240  # rows that a pipe should get whole
+    if arguments.json:
+        import json
+
+        console.print_json(json.dumps([plan.as_json() for plan in plans]))
+    elif arguments.search:
+        report.print_ranking(sorted(plans, key=search.speed), console)
+        if plans:
+            report.print_plans(sorted(plans, key=search.speed)[:1], console)
+    else:
+        report.print_plans(plans, console)
+        if arguments.weak:
+            console.print(report.weak_scaling_table(plans))
+    if not arguments.json:
+        console.print(report.assumed(assumptions), highlight=False)
+    if arguments.picture and plans:
+        from jaxvision.planning.picture import memory_picture
+        from jaxvision.viz.files import write_png
+
+        arguments.picture.parent.mkdir(parents=True, exist_ok=True)
+        write_png(arguments.picture, memory_picture(plans))
+        progress.print(f"picture: {arguments.picture}", highlight=False)
+    return 0

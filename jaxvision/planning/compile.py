@@ -1,0 +1,230 @@
+"""The real training step of a recipe, compiled for machines that are not here."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxvision.errors import InputError
+from jaxvision.planning.flops import count
+from jaxvision.planning.topologies import Topology
+from jaxvision.training.config import check_choices
+from jaxvision.training.mesh import make_mesh
+from jaxvision.training.run import abstract_batch, abstract_state, bucket_sources, jitted_step
+from jaxvision.training.sharding import Fallback, check_batch
+from jaxvision.training.state import TrainState
+from jaxvision.training.task import Task
+
+# An epoch's steps where nobody knows the number of records: schedules need some number, and the
+# compiled program is the same for any.
+SOME_STEPS = 1000
+SIZE = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+# The compiler's words, at an early check and at its work's end; both totals hold the arguments.
+TOO_MUCH = (
+    re.compile(r"\(([\d.]+)([KMGT]?)\) exceeds available HBM \(([\d.]+)([KMGT]?)\)"),
+    re.compile(r"[Uu]sed ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm"),
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A training step before it is compiled: everything is a shape with a sharding.
+
+    steps: of the whole recipe; 0 where the number of records is unknown.
+    """
+
+    config: ConfigDict
+    task: Task
+    topology: Topology
+    mesh: Mesh
+    target: TrainState
+    jitted: Any
+    fallbacks: list[Fallback]
+    steps: int
+
+    @property
+    def buckets(self) -> list[str]:
+        return list(self.task.batch_specs("train"))
+
+    def rows(self, bucket: str) -> int:
+        """Samples of a step, over all chips."""
+        return next(iter(self.task.batch_specs("train")[bucket].values())).shape[0]
+
+    def state_bytes(self) -> dict[str, float]:
+        """Bytes of the state on one device, by category."""
+        state = self.target
+        parts = {
+            "parameters": state.params,
+            "frozen parameters": state.frozen,
+            "optimizer": state.optimizer,
+            "average": state.ema,
+            "other state": state.collections,
+        }
+        sizes = {name: device_bytes(tree) for name, tree in parts.items()}
+        return {name: size for name, size in sizes.items() if size}
+
+    def batch_bytes(self, bucket: str) -> float:
+        return device_bytes(abstract_batch(self.task.batch_specs("train")[bucket], self.mesh))
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the compiler answered for one bucket. Bytes are of one device.
+
+    text: the compiled program; None where it did not fit.  capacity: bytes the compiler may use.
+    peak: arguments, temporaries, results that do not take an argument's place, and code; where it
+    did not fit, what the compiler would have used.  counted: operations of the traced step, over
+    all devices.
+    """
+
+    bucket: str
+    text: str | None
+    arguments: float
+    temporaries: float
+    code: float
+    peak: float
+    capacity: float
+    counted: float
+    seconds: float
+
+    @property
+    def fits(self) -> bool:
+        return self.text is not None and self.peak <= self.capacity
+
+
+def device_bytes(tree: Any) -> float:
+    """Bytes of one device's part of a tree of shapes with shardings."""
+    return float(
+        sum(
+            np.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+            for leaf in jax.tree.leaves(tree)
+            if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        )
+    )
+
+
+def prepare(
+    config: ConfigDict,
+    make_task: Callable[[ConfigDict], Task],
+    topology: Topology,
+    devices: list[Any],
+    records: int = 0,
+) -> Program:
+    """The step of `config` on the devices of `topology`.
+
+    records: of the data set; 0 = ask the recipe's source, if its data is here. InputError where the
+    mesh does not tile the topology or the batch does not divide.
+    """
+    check_choices(config)
+    task = make_task(config)
+    try:
+        mesh = make_mesh(config.mesh.to_dict(), devices)
+    except InputError as error:
+        raise InputError(f"topology {topology.name!r}: {error}") from None
+    specs = task.batch_specs("train")
+    check_batch(specs, mesh)
+    parts = mesh.shape["data"] * mesh.shape["fsdp"]
+    rows, micro = next(iter(next(iter(specs.values())).values())).shape[0], config.train.accumulate
+    if rows // micro % parts:
+        raise InputError(
+            f"topology {topology.name!r}: a micro-batch of {rows}/{micro} does not divide over "
+            f"data x fsdp = {parts} devices; change train.accumulate, train.batch_size or mesh"
+        )
+    records = records or records_here(task)
+    per_epoch = max(records // config.train.batch_size, 1) if records else SOME_STEPS
+    steps = config.train.steps or round(config.train.epochs * per_epoch)
+    optimizer, target, fallbacks = abstract_state(task, config, mesh, steps, per_epoch)
+    known = steps if records or config.train.steps else 0
+    jitted = jitted_step(task, config, optimizer, target)
+    return Program(config, task, topology, mesh, target, jitted, fallbacks, known)
+
+
+def records_here(task: Task) -> int:
+    """Records of the training data; 0 where it is not on this machine."""
+    try:
+        sources = bucket_sources(task, "train")
+    except (InputError, OSError, ImportError):
+        return 0
+    return sum(len(s.records) for s in {id(s): s for s in sources.values()}.values())
+
+
+def build(program: Program, bucket: str) -> Built:
+    """Compile the step of a bucket. Out of memory is an answer, not an error."""
+    started = time.perf_counter()
+    fields = program.task.batch_specs("train")[bucket]
+    arguments = sum(program.state_bytes().values()) + program.batch_bytes(bucket)
+    capacity = program.topology.chip.hbm / devices_per_chip(program)
+    with jax.set_mesh(program.mesh):
+        traced = program.jitted.trace(program.target, abstract_batch(fields, program.mesh))
+        counted = count(traced.jaxpr)
+        try:
+            compiled = traced.lower().compile()
+        except jax.errors.JaxRuntimeError as error:
+            message = str(error)
+            if "RESOURCE_EXHAUSTED" not in message:
+                raise
+            used, limit = exhausted(message)
+            seconds = time.perf_counter() - started
+            return Built(
+                bucket,
+                None,
+                arguments,
+                max(used - arguments, 0.0),
+                0.0,
+                used,
+                limit or capacity,
+                counted,
+                seconds,
+            )
+    memory = compiled.memory_analysis()
+    code = float(memory.generated_code_size_in_bytes)
+    apart = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    temporaries = float(memory.temp_size_in_bytes + apart)
+    arguments = float(memory.argument_size_in_bytes)
+    return Built(
+        bucket,
+        compiled.as_text(),
+        arguments,
+        temporaries,
+        code,
+        arguments + temporaries + code,
+        capacity,
+        counted,
+        time.perf_counter() - started,
+    )
+
+
+def devices_per_chip(program: Program) -> int:
+    """Devices that JAX sees of one chip."""
+    return max(program.mesh.devices.size // program.topology.chips, 1)
+
+
+def exhausted(message: str) -> tuple[float, float]:
+    """(bytes needed, bytes there are) of the compiler's words "Used 20.52G of 15.75G hbm".
+
+    Zeros where it does not say.
+    """
+    for words in TOO_MUCH:
+        match = words.search(message)
+        if match:
+            needed, unit, limit, limit_unit = match.groups()
+            return float(needed) * SIZE[unit], float(limit) * SIZE[limit_unit]
+    return 0.0, 0.0
+
+
+def with_settings(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
+    """A copy of `config` with {"a.b": value} set."""
+    copy = ConfigDict(config.to_dict()).unlock()
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        node = copy
+        for parent in parents:
+            node = node[parent]
+        node[last] = value
+    return copy.lock()
