@@ -9,6 +9,7 @@ import pytest
 from flax import linen as nn
 from jax.sharding import NamedSharding, PartitionSpec
 
+from cuda_lowering import triton_kernels
 from jaxvision.methods.link.block import LargeKernelBlock
 from jaxvision.methods.link.pyramid import PyramidShape, build_pyramid
 from jaxvision.ops import sparse_voxels as sv
@@ -125,10 +126,6 @@ def test_lowered_for_cuda(dtype, channels):
     sites, blocks = jax.eval_shape(sites_and_blocks)
     features = jax.ShapeDtypeStruct((SHARDS, CAPACITY, channels), dtype)
 
-    def kernels(step, *arguments):
-        text = jax.jit(step).trace(*arguments).lower(lowering_platforms=("cuda",)).as_text()
-        return text.count("__gpu$xla.gpu.triton")
-
     def aggregate(features, projection, sites, blocks, form):
         coords = sites.coords[..., 1:]
         value, pull = jax.vjp(
@@ -139,7 +136,7 @@ def test_lowered_for_cuda(dtype, channels):
     projection = jax.ShapeDtypeStruct((channels, 3), jnp.float32)
     for form in va.FORMS:
         step = functools.partial(aggregate, form=form)
-        assert kernels(step, features, projection, sites, blocks) == 4  # two each way
+        assert triton_kernels(step, features, projection, sites, blocks) == 4  # two each way
 
     def convolve(features, weights, neighbours):
         value, pull = jax.vjp(
@@ -150,4 +147,4 @@ def test_lowered_for_cuda(dtype, channels):
     weights = jax.ShapeDtypeStruct((27, channels, 2 * channels), dtype)
     neighbours = jax.eval_shape(lambda s: sv.submanifold_map(s, 3), sites)
     # Forward, by the features, by the weights.
-    assert kernels(convolve, features, weights, neighbours) == 3
+    assert triton_kernels(convolve, features, weights, neighbours) == 3
