@@ -10,7 +10,7 @@ from jaxvision.ops.dispatch import over_batch
 from jaxvision.ops.sparse_voxels import KernelMap, gather_rows
 
 # Blocks that are worked on at a time.
-CHUNK = 2048
+CHUNK = 1024
 
 
 def _segment_sum(values: Array, block_of: Array, blocks: int) -> Array:
