@@ -16,23 +16,25 @@ def get_config() -> ConfigDict:
     config.model.update(
         {
             "planes": (8, 16, 16, 32),
-            "level_share": (1.0, 2.25, 1.25, 0.4375, 0.1875),
+            "level_share": (1.0, 2.5, 1.25, 0.5, 0.25),
             "block_share": 0.25,
             "neck_layers": 1,
             "neck_widths": (32, 48),
             "joined_width": 32,
             "head_width": 24,
+            "momentum": 0.05,
         }
     )
     config.task.update(
         {
             "loss_groups": 1,
+            "box_weight": 1.0,
             "candidates": 200,
             "kept": 40,
             "limits": (),
             "judged_within": 19.2,
             "evaluation_batch": 4,
-            "evaluation_voxels": 3072,
+            "evaluation_voxels": 3200,
         }
     )
     config.data.update(
@@ -43,8 +45,9 @@ def get_config() -> ConfigDict:
             "tasks": (("car",), ("pedestrian",)),
             "range": (-19.2, -19.2, -2.6, 19.2, 19.2, 1.6),
             "voxel_size": (0.2, 0.2, 0.15),
-            "voxels": 3072,
+            "voxels": 3200,
             "slots": 40,
+            "scale": (0.97, 1.03),
             "shift": 0.2,
             "sensor": {"beams": 18, "azimuths": 160, "elevation": (-18.0, 1.0)},
         }

@@ -22,7 +22,8 @@ def balanced(
     """Numbers of frames such that every class fills an equal share of the draws (CBGS, 1908.09492).
 
     names: classes of each frame's boxes. From the n_c frames that hold class c, int(n_c * share /
-    (n_c / total)) are drawn with replacement; share = 1 / number of classes, total = sum of n_c.
+    (n_c / total)), at least one, are drawn with replacement; share = 1 / number of classes, total =
+    sum of n_c.
     """
     rng = np.random.default_rng(seed)
     holding = [np.flatnonzero([name in of for of in names]) for name in classes]
@@ -31,7 +32,7 @@ def balanced(
     for frames in holding:
         if len(frames):
             count = int(len(frames) * (1 / len(classes)) / (len(frames) / total))
-            drawn.append(rng.choice(frames, count))
+            drawn.append(rng.choice(frames, max(count, 1)))
     return np.concatenate(drawn) if drawn else np.arange(len(names))
 
 

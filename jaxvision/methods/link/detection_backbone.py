@@ -21,7 +21,8 @@ from jaxvision.ops.voxel_aggregation import Form, aggregate
 
 Version = Literal["baseline", "elkv1", "elkv2", "elkv3"]
 VERSIONS: tuple[Version, ...] = ("baseline", "elkv1", "elkv2", "elkv3")
-MOMENTUM, EPSILON = 0.01, 1e-3  # of every batch norm here
+EPSILON = 1e-3  # of every batch norm here
+MOMENTUM = 0.01  # weight of a batch in the running statistics, as published
 Features = Float[Array, "s v c"]
 
 
@@ -30,6 +31,7 @@ class BasicBlock(nn.Module):
 
     norm_groups: int = 1
     dtype: jnp.dtype = jnp.float32
+    momentum: float = MOMENTUM
 
     @nn.compact
     def __call__(
@@ -43,7 +45,7 @@ class BasicBlock(nn.Module):
                 norm_groups=self.norm_groups,
                 dtype=self.dtype,
                 bias=True,
-                momentum=MOMENTUM,
+                momentum=self.momentum,
                 epsilon=EPSILON,
                 name=name,
             )
@@ -60,6 +62,7 @@ class ParallelBlock(nn.Module):
     form: Form = "cos"
     norm_groups: int = 1
     dtype: jnp.dtype = jnp.float32
+    momentum: float = MOMENTUM
 
     @nn.compact
     def __call__(self, x: Features, level: DetectionLevel, train: bool) -> Features:
@@ -71,7 +74,7 @@ class ParallelBlock(nn.Module):
             norm_groups=self.norm_groups,
             dtype=self.dtype,
             bias=True,
-            momentum=MOMENTUM,
+            momentum=self.momentum,
             epsilon=EPSILON,
             name="first",
         )
@@ -79,7 +82,7 @@ class ParallelBlock(nn.Module):
         y = SparseConvolution(channels, 27, dtype=self.dtype, bias=True, name="second")(
             y, level.neighbours
         )
-        norm = BatchNorm(self.norm_groups, MOMENTUM, EPSILON, self.dtype, name="second_norm")
+        norm = BatchNorm(self.norm_groups, self.momentum, EPSILON, self.dtype, name="second_norm")
         y = norm(y, not train, valid)
         mixed = nn.Dense(
             channels,
@@ -111,6 +114,7 @@ class DetectionBackbone(nn.Module):
     form: Form = "cos"
     norm_groups: int = 1
     dtype: jnp.dtype = jnp.float32
+    momentum: float = MOMENTUM
 
     @nn.compact
     def __call__(
@@ -151,7 +155,7 @@ class DetectionBackbone(nn.Module):
             relu=relu,
             norm_groups=self.norm_groups,
             dtype=self.dtype,
-            momentum=MOMENTUM,
+            momentum=self.momentum,
             epsilon=EPSILON,
             name=name,
         )
@@ -180,11 +184,13 @@ class DetectionBackbone(nn.Module):
         for block in (0, 1):
             name = f"stage{number}_{block}"
             if self.version == "elkv2" and number < STAGES:
-                deep = ParallelBlock(self.form, self.norm_groups, self.dtype, name=name)(
-                    deep, level, train
-                )
+                deep = ParallelBlock(
+                    self.form, self.norm_groups, self.dtype, self.momentum, name=name
+                )(deep, level, train)
             else:
-                deep = BasicBlock(self.norm_groups, self.dtype, name=name)(deep, *maps)
+                deep = BasicBlock(self.norm_groups, self.dtype, self.momentum, name=name)(
+                    deep, *maps
+                )
         if self.version == "elkv1":
             return self._wide(number)(deep, level)
         if self.version != "elkv3":

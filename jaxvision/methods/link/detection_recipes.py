@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.link.detection_backbone import Version
+from jaxvision.methods.link.detection_backbone import MOMENTUM, Version
 from jaxvision.methods.link.detection_pretrained import SETTINGS, level_shares
 from jaxvision.training.config import base_config
 
@@ -65,6 +65,7 @@ def detection(recipe: DetectionRecipe, version: Version = "elkv3") -> ConfigDict
             "joined_width": 256,
             "head_width": 64,
             "velocity": setting.velocity,
+            "momentum": MOMENTUM,  # of running statistics
         }
     )
     config.task = ConfigDict(

@@ -80,6 +80,7 @@ class DetectionTask(Task):
             model.head_width,
             self.config.train.norm_groups,
             jnp.dtype(self.config.dtype),
+            model.momentum,
         )
 
     @cached_property

@@ -5,7 +5,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxvision.methods.link.center_head import CenterHead, Predictions
-from jaxvision.methods.link.detection_backbone import DetectionBackbone, Version
+from jaxvision.methods.link.detection_backbone import MOMENTUM, DetectionBackbone, Version
 from jaxvision.methods.link.detection_pyramid import DetectionLevel
 from jaxvision.methods.link.rpn import RPN
 from jaxvision.ops.voxel_aggregation import Form
@@ -16,6 +16,7 @@ class Detector(nn.Module):
 
     classes: of each task.  planes: channels of the backbone's stages.  neck_widths: of the neck's
     two blocks.  joined_width: of each of their maps when joined.  head_width: of the head.
+    momentum: of the running statistics of backbone and neck (the head's is 0.1).
     """
 
     classes: tuple[int, ...]
@@ -29,15 +30,20 @@ class Detector(nn.Module):
     head_width: int = 64
     norm_groups: int = 1
     dtype: jnp.dtype = jnp.float32
+    momentum: float = MOMENTUM
 
     def setup(self):
         shared = {"norm_groups": self.norm_groups, "dtype": self.dtype}
-        self.backbone = DetectionBackbone(self.version, self.planes, self.form, **shared)
+        momentum = {"momentum": self.momentum}
+        self.backbone = DetectionBackbone(
+            self.version, self.planes, self.form, **shared, **momentum
+        )
         self.neck = RPN(
             (self.neck_layers,) * 2,
             widths=self.neck_widths,
             upsampled_widths=(self.joined_width,) * 2,
             **shared,
+            **momentum,
         )
         self.head = CenterHead(self.classes, self.velocity, self.head_width, **shared)
 

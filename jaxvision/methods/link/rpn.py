@@ -24,6 +24,7 @@ class MapLayer(nn.Module):
     padding: int = 1
     norm_groups: int = 1
     dtype: jnp.dtype = jnp.float32
+    momentum: float = MOMENTUM
 
     @nn.compact
     def __call__(self, x: Map, train: bool) -> Map:
@@ -38,7 +39,7 @@ class MapLayer(nn.Module):
                 torch_default_kernel((-4, -3, -2)), KERNEL_AXES
             ),
         )(x)
-        x = BatchNorm(self.norm_groups, MOMENTUM, EPSILON, self.dtype)(x, not train)
+        x = BatchNorm(self.norm_groups, self.momentum, EPSILON, self.dtype)(x, not train)
         return jax.nn.relu(x)
 
 
@@ -52,6 +53,7 @@ class Upsample(nn.Module):
     edge: int
     norm_groups: int = 1
     dtype: jnp.dtype = jnp.float32
+    momentum: float = MOMENTUM
 
     @nn.compact
     def __call__(self, x: Map, train: bool) -> Map:
@@ -70,7 +72,7 @@ class Upsample(nn.Module):
         )
         y = jnp.einsum("bijc,kldc->bikjld", x, kernel.swapaxes(2, 3).astype(self.dtype))
         y = y.reshape(batch, height * edge, width * edge, self.outputs)
-        y = BatchNorm(self.norm_groups, MOMENTUM, EPSILON, self.dtype)(y, not train)
+        y = BatchNorm(self.norm_groups, self.momentum, EPSILON, self.dtype)(y, not train)
         return jax.nn.relu(y)
 
 
@@ -88,11 +90,12 @@ class RPN(nn.Module):
     upsampled_widths: tuple[int, ...] = (256, 256)
     norm_groups: int = 1
     dtype: jnp.dtype = jnp.float32
+    momentum: float = MOMENTUM
 
     @nn.compact
     def __call__(self, x: Map, train: bool = False) -> Map:
         x, joined = x.astype(self.dtype), []
-        shared = {"norm_groups": self.norm_groups, "dtype": self.dtype}
+        shared = {"norm_groups": self.norm_groups, "dtype": self.dtype, "momentum": self.momentum}
         for block, count in enumerate(self.layers):
             width, stride = self.widths[block], self.strides[block]
             for layer in range(count + 1):

@@ -20,7 +20,7 @@ from jaxvision.ops.sparse_voxels import (
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["blocks", "block_of", "local", "counts", "reach_counts", "neighbours"],
+    data_fields=["blocks", "block_of", "local", "order", "counts", "reach_counts", "neighbours"],
     meta_fields=["edge", "neighbours_per_axis"],
 )
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class BlockMap:
     blocks: existing blocks, in units of `edge` voxels.
     block_of: block row of every voxel; `blocks.capacity` for padding.
     local: position x, y, z inside the block, 0 to edge - 1.
+    order: voxel rows sorted by block, within one in their own order; what has no block comes last.
     counts: voxels in each block.  reach_counts: voxels in its neighbourhood, its own included.
     neighbours: the block rows at every offset (z fastest), and of every block heard by.
     """
@@ -37,6 +38,7 @@ class BlockMap:
     blocks: Sites
     block_of: Int[Array, "s v"]
     local: Int[Array, "s v 3"]
+    order: Int[Array, "s v"]
     counts: Int[Array, "s m"]
     reach_counts: Int[Array, "s m"]
     neighbours: KernelMap
@@ -73,6 +75,7 @@ def build_block_map(
         blocks,
         block_of,
         jnp.mod(sites.coords[..., 1:], edge),
+        jnp.argsort(block_of, axis=1, stable=True).astype(jnp.int32),
         counts,
         reach_counts,
         neighbours,
