@@ -15,7 +15,7 @@ from jaxvision.ops.voxel_aggregation.block_sums import (
     of_block,
     rotated_neighbour_sum,
 )
-from jaxvision.ops.voxel_aggregation.blocks import BlockMap, phases
+from jaxvision.ops.voxel_aggregation.blocks import BlockMap, local_waves, phases
 from jaxvision.ops.voxel_aggregation.forms import Form
 
 
@@ -31,25 +31,22 @@ def aggregate(
     like = jnp.zeros((*blocks.counts.shape, 0), jnp.float32)
     share = 1 / jnp.maximum(blocks.reach_counts, 1)[..., None].astype(jnp.float32)
     if form == "mean":
-        total = neighbour_sum(block_sum(values, blocks.block_of, like), blocks.neighbours)
+        total = neighbour_sum(
+            block_sum(values, blocks.block_of, like), blocks.neighbours, blocks.blocks.count
+        )
         return of_block(total * share, blocks.block_of).astype(features.dtype)
     out = jnp.zeros_like(values)
     if form in ("cos", "sin", "cos_sin", "cos_x"):
-        local = phases(blocks.local, projection)
-        cos, sin = jnp.cos(local), jnp.sin(local)
+        cos, sin = local_waves(blocks, projection)
         channels = values.shape[-1]
         sums = block_sum(
             jnp.concatenate([values * cos, values * sin], axis=-1), blocks.block_of, like
         )
         offset = phases(blocks.offsets, projection)
         totals = rotated_neighbour_sum(
-            sums[..., :channels],
-            sums[..., channels:],
-            jnp.cos(offset),
-            jnp.sin(offset),
-            blocks.neighbours,
+            sums, jnp.cos(offset), jnp.sin(offset), blocks.neighbours, blocks.blocks.count
         )
-        means = of_block(jnp.concatenate(totals, axis=-1) * share, blocks.block_of)
+        means = of_block(totals * share, blocks.block_of)
         mean_cos, mean_sin = means[..., :channels], means[..., channels:]
         if form != "sin":
             out += mean_cos * cos + mean_sin * sin
@@ -57,6 +54,8 @@ def aggregate(
             out += mean_sin * cos - mean_cos * sin
     if form in ("x", "cos_x"):
         weighted = values * phases(sites.coords[..., 1:], projection)
-        total = neighbour_sum(block_sum(weighted, blocks.block_of, like), blocks.neighbours)
+        total = neighbour_sum(
+            block_sum(weighted, blocks.block_of, like), blocks.neighbours, blocks.blocks.count
+        )
         out += of_block(total * share, blocks.block_of) - weighted
     return jnp.where(sites.valid[..., None], out, 0).astype(features.dtype)
