@@ -1,4 +1,4 @@
-"""Every kernel fully compiled for an H200, where the CUDA compiler is installed; no GPU is needed."""
+"""Every kernel fully compiled for an H200, where the CUDA compiler is; no GPU is needed."""
 
 import jax
 import jax.numpy as jnp
