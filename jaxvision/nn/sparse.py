@@ -44,6 +44,8 @@ class SparseConvolution(nn.Module):
         x = x.astype(self.dtype)
         if self.volume == 1:
             x = x @ kernel[0]
+        elif neighbours is None:
+            raise ValueError(f"SparseConvolution: volume {self.volume} needs neighbours")
         else:
             # Whole on every device before the loop over its places, which would gather each alone.
             kernel = constrain(kernel, None, None, None)

@@ -14,7 +14,9 @@ from jaxvision.planning.hlo import Array, Instruction, Module
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 CHAIN = re.compile(r'chain_id="(\d+)"')
 BETWEEN_SLICES = re.compile(r'_xla_megascale_transfer_type="(\w+)"')
-MESH = re.compile(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}")
+MESH = re.compile(
+    r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\(\[([\d,]+)\]T\(([\d,]+)\)\))? \{([^}]*)\}"
+)
 IOTA = re.compile(r"\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?")
 
 
@@ -73,7 +75,7 @@ def collectives(module: Module, mesh: Mesh) -> list[Collective]:
         added = np.array([1.0, whole, moved, crossing])
         totals[kind, axes_of(groups, mesh), data[0].dtype] += times * added
     found = [Collective(*key, *map(float, numbers)) for key, numbers in totals.items()]
-    return sorted(found, key=lambda c: -c.moved)
+    return sorted(found, key=lambda c: (-c.moved, c.kind, c.axes, c.dtype))
 
 
 def transferred(instruction: Instruction) -> list[Array]:
@@ -110,7 +112,10 @@ def groups_of(instruction: Instruction, devices: int) -> list[tuple[int, ...]]:
         return [(int(a), int(b)) for a, b in pairs if a != b] or [(0,)]
     named = MESH.search(instruction.attributes)
     if named:
-        return _by_axes(named[1], named[2])
+        order = np.arange(devices)
+        if named[2]:
+            order = order.reshape(_numbers(named[2])).transpose(_numbers(named[3])).ravel()
+        return [tuple(order[list(group)].tolist()) for group in _by_axes(named[1], named[4])]
     text = re.search(r"replica_groups=(\S+?\]?(?:T\([\d,]+\))?)(?:, |$)", instruction.attributes)
     iota = IOTA.match(text[1]) if text else None
     if iota:
@@ -120,6 +125,8 @@ def groups_of(instruction: Instruction, devices: int) -> list[tuple[int, ...]]:
             order = order.transpose(_numbers(iota[3]))
         return [tuple(int(n) for n in row) for row in order.reshape(shape)]
     lists = re.findall(r"\{([\d,]+)\}", instruction.attribute("replica_groups"))
+    if not lists and instruction.attribute("replica_groups") not in ("", "{}"):
+        raise ValueError(f"groups written in a new way: {instruction.attributes[:200]}")
     return [tuple(_numbers(group)) for group in lists] or [tuple(range(devices))]
 
 

@@ -24,6 +24,8 @@ from jaxvision.training.task import Task
 # An epoch's steps where nobody knows the number of records: schedules need some number, and the
 # compiled program is the same for any.
 SOME_STEPS = 1000
+# Products that XLA writes itself instead of calling cuBLAS are tuned on a GPU, and there is none.
+OPTIONS = {"cuda": {"xla_gpu_enable_triton_gemm": False, "xla_gpu_autotune_level": 0}}
 SIZE = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 # The compiler's words, at an early check and at its work's end; both totals hold the arguments.
 TOO_MUCH = (
@@ -50,7 +52,14 @@ class Program:
 
     @property
     def buckets(self) -> list[str]:
-        return list(self.task.batch_specs("train"))
+        """Names of the buckets, but one of those whose batches have the same shapes."""
+        specs = self.task.batch_specs("train")
+        names = list(specs)
+        return [
+            name
+            for place, name in enumerate(names)
+            if all(specs[name] != specs[earlier] for earlier in names[:place])
+        ]
 
     def rows(self, bucket: str) -> int:
         """Samples of a step, over all chips."""
@@ -164,7 +173,7 @@ def build(program: Program, bucket: str) -> Built:
         traced = program.jitted.trace(program.target, abstract_batch(fields, program.mesh))
         counted = count(traced.jaxpr)
         try:
-            compiled = traced.lower().compile()
+            compiled = traced.lower().compile(OPTIONS.get(program.topology.chip.platform))
         except jax.errors.JaxRuntimeError as error:
             message = str(error)
             if "RESOURCE_EXHAUSTED" not in message:

@@ -90,9 +90,8 @@ class Module:
         A loop whose length is unknown counts once.
         """
         times: dict[str, float] = defaultdict(float)
-        # Callees come before callers in the text, so the reverse visits every caller first.
         times[self.entry] = 1.0
-        for name in reversed(list(self.computations)):
+        for name in self._callers_first():
             for instruction in self.computations[name].values():
                 if instruction.opcode in LATER:
                     continue
@@ -103,17 +102,44 @@ class Module:
                     times[called] += factor
         return dict(times)
 
+    def _callers_first(self) -> list[str]:
+        """Computations that the program reaches, each after all that call it."""
+        order: list[str] = []
+        seen: set[str] = set()
+
+        def visit(name: str) -> None:
+            seen.add(name)
+            for instruction in self.computations.get(name, {}).values():
+                for called in instruction.called:
+                    if called not in seen and called in self.computations:
+                        visit(called)
+            order.append(name)
+
+        visit(self.entry)
+        return order[::-1]
+
     def trips(self, loop: Instruction) -> int:
+        """How often a loop runs: as the compiler says, else from its counter, which starts at 0.
+
+        1 where neither tells.
+        """
         known = TRIPS.search(loop.attributes)
         if known:
             return int(known[1])
         condition = self.computations.get(loop.attribute("condition").lstrip("%"), {})
-        bounds = [
-            int(i.arguments)
-            for i in condition.values()
-            if i.opcode == "constant" and i.arguments.isdigit()
-        ]
-        return bounds[0] if len(bounds) == 1 else 1
+        body = self.computations.get(loop.attribute("body").lstrip("%"), {})
+        bounds = [i for i in condition.values() if i.opcode == "constant" and i.arguments.isdigit()]
+        if len(bounds) != 1:
+            return 1
+        root = next(i for i in condition.values() if i.root)
+        counters = [condition[name] for name in root.operands if condition[name] != bounds[0]]
+        place = counters[0].attribute("index") if counters else ""
+        result = next((i for i in body.values() if i.root and i.opcode == "tuple"), None)
+        step = 1
+        # A loop that the compiler has unrolled counts on by more than one.
+        if result is not None and place.isdigit():
+            step = max(_increment(body, result.operands[int(place)]), 1)
+        return -(-int(bounds[0].arguments) // step)
 
     def running(self) -> Iterator[tuple[Instruction, str, float]]:
         """(instruction, its computation's name, how often it runs) of everything that runs."""
@@ -134,6 +160,25 @@ class Module:
         }
 
 
+def _increment(body: dict[str, Instruction], name: str) -> int:
+    """By how much the counter `name` is greater than what the body began with."""
+    total = 0
+    while True:
+        instruction = body[name]
+        constants = [
+            int(body[operand].arguments)
+            for operand in instruction.operands
+            if operand in body and body[operand].opcode == "constant"
+        ]
+        if instruction.opcode == "add" and len(constants) == 1:
+            total += constants[0]
+            name = next(o for o in instruction.operands if body[o].opcode != "constant")
+        elif instruction.opcode in ("copy", "bitcast"):
+            name = instruction.operands[0]
+        else:
+            return total
+
+
 def parse(text: str) -> Module:
     """The module that `compiled.as_text()` describes."""
     module = Module()
@@ -144,8 +189,8 @@ def parse(text: str) -> Module:
             current = module.computations.setdefault(header[2], {})
             if header[1]:
                 module.entry = header[2]
-        elif line.startswith("}"):
-            current = None
+        elif line == "}" or line.startswith("}, execution_thread"):
+            current = None  # other lines that begin so go on with an attribute
         elif current is not None:
             match = INSTRUCTION.match(line)
             if match:

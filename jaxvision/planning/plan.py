@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from jaxvision.planning.collectives import Collective, collectives
@@ -137,7 +138,7 @@ class Planner:
             bucket=built.bucket,
             changes=changes,
             fits=built.fits,
-            parameters=sum(leaf.size for leaf in _leaves(program.target.params)),
+            parameters=sum(leaf.size for leaf in jax.tree.leaves(program.target.params)),
             chips=topology.chips,
             hosts=topology.hosts,
             samples=samples,
@@ -163,10 +164,10 @@ class Planner:
         useful = counted or built.counted
         days = program.steps * seconds / DAY if program.steps else None
         decode = assumed.decode_rate or default_decode_rate(program, built.bucket)
-        records = self.config.train.batch_size / seconds
+        records = program.config.train.batch_size / seconds
         return Plan(
             **common,
-            compiled_flops=compiled * per_chip,
+            compiled_flops=compiled * per_chip or None,  # cuBLAS's are not in the text
             hbm_bytes=moved * per_chip,
             collectives=sent,
             times=times,
@@ -179,12 +180,6 @@ class Planner:
             days=days,
             price=days * 24 * topology.chips * assumed.price if days and assumed.price else None,
         )
-
-
-def _leaves(tree: Any) -> list[Any]:
-    import jax
-
-    return jax.tree.leaves(tree)
 
 
 def memory_by_category(program: Program, built: Built, per_chip: int) -> dict[str, float]:

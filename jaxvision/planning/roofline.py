@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
@@ -47,7 +46,7 @@ def roofline(
     chip = topology.chip
     per_chip = max(mesh.devices.size // topology.chips, 1)
     links = network = 0.0
-    network_rate = host_network / chip.per_host / per_chip
+    network_rate = host_network * topology.hosts / mesh.devices.size
     for collective in collectives:
         inside = collective.moved - collective.crossing
         if inside:
@@ -71,9 +70,9 @@ def axis_rate(topology: Topology, mesh: Mesh, axes: Sequence[str]) -> float:
     if not chip.sides:
         return chip.link
     first = tuple(slice(None) if name in axes else 0 for name in mesh.axis_names)
-    group = [d for d in np.ravel(mesh.devices[first])]
-    group = [d for d in group if slice_of(d) == slice_of(group[0])]
-    places = np.array([chip_place(device) for device in group])
+    group = list(np.ravel(mesh.devices[first]))
+    group = [device for device in group if slice_of(device) == slice_of(group[0])]
+    places = np.array([device.coords for device in group])
     links = 0
     for side in range(len(topology.shape)):
         covered = len(set(places[:, side].tolist()))
@@ -82,7 +81,3 @@ def axis_rate(topology: Topology, mesh: Mesh, axes: Sequence[str]) -> float:
     # Two devices of one chip share its links; within the chip they need none.
     per_chip = max(mesh.devices.size // topology.chips, 1)
     return max(links, 1) * chip.link / per_chip
-
-
-def chip_place(device: Any) -> tuple[int, ...]:
-    return tuple(device.coords)

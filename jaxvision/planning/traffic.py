@@ -47,7 +47,10 @@ def _moved(instruction: Instruction, scope: dict[str, Instruction], module: Modu
         size = sum(part.bytes for part in written)
         from_memory = any(not part.on_chip for operand in operands for part in operand.arrays)
         return in_memory(written) + size * from_memory
-    written_bytes = in_memory(instruction.arrays)
+    results = instruction.arrays
+    if opcode == "custom-call":
+        results = [part for part in results if part.dtype != "s8"]  # cuBLAS's place to work in
+    written_bytes = in_memory(results)
     if opcode == "fusion":
         body = module.computations[instruction.called[0]]
         read = sum(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jaxvision.ops import sparse_voxels as sv
 from jaxvision.ops import voxel_aggregation as va
+from jaxvision.ops.voxel_aggregation import block_sums
 from ops.voxel_scenes import CAPACITY, padded, scenes
 
 unique = jax.jit(sv.unique_sites, static_argnums=2)
@@ -41,7 +42,7 @@ def by_pairs(features, projection, coords, edge, per_axis, form):
 
 
 @settings(max_examples=60, deadline=None)
-@given(scenes, st.sampled_from([(3, 2), (2, 3), (1, 3)]), st.sampled_from(va.FORMS))
+@given(scenes, st.sampled_from([(3, 2), (2, 3), (1, 3), (4, 3)]), st.sampled_from(va.FORMS))
 def test_every_form_by_definition(coords, reach, form):
     sites, _, _ = unique(*padded(coords), CAPACITY)
     out = aggregate(FEATURES, PROJECTION, sites, blocks_of(sites, *reach), form)
@@ -76,6 +77,25 @@ def test_gradients_by_central_differences(form):
             ends.append(np.sin(by_pairs(*moved, ordered, 3, 2, form)).sum())
         slope = (ends[0] - ends[1]) / 2e-5
         assert np.sum(np.asarray(gradient) * direction) == pytest.approx(slope, rel=2e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("form", ["mean", "cos"])
+def test_blocks_are_summed_in_chunks(form, monkeypatch):
+    """Also where the last chunk overlaps the one before; and none for blocks that do not exist."""
+    sites = scene(8, 6)
+    blocks = blocks_of(sites, 2, 3)
+    assert 7 < int(blocks.blocks.count[0]) < CAPACITY - 7
+
+    def both(features, projection):
+        value, pull = jax.vjp(
+            lambda f, w: va.aggregate(f, w, sites, blocks, form), features, projection
+        )
+        return value, *pull(value)
+
+    whole = jax.jit(lambda f, w: both(f, w))(FEATURES, PROJECTION)
+    monkeypatch.setattr(block_sums, "CHUNK", 7)
+    for a, b in zip(jax.jit(both)(FEATURES, PROJECTION), whole, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6 * max(1, float(jnp.abs(b).max())))
 
 
 def test_gradients_are_the_same_bits_in_twenty_runs():

@@ -17,3 +17,8 @@ def padded(coords: list[tuple], rows: int = CAPACITY) -> tuple[np.ndarray, np.nd
     array = np.zeros((1, rows, 4), np.int32)
     array[0, : len(coords)] = np.array(coords, np.int32).reshape(-1, 4)
     return array, np.arange(rows)[None] < len(coords)
+
+
+def wide_scene() -> list[tuple]:
+    """128 voxels apart from each other, beside a wall of 640."""
+    return [(0, 0, 5 * i, 0) for i in range(128)] + [(0, 1, i, 0) for i in range(640)]

@@ -44,12 +44,16 @@ HloModule jit_step, is_scheduled=true
   %carried = (s32[], f32[8,128]{1,0}, bf16[16,32]{1,0}, bf16[64,32]{1,0}) parameter(0)
   %i = s32[] get-tuple-element(%carried), index=0
   %f = f32[8,128]{1,0} get-tuple-element(%carried), index=1
-  %p = bf16[16,32]{1,0} get-tuple-element(%carried), index=2
+  %p = bf16[16,32]{1,0} get-tuple-element(%carried), index=2, frontend_attributes={kernel_metadata={
+"block": "256"
+}}, metadata={op_name="kernel"}
   %w = bf16[64,32]{1,0} get-tuple-element(%carried), index=3
   %scattered = f32[2,128]{1,0} fusion(%f), kind=kCustom, calls=%all-reduce-scatter.1
   %begin = bf16[64,32]{1,0} fusion(%p, %w), kind=kCustom, calls=%started
   %end = bf16[64,32]{1,0} fusion(%p, %begin), kind=kCustom, calls=%continued
-  ROOT %out = (s32[], f32[8,128]{1,0}, bf16[16,32]{1,0}, bf16[64,32]{1,0}) tuple(%i, %f, %p, %end)
+  %one = s32[] constant(1)
+  %next = s32[] add(%i, %one)
+  ROOT %out = (s32[], f32[8,128]{1,0}, bf16[16,32]{1,0}, bf16[64,32]{1,0}) tuple(%next, %f, %p, %end)
 }
 
 %condition (carried.1: (s32[], f32[8,128], bf16[16,32], bf16[64,32])) -> pred[] {
@@ -95,6 +99,18 @@ def test_loops_are_counted_by_the_compilers_word_or_their_condition():
         "body=%body", 'body=%body, backend_config={"known_trip_count":{"n":"7"}}'
     )
     assert parse(told).executions()["body"] == 7
+    unrolled = PROGRAM.replace(
+        "%next = s32[] add(%i, %one)",
+        "%second = s32[] add(%i, %one)\n  %next = s32[] add(%second, %one)",
+    )
+    assert parse(unrolled).executions()["body"] == 5
+
+
+def test_the_order_of_the_text_does_not_matter(mesh):
+    head, *parts = PROGRAM.split("\n\n")
+    backwards = "\n\n".join([head, *(part.strip("\n") for part in parts[::-1])]) + "\n"
+    assert collectives(parse(backwards), mesh) == collectives(parse(PROGRAM), mesh)
+    assert bytes_moved(parse(backwards)) == bytes_moved(parse(PROGRAM)) > 0
 
 
 @pytest.mark.parametrize(
@@ -106,6 +122,7 @@ def test_loops_are_counted_by_the_compilers_word_or_their_condition():
         ("[4,2]<=[2,4]T(1,0)", ("data",)),
         ("mesh['a'=2,'b'=4] {'a'}", ("data",)),
         ("mesh['a'=2,'b'=4] {'b':(1)2}", ("fsdp",)),
+        ("mesh['a'=4,'b'=1,'c'=2], device_ids=([2,4]T(1,0)) {'c'}", ("data",)),
         ("mesh['a'=2,'b'=4] {'a','b'}", ("data", "fsdp")),
     ],
 )

@@ -35,10 +35,11 @@ def test_a_plan_as_json_and_as_a_picture(capsys, tmp_path):
     # Four bytes a parameter, over four chips (but for a mask token and biases).
     assert plan["memory"]["parameters"] == pytest.approx(plan["parameters"], rel=0.1)
     assert plan["compiled_flops"] * 8 == pytest.approx(plan["executed_flops"], rel=0.03)
-    (gather,) = (c for c in plan["collectives"] if c["kind"] == "all-gather")
-    assert gather["axes"] == ["fsdp"]
+    gathers = [c for c in plan["collectives"] if c["kind"] == "all-gather"]
+    assert {tuple(c["axes"]) for c in gathers} == {("fsdp",)}
     # Kernels in bfloat16, forward and backward.
-    assert 2 * plan["parameters"] < gather["bytes"] < 4 * plan["parameters"]
+    in_half = sum(c["bytes"] for c in gathers if c["dtype"] == "bf16")
+    assert 2 * plan["parameters"] < in_half < 4 * plan["parameters"]
     reduced = [c for c in plan["collectives"] if c["kind"] != "all-gather"]
     assert sum(c["moved"] for c in reduced) > 4 * plan["parameters"] * 3 / 4
     assert plan["seconds"] == max(plan["times"].values())
@@ -55,7 +56,8 @@ def test_slices_are_joined_by_their_network(capsys):
     # each), in whole tiles, of which these small arrays fill a part.
     sent = sum(c["crossing"] for c in plan["collectives"] if c["axes"] == ["slices"])
     assert plan["parameters"] < sent < 4 * plan["parameters"]
-    assert plan["times"]["network"] == pytest.approx(sent * 8 / 1e9)
+    # Four chips share their host.
+    assert plan["times"]["network"] == pytest.approx(sent * 4 / 1e9)
     assert plan["bound"] == "network"
 
 

@@ -1,5 +1,6 @@
 """Sparse voxels: sites, look-up, kernel maps, convolution, and ways to points and dense grids."""
 
+from jaxvision.ops.sparse_voxels.convolution import sparse_convolution
 from jaxvision.ops.sparse_voxels.kernel_map import (
     KernelMap,
     build_kernel_map,
@@ -10,7 +11,7 @@ from jaxvision.ops.sparse_voxels.kernel_map import (
     weight_order,
 )
 from jaxvision.ops.sparse_voxels.lookup import find, find_runs
-from jaxvision.ops.sparse_voxels.reference import gather_rows, sparse_convolution
+from jaxvision.ops.sparse_voxels.reference import gather_rows
 from jaxvision.ops.sparse_voxels.resampling import (
     dense_grid,
     devoxelise_nearest,

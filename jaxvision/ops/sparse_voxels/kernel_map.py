@@ -21,7 +21,7 @@ from jaxvision.ops.sparse_voxels.sites import Sites, unique_sites
 Triple = tuple[int, int, int]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["inputs", "outputs"], meta_fields=[])
+@partial(jax.tree_util.register_dataclass, data_fields=["inputs", "outputs"], meta_fields=["run"])
 @dataclass(frozen=True)
 class KernelMap:
     """Neighbours of a sparse convolution; a row equal to the other side's capacity is missing.
@@ -29,14 +29,16 @@ class KernelMap:
     inputs: the input row of every (kernel index, output row).
     outputs: the output row of every (kernel index, input row). An input meets an output under at
         most one kernel index, so the backward is a gather too: no scatter, the same bits each run.
+    run: kernel indices in a row that differ in z alone, whose neighbours lie side by side.
     """
 
     inputs: Int[Array, "s k o"]
     outputs: Int[Array, "s k i"]
+    run: int = 1
 
     def transpose(self) -> "KernelMap":
         """The map of the transposed convolution: the same pairs with roles swapped."""
-        return KernelMap(self.outputs, self.inputs)
+        return KernelMap(self.outputs, self.inputs, self.run)
 
 
 def kernel_indices(size: Triple) -> np.ndarray:
@@ -73,8 +75,8 @@ def build_kernel_map(
     to_inputs = jnp.moveaxis(found, 3, 2).reshape(found.shape[0], -1, outputs.capacity)
     same = inputs is outputs and stride == (1, 1, 1)
     if same and all(n % 2 for n in size) and padding == submanifold_padding(size):
-        return KernelMap(to_inputs, to_inputs[:, ::-1])
-    return KernelMap(to_inputs, _outputs_of(inputs, outputs, size, stride, padding))
+        return KernelMap(to_inputs, to_inputs[:, ::-1], size[2])
+    return KernelMap(to_inputs, _outputs_of(inputs, outputs, size, stride, padding), size[2])
 
 
 def _outputs_of(

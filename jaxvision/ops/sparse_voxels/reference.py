@@ -36,14 +36,10 @@ def _accumulate(
 
 
 @jax.custom_vjp
-def sparse_convolution(
+def convolve(
     features: Float[Array, "s i c"], weights: Float[Array, "k c d"], neighbours: KernelMap
 ) -> Float[Array, "s o d"]:
-    """out[o] = sum_k features[neighbours.inputs[k, o]] @ weights[k]; padding rows give zeros.
-
-    The result has the features' dtype; products are summed in float32. Both gradients gather, so
-    they are the same bits in every run.
-    """
+    """See `sparse_convolution`. Both gradients gather, so they are the same bits in every run."""
     return _accumulate(features, neighbours.inputs, weights)
 
 
@@ -67,4 +63,4 @@ def _backward(saved: tuple, cotangent: Array) -> tuple[Array, Array, None]:
     return of_features.astype(features.dtype), of_weights.astype(weights.dtype), None
 
 
-sparse_convolution.defvjp(_forward, _backward)
+convolve.defvjp(_forward, _backward)

@@ -5,8 +5,6 @@ needs only sums of G cos and G sin of *local* phases per block, each turned by t
 a block offset. This is exact, and no phase of hundreds of radians arises.
 """
 
-from typing import Literal
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -17,51 +15,38 @@ from jaxvision.ops.voxel_aggregation.block_sums import (
     of_block,
     rotated_neighbour_sum,
 )
-from jaxvision.ops.voxel_aggregation.blocks import BlockMap, phases
-
-Form = Literal["mean", "cos", "sin", "cos_sin", "x", "cos_x"]
-FORMS: tuple[Form, ...] = ("mean", "cos", "sin", "cos_sin", "x", "cos_x")
+from jaxvision.ops.voxel_aggregation.blocks import BlockMap, local_waves, phases
+from jaxvision.ops.voxel_aggregation.forms import Form
 
 
 def aggregate(
     features: Float[Array, "s v c"],
-    projection: Float[Array, "c 3"] | None,
+    projection: Float[Array, "c 3"],
     sites: Sites,
     blocks: BlockMap,
     form: Form,
 ) -> Float[Array, "s v c"]:
-    """Mean over j in the neighbouring blocks of G_j k(p_i - p_j), p = projection @ (x, y, z).
-
-    mean: k = 1.  cos: cos(p_i - p_j).  sin: sin(p_j - p_i).  cos_sin: their sum.
-    x: mean(G_j p_j) - G_i p_i.  cos_x: the cos form plus the x form.
-    Coordinates are those of `sites`; x needs their absolute values. Padding rows give zeros; the
-    result has the features' dtype, everything between is float32.
-    """
+    """See `jaxvision.ops.voxel_aggregation.aggregate`; everything between is float32."""
     values = features.astype(jnp.float32)
     like = jnp.zeros((*blocks.counts.shape, 0), jnp.float32)
     share = 1 / jnp.maximum(blocks.reach_counts, 1)[..., None].astype(jnp.float32)
     if form == "mean":
-        total = neighbour_sum(block_sum(values, blocks.block_of, like), blocks.neighbours)
+        total = neighbour_sum(
+            block_sum(values, blocks.block_of, like), blocks.neighbours, blocks.blocks.count
+        )
         return of_block(total * share, blocks.block_of).astype(features.dtype)
-    if projection is None:
-        raise ValueError(f"aggregate: form {form!r} needs a projection")
     out = jnp.zeros_like(values)
     if form in ("cos", "sin", "cos_sin", "cos_x"):
-        local = phases(blocks.local, projection)
-        cos, sin = jnp.cos(local), jnp.sin(local)
+        cos, sin = local_waves(blocks, projection)
         channels = values.shape[-1]
         sums = block_sum(
             jnp.concatenate([values * cos, values * sin], axis=-1), blocks.block_of, like
         )
         offset = phases(blocks.offsets, projection)
         totals = rotated_neighbour_sum(
-            sums[..., :channels],
-            sums[..., channels:],
-            jnp.cos(offset),
-            jnp.sin(offset),
-            blocks.neighbours,
+            sums, jnp.cos(offset), jnp.sin(offset), blocks.neighbours, blocks.blocks.count
         )
-        means = of_block(jnp.concatenate(totals, axis=-1) * share, blocks.block_of)
+        means = of_block(totals * share, blocks.block_of)
         mean_cos, mean_sin = means[..., :channels], means[..., channels:]
         if form != "sin":
             out += mean_cos * cos + mean_sin * sin
@@ -69,6 +54,8 @@ def aggregate(
             out += mean_sin * cos - mean_cos * sin
     if form in ("x", "cos_x"):
         weighted = values * phases(sites.coords[..., 1:], projection)
-        total = neighbour_sum(block_sum(weighted, blocks.block_of, like), blocks.neighbours)
+        total = neighbour_sum(
+            block_sum(weighted, blocks.block_of, like), blocks.neighbours, blocks.blocks.count
+        )
         out += of_block(total * share, blocks.block_of) - weighted
     return jnp.where(sites.valid[..., None], out, 0).astype(features.dtype)

@@ -1,0 +1,185 @@
+"""Sparse convolution on NVIDIA GPUs: an output-stationary product whose rows are gathered as they
+are read, so that the neighbours of all taps never lie in memory. Sides are padded to powers of two.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton as plgpu
+from jaxtyping import Array, Float, Int
+
+from jaxvision.ops.dispatch import over_batch
+from jaxvision.ops.products import multiply
+from jaxvision.ops.sparse_voxels.kernel_map import KernelMap
+
+# Output rows and most channels, in and out, of a program.
+ROW_TILE = 64
+CHANNEL_TILE = 64
+# The least side of a matrix that the tensor cores multiply.
+LEAST = 16
+# The weights' gradient is summed in this many parts at most, each in order: no atomic adds.
+SEGMENTS = 32
+SEGMENT_ROWS = 4096
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def convolve(
+    features: Float[Array, "s i c"],
+    weights: Float[Array, "k c d"],
+    neighbours: KernelMap,
+    interpret: Any = False,
+) -> Float[Array, "s o d"]:
+    """See `reference.convolve`.  interpret: run the kernels step by step, on any device."""
+
+    def local(features: Array, rows: Array, weights: Array) -> Array:
+        return _accumulate(features, rows, weights, interpret)
+
+    return over_batch(local, features, neighbours.inputs, whole=(weights,))
+
+
+def _residuals(features, weights, neighbours, interpret):
+    return convolve(features, weights, neighbours, interpret), (features, weights, neighbours)
+
+
+def _backward(interpret, kept, cotangent):
+    features, weights, neighbours = kept
+
+    def local(cotangent, features, inputs, outputs, weights):
+        cotangent = cotangent.astype(features.dtype)
+        by_features = _accumulate(cotangent, outputs, jnp.swapaxes(weights, 1, 2), interpret)
+        # Each device's sum on an axis of its own: the one all-reduce comes after.
+        return by_features, _by_weights(features, inputs, cotangent, interpret)[None]
+
+    by_features, by_weights = over_batch(
+        local, cotangent, features, neighbours.inputs, neighbours.outputs, whole=(weights,)
+    )
+    return by_features, jnp.sum(by_weights, axis=0).astype(weights.dtype), None
+
+
+convolve.defvjp(_residuals, _backward)
+
+
+def _accumulate(
+    features: Float[Array, "s i c"],
+    rows: Int[Array, "s k o"],
+    weights: Float[Array, "k c d"],
+    interpret: Any,
+) -> Float[Array, "s o d"]:
+    """sum_k features[rows[k]] @ weights[k], in float32."""
+    shards, capacity, _ = features.shape
+    taps, channels, outputs = weights.shape
+    count = rows.shape[2]
+    inner, outer = _side(channels), _side(outputs)
+
+    def kernel(features_ref, rows_ref, weights_ref, out_ref):
+        shard = pl.program_id(0)
+        row = pl.program_id(1) * ROW_TILE + jnp.arange(ROW_TILE)
+        column = pl.program_id(2) * outer + jnp.arange(outer)
+
+        def add_tap(tap: Array, total: Array) -> Array:
+            read = plgpu.load(rows_ref.at[shard, tap, row], mask=row < count, other=capacity)
+            for first in range(0, channels, inner):
+                channel = first + jnp.arange(inner)
+                values = _gathered(features_ref, shard, read, channel)
+                weight = plgpu.load(
+                    weights_ref.at[tap, channel[:, None], column[None, :]],
+                    mask=(channel < channels)[:, None] & (column < outputs)[None, :],
+                    other=0.0,
+                )
+                total += multiply(values, weight)
+            return total
+
+        zeros = jnp.zeros((ROW_TILE, outer), jnp.float32)
+        total = jax.lax.fori_loop(0, taps, add_tap, zeros)
+        plgpu.store(
+            out_ref.at[shard, row[:, None], column[None, :]],
+            total.astype(out_ref.dtype),
+            mask=(row < count)[:, None] & (column < outputs)[None, :],
+        )
+
+    return pl.pallas_call(
+        kernel,
+        out_shape=jax.ShapeDtypeStruct((shards, count, outputs), features.dtype),
+        grid=(shards, pl.cdiv(count, ROW_TILE), pl.cdiv(outputs, outer)),
+        compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=2),
+        cost_estimate=_cost(features, rows, channels, outputs),
+        interpret=interpret,
+    )(features, rows, weights.astype(features.dtype))
+
+
+def _by_weights(
+    features: Float[Array, "s i c"],
+    rows: Int[Array, "s k o"],
+    cotangent: Float[Array, "s o d"],
+    interpret: Any,
+) -> Float[Array, "k c d"]:
+    """sum over shards and outputs of features[rows[k]]^T @ cotangent, in float32."""
+    shards, capacity, channels = features.shape
+    taps, count = rows.shape[1:]
+    outputs = cotangent.shape[2]
+    inner, outer = _side(channels), _side(outputs)
+    across = pl.cdiv(outputs, outer)
+    tiles = pl.cdiv(max(SEGMENT_ROWS, pl.cdiv(count, SEGMENTS)), ROW_TILE)
+    segments = pl.cdiv(count, tiles * ROW_TILE)
+
+    def kernel(features_ref, rows_ref, cotangent_ref, out_ref):
+        part, tap = pl.program_id(0), pl.program_id(1)
+        shard, segment = part // segments, part % segments
+        channel = pl.program_id(2) // across * inner + jnp.arange(inner)
+        column = pl.program_id(2) % across * outer + jnp.arange(outer)
+
+        def add_tile(tile: Array, total: Array) -> Array:
+            row = (segment * tiles + tile) * ROW_TILE + jnp.arange(ROW_TILE)
+            read = plgpu.load(rows_ref.at[shard, tap, row], mask=row < count, other=capacity)
+            values = _gathered(features_ref, shard, read, channel)
+            given = plgpu.load(
+                cotangent_ref.at[shard, row[:, None], column[None, :]],
+                mask=(row < count)[:, None] & (column < outputs)[None, :],
+                other=0.0,
+            )
+            return total + multiply(values, given, (0, 0))
+
+        total = jax.lax.fori_loop(0, tiles, add_tile, jnp.zeros((inner, outer), jnp.float32))
+        plgpu.store(
+            out_ref.at[part, tap, channel[:, None], column[None, :]],
+            total,
+            mask=(channel < channels)[:, None] & (column < outputs)[None, :],
+        )
+
+    sums = pl.pallas_call(
+        kernel,
+        out_shape=jax.ShapeDtypeStruct((shards * segments, taps, channels, outputs), jnp.float32),
+        grid=(shards * segments, taps, pl.cdiv(channels, inner) * across),
+        compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=2),
+        cost_estimate=_cost(features, rows, channels, outputs),
+        interpret=interpret,
+    )(features, rows, cotangent)
+    return jnp.sum(sums, axis=0)
+
+
+def _gathered(features_ref: Any, shard: Array, read: Array, channel: Array) -> Array:
+    """(rows, channels) of the features; zeros where there is no neighbour or no such channel."""
+    _, capacity, channels = features_ref.shape
+    exists = (read >= 0) & (read < capacity)
+    return plgpu.load(
+        features_ref.at[shard, jnp.where(exists, read, 0)[:, None], channel[None, :]],
+        mask=exists[:, None] & (channel < channels)[None, :],
+        other=0.0,
+    )
+
+
+def _side(count: int) -> int:
+    return min(max(pl.next_power_of_2(count), LEAST), CHANNEL_TILE)
+
+
+def _cost(features: Array, rows: Array, channels: int, outputs: int) -> pl.CostEstimate:
+    shards, taps, count = rows.shape
+    moved = features.nbytes + rows.nbytes + shards * count * outputs * features.dtype.itemsize
+    return pl.CostEstimate(
+        flops=2 * shards * count * taps * channels * outputs,
+        transcendentals=0,
+        bytes_accessed=moved,
+    )
