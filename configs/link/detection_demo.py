@@ -3,7 +3,8 @@
     jaxvision train --config link/detection_demo --workdir runs/link_detection
 
 Every scan is a street of its own, seen twice within 0.1 s; the evaluation `scans` prints average
-precisions on streets never trained on.
+precisions on streets never trained on. Measured once on two busy CPU cores: cars within 2 m 50.4 %
+after 320 steps, 32.9 % after 160 (people 44.5 %); 215 voxels of 32 scans found no room.
 """
 
 from ml_collections import ConfigDict
