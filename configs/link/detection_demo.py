@@ -9,7 +9,7 @@ after 320 steps, 32.9 % after 160 (people 44.5 %); 215 voxels of 32 scans found 
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.link.detection_recipes import NUSCENES, detection
+from jaxvision.methods.link.detection.recipes import NUSCENES, detection
 
 
 def get_config() -> ConfigDict:
