@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.data.lidar.moving_streets import MovingStreets
 from jaxvision.data.lidar.ray_casting import Sensor
-from jaxvision.methods.link.detection_inputs import PLAIN
+from jaxvision.methods.link.detection.inputs import PLAIN
 from jaxvision.registry import make_task
 from jaxvision.training.config import load_config
 

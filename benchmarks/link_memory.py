@@ -17,7 +17,7 @@ from flax import linen as nn
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxvision.methods.link.detection_pretrained import level_shares
+from jaxvision.methods.link.detection.pretrained import level_shares
 from jaxvision.registry import make_task
 from jaxvision.training.config import load_config
 

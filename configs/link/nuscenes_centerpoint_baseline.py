@@ -10,7 +10,7 @@ run.
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.link.detection_recipes import NUSCENES, detection
+from jaxvision.methods.link.detection.recipes import NUSCENES, detection
 
 
 def get_config() -> ConfigDict:

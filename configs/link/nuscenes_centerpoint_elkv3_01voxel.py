@@ -9,7 +9,7 @@ The settings upstream keeps in its archive. Published: not in the paper. Ours: n
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.link.detection_recipes import NUSCENES_01, detection
+from jaxvision.methods.link.detection.recipes import NUSCENES_01, detection
 
 
 def get_config() -> ConfigDict:

@@ -13,7 +13,7 @@ size (z needs at least 28 voxels), and watch `voxels_left_out`, `boxes_outside` 
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.link.detection_recipes import NUSCENES, detection
+from jaxvision.methods.link.detection.recipes import NUSCENES, detection
 
 
 def get_config() -> ConfigDict:

@@ -189,8 +189,8 @@ def parse(text: str) -> Module:
             current = module.computations.setdefault(header[2], {})
             if header[1]:
                 module.entry = header[2]
-        elif line.startswith("}"):
-            current = None
+        elif line == "}" or line.startswith("}, execution_thread"):
+            current = None  # other lines that begin so go on with an attribute
         elif current is not None:
             match = INSTRUCTION.match(line)
             if match:

@@ -9,12 +9,12 @@ import numpy as np
 from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
 from golden_runners.link import Rows
-from jaxvision.methods.link import detection_weights as weights
-from jaxvision.methods.link.center_head import CenterHead
-from jaxvision.methods.link.detection_backbone import VERSIONS, DetectionBackbone
-from jaxvision.methods.link.detection_pyramid import DetectionShape, build_detection_levels
-from jaxvision.methods.link.detector import Detector
-from jaxvision.methods.link.rpn import RPN
+from jaxvision.methods.link.detection import weights
+from jaxvision.methods.link.detection.backbone import VERSIONS, DetectionBackbone
+from jaxvision.methods.link.detection.center_head import CenterHead
+from jaxvision.methods.link.detection.detector import Detector
+from jaxvision.methods.link.detection.pyramid import DetectionShape, build_detection_levels
+from jaxvision.methods.link.detection.rpn import RPN
 from jaxvision.weights import to_variables
 
 SCN = "detection/det3d/models/backbones/scn.py"

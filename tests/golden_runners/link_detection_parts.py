@@ -11,10 +11,9 @@ from golden_case import Case, runner
 from golden_runners.link_detection import nhwc
 from jaxvision.data.lidar import boxes as geometry
 from jaxvision.data.lidar.hard_voxels import VoxelGrid, mean_points
-from jaxvision.methods.link import detection_decode as decoding
-from jaxvision.methods.link import detection_objective as objective
-from jaxvision.methods.link import view_fusion
-from jaxvision.methods.link.detection_targets import TargetMaker, draw_gaussian, gaussian_radius
+from jaxvision.methods.link.detection import decode as decoding
+from jaxvision.methods.link.detection import objective, view_fusion
+from jaxvision.methods.link.detection.targets import TargetMaker, draw_gaussian, gaussian_radius
 from jaxvision.ops import rotated_boxes
 from jaxvision.training import schedules
 from jaxvision.training.config import base_config

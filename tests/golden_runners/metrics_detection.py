@@ -11,7 +11,7 @@ from jaxvision.data.lidar import nuscenes_results as results
 from jaxvision.data.lidar.nuscenes import scenes_of
 from jaxvision.data.lidar.nuscenes_frames import merge, read_frame
 from jaxvision.data.lidar.nuscenes_tables import Tables
-from jaxvision.methods.link.nuscenes_benchmark import evaluate_file
+from jaxvision.methods.link.detection.nuscenes_benchmark import evaluate_file
 from jaxvision.metrics import detection as metrics
 
 

@@ -44,7 +44,9 @@ HloModule jit_step, is_scheduled=true
   %carried = (s32[], f32[8,128]{1,0}, bf16[16,32]{1,0}, bf16[64,32]{1,0}) parameter(0)
   %i = s32[] get-tuple-element(%carried), index=0
   %f = f32[8,128]{1,0} get-tuple-element(%carried), index=1
-  %p = bf16[16,32]{1,0} get-tuple-element(%carried), index=2
+  %p = bf16[16,32]{1,0} get-tuple-element(%carried), index=2, frontend_attributes={kernel_metadata={
+"block": "256"
+}}, metadata={op_name="kernel"}
   %w = bf16[64,32]{1,0} get-tuple-element(%carried), index=3
   %scattered = f32[2,128]{1,0} fusion(%f), kind=kCustom, calls=%all-reduce-scatter.1
   %begin = bf16[64,32]{1,0} fusion(%p, %w), kind=kCustom, calls=%started

@@ -69,7 +69,7 @@ class MovingStreet:
         place: tuple[float, float] = (0.0, 0.0),
         turn: float = 0.0,
     ) -> Float[np.ndarray, "n 4"]:
-        """Points x, y, z, intensity (0 to 255) from a sensor at `place`, turned by `turn`."""
+        """Points x, y, z, reflectance (0 to 1) from a sensor at `place`, turned by `turn`."""
         boxes, balls = self.at(time), self.scene.balls.copy()
         c, s = np.cos(turn), np.sin(turn)
         rotation = np.array([[c, -s], [s, c]])
@@ -79,8 +79,8 @@ class MovingStreet:
         scene = Scene(
             boxes, self.scene.box_labels, balls, self.scene.ball_labels, self.scene.ground
         )
-        scan = observe(scene, lambda xy: self.street.surface(xy @ rotation.T + place), sensor, rng)
-        return scan.points * np.array([1, 1, 1, 255], np.float32)
+        surface = self.street.surface
+        return observe(scene, lambda xy: surface(xy @ rotation.T + place), sensor, rng).points
 
 
 def detector_boxes(

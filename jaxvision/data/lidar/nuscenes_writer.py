@@ -139,7 +139,8 @@ class _Writer:
         folder = "samples" if key else "sweeps"
         file = f"{folder}/{LIDAR}/{name}__{LIDAR}__{timestamp}.pcd.bin"
         ring = np.zeros((len(points), 1), np.float32)
-        content = np.concatenate([points, ring], axis=1).astype("<f4")
+        # nuScenes' intensity runs to 255.
+        content = np.concatenate([points[:, :3], 255 * points[:, 3:], ring], 1).astype("<f4")
         (self.root / file).write_bytes(content.tobytes())
         row = {
             "token": token(name, "scan", number),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxvision.methods.link.detection_pyramid import DetectionLevel
+from jaxvision.methods.link.detection.pyramid import DetectionLevel
 from jaxvision.methods.link.pyramid import Level
 from jaxvision.nn.initializers import torch_default_kernel
 from jaxvision.nn.sparse import SparseConvolution

@@ -14,7 +14,7 @@ from jaxvision.data.lidar.own_scans import read_scan
 from jaxvision.data.lidar.scan import check_points
 from jaxvision.data.lidar.voxels import voxelise
 from jaxvision.errors import InputError, nearest
-from jaxvision.methods.link import detection_pretrained as detection
+from jaxvision.methods.link.detection import pretrained as detection
 from jaxvision.methods.link.model import Network, SegmentationNetwork
 from jaxvision.methods.link.prediction import capacity_for
 from jaxvision.methods.link.pyramid import PyramidShape, build_pyramid

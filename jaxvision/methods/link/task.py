@@ -14,8 +14,8 @@ from jaxvision.data.lidar.classes import Classes
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.link import inputs, objective, prediction
-from jaxvision.methods.link.detection_task import NETWORK as CENTERPOINT
-from jaxvision.methods.link.detection_task import make_detection_task
+from jaxvision.methods.link.detection.task import NETWORK as CENTERPOINT
+from jaxvision.methods.link.detection.task import make_detection_task
 from jaxvision.methods.link.evaluation import point_confusion, scan_evaluation
 from jaxvision.methods.link.model import NETWORKS, SegmentationNetwork
 from jaxvision.methods.link.pyramid import Level, PyramidShape, build_pyramid, overflow

@@ -85,7 +85,7 @@ class Block:
         self.share = known.share[self.shard, self.number]
         self.steps = pl.cdiv(self.end - self.start, VOXELS)
         # A block that does not exist has nothing to add up.
-        self.taps = jnp.where(self.end > self.start, known.inputs.shape[1], 0)
+        self.taps = jnp.minimum(self.end - self.start, 1) * known.inputs.shape[1]
 
     def zeros(self, count: int) -> Totals:
         return tuple(jnp.zeros(self.columns.shape, jnp.float32) for _ in range(count))

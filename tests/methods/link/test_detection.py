@@ -15,8 +15,7 @@ from jaxvision.data.lidar.nuscenes_writer import write_nuscenes
 from jaxvision.data.lidar.ray_casting import Sensor
 from jaxvision.errors import InputError
 from jaxvision.loading import load_run, read_weights
-from jaxvision.methods.link import detection_evaluation as evaluation
-from jaxvision.methods.link import detection_inputs as inputs
+from jaxvision.methods.link.detection import evaluation, inputs
 from jaxvision.metrics.detection import Settings
 from jaxvision.registry import make_task
 from jaxvision.training.config import load_config

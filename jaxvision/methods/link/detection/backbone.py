@@ -12,7 +12,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from jaxvision.methods.link.block import LargeKernelBlock
-from jaxvision.methods.link.detection_pyramid import STAGES, DetectionLevel
+from jaxvision.methods.link.detection.pyramid import STAGES, DetectionLevel
 from jaxvision.nn.initializers import torch_default_kernel
 from jaxvision.nn.normalization import BatchNorm
 from jaxvision.nn.sparse import ConvolutionNorm, SparseConvolution

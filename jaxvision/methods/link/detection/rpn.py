@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxvision.methods.link.detection_backbone import EPSILON, MOMENTUM
+from jaxvision.methods.link.detection.backbone import EPSILON, MOMENTUM
 from jaxvision.nn.initializers import torch_default_kernel
 from jaxvision.nn.normalization import BatchNorm
 

@@ -4,10 +4,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxvision.methods.link.center_head import CenterHead, Predictions
-from jaxvision.methods.link.detection_backbone import MOMENTUM, DetectionBackbone, Version
-from jaxvision.methods.link.detection_pyramid import DetectionLevel
-from jaxvision.methods.link.rpn import RPN
+from jaxvision.methods.link.detection.backbone import MOMENTUM, DetectionBackbone, Version
+from jaxvision.methods.link.detection.center_head import CenterHead, Predictions
+from jaxvision.methods.link.detection.pyramid import DetectionLevel
+from jaxvision.methods.link.detection.rpn import RPN
 from jaxvision.ops.voxel_aggregation import Form
 
 

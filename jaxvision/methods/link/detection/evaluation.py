@@ -12,8 +12,8 @@ from jaxvision.data.lidar.boxes import heading_of
 from jaxvision.data.lidar.nuscenes_index import NuscenesFrames
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.source import Records, Source
-from jaxvision.methods.link.nuscenes_benchmark import evaluate_boxes
-from jaxvision.methods.link.view_fusion import class_thresholds, fuse
+from jaxvision.methods.link.detection.nuscenes_benchmark import evaluate_boxes
+from jaxvision.methods.link.detection.view_fusion import class_thresholds, fuse
 from jaxvision.metrics import detection as metrics
 from jaxvision.ops.quaternions import about_z
 from jaxvision.training.task import BatchSpecs, Evaluation, Variables

@@ -16,17 +16,16 @@ from jaxvision.data.lidar.hard_voxels import VoxelGrid
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
-from jaxvision.methods.link import detection_inputs as inputs
-from jaxvision.methods.link import detection_prediction as prediction
-from jaxvision.methods.link.center_head import Predictions
-from jaxvision.methods.link.detection_backbone import VERSIONS
-from jaxvision.methods.link.detection_decode import Boxes, Decoding, decode, turn
-from jaxvision.methods.link.detection_evaluation import answer_of, detection_evaluation
-from jaxvision.methods.link.detection_objective import TaskLoss, TaskTargets, detection_loss
-from jaxvision.methods.link.detection_pretrained import detection_levels
-from jaxvision.methods.link.detection_pyramid import STAGES, DetectionShape, detection_overflow
-from jaxvision.methods.link.detection_targets import TargetMaker
-from jaxvision.methods.link.detector import Detector
+from jaxvision.methods.link.detection import inputs, prediction
+from jaxvision.methods.link.detection.backbone import VERSIONS
+from jaxvision.methods.link.detection.center_head import Predictions
+from jaxvision.methods.link.detection.decode import Boxes, Decoding, decode, turn
+from jaxvision.methods.link.detection.detector import Detector
+from jaxvision.methods.link.detection.evaluation import answer_of, detection_evaluation
+from jaxvision.methods.link.detection.objective import TaskLoss, TaskTargets, detection_loss
+from jaxvision.methods.link.detection.pretrained import detection_levels
+from jaxvision.methods.link.detection.pyramid import STAGES, DetectionShape, detection_overflow
+from jaxvision.methods.link.detection.targets import TargetMaker
 from jaxvision.metrics.detection import CLASSES
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Task, Variables
 

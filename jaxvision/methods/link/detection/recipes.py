@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.link.detection_backbone import MOMENTUM, Version
-from jaxvision.methods.link.detection_pretrained import SETTINGS, level_shares
+from jaxvision.methods.link.detection.backbone import MOMENTUM, Version
+from jaxvision.methods.link.detection.pretrained import SETTINGS, level_shares
 from jaxvision.training.config import base_config
 
 

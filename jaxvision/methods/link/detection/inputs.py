@@ -19,8 +19,8 @@ from jaxvision.data.lidar.nuscenes_index import NuscenesFrames
 from jaxvision.data.lidar.object_sampling import Chosen, ObjectBank, balanced
 from jaxvision.data.source import Records
 from jaxvision.errors import InputError, nearest
-from jaxvision.methods.link.detection_pretrained import pack
-from jaxvision.methods.link.detection_targets import TargetMaker
+from jaxvision.methods.link.detection.pretrained import pack
+from jaxvision.methods.link.detection.targets import TargetMaker
 from jaxvision.methods.link.inputs import sensor_of
 
 DATASETS = ("generated", "nuscenes", "own")

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvision.methods.link.center_head import Map, Predictions
+from jaxvision.methods.link.detection.center_head import Map, Predictions
 from jaxvision.ops.rotated_boxes import circle_nms, rectangles, rotated_nms
 
 

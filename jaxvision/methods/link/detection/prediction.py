@@ -18,7 +18,7 @@ from jaxvision.data.lidar.nuscenes_results import world_entries, write_results
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.lidar.own_scans import SUFFIXES
 from jaxvision.errors import InputError
-from jaxvision.methods.link.detection_evaluation import answer_of, with_velocity
+from jaxvision.methods.link.detection.evaluation import answer_of, with_velocity
 from jaxvision.methods.link.prediction import capacity_for
 from jaxvision.viz.boxes import draw_above, draw_ahead, shade
 from jaxvision.viz.cloud_page import cloud_page
@@ -26,7 +26,7 @@ from jaxvision.viz.files import output_names, write_png
 from jaxvision.viz.points import class_colours
 
 if TYPE_CHECKING:
-    from jaxvision.methods.link.detection_task import DetectionTask
+    from jaxvision.methods.link.detection.task import DetectionTask
 
 SHOWN = 0.3  # least score of a box in a picture
 RESULTS = "results_nusc.json"

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxvision.methods.link.center_head import Map, Predictions
+from jaxvision.methods.link.detection.center_head import Map, Predictions
 
 LOWEST = 1e-4  # of a probability and its complement
 

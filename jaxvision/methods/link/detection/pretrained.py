@@ -13,11 +13,11 @@ from jaxtyping import Array, Float, Int
 from jaxvision.data.lidar.hard_voxels import VoxelGrid, mean_points
 from jaxvision.data.lidar.scan import check_points, read_floats
 from jaxvision.errors import InputError, nearest
-from jaxvision.methods.link.detection_backbone import VERSIONS, Version
-from jaxvision.methods.link.detection_decode import Boxes, Decoding, decode
-from jaxvision.methods.link.detection_pyramid import DetectionShape, build_detection_levels
-from jaxvision.methods.link.detection_weights import SPCONV_1, detector_entries
-from jaxvision.methods.link.detector import Detector
+from jaxvision.methods.link.detection.backbone import VERSIONS, Version
+from jaxvision.methods.link.detection.decode import Boxes, Decoding, decode
+from jaxvision.methods.link.detection.detector import Detector
+from jaxvision.methods.link.detection.pyramid import DetectionShape, build_detection_levels
+from jaxvision.methods.link.detection.weights import SPCONV_1, detector_entries
 from jaxvision.methods.link.prediction import capacity_for
 from jaxvision.ops.sparse_voxels import Sites
 from jaxvision.weights.official import OfficialModel

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxvision.methods.link.center_head import branches
-from jaxvision.methods.link.detection_backbone import DetectionBackbone
-from jaxvision.methods.link.detection_pyramid import STAGES
-from jaxvision.methods.link.detector import Detector
-from jaxvision.methods.link.rpn import RPN
+from jaxvision.methods.link.detection.backbone import DetectionBackbone
+from jaxvision.methods.link.detection.center_head import branches
+from jaxvision.methods.link.detection.detector import Detector
+from jaxvision.methods.link.detection.pyramid import STAGES
+from jaxvision.methods.link.detection.rpn import RPN
 from jaxvision.methods.link.weights import block_entries, norm_entries
 from jaxvision.ops.sparse_voxels import weight_order
 from jaxvision.weights.layout import CONV2D, LINEAR, Layout, chain, reshape, transpose

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxvision.methods.link.detection_objective import TaskTargets
+from jaxvision.methods.link.detection.objective import TaskTargets
 
 MIN_RADIUS = 2  # cells
 OVERLAP = 0.1

@@ -1,0 +1,1 @@
+"""Boxes in LiDAR scans: CenterPoint with LinK's backbone."""

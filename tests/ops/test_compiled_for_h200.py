@@ -1,0 +1,38 @@
+"""Every kernel fully compiled for an H200, where the CUDA compiler is; no GPU is needed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxvision.ops.attention import argument_specs as attention_specs
+from jaxvision.planning.topologies import describe, parse
+from ops import test_kernels_compile as pictures
+from ops import test_voxel_kernels_compile as voxels
+
+STEPS = pictures.STEPS | {
+    "long attention": (pictures.attention_step, attention_specs.LONG["vit_g"]),
+}
+
+
+@pytest.fixture(scope="module")
+def h200():
+    pytest.importorskip("jax_cuda13_plugin", reason="the CUDA wheels are several GB")
+    device = describe(parse("h200:1"))[0]
+    return Mesh(np.array(device).reshape(1, 1, 1), ("data", "fsdp", "tensor"))
+
+
+def test_kernels_of_pictures_and_clips(h200):
+    with jax.set_mesh(h200):
+        for name, (make, spec) in STEPS.items():
+            step, arguments = make(spec, jnp.bfloat16, 1, NamedSharding(h200, PartitionSpec()))
+            text = jax.jit(step).lower(*arguments).compile().as_text()
+            assert "triton" in text or "cudnn" in text, f"{name}: no kernel"
+
+
+def test_kernels_of_voxels(h200):
+    with jax.set_mesh(h200):
+        for name in voxels.OPERATIONS:
+            program = voxels.lowered(name, jnp.bfloat16, h200, by_weights=True)
+            assert "triton" in program.compile().as_text(), f"{name}: no kernel"
