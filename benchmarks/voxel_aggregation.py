@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--form", default="cos")
-    parser.add_argument("--dense-most", type=int, default=100_000)
+    parser.add_argument("--dense-most", type=int, default=30_000)
     settings = parser.parse_args()
     print(jax.devices()[0].device_kind)
     bandwidth = copy_bandwidth(settings.repeats) if platform() == "gpu" else None
