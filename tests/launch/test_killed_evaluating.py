@@ -12,7 +12,7 @@ from launch.watched import Launch
 from processes import SMALL, logged
 
 pytestmark = pytest.mark.xdist_group("processes")
-STEPS, EVERY = 8, 4
+STEPS, EVERY = 12, 6
 TRAIN = [
     "jaxvision",
     "train",
@@ -21,7 +21,8 @@ TRAIN = [
     "--config.task.probe=True",
     f"--config.train.steps={STEPS}",
     f"--config.evaluate.every_steps={EVERY}",
-    "--config.checkpoint.every_steps=3",
+    # A save waits for the one before it: at step 6 that of step 2 is whole.
+    "--config.checkpoint.every_steps=2",
 ]
 RESULT = "evaluate/probe/accuracy"
 

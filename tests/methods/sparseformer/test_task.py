@@ -13,9 +13,9 @@ from PIL import Image
 from jaxvision.data.labelled_pictures import Digits, picture_folder, picture_list
 from jaxvision.errors import InputError
 from jaxvision.loading import read_weights
-from jaxvision.methods.sparseformer.architecture import PAPER
 from jaxvision.methods.sparseformer.blocks import drop_path
 from jaxvision.methods.sparseformer.task import make_task
+from jaxvision.methods.sparseformer.variants import VARIANTS, find_variant
 from jaxvision.training.config import load_config, recipes
 from jaxvision.training.loop import train
 
@@ -56,7 +56,16 @@ def config_of(folder, *overrides):
 def test_every_recipe_describes_a_network(name):
     config = load_config(name, ("data.name=digits",))
     task = make_task(config)
-    assert task.model.architecture.flavour == PAPER
+    variant = name.removeprefix("sparseformer/").removesuffix("_1gpu")
+    published = find_variant(variant if variant in VARIANTS else "tiny")
+    assert task.model.architecture.flavour == published.flavour
+    if variant in VARIANTS:
+        ours = task.model.architecture
+        assert (ours.tokens, ours.points, ours.units) == (
+            published.tokens,
+            published.points,
+            published.units,
+        )
     assert set(task.batch_specs("train")) == {"pictures"}
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     assert nn.unbox(shapes)["params"]["head"]["kernel"].shape[1] == 10
