@@ -1,7 +1,8 @@
 """Waiting for data, but not for ever."""
 
+import signal
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -20,21 +21,28 @@ def within(
     """The items of `iterator`; Stalled where one takes longer than `seconds` to come.
 
     waiting_for: (how many came before it) -> who was to bring it, and what it is.
+    A timer of the system interrupts the wait, which costs nothing per item; signals reach the main
+    thread alone, so another thread waits without end.
     """
-    pool = ThreadPoolExecutor(1, thread_name_prefix="data")
-    end, count = object(), 0
+    if threading.current_thread() is not threading.main_thread():
+        yield from iterator
+        return
+    count, end = 0, object()
+
+    def stop(number: int, frame: object) -> None:
+        raise Stalled(f"{waiting_for(count)}: nothing for {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
     try:
         while True:
-            following = pool.submit(next, iterator, end)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
             try:
-                item = following.result(seconds)
-            except TimeoutError:
-                if following.done():  # the iterator's own
-                    raise
-                raise Stalled(f"{waiting_for(count)}: nothing for {seconds:g} s") from None
+                item = next(iterator, end)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
             if item is end:
                 return
             yield item  # type: ignore[misc]
             count += 1
     finally:
-        pool.shutdown(wait=False)
+        signal.signal(signal.SIGALRM, before)
