@@ -15,6 +15,8 @@ from jaxvision.errors import InputError, nearest
 
 BATCH_AXES = ("data", "fsdp")
 HEAD_AXIS = "tensor"
+# Our kernels' implementation on each platform that has them.
+KERNELS = {"gpu": "triton", "tpu": "mosaic_tpu"}
 # Where each kernel can run.
 PLATFORMS = {
     "triton": "gpu",
@@ -40,6 +42,11 @@ def has_sparse_cores() -> bool:
     device = getattr(mesh, "abstract_device", None)
     kind = jax.devices()[0].device_kind if mesh.empty or device is None else device.device_kind
     return kind in WITH_SPARSE_CORES
+
+
+def kernel_or_reference(platform: str) -> str:
+    """What operations prefer whose kernels are always worth it."""
+    return KERNELS.get(platform, "reference")
 
 
 def choose(

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
 from jaxvision.ops.adaptive_mixing import mosaic_tpu, reference, triton
-from jaxvision.ops.dispatch import choose
+from jaxvision.ops.dispatch import choose, kernel_or_reference
 
 ACTIVATIONS = ("gelu", "relu", "none")
 DTYPES = (jnp.float32, jnp.bfloat16)
@@ -58,16 +58,12 @@ def adaptive_mixing(
     InputError for shapes that do not fit or an implementation that cannot run here.
     """
     _check(x, channel, point, channel_bias, point_bias, activations)
-    name = choose("adaptive_mixing", implementation, MIXERS, _preferred)
+    name = choose("adaptive_mixing", implementation, MIXERS, kernel_or_reference)
     if channel_bias is None:
         channel_bias = jnp.zeros(x.shape[-1], jnp.float32)
     if point_bias is None:
         point_bias = jnp.zeros(point.shape[-2], jnp.float32)
     return MIXERS[name](x, channel, point, channel_bias, point_bias, activations, norm_epsilon)
-
-
-def _preferred(platform: str) -> str:
-    return {"gpu": "triton", "tpu": "mosaic_tpu"}.get(platform, "reference")
 
 
 def _check(

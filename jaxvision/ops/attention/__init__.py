@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
 from jaxvision.ops.attention import library, mapped, mosaic_tpu, reference, triton
-from jaxvision.ops.dispatch import choose
+from jaxvision.ops.dispatch import choose, kernel_or_reference
 
 IMPLEMENTATIONS: dict[str, Callable[..., Array]] = {
     "reference": reference.attend,
@@ -75,7 +75,7 @@ def _preferred(platform: str, query: Array) -> str:
     if platform == "cpu":
         return "mapped" if tokens >= MAPPED_TOKENS else "reference"
     if _few_and_narrow(query):
-        return {"tpu": "mosaic_tpu", "gpu": "triton"}.get(platform, "reference")
+        return kernel_or_reference(platform)
     if platform == "tpu" and half and tokens >= SPLASH_TOKENS:
         return "splash"
     if platform == "gpu" and half and width % 8 == 0 and width <= 128:

@@ -16,8 +16,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float
 
-from jaxvision.ops.attention.softmax import softmax, softmax_gradient
-from jaxvision.ops.dispatch import over_batch
+from jaxvision.ops.attention.few_tokens import differentiable, softmax, softmax_gradient
 from jaxvision.ops.products import multiply
 
 LANES = 128
@@ -25,30 +24,6 @@ LANES = 128
 ROWS = 16
 # Numbers in one group's copies of the query: a few such arrays fit beside each other.
 ROOM = 2**19
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def attend(
-    query: Float[Array, "b n h d"],
-    key: Float[Array, "b n h d"],
-    value: Float[Array, "b n h d"],
-    interpret: Any = False,
-) -> Float[Array, "b n h d"]:
-    """See `attention`.  interpret: run the kernels step by step, on any device."""
-    local = functools.partial(_call, _forward, outputs=1, interpret=interpret)
-    return over_batch(lambda *of: local(*of)[0], query, key, value, heads=2)
-
-
-def _residuals(query: Array, key: Array, value: Array, interpret: Any):
-    return attend(query, key, value, interpret), (query, key, value)
-
-
-def _gradients(interpret: Any, kept: tuple[Array, Array, Array], given: Array):
-    local = functools.partial(_call, _backward, outputs=3, interpret=interpret)
-    return tuple(over_batch(local, *kept, given.astype(kept[0].dtype), heads=2))
-
-
-attend.defvjp(_residuals, _gradients)
 
 
 def _call(body: Any, *arrays: Array, outputs: int, interpret: Any) -> list[Array]:
@@ -132,3 +107,8 @@ def _collect(x: Float[Array, "hn c"], own: Array) -> Float[Array, "n c"]:
     """Each head's own channels of its copy."""
     copies = x.reshape(own.shape[0], -1, x.shape[1])
     return jnp.sum(jnp.where(own, copies, 0), axis=0)
+
+
+attend = differentiable(
+    functools.partial(_call, _forward, outputs=1), functools.partial(_call, _backward, outputs=3)
+)

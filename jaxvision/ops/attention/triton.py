@@ -8,38 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from jaxvision.ops.attention.softmax import softmax, softmax_gradient
-from jaxvision.ops.dispatch import over_batch
+from jaxvision.ops.attention.few_tokens import differentiable, softmax, softmax_gradient
 from jaxvision.ops.products import multiply
 
 # The least side of a matrix that the tensor cores multiply.
 LEAST = 16
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def attend(
-    query: Float[Array, "b n h d"],
-    key: Float[Array, "b n h d"],
-    value: Float[Array, "b n h d"],
-    interpret: Any = False,
-) -> Float[Array, "b n h d"]:
-    """See `attention`.  interpret: run the kernels step by step, on any device."""
-    local = functools.partial(_call, _forward, outputs=1, interpret=interpret)
-    return over_batch(lambda *of: local(*of)[0], query, key, value, heads=2)
-
-
-def _residuals(query: Array, key: Array, value: Array, interpret: Any):
-    return attend(query, key, value, interpret), (query, key, value)
-
-
-def _gradients(interpret: Any, kept: tuple[Array, Array, Array], given: Array):
-    local = functools.partial(_call, _backward, outputs=3, interpret=interpret)
-    return tuple(over_batch(local, *kept, given.astype(kept[0].dtype), heads=2))
-
-
-attend.defvjp(_residuals, _gradients)
 
 
 def _call(body: Any, *arrays: Array, outputs: int, interpret: Any) -> list[Array]:
@@ -81,3 +56,8 @@ def _backward(query: Array, key: Array, value: Array, given: Array, *, tokens: i
     by_value = multiply(weights.astype(value.dtype), given, (0, 0))
     by_scores = softmax_gradient(weights, multiply(given, value, (1, 1))).astype(query.dtype)
     return multiply(by_scores, key), multiply(by_scores, query, (0, 0)), by_value
+
+
+attend = differentiable(
+    functools.partial(_call, _forward, outputs=1), functools.partial(_call, _backward, outputs=3)
+)

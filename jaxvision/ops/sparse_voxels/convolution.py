@@ -9,7 +9,7 @@ from collections.abc import Callable
 from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
-from jaxvision.ops.dispatch import choose
+from jaxvision.ops.dispatch import choose, kernel_or_reference
 from jaxvision.ops.sparse_voxels import mosaic_tpu, reference, triton
 from jaxvision.ops.sparse_voxels.kernel_map import KernelMap
 
@@ -44,9 +44,5 @@ def sparse_convolution(
             f"sparse_convolution: features {features.shape} and a map of "
             f"{neighbours.outputs.shape[::2]} shards and rows"
         )
-    name = choose("sparse_convolution", implementation, CONVOLUTIONS, _preferred)
+    name = choose("sparse_convolution", implementation, CONVOLUTIONS, kernel_or_reference)
     return CONVOLUTIONS[name](features, weights, neighbours)
-
-
-def _preferred(platform: str) -> str:
-    return {"gpu": "triton", "tpu": "mosaic_tpu"}.get(platform, "reference")

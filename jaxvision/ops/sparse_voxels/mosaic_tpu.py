@@ -5,7 +5,6 @@ by side. The backward by the features is the same kernel over the reverse map; t
 reads the same windows.
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -14,9 +13,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float, Int
 
-from jaxvision.ops.dispatch import over_batch
 from jaxvision.ops.products import multiply
-from jaxvision.ops.sparse_voxels.kernel_map import KernelMap
+from jaxvision.ops.sparse_voxels.gradients import differentiable
 from jaxvision.ops.windows import (
     TILE,
     Reader,
@@ -28,46 +26,6 @@ from jaxvision.ops.windows import (
 
 # Output channels of a program: the weights of all taps lie on the chip.
 CHANNEL_TILE = 128
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def convolve(
-    features: Float[Array, "s i c"],
-    weights: Float[Array, "k c d"],
-    neighbours: KernelMap,
-    interpret: Any = False,
-) -> Float[Array, "s o d"]:
-    """See `reference.convolve`.  interpret: run the kernels step by step, on any device."""
-
-    def local(features: Array, rows: Array, weights: Array) -> Array:
-        return _accumulate(features, rows, weights, neighbours.run, interpret)
-
-    return over_batch(local, features, neighbours.inputs, whole=(weights,))
-
-
-def _residuals(features, weights, neighbours, interpret):
-    return convolve(features, weights, neighbours, interpret), (features, weights, neighbours)
-
-
-def _backward(interpret, kept, cotangent):
-    features, weights, neighbours = kept
-    run = neighbours.run
-
-    def local(cotangent, features, inputs, outputs, weights):
-        by_features = _accumulate(
-            cotangent.astype(features.dtype), outputs, jnp.swapaxes(weights, 1, 2), run, interpret
-        )
-        by_weights = _by_weights(features, inputs, cotangent, run, interpret)
-        # Each device's sum on an axis of its own: the one all-reduce comes after.
-        return by_features, by_weights[None]
-
-    by_features, by_weights = over_batch(
-        local, cotangent, features, neighbours.inputs, neighbours.outputs, whole=(weights,)
-    )
-    return by_features, jnp.sum(by_weights, axis=0).astype(weights.dtype), None
-
-
-convolve.defvjp(_residuals, _backward)
 
 
 def _accumulate(
@@ -192,7 +150,7 @@ def _by_weights(
     )(
         window_bounds(rows, run, capacity, piece),
         rows,
-        cotangent.astype(features.dtype),
+        cotangent,
         features,
     )
 
@@ -216,3 +174,6 @@ def _cost(features: Array, rows: Array, weights: Array) -> pl.CostEstimate:
         transcendentals=0,
         bytes_accessed=moved,
     )
+
+
+convolve = differentiable(_accumulate, _by_weights)

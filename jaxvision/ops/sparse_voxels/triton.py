@@ -2,7 +2,6 @@
 are read, so that the neighbours of all taps never lie in memory. Sides are padded to powers of two.
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -11,9 +10,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float, Int
 
-from jaxvision.ops.dispatch import over_batch
 from jaxvision.ops.products import multiply
-from jaxvision.ops.sparse_voxels.kernel_map import KernelMap
+from jaxvision.ops.sparse_voxels.gradients import differentiable
 
 # Output rows and most channels, in and out, of a program.
 ROW_TILE = 64
@@ -25,50 +23,14 @@ SEGMENTS = 32
 SEGMENT_ROWS = 4096
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def convolve(
-    features: Float[Array, "s i c"],
-    weights: Float[Array, "k c d"],
-    neighbours: KernelMap,
-    interpret: Any = False,
-) -> Float[Array, "s o d"]:
-    """See `reference.convolve`.  interpret: run the kernels step by step, on any device."""
-
-    def local(features: Array, rows: Array, weights: Array) -> Array:
-        return _accumulate(features, rows, weights, interpret)
-
-    return over_batch(local, features, neighbours.inputs, whole=(weights,))
-
-
-def _residuals(features, weights, neighbours, interpret):
-    return convolve(features, weights, neighbours, interpret), (features, weights, neighbours)
-
-
-def _backward(interpret, kept, cotangent):
-    features, weights, neighbours = kept
-
-    def local(cotangent, features, inputs, outputs, weights):
-        cotangent = cotangent.astype(features.dtype)
-        by_features = _accumulate(cotangent, outputs, jnp.swapaxes(weights, 1, 2), interpret)
-        # Each device's sum on an axis of its own: the one all-reduce comes after.
-        return by_features, _by_weights(features, inputs, cotangent, interpret)[None]
-
-    by_features, by_weights = over_batch(
-        local, cotangent, features, neighbours.inputs, neighbours.outputs, whole=(weights,)
-    )
-    return by_features, jnp.sum(by_weights, axis=0).astype(weights.dtype), None
-
-
-convolve.defvjp(_residuals, _backward)
-
-
 def _accumulate(
     features: Float[Array, "s i c"],
     rows: Int[Array, "s k o"],
     weights: Float[Array, "k c d"],
+    run: int,
     interpret: Any,
 ) -> Float[Array, "s o d"]:
-    """sum_k features[rows[k]] @ weights[k], in float32."""
+    """sum_k features[rows[k]] @ weights[k], in float32. Rows are gathered: no column has a run."""
     shards, capacity, _ = features.shape
     taps, channels, outputs = weights.shape
     count = rows.shape[2]
@@ -114,6 +76,7 @@ def _by_weights(
     features: Float[Array, "s i c"],
     rows: Int[Array, "s k o"],
     cotangent: Float[Array, "s o d"],
+    run: int,
     interpret: Any,
 ) -> Float[Array, "k c d"]:
     """sum over shards and outputs of features[rows[k]]^T @ cotangent, in float32."""
@@ -183,3 +146,6 @@ def _cost(features: Array, rows: Array, channels: int, outputs: int) -> pl.CostE
         transcendentals=0,
         bytes_accessed=moved,
     )
+
+
+convolve = differentiable(_accumulate, _by_weights)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
-from jaxvision.ops.dispatch import choose
+from jaxvision.ops.dispatch import choose, kernel_or_reference
 from jaxvision.ops.sparse_voxels import Sites
 from jaxvision.ops.voxel_aggregation import mosaic_tpu, reference, triton
 from jaxvision.ops.voxel_aggregation.blocks import BlockMap, build_block_map, phases
@@ -66,9 +66,5 @@ def aggregate(
         if form != "mean":
             raise InputError(f"aggregate: form {form!r} needs a projection")
         projection = jnp.zeros((features.shape[-1], 3), jnp.float32)
-    name = choose("aggregate", implementation, IMPLEMENTATIONS, _preferred)
+    name = choose("aggregate", implementation, IMPLEMENTATIONS, kernel_or_reference)
     return IMPLEMENTATIONS[name](features, projection, sites, blocks, form)
-
-
-def _preferred(platform: str) -> str:
-    return {"gpu": "triton", "tpu": "mosaic_tpu"}.get(platform, "reference")

@@ -5,45 +5,17 @@ to those they heard from, back to the voxels with the incoming factors. Nothing 
 sums are taken in a fixed order.
 """
 
-import functools
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxvision.ops.dispatch import over_batch
 from jaxvision.ops.sparse_voxels import gather_rows
 from jaxvision.ops.voxel_aggregation.blocks import BlockMap, phases
 from jaxvision.ops.voxel_aggregation.forms import Form, parts, waves
+from jaxvision.ops.voxel_aggregation.gradients import differentiable
 from jaxvision.ops.voxel_aggregation.tpu_spread import spread, spread_back
 from jaxvision.ops.voxel_aggregation.tpu_sums import sum_blocks, sum_voxels
 from jaxvision.ops.voxel_aggregation.tpu_tiles import TABLE_ROWS, padded_voxels
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def means(
-    features: Float[Array, "s v c"],
-    projection: Float[Array, "c 3"],
-    coords: Int[Array, "s v 3"],
-    blocks: BlockMap,
-    form: Form,
-    interpret: Any = False,
-) -> Float[Array, "s v c"]:
-    """The mean over a voxel's reach in `aggregate`, without what the x forms subtract.
-
-    coords: absolute.  interpret: run the kernels step by step, on any device.
-    The result has the features' dtype, in the x forms float32.
-    """
-    return _residuals(features, projection, coords, blocks, form, interpret)[0]
-
-
-def _residuals(features, projection, coords, blocks, form, interpret):
-    def local(features, coords, blocks, projection):
-        return _forward(features, projection, coords, blocks, form, interpret)
-
-    out, sums, averages = over_batch(local, features, coords, blocks, whole=(projection,))
-    return out, (features, projection, coords, blocks, sums, averages)
 
 
 def _forward(features, projection, coords, blocks, form, interpret):
@@ -65,23 +37,6 @@ def _forward(features, projection, coords, blocks, form, interpret):
     capacity = blocks.counts.shape[1]
     out = spread(averages, table, capacity, weights, form, features.dtype, interpret)
     return gather_rows(out, inverse), sums, averages
-
-
-def _backward(form, interpret, kept, cotangent):
-    features, projection, coords, blocks, sums, averages = kept
-
-    def local(features, coords, blocks, sums, averages, cotangent, projection):
-        by_features, by_projection = _gradients(
-            features, projection, coords, blocks, sums, averages, cotangent, form, interpret
-        )
-        # Each device's sum on an axis of its own: the one all-reduce comes after.
-        return by_features, by_projection[None]
-
-    by_features, by_projection = over_batch(
-        local, features, coords, blocks, sums, averages, cotangent, whole=(projection,)
-    )
-    by_projection = jnp.sum(by_projection, axis=0).astype(projection.dtype)
-    return by_features.astype(features.dtype), by_projection, None, None
 
 
 def _gradients(
@@ -124,9 +79,6 @@ def _gradients(
             "kc,kd->cd", by_angle, offsets, precision=jax.lax.Precision.HIGHEST
         )
     return gather_rows(by_features, inverse), by_projection
-
-
-means.defvjp(_residuals, _backward)
 
 
 def _sorted(
@@ -174,3 +126,6 @@ def _quarter_turn(sums: Array, channels: int) -> Array:
     """(cos, sin) sums as (-sin, cos); other parts as zeros."""
     cos, sin, rest = jnp.split(sums, (channels, 2 * channels), axis=-1)
     return jnp.concatenate([-sin, cos, jnp.zeros_like(rest)], axis=-1)
+
+
+means = differentiable(_forward, _gradients)

@@ -4,65 +4,37 @@ Two kernels each way: a block's voxels are summed; then a block adds up its neig
 hands the mean to its voxels. A program owns what it writes: no atomic adds.
 """
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from jaxvision.ops.dispatch import over_batch
 from jaxvision.ops.voxel_aggregation.blocks import BlockMap
 from jaxvision.ops.voxel_aggregation.forms import Form, parts, subtracts_own
 from jaxvision.ops.voxel_aggregation.gpu_block import Block, Geometry, Totals, part_sums, part_total
+from jaxvision.ops.voxel_aggregation.gradients import differentiable
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def means(
-    features: Float[Array, "s v c"],
-    projection: Float[Array, "c 3"],
-    coords: Int[Array, "s v 3"],
-    blocks: BlockMap,
-    form: Form,
-    interpret: Any = False,
-) -> Float[Array, "s v c"]:
-    """See `mosaic_tpu.means`."""
-    return _residuals(features, projection, coords, blocks, form, interpret)[0]
+def _forward(features, projection, coords, blocks, form, interpret):
+    geometry = Geometry.of(coords, blocks, projection)
+    sums = _sum_voxels(features, geometry, form, False, interpret)
+    out, averages = _spread(sums, geometry, form, features.dtype, interpret)
+    return _in_blocks(out, blocks), sums, averages
 
 
-def _residuals(features, projection, coords, blocks, form, interpret):
-    def local(features, coords, blocks, projection):
-        geometry = Geometry.of(coords, blocks, projection)
-        sums = _sum_voxels(features, geometry, form, False, interpret)
-        out, averages = _spread(sums, geometry, form, features.dtype, interpret)
-        return _in_blocks(out, blocks), averages, sums
-
-    out, averages, sums = over_batch(local, features, coords, blocks, whole=(projection,))
-    return out, (features, projection, coords, blocks, sums, averages)
-
-
-def _backward(form, interpret, kept, cotangent):
-    features, projection, coords, blocks, sums, averages = kept
-
-    def local(features, coords, blocks, sums, averages, cotangent, projection):
-        geometry = Geometry.of(coords, blocks, projection)
-        taken = _sum_voxels(cotangent, geometry, form, True, interpret)
-        by_features, by_projection = _spread_back(
-            taken, sums, averages, features, cotangent, geometry, form, interpret
-        )
-        # Each device's sum on an axis of its own: the one all-reduce comes after.
-        return _in_blocks(by_features, blocks), jnp.sum(by_projection, axis=(0, 1))[None]
-
-    by_features, by_projection = over_batch(
-        local, features, coords, blocks, sums, averages, cotangent, whole=(projection,)
+def _gradients(
+    features, projection, coords, blocks, sums, averages, cotangent, form, interpret
+) -> tuple[Array, Array]:
+    """By features and by the projection (float32, summed over these shards)."""
+    geometry = Geometry.of(coords, blocks, projection)
+    taken = _sum_voxels(cotangent, geometry, form, True, interpret)
+    by_features, by_projection = _spread_back(
+        taken, sums, averages, features, cotangent, geometry, form, interpret
     )
-    by_projection = jnp.sum(by_projection, axis=0).T
-    return by_features, by_projection.astype(projection.dtype), None, None
-
-
-means.defvjp(_residuals, _backward)
+    return _in_blocks(by_features, blocks), jnp.sum(by_projection, axis=(0, 1)).T
 
 
 def _sum_voxels(
@@ -218,3 +190,6 @@ def _cost(values: Array, products: int, taps: int, geometry: Geometry) -> pl.Cos
         transcendentals=2 * shards * voxels * channels,
         bytes_accessed=2 * values.nbytes + sum(array.nbytes for array in geometry),
     )
+
+
+means = differentiable(_forward, _gradients)
