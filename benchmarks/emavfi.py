@@ -12,7 +12,6 @@ torch can be imported, the same network runs in PyTorch in turn with ours.
 
 import argparse
 import dataclasses
-import os
 import statistics
 import tempfile
 import time
@@ -23,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.core import meta
-from jax.experimental import topologies
+from one_chip import first_chip, placed
 from skimage import data
 
 from jaxvision.data.frame_stream import VideoStream
@@ -100,14 +99,9 @@ def versus_torch(model, variables, pair, run, repeats: int) -> float:
 
 
 def memory(model, sizes, down_scale: float, tile: int, topology: str) -> None:
-    """GiB on one chip, of the parts of interpolation as `predict` compiles them."""
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    device = topologies.get_topology_desc(topology, platform="tpu").devices[0]
-    mesh = jax.sharding.Mesh(np.array(device).reshape(1, 1, 1), ("data", "fsdp", "tensor"))
-    whole = jax.NamedSharding(mesh, jax.P())
-
-    def placed(tree):
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole), tree)
+    """GiB on one chip, of the parts of interpolation as `predict` compiles them, and of all of it
+    as one program (without tiles)."""
+    chip = first_chip(topology)
 
     def prepared(variables, pair):
         return prepare(model, variables, pair, down_scale)
@@ -116,20 +110,25 @@ def memory(model, sizes, down_scale: float, tile: int, topology: str) -> None:
         motion = motion_at(model, variables, prepared, t, down_scale)
         return frame_at(model, variables, prepared, motion, tile)
 
+    def whole(variables, pair):
+        return interpolate(model, variables, pair, (0.5,), InferenceSettings(down_scale))[0]
+
     example = jnp.zeros((1, 2, 64, 64, 3))
-    variables = placed(meta.unbox(jax.eval_shape(model.init, jax.random.key(0), example, 0.5)))
+    shapes = meta.unbox(jax.eval_shape(model.init, jax.random.key(0), example, 0.5))
+    variables = placed(shapes, chip)
     print("| size | part | arguments | temporaries | outputs | peak, GiB |")
     print("| --- | --- | --- | --- | --- | --- |")
-    with jax.set_mesh(mesh):
+    with jax.set_mesh(chip.mesh):
         for height, width in sizes:
             padder = padder_for(height, width, InferenceSettings(down_scale))
             frames = jax.ShapeDtypeStruct((1, 2, height, width, 3), jnp.float32)
-            pair = placed(jax.eval_shape(padder.pad, frames))
-            between = placed(jax.eval_shape(prepared, variables, pair))
-            t = placed(jax.ShapeDtypeStruct((), jnp.float32))
+            pair = placed(jax.eval_shape(padder.pad, frames), chip)
+            between = placed(jax.eval_shape(prepared, variables, pair), chip)
+            t = placed(jax.ShapeDtypeStruct((), jnp.float32), chip)
             for part, function, arguments in (
                 ("features", prepared, (variables, pair)),
                 ("frame", answer, (variables, between, t)),
+                ("one program", whole, (variables, pair)),
             ):
                 found = jax.jit(function).lower(*arguments).compile().memory_analysis()
                 sizes_of = (

@@ -8,29 +8,18 @@ compilation; the voxelisation on the host is timed on its own.
 
 import argparse
 import time
-from collections.abc import Callable
 
 import jax
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
+from timing import seconds
 
 from jaxvision.data.lidar.moving_streets import MovingStreets
 from jaxvision.data.lidar.ray_casting import Sensor
 from jaxvision.methods.link.detection.inputs import PLAIN
 from jaxvision.registry import make_task
 from jaxvision.training.config import load_config
-
-
-def milliseconds(function: Callable, arguments: tuple, repeats: int) -> float:
-    """Median time of a compiled call."""
-    jax.block_until_ready(function(*arguments))
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        taken.append(1000 * (time.perf_counter() - start))
-    return float(np.median(taken))
 
 
 def batch_of(packing, sensor: ConfigDict, count: int) -> tuple[dict[str, np.ndarray], float]:
@@ -56,7 +45,7 @@ def main() -> None:
 
     batch, host = batch_of(task.packing("test"), config.data.sensor, count)
     predict = jax.jit(lambda v, b: task.predict(v, b, jax.random.key(0)))
-    taken = milliseconds(predict, (variables, batch), arguments.repeats)
+    taken = 1000 * np.median(seconds(predict, variables, batch, repeats=arguments.repeats))
     voxels = int(batch["count"].mean())
     print(f"inference: {taken:.1f} ms, {1000 * count / taken:.1f} scans a second ({voxels} voxels)")
     print(f"voxelisation on the host: {host:.1f} ms a scan")
@@ -70,7 +59,7 @@ def main() -> None:
 
         return jax.value_and_grad(loss)(variables["params"])
 
-    taken = milliseconds(jax.jit(step), (variables, batch), arguments.repeats)
+    taken = 1000 * np.median(seconds(jax.jit(step), variables, batch, repeats=arguments.repeats))
     print(f"loss and gradients: {taken:.1f} ms a step")
 
 

@@ -8,14 +8,11 @@ scans a chip, as published).
 """
 
 import argparse
-import os
 import time
 
 import jax
-import numpy as np
 from flax import linen as nn
-from jax.experimental import topologies
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from one_chip import first_chip, placed
 
 from jaxvision.methods.link.detection.pretrained import level_shares
 from jaxvision.registry import make_task
@@ -24,31 +21,18 @@ from jaxvision.training.config import load_config
 TARGETS = {"v5e": ("v5e:2x2", 16), "v5p": ("v5p:2x2x1", 95)}  # topology, GB of a chip
 
 
-def chip(target: str) -> NamedSharding:
-    """Everything on the first chip of a generation."""
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
-    devices = topologies.get_topology_desc(TARGETS[target][0], platform="tpu").devices
-    mesh = Mesh(np.array(devices[:1]).reshape(1, 1, 1), ("data", "fsdp", "tensor"))
-    return NamedSharding(mesh, PartitionSpec())
-
-
 def published(scans: int):
     """The task of the published recipe, with a batch of that many scans."""
     overrides = [f"train.batch_size={scans}", f"task.evaluation_batch={scans}"]
     return make_task(load_config("link/nuscenes_centerpoint_elkv3", overrides))
 
 
-def described(tree, sharding: NamedSharding):
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
-
-
 def compiled(kind: str, target: str):
     """The compiled computation and the seconds it took to compile."""
-    sharding = chip(target)
+    sharding = first_chip(TARGETS[target][0])
     task = published(2 if kind == "training" else 1)
     boxed = jax.eval_shape(task.init, jax.random.key(0))
-    variables = described(nn.meta.unbox(boxed), sharding)
+    variables = placed(nn.meta.unbox(boxed), sharding)
     if kind == "inference":
         fields = task.packing("test").specs(1)
 
@@ -68,7 +52,7 @@ def compiled(kind: str, target: str):
 
     start = time.monotonic()
     with jax.set_mesh(sharding.mesh):
-        found = jax.jit(step).lower(variables, described(dict(fields), sharding)).compile()
+        found = jax.jit(step).lower(variables, placed(dict(fields), sharding)).compile()
     return found, time.monotonic() - start
 
 

@@ -12,20 +12,19 @@ their forward and backward passes take beside the inputs and results.
 """
 
 import argparse
-import os
-import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import topologies
+from one_chip import first_chip, placed
+from timing import seconds
 
 from jaxvision.ops.adaptive_mixing import adaptive_mixing
 from jaxvision.ops.adaptive_mixing import argument_specs as mixing_specs
 from jaxvision.ops.attention import argument_specs as attention_specs
 from jaxvision.ops.attention import attention
-from jaxvision.ops.dispatch import platform
+from jaxvision.ops.dispatch import KERNELS, platform
 from jaxvision.ops.sparse_sampling import argument_specs as sampling_specs
 from jaxvision.ops.sparse_sampling import sparse_sampling
 
@@ -34,7 +33,6 @@ try:
 except ImportError:  # PyTorch is not among the project's dependencies.
     sparse_sampling_torch = None
 
-KERNELS = {"gpu": "triton", "tpu": "mosaic_tpu"}
 Shapes = tuple
 Case = tuple[Callable, Shapes, int]
 
@@ -109,14 +107,7 @@ def milliseconds(function: Callable, shapes: Shapes, repeats: int) -> float:
     arguments = jax.tree.map(
         lambda s: jnp.asarray(rng.random(s.shape, np.float32), s.dtype), shapes
     )
-    function = jax.jit(function)
-    jax.block_until_ready(function(*arguments))
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        taken.append(1000 * (time.perf_counter() - start))
-    return float(np.median(taken))
+    return 1000 * float(np.median(seconds(jax.jit(function), *arguments, repeats=repeats)))
 
 
 def copy_rate(repeats: int) -> float:
@@ -167,10 +158,7 @@ def times(settings: argparse.Namespace) -> None:
 
 
 def memory(settings: argparse.Namespace) -> None:
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    device = topologies.get_topology_desc(settings.tpu, platform="tpu").devices[0]
-    mesh = jax.sharding.Mesh(np.array(device).reshape(1, 1, 1), ("data", "fsdp", "tensor"))
-    place = jax.NamedSharding(mesh, jax.P())
+    chip = first_chip(settings.tpu)
     print(f"{settings.tpu}, batch {settings.batch}, {settings.dtype}, forward and backward")
     print("| case | MB counted | reference: temporaries, MB | kernel: temporaries, MB |")
     print("| --- | --- | --- | --- |")
@@ -181,11 +169,9 @@ def memory(settings: argparse.Namespace) -> None:
                 run, shapes, moved = make(
                     spec, settings.batch, jnp.dtype(settings.dtype), implementation
                 )
-                placed = jax.tree.map(
-                    lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), shapes
-                )
-                with jax.set_mesh(mesh):
-                    compiled = jax.jit(both_passes(run)).lower(*placed).compile()
+                with jax.set_mesh(chip.mesh):
+                    program = jax.jit(both_passes(run)).lower(*placed(shapes, chip))
+                    compiled = program.compile()
                 shown.append(f"{compiled.memory_analysis().temp_size_in_bytes / 1e6:.1f}")
             print(f"| {kind} {name} | {moved / 1e6:.1f} | {' | '.join(shown)} |", flush=True)
 

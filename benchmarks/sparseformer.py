@@ -8,7 +8,6 @@ networks in the same run: ViT-S/16 and ResNet-50.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 
 import jax
@@ -16,21 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from sparseformer_rivals import ResNet50, VisionTransformer
+from timing import seconds
 
 from jaxvision.methods.sparseformer.model import SparseFormer
 from jaxvision.methods.sparseformer.stem import Stem
 from jaxvision.methods.sparseformer.variants import VARIANTS, find_variant
-
-
-def seconds(function: Callable, *arguments, repeats: int) -> float:
-    """Median time of a compiled call."""
-    jax.block_until_ready(function(*arguments))
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        taken.append(time.perf_counter() - start)
-    return float(np.median(taken))
 
 
 def main() -> None:
@@ -55,7 +44,8 @@ def main() -> None:
         variables = nn.unbox(jax.jit(model.init)(jax.random.key(0), images[:1]))
         rates = np.array(
             [
-                settings.batch / seconds(run, variables, images, repeats=settings.repeats)
+                settings.batch
+                / np.median(seconds(run, variables, images, repeats=settings.repeats))
                 for run in (jax.jit(model.apply), jax.jit(jax.grad(total(model))))
             ]
         )
@@ -63,7 +53,9 @@ def main() -> None:
             first = rates
             stem = Stem(architecture.channels, 1e-7, True, architecture.dtype)
             part = {"params": variables["params"]["stem"]}
-            stem_time = seconds(jax.jit(stem.apply), part, images, repeats=settings.repeats)
+            stem_time = np.median(
+                seconds(jax.jit(stem.apply), part, images, repeats=settings.repeats)
+            )
         cells = " | ".join(f"{r:.1f} | {r / f:.2f}" for r, f in zip(rates, first, strict=True))
         print(f"| {name} | {cells} |", flush=True)
     print(f"the stem is {stem_time * first[0] / settings.batch:.0%} of inference")

@@ -1,17 +1,16 @@
 """Surfaces of a street as voxels, and how calls on them are timed: shared by the benchmarks."""
 
-import time
 from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from timing import seconds
 
-from jaxvision.ops.dispatch import platform
+from jaxvision.ops.dispatch import KERNELS, platform
 from jaxvision.ops.sparse_voxels import Sites, unique_sites
 
 VOXELS = (30_000, 100_000, 300_000, 1_000_000)
-KERNELS = {"gpu": "triton", "tpu": "mosaic_tpu"}
 # Of a voxel of the ground; with it a block of 7 voxels holds about as many as in a 64-beam scan.
 OCCUPANCY = 0.3
 
@@ -44,13 +43,7 @@ def street(voxels: int) -> Sites:
 
 def milliseconds(function: Callable, arguments: tuple, repeats: int) -> float:
     """Least time of a compiled call: the one that other programs disturbed least."""
-    jax.block_until_ready(function(*arguments))
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        taken.append(1000 * (time.perf_counter() - start))
-    return min(taken)
+    return 1000 * min(seconds(function, *arguments, repeats=repeats))
 
 
 def both_ways(function: Callable) -> tuple[Callable, Callable]:
