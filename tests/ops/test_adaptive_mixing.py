@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jax.experimental.pallas import tpu as pltpu
 
 from jaxvision.errors import InputError
 from jaxvision.ops.adaptive_mixing import adaptive_mixing, mosaic_tpu, reference, triton
+from tpu_interpreter import STRICT, races_found
 
 # (tokens, points, outputs, channels): one of each, and more than a tile of tokens.
 BUCKETS = [(1, 1, 1, 1), (11, 9, 12, 10), (8, 4, 16, 6)]
@@ -73,17 +73,14 @@ def test_bfloat16(kernel):
 
 @pytest.mark.xdist_group("interpreted_kernels")
 def test_no_races_and_no_reads_out_of_bounds_on_a_tpu():
-    params = pltpu.InterpretParams(detect_races=True, uninitialized_memory="nan")
     arguments, cotangent = drawn(1, BUCKETS[1])
 
     def mix(*arguments):
-        return mosaic_tpu.mix(*arguments, *FORMS[2], params)
+        return mosaic_tpu.mix(*arguments, *FORMS[2], STRICT)
 
     value, pull = jax.vjp(mix, *arguments)
     assert all(bool(jnp.isfinite(g).all()) for g in (value, *pull(cotangent)))
-    from jax._src.pallas.mosaic.interpret import interpret_pallas_call as interpreter
-
-    assert not interpreter.races.races_found
+    assert not races_found()
 
 
 def test_any_leading_axes_and_no_biases():

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jax.experimental.pallas import tpu as pltpu
 
 from jaxvision.errors import InputError
 from jaxvision.ops.attention import attention, library, mapped, mosaic_tpu, reference, triton
+from tpu_interpreter import STRICT, races_found
 
 # (samples, tokens, heads, width): one of each; a block of lanes; all channels; groups of heads.
 NARROW = [(1, 1, 1, 1), (2, 9, 32, 8), (1, 17, 3, 12), (1, 33, 32, 12)]
@@ -72,13 +72,10 @@ def test_bfloat16(name):
 
 @pytest.mark.xdist_group("interpreted_kernels")
 def test_no_races_and_no_reads_out_of_bounds_on_a_tpu():
-    params = pltpu.InterpretParams(detect_races=True, uninitialized_memory="nan")
     arguments, cotangent = drawn(1, NARROW[1])
-    value, pull = jax.vjp(lambda *a: mosaic_tpu.attend(*a, params), *arguments)
+    value, pull = jax.vjp(lambda *a: mosaic_tpu.attend(*a, STRICT), *arguments)
     assert all(bool(jnp.isfinite(g).all()) for g in (value, *pull(cotangent)))
-    from jax._src.pallas.mosaic.interpret import interpret_pallas_call as interpreter
-
-    assert not interpreter.races.races_found
+    assert not races_found()
 
 
 def test_heads_split_over_a_mesh_and_no_collective():

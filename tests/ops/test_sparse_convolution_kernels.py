@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jax.experimental.pallas import tpu as pltpu
 
 from jaxvision.errors import InputError
 from jaxvision.ops import sparse_voxels as sv
 from jaxvision.ops.sparse_voxels import mosaic_tpu, reference, triton
 from ops.voxel_scenes import CAPACITY, padded, scenes, wide_scene
+from tpu_interpreter import STRICT, races_found
 
 INPUTS, OUTPUTS = 3, 5
 KERNELS = {"mosaic_tpu": mosaic_tpu.convolve, "triton": triton.convolve}
@@ -128,13 +128,10 @@ def test_bfloat16(kernel):
 
 @pytest.mark.xdist_group("interpreted_kernels")
 def test_no_races_and_no_reads_out_of_bounds_on_a_tpu():
-    params = pltpu.InterpretParams(detect_races=True, uninitialized_memory="nan")
     arguments = drawn(3, FULL, FULL[:7])
-    got = runner("mosaic_tpu", "strided", params)(*arguments)
+    got = runner("mosaic_tpu", "strided", STRICT)(*arguments)
     assert_equal(got, runner("reference", "strided")(*arguments))
-    from jax._src.pallas.mosaic.interpret import interpret_pallas_call as interpreter
-
-    assert not interpreter.races.races_found
+    assert not races_found()
 
 
 @pytest.mark.xdist_group("interpreted_kernels")

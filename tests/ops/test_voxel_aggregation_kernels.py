@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jax.experimental.pallas import tpu as pltpu
 
 from jaxvision.errors import InputError
 from jaxvision.ops import sparse_voxels as sv
 from jaxvision.ops import voxel_aggregation as va
 from jaxvision.ops.voxel_aggregation import mosaic_tpu, reference, triton
 from ops.voxel_scenes import CAPACITY, padded, scenes, wide_scene
+from tpu_interpreter import STRICT, races_found
 
 CHANNELS = 5
 KERNELS = {"mosaic_tpu": mosaic_tpu.means, "triton": triton.means}
@@ -125,13 +125,10 @@ def test_bfloat16(kernel):
 
 @pytest.mark.xdist_group("interpreted_kernels")
 def test_no_races_and_no_reads_out_of_bounds_on_a_tpu():
-    params = pltpu.InterpretParams(detect_races=True, uninitialized_memory="nan")
     arguments = drawn(3, FULL, FULL[:7])
-    got = runner("mosaic_tpu", "cos_x", params)(*arguments)
+    got = runner("mosaic_tpu", "cos_x", STRICT)(*arguments)
     assert_equal(got, runner("reference", "cos_x")(*arguments), 3e-6)
-    from jax._src.pallas.mosaic.interpret import interpret_pallas_call as interpreter
-
-    assert not interpreter.races.races_found
+    assert not races_found()
 
 
 @pytest.mark.xdist_group("interpreted_kernels")
