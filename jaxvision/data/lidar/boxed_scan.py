@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvision.data.lidar.boxes import heading_of
-from jaxvision.data.lidar.own_scans import SUFFIXES, read_scan
+from jaxvision.data.lidar.own_scans import read_scan, scan_files
 from jaxvision.data.lidar.scan import read_bytes, read_floats
 from jaxvision.errors import InputError, nearest
 
@@ -100,10 +100,7 @@ class OwnBoxedScans:
     @classmethod
     def open(cls, folder: Path, classes: Sequence[str], columns: int = 4) -> "OwnBoxedScans":
         """columns: float32 values of a point in a `.bin`."""
-        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-        if not files:
-            raise InputError(f"{folder}: no .bin or .ply scan in it")
-        return cls(tuple(files), tuple(classes), columns)
+        return cls(scan_files(folder), tuple(classes), columns)
 
     def __len__(self) -> int:
         return len(self.files)

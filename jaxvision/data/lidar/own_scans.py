@@ -1,5 +1,6 @@
 """A user's own scans: `.bin` (float32 x, y, z, reflectance) or `.ply`, labels beside them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,19 @@ REFLECTANCE = ("reflectance", "intensity", "remission", "scalar_Intensity")
 LABELS = ("label", "classification", "class", "scalar_Label")
 
 
+def only_scans(paths: Iterable[Path]) -> list[Path]:
+    """Those of `paths` that are named like scans."""
+    return [path for path in paths if path.suffix.lower() in SUFFIXES]
+
+
+def scan_files(folder: Path) -> tuple[Path, ...]:
+    """Every scan below a folder, by name. InputError where there is none."""
+    files = sorted(only_scans(folder.rglob("*")))
+    if not files:
+        raise InputError(f"{folder}: no .bin or .ply scan in it")
+    return tuple(files)
+
+
 @dataclass(frozen=True)
 class OwnScans:
     """Scans of a folder, by name. A `.bin` has its labels in `NAME.label` (uint32) beside it, a
@@ -29,10 +43,7 @@ class OwnScans:
     @classmethod
     def open(cls, folder: Path, labelled: bool = True, columns: int = 4) -> "OwnScans":
         """columns: float32 values of a `.bin` point; the first four are read."""
-        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-        if not files:
-            raise InputError(f"{folder}: no .bin or .ply scan in it")
-        return cls(tuple(files), labelled, columns)
+        return cls(scan_files(folder), labelled, columns)
 
     def __len__(self) -> int:
         return len(self.files)

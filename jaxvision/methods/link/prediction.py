@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxvision.data.lidar import nuscenes
-from jaxvision.data.lidar.own_scans import SUFFIXES, read_scan, write_prediction
+from jaxvision.data.lidar.own_scans import only_scans, read_scan, write_prediction
 from jaxvision.data.lidar.scan import Scan, points_within
 from jaxvision.data.lidar.voxels import voxelise
 from jaxvision.errors import InputError
@@ -43,7 +43,7 @@ def predict_files(
     it, a nuScenes key frame as `lidarseg/test/TOKEN_lidarseg.bin`. InputError where no path is a
     scan, or one cannot be read.
     """
-    scans = [path for path in paths if path.suffix.lower() in SUFFIXES]
+    scans = only_scans(paths)
     if not scans:
         raise InputError(f"{paths[0]}: expected .bin or .ply scans")
     columns = task.config.data.columns

@@ -16,7 +16,7 @@ from jaxvision.data.lidar.nuscenes_frames import Frame, read_frame
 from jaxvision.data.lidar.nuscenes_index import NuscenesFrames
 from jaxvision.data.lidar.nuscenes_results import world_entries, write_results
 from jaxvision.data.lidar.nuscenes_tables import Tables
-from jaxvision.data.lidar.own_scans import SUFFIXES
+from jaxvision.data.lidar.own_scans import only_scans
 from jaxvision.errors import InputError
 from jaxvision.methods.link.detection.evaluation import answer_of, with_velocity
 from jaxvision.methods.link.prediction import capacity_for
@@ -65,7 +65,7 @@ def predict_files(
 
     InputError where no path is a scan, or one cannot be read.
     """
-    scans = [path for path in paths if path.suffix.lower() in SUFFIXES]
+    scans = only_scans(paths)
     if not scans:
         raise InputError(f"{paths[0]}: expected .bin or .ply scans")
     known = KnownFrames.of(task)
