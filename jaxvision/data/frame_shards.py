@@ -19,6 +19,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from jaxvision.data.encoded_frames import decode_picture
+from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.reencoding import scaled_frames
 from jaxvision.data.video import Video
 from jaxvision.data.whole_file import whole_file
@@ -119,11 +120,11 @@ def write_shard(
         # Groups of one: a read decompresses no frame but those it wants (JPEG gains nothing).
         writer = array_record_module.ArrayRecordWriter(temporary, "group_size:1,uncompressed")
         for name, path in videos:
-            start = written
+            start, rgb = written, PixelFormat("rgb24")
             try:
                 with Video(path) as video:
                     for frame in scaled_frames(video, short_side):
-                        writer.write(_jpeg(frame.to_ndarray(format="rgb24")))
+                        writer.write(_jpeg(rgb.array(frame)))
                         written += 1
                 size = [frame.height, frame.width]
                 rows[name] = dict(shard=shard.name, start=start, count=written - start, size=size)

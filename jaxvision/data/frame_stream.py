@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
+from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.errors import InputError
 
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm"}
@@ -111,7 +112,7 @@ class VideoStream:
 
     def __iter__(self) -> Iterator[TimedFrame]:
         """Frames in order of time; damaged packets and frames are skipped and named."""
-        self.skipped, last = [], None
+        self.skipped, last, bgr = [], None, PixelFormat("bgr24")
         with av.open(str(self.path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
@@ -131,7 +132,7 @@ class VideoStream:
                         self.skipped.append(f"{self.path}: frame out of order at {float(time)} s")
                         continue
                     last = time
-                    yield TimedFrame(time, frame.to_ndarray(format="bgr24"))
+                    yield TimedFrame(time, bgr.array(frame))
 
     def _packets(self, container, stream) -> Iterator[av.Packet]:
         """Packets until the end, or until the file can be read no further (which is named)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 
 from jaxvision.data.crops import short_side_size
+from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.video import Video
 from jaxvision.data.whole_file import whole_file
 
@@ -28,9 +29,9 @@ def even_size(height: int, width: int, short_side: int) -> tuple[int, int]:
 
 def scaled_frames(video: Video, short_side: int) -> Iterator[av.VideoFrame]:
     """Every frame of a video as 4:2:0 colour at `even_size`."""
-    size = even_size(*video.size, short_side)
+    size, colour = even_size(*video.size, short_side), PixelFormat("yuv420p")
     for frame in video.stream():
-        yield frame.reformat(size[1], size[0], "yuv420p", interpolation="BICUBIC")
+        yield colour.frame(frame, size)
 
 
 def reencode(source: Path, target: Path, short_side: int) -> int:

@@ -16,6 +16,7 @@ import av
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.errors import InputError
 
 # Demuxers that skip over damage to the next thing they understand, without a word.
@@ -40,6 +41,7 @@ class Video:
 
     def __init__(self, path: str | Path, threads: int = 1):
         self._path = Path(path)
+        self._rgb = PixelFormat("rgb24")
         try:
             self._container = av.open(str(path))
         except _BROKEN as error:
@@ -100,7 +102,7 @@ class Video:
             try:
                 for stamp, frame in self._decode(start, max(left)):
                     if stamp in left:
-                        found[left.pop(stamp)] = frame.to_ndarray(format="rgb24")
+                        found[left.pop(stamp)] = self._rgb.array(frame)
                     if not left:
                         break
             except _BROKEN as error:

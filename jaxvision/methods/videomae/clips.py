@@ -13,7 +13,7 @@ from jaxtyping import Int, UInt8
 
 from jaxvision.data import clip_sampling, crops
 from jaxvision.data.augment.rand_augment import RandAugment
-from jaxvision.data.resize import resize_short_side, resized_crop
+from jaxvision.data.resize import resize_short_side, resized_crop_uint8
 from jaxvision.data.source import Records, Sample
 from jaxvision.data.tfds import TfdsVideo
 from jaxvision.data.video_list import LabelledVideo
@@ -90,8 +90,8 @@ class TrainingClips:
         if self.augment is not None:
             frames = self.augment(frames, rng)
         box = crops.resized_crop_box(rng, *frames.shape[1:3])
-        clip = np.rint(resized_crop(frames, box, self.size)).astype(np.uint8)
-        return np.ascontiguousarray(clip[:, :, ::-1]) if self.flip and rng.random() < 0.5 else clip
+        mirrored = self.flip and rng.random() < 0.5
+        return resized_crop_uint8(frames, box, self.size, mirrored)
 
 
 @dataclass(frozen=True)
