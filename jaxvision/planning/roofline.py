@@ -64,7 +64,8 @@ def axis_rate(topology: Topology, mesh: Mesh, axes: Sequence[str]) -> float:
     """Bytes a second that one device can send to others along mesh `axes`, within its slice.
 
     A torus side that the axes cover whole, and whose ends are joined, is a ring: both of a chip's
-    links along it carry. Otherwise one does, the rate at the end of a line.
+    links along it carry. Otherwise one does, the rate at the end of a line. Where they take every
+    n-th chip of a side, n such groups share its links.
     """
     chip = topology.chip
     if not chip.sides:
@@ -73,11 +74,14 @@ def axis_rate(topology: Topology, mesh: Mesh, axes: Sequence[str]) -> float:
     group = list(np.ravel(mesh.devices[first]))
     group = [device for device in group if slice_of(device) == slice_of(group[0])]
     places = np.array([device.coords for device in group])
-    links = 0
+    links = 0.0
     for side in range(len(topology.shape)):
-        covered = len(set(places[:, side].tolist()))
-        ring = covered == topology.shape[side] and covered >= chip.rings_from
-        links += (2 if ring else 1) if covered > 1 else 0
+        covered = np.unique(places[:, side])
+        if len(covered) == 1:
+            continue
+        apart = int(np.diff(covered).min())
+        ring = len(covered) * apart == topology.shape[side] >= chip.rings_from
+        links += (2 if ring else 1) / apart
     # Two devices of one chip share its links; within the chip they need none.
     per_chip = max(mesh.devices.size // topology.chips, 1)
-    return max(links, 1) * chip.link / per_chip
+    return (links or 1) * chip.link / per_chip

@@ -10,6 +10,7 @@ from jax.sharding import AxisType, Mesh
 
 from jaxvision.errors import InputError
 from jaxvision.nn.sharding import MESH_AXES
+from jaxvision.training.torus import block_grid
 
 
 def make_mesh(axes: dict[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -20,20 +21,29 @@ def make_mesh(axes: dict[str, int], devices: Sequence[jax.Device] | None = None)
     """
     devices = list(devices if devices is not None else jax.devices())
     shape = resolve(axes, len(devices))
-    slices = len({getattr(d, "slice_index", 0) for d in devices})
-    if slices > 1:
-        if shape[0] % slices:
-            raise InputError(f"mesh.data={shape[0]} does not divide over {slices} slices")
-        grid = mesh_utils.create_hybrid_device_mesh(
-            (shape[0] // slices, *shape[1:]),
-            (slices, 1, 1),
-            devices=devices,
-            allow_split_physical_axes=True,
-        )
-    else:
-        grid = mesh_utils.create_device_mesh(shape, devices=devices, allow_split_physical_axes=True)
+    by_slice: dict[int, list[jax.Device]] = {}
+    for device in devices:
+        by_slice.setdefault(getattr(device, "slice_index", 0), []).append(device)
+    slices = len(by_slice)
+    if shape[0] % slices:
+        raise InputError(f"mesh.data={shape[0]} does not divide over {slices} slices")
+    inner = (shape[0] // slices, *shape[1:])
+    grid = np.concatenate([_slice_grid(inner, by_slice[index]) for index in sorted(by_slice)])
     # Auto axes: linen's logical constraints and a sort fail on Explicit ones.
-    return Mesh(np.asarray(grid), MESH_AXES, axis_types=(AxisType.Auto,) * 3)
+    return Mesh(grid, MESH_AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def _slice_grid(shape: tuple[int, int, int], devices: Sequence[jax.Device]) -> np.ndarray:
+    """The devices of one slice: JAX's own order where axes cover whole sides of it."""
+    try:
+        return np.asarray(mesh_utils.create_device_mesh(shape, devices=devices))
+    except NotImplementedError:
+        grid = block_grid(shape, devices)
+        if grid is not None:
+            return grid
+        return np.asarray(
+            mesh_utils.create_device_mesh(shape, devices=devices, allow_split_physical_axes=True)
+        )
 
 
 def resolve(axes: dict[str, int], count: int) -> tuple[int, int, int]:

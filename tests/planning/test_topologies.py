@@ -52,9 +52,10 @@ def test_a_missing_compiler_is_named_with_its_extra(name, extra, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "axes", "rates"),
     [
-        # A side of 16 is a ring, of two links a chip; half of it is a line.
+        # A side of 16 is a ring, of two links a chip; eight are a block of 2 x 4, of one link each
+        # way, and every second and every fourth chip share the rings that join the blocks.
         ("v5e:16x16", (16, 16, 1), (2, 2)),
-        ("v5e:16x16", (32, 8, 1), (3, 1)),
+        ("v5e:16x16", (32, 8, 1), (1.5, 2)),
         ("v5e:16x16", (1, 256, 1), (1, 4)),
         ("v5e:4x4", (1, 16, 1), (1, 2)),
         ("v5p:4x4x4", (4, 16, 1), (2, 4)),
