@@ -29,12 +29,10 @@ from jaxvision.methods.videomae.classifier import VideoClassifier
 from jaxvision.methods.videomae.model import CubeGrid
 from jaxvision.methods.videomae.task import PretrainingTask
 from jaxvision.nn.transformer import Block, BlockConfig, TransformerStack, drop_path_rates
+from jaxvision.planning.topologies import CHIPS, kind_of
 from jaxvision.training.config import load_config
 from jaxvision.training.run import prepare_run
 from jaxvision.training.sharding import place
-
-# Dense bfloat16 operations per second, from the makers' data sheets.
-PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "TPU v4": 275e12, "TPU v5p": 459e12}
 
 
 @dataclass(frozen=True)
@@ -140,8 +138,8 @@ def unrolled_compile_seconds(config: ConfigDict, tokens: int) -> tuple[float, fl
 
 def peak() -> float | None:
     """The device's operations per second, where known."""
-    kind = jax.devices()[0].device_kind
-    return next((value for name, value in PEAKS.items() if name in kind), None)
+    kind = kind_of(jax.devices()[0].device_kind)
+    return CHIPS[kind].flops if kind else None
 
 
 def main() -> None:

@@ -68,6 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help="records a second that one host core prepares (32 for video files)",
     )
+    parser.add_argument(
+        "--measured",
+        type=Path,
+        metavar="WORKDIR",
+        help="a run of the recipe on one of the topologies, to stand beside what is predicted",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument(
         "--picture", type=Path, metavar="PNG", help="draw a chip's memory by category"
@@ -85,7 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from jaxvision.planning import report, search
+    from jaxvision.planning import measured, report, search
+    from jaxvision.planning.compile import with_settings
     from jaxvision.planning.plan import Assumptions, Planner, Target
     from jaxvision.registry import make_task
     from jaxvision.training.config import load_config
@@ -102,6 +109,9 @@ def run(arguments: argparse.Namespace) -> int:
     planner = Planner(
         config, make_task, assumptions, lambda text: progress.print(text, highlight=False)
     )
+    run = measured.Run.read(arguments.measured) if arguments.measured else None
+    if run is not None:
+        run.check_was_on_one_of(topologies)
     plans = []
     for topology in topologies:
         target = Target(topology, describe(topology))
@@ -115,6 +125,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.weak:
             changes = search.grown(config, topology.chips, topologies[0].chips)
         for plan in planner.plans(target, changes):
+            if run is not None:
+                plan = run.beside(plan, topology, with_settings(config, changes))
             plans.append(plan if plan.fits else search.remedy(planner, target, plan))
 
     console = Console(soft_wrap=True)

@@ -49,7 +49,7 @@ class Plan:
     of devices JAX makes of it.
 
     changes: settings that differ from the recipe's.  remedy: settings with which it would fit,
-    where it does not.
+    where it does not.  measured_seconds, measured_peak: of a run on that machine, if there was one.
     """
 
     topology: str
@@ -81,6 +81,8 @@ class Plan:
     remedy: dict[str, Any] = field(default_factory=dict)
     fallbacks: list[str] = field(default_factory=list)
     compile_seconds: float = 0.0
+    measured_seconds: float | None = None
+    measured_peak: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

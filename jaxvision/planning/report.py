@@ -26,6 +26,12 @@ ROWS: tuple[tuple[str, Callable[[Plan], str]], ...] = (
     ("seconds: links", lambda p: seconds(p.times.links if p.times else None)),
     ("seconds: network", lambda p: seconds(p.times.network if p.times else None)),
     ("seconds a step, at least", lambda p: seconds(p.seconds)),
+    ("seconds a step, measured", lambda p: seconds(p.measured_seconds)),
+    ("least / measured", lambda p: share(p.seconds, p.measured_seconds)),
+    (
+        "peak of memory, measured",
+        lambda p: f"{gib(p.measured_peak)} GiB" if p.measured_peak else "",
+    ),
     ("bound by", lambda p: p.bound or ""),
     ("utilisation, at most", lambda p: f"{p.utilisation:.0%}" if p.utilisation else ""),
     ("samples a second", lambda p: f"{p.samples_per_second:,.0f}" if p.samples_per_second else ""),
@@ -60,6 +66,10 @@ def tera(operations: float | None) -> str:
 
 def seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
+
+
+def share(part: float | None, whole: float | None) -> str:
+    return f"{part / whole:.0%}" if part and whole else ""
 
 
 def settings(changes: dict) -> str:

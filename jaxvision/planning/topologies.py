@@ -17,13 +17,16 @@ GIGA, GIBI = 10**9, 2**30
 class Chip:
     """Of the makers' datasheets.
 
+    jax_kind: what JAX calls its devices (of a GPU, how that begins).
     flops: dense bfloat16 operations a second.  hbm: bytes.  hbm_rate: bytes a second.
     link: bytes a second of one link, one direction; a TPU has two links along each side of its
         torus.  sides: of the torus; 0 where chips of a host meet in a switch.
     rings_from: the shortest side whose ends are joined.  per_host: chips of a host.
+    devices: that JAX makes of a chip.
     """
 
     platform: str
+    jax_kind: str
     flops: float
     hbm: float
     hbm_rate: float
@@ -32,6 +35,7 @@ class Chip:
     per_host: int
     rings_from: int = 4
     shapes: tuple[str, ...] = ()
+    devices: int = 1
 
 
 FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
@@ -41,13 +45,13 @@ CUBES = (
 )
 GPUS = ("1", "2", "4", "8")
 CHIPS = {
-    "v4": Chip("tpu", 275e12, 32 * GIBI, 1.23e12, 50e9, 3, 4, 4, CUBES),
-    "v5e": Chip("tpu", 197e12, 16 * GIBI, 0.82e12, 50e9, 2, 8, 16, FLAT),
-    "v5p": Chip("tpu", 459e12, 95 * GIBI, 2.46e12, 100e9, 3, 4, 4, CUBES),
-    "v6e": Chip("tpu", 920e12, 32 * GIBI, 1.64e12, 112e9, 2, 8, 16, FLAT),
-    "tpu7x": Chip("tpu", 2310e12, 192 * GIBI, 7.4e12, 200e9, 3, 4, 4, CUBES),
-    "h100": Chip("cuda", 989e12, 80 * GIGA, 3.35e12, 450e9, 0, 8, 0, GPUS),
-    "h200": Chip("cuda", 989e12, 141 * GIGA, 4.8e12, 450e9, 0, 8, 0, GPUS),
+    "v4": Chip("tpu", "TPU v4", 275e12, 32 * GIBI, 1.23e12, 50e9, 3, 4, 4, CUBES),
+    "v5e": Chip("tpu", "TPU v5 lite", 197e12, 16 * GIBI, 0.82e12, 50e9, 2, 8, 16, FLAT),
+    "v5p": Chip("tpu", "TPU v5", 459e12, 95 * GIBI, 2.46e12, 100e9, 3, 4, 4, CUBES),
+    "v6e": Chip("tpu", "TPU v6 lite", 920e12, 32 * GIBI, 1.64e12, 112e9, 2, 8, 16, FLAT),
+    "tpu7x": Chip("tpu", "TPU7x", 2310e12, 192 * GIBI, 7.4e12, 200e9, 3, 4, 4, CUBES, 2),
+    "h100": Chip("cuda", "NVIDIA H100", 989e12, 80 * GIGA, 3.35e12, 450e9, 0, 8, 0, GPUS),
+    "h200": Chip("cuda", "NVIDIA H200", 989e12, 141 * GIGA, 4.8e12, 450e9, 0, 8, 0, GPUS),
 }
 # Nobody is to be asked where this machine's TPU is (nor warn that there is none), and another
 # process may use the compiler, too.
@@ -81,6 +85,16 @@ class Topology:
     @property
     def hosts(self) -> int:
         return self.groups * -(-math.prod(self.shape) // self.chip.per_host)
+
+
+def kind_of(device_kind: str) -> str | None:
+    """The name in `CHIPS` of what JAX calls `device_kind`, None for another chip."""
+    for name, chip in CHIPS.items():
+        # "TPU v5" begins "TPU v5 lite", too; of GPUs the memory follows.
+        gpu = chip.platform == "cuda" and device_kind.startswith(chip.jax_kind)
+        if gpu or device_kind == chip.jax_kind:
+            return name
+    return None
 
 
 def parse(name: str) -> Topology:

@@ -214,6 +214,9 @@ class Loop:
         for name in self.prepared.optimizer.schedules:
             values[name] = fetched[-1][name][0]
         values["records_replaced"] = self.records_replaced
+        memory = jax.local_devices()[0].memory_stats()
+        if memory:  # CPUs keep none
+            values["device_memory_peak"] = memory["peak_bytes_in_use"]
         self.reporter.metrics(done, values)
 
     def report_not_finite(self, step: int) -> None:
