@@ -11,8 +11,17 @@ class InputError(Exception):
     """
 
 
+FEW = 24  # names that one line can hold
+
+
 def nearest(wrong: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the closest of `known`, or all of them where none is close."""
+    """`"; did you mean 'x'?"` for the closest of `known`; where none is close all of them, or the
+    least distant of many."""
     known = sorted(known)
     close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    if len(known) > FEW:
+        least = difflib.get_close_matches(wrong, known, n=5, cutoff=0.0)
+        return f"; nearest of {len(known)}: {', '.join(least)}"
+    return f"; known: {', '.join(known)}"

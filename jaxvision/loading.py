@@ -116,6 +116,16 @@ def read_workdir(workdir: Path, step: int | None = None) -> Mapping[str, Any]:
     return checkpoints.read_variables(found)
 
 
+def config_of(workdir: Path | None) -> Path:
+    """The file that says what the run in `workdir` is."""
+    if workdir is None:
+        raise InputError("say which model: --workdir of a run, or --config with --weights")
+    file = workdir / "config.json"
+    if not file.is_file():
+        raise InputError(f"{workdir}: no run's workdir (config.json is missing)")
+    return file
+
+
 def load_run(
     recipe: str | None,
     overrides: Sequence[str],
@@ -125,9 +135,7 @@ def load_run(
 ) -> tuple[Task, Mesh, Variables]:
     """The task of a recipe or of a workdir's run, a mesh, and its weights placed on it: those of
     `weights`, of the workdir, or of the recipe's own `init` chain."""
-    if recipe is None and workdir is None:
-        raise InputError("say which model: --workdir of a run, or --config with --weights")
-    config = load_config(recipe or str(workdir / "config.json"), overrides)  # type: ignore[operator]
+    config = load_config(recipe or str(config_of(workdir)), overrides)
     task = make_task(config)
     mesh = make_mesh(config.mesh.to_dict())
     shapes, shardings, _ = abstract_variables(task, mesh)

@@ -126,7 +126,8 @@ def test_no_verb_teaches(capsys):
         ([*TRAIN, "--config.data.root=/nowhere"], "/nowhere: no pictures there"),
         ([*TRAIN, "--profile=7"], "--profile '7': expected START:STOP"),
         (["train", "--config=videomae/demmo"], "did you mean 'videomae/demo'?"),
-        (["evaluate", "--workdir=/nowhere"], "/nowhere"),
+        (["evaluate", "--workdir=/nowhere"], "/nowhere: no run's workdir (config.json is missing)"),
+        (["train", "--config=zzz"], "no config file 'zzz'; nearest of "),
     ],
 )
 def test_bad_input_is_one_line(argv, message, tmp_path, capsys):
