@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jaxvision.ops import sparse_voxels as sv
 from jaxvision.ops import voxel_aggregation as va
-from jaxvision.ops.voxel_aggregation import block_sums
+from jaxvision.ops.voxel_aggregation import chunks
 from ops.voxel_scenes import CAPACITY, padded, scenes
 
 unique = jax.jit(sv.unique_sites, static_argnums=2)
@@ -80,7 +80,7 @@ def test_gradients_by_central_differences(form):
 
 
 @pytest.mark.parametrize("form", ["mean", "cos"])
-def test_blocks_are_summed_in_chunks(form, monkeypatch):
+def test_chunks_do_not_change_the_result(form, monkeypatch):
     """Also where the last chunk overlaps the one before; and none for blocks that do not exist."""
     sites = scene(8, 6)
     blocks = blocks_of(sites, 2, 3)
@@ -93,7 +93,7 @@ def test_blocks_are_summed_in_chunks(form, monkeypatch):
         return value, *pull(value)
 
     whole = jax.jit(lambda f, w: both(f, w))(FEATURES, PROJECTION)
-    monkeypatch.setattr(block_sums, "CHUNK", 7)
+    monkeypatch.setattr(chunks, "CHUNK", 7)
     for a, b in zip(jax.jit(both)(FEATURES, PROJECTION), whole, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6 * max(1, float(jnp.abs(b).max())))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jaxvision.errors import InputError
 from jaxvision.ops import sparse_voxels as sv
 from jaxvision.ops import voxel_aggregation as va
-from jaxvision.ops.voxel_aggregation import mosaic_tpu, reference, triton
+from jaxvision.ops.voxel_aggregation import mosaic_tpu, triton
 from ops.voxel_scenes import CAPACITY, padded, scenes, wide_scene
 from tpu_interpreter import STRICT, races_found
 
@@ -25,7 +25,7 @@ REACH = dict(zip(va.FORMS, [(3, 2), (2, 3), (3, 3), (1, 2), (2, 2), (3, 2)], str
 @functools.cache
 def runner(name: str, form: va.Form, interpret=True):
     """The op and both gradients of two shards of coordinates."""
-    aggregate = reference.aggregate
+    aggregate = va.IMPLEMENTATIONS["reference"]
     if name in KERNELS:
         aggregate = va.with_means(functools.partial(KERNELS[name], interpret=interpret))
 
@@ -107,7 +107,11 @@ def test_voxels_of_blocks_without_room(kernel):
         )
         return value, *pull(cotangent)
 
-    assert_equal(jax.jit(lambda: run(kernel))(), jax.jit(lambda: run(reference.aggregate))(), 3e-6)
+    assert_equal(
+        jax.jit(lambda: run(kernel))(),
+        jax.jit(lambda: run(va.IMPLEMENTATIONS["reference"]))(),
+        3e-6,
+    )
 
 
 @pytest.mark.xdist_group("interpreted_kernels")

@@ -14,37 +14,42 @@ from jaxvision.methods.link.block import LargeKernelBlock
 from jaxvision.methods.link.pyramid import PyramidShape, build_pyramid
 from jaxvision.ops import sparse_voxels as sv
 from jaxvision.ops import voxel_aggregation as va
+from jaxvision.ops.sparse_voxels import argument_specs as convolution_specs
 from jaxvision.ops.sparse_voxels import triton as triton_convolution
+from jaxvision.ops.voxel_aggregation import argument_specs as aggregation_specs
 from jaxvision.ops.voxel_aggregation import triton as triton_aggregation
 from tpu_topology import TARGETS, tpu_mesh
 
 COLLECTIVE = re.compile(r"all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute")
-SHARDS, CAPACITY, CHANNELS = 2, 1000, 64
+SHARDS, CAPACITY = 2, 1000
+NETWORK = aggregation_specs.SPECS["linkunet_cos_x_2x3"]
 
 
-def sites_and_blocks():
+def sites_and_blocks(spec=NETWORK):
     sites, _, _ = sv.unique_sites(
         jnp.zeros((SHARDS, CAPACITY, 4), jnp.int32), jnp.ones((SHARDS, CAPACITY), bool), CAPACITY
     )
-    return sites, va.build_block_map(sites, 3, 3)
+    return sites, va.build_block_map(sites, spec.edge, spec.neighbours_per_axis)
 
 
 def aggregation(dtype):
     """A function of features, weights and maps, and the shapes of what it takes."""
-    form = "cos_x" if dtype == jnp.float32 else "cos"
+    name = "linkunet_cos_x_2x3" if dtype == jnp.float32 else "linkunet_cos_3x7"
+    spec = aggregation_specs.SPECS[name]
 
     def run(features, projection, sites, blocks):
-        return va.aggregate(features, projection, sites, blocks, form)
+        return va.aggregate(features, projection, sites, blocks, spec.form)
 
-    features = jax.ShapeDtypeStruct((SHARDS, CAPACITY, CHANNELS), dtype)
-    projection = jax.ShapeDtypeStruct((CHANNELS, 3), jnp.float32)
-    return run, features, projection, *jax.eval_shape(sites_and_blocks)
+    features = jax.ShapeDtypeStruct((SHARDS, CAPACITY, spec.channels), dtype)
+    projection = jax.ShapeDtypeStruct((spec.channels, 3), jnp.float32)
+    return run, features, projection, *jax.eval_shape(lambda: sites_and_blocks(spec))
 
 
 def convolution(dtype):
-    features = jax.ShapeDtypeStruct((SHARDS, CAPACITY, CHANNELS), dtype)
-    weights = jax.ShapeDtypeStruct((27, CHANNELS, 2 * CHANNELS), dtype)
-    neighbours = jax.eval_shape(lambda: sv.submanifold_map(sites_and_blocks()[0], 3))
+    spec = convolution_specs.SPECS["centerpoint_last_stage"]
+    features = jax.ShapeDtypeStruct((SHARDS, CAPACITY, spec.inputs), dtype)
+    weights = jax.ShapeDtypeStruct(spec.weights, dtype)
+    neighbours = jax.eval_shape(lambda: sv.submanifold_map(sites_and_blocks()[0], spec.size))
     return sv.sparse_convolution, features, weights, neighbours
 
 
@@ -96,7 +101,7 @@ def test_a_block_of_the_network_takes_the_kernels():
 
     with jax.set_mesh(mesh):
         sites = jax.eval_shape(lambda: sites_and_blocks()[0])
-        x = jax.ShapeDtypeStruct((SHARDS, CAPACITY, CHANNELS), jnp.float32)
+        x = jax.ShapeDtypeStruct((SHARDS, CAPACITY, NETWORK.channels), jnp.float32)
         levels = jax.eval_shape(lambda s: build_pyramid(s, PyramidShape(edge=3)), sites)
         variables = jax.eval_shape(
             lambda x, level: block.init(jax.random.key(0), x, level), x, levels[1]

@@ -1,15 +1,14 @@
-"""nuScenes-lidarseg in its official layout: tables of records, sweeps, labels by token."""
+"""nuScenes-lidarseg in its official layout: sweeps, and labels by the tokens of the tables."""
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
-from jaxvision.data.lidar.scan import Scan, read_bytes, read_floats, read_integers
+from jaxvision.data.lidar.nuscenes_tables import Tables
+from jaxvision.data.lidar.scan import Scan, read_floats, read_integers
 from jaxvision.errors import InputError, nearest
 
 # The published mini splits; the others are the devkit's lists, given by the user's config.
@@ -17,15 +16,6 @@ MINI_SCENES = {
     "mini_train": tuple(f"scene-{n:04}" for n in (61, 553, 655, 757, 796, 1077, 1094, 1100)),
     "mini_val": ("scene-0103", "scene-0916"),
 }
-
-
-def read_table(root: Path, version: str, name: str) -> list[dict[str, Any]]:
-    """One table, a list of records with `token`."""
-    path = root / version / f"{name}.json"
-    try:
-        return json.loads(read_bytes(path))
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
 
 
 def scenes_of(split: str) -> tuple[str, ...]:
@@ -45,20 +35,14 @@ class Lidarseg:
     @classmethod
     def open(cls, root: Path, version: str, scenes: Collection[str]) -> "Lidarseg":
         """scenes: names. InputError where no labelled key frame belongs to them."""
-
-        def by_token(name: str) -> dict[str, dict]:
-            return {row["token"]: row for row in read_table(root, version, name)}
-
-        scene, sample = by_token("scene"), by_token("sample")
-        data, labels = by_token("sample_data"), by_token("lidarseg")
+        tables = Tables(root, version)
         chosen = []
-        for token, label in labels.items():
-            if token not in data:
-                raise InputError(f"{root / version}/lidarseg.json: unknown sample_data {token}")
-            row = data[token]
-            owner = sample[row["sample_token"]]
-            if row["is_key_frame"] and scene[owner["scene_token"]]["name"] in scenes:
-                chosen.append((row["timestamp"], token, row["filename"], label["filename"]))
+        for token, label in tables.table("lidarseg").items():
+            data = tables.row("sample_data", token, f"lidarseg {token}")
+            sample = tables.row("sample", data["sample_token"], f"sample_data {token}")
+            scene = tables.row("scene", sample["scene_token"], f"sample {sample['token']}")
+            if data["is_key_frame"] and scene["name"] in scenes:
+                chosen.append((data["timestamp"], token, data["filename"], label["filename"]))
         if not chosen:
             raise InputError(f"{root / version}: no labelled key frame of {len(scenes)} scenes")
         return cls(root, tuple(frame[1:] for frame in sorted(chosen)))
@@ -83,5 +67,6 @@ class Lidarseg:
 
 def category_classes(root: Path, version: str, class_of: dict[str, int]) -> Int[np.ndarray, " n"]:
     """Class of each raw id from the dataset's own category table. class_of: by category name."""
-    rows = {row["index"]: row["name"] for row in read_table(root, version, "category")}
+    categories = Tables(root, version).table("category").values()
+    rows = {row["index"]: row["name"] for row in categories}
     return np.array([class_of.get(rows[index], 0) for index in sorted(rows)], np.int32)

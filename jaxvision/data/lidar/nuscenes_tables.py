@@ -1,5 +1,6 @@
 """The official nuScenes tables by token, without the devkit."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jaxvision.data.lidar.nuscenes import read_table
+from jaxvision.data.lidar.scan import read_bytes
 from jaxvision.errors import InputError
 from jaxvision.ops.quaternions import rotation_matrix
 
@@ -88,13 +89,13 @@ class Tables:
     def table(self, name: str) -> dict[str, Row]:
         """Records by token, in the file's order."""
         if name not in self._read:
-            rows = read_table(self.root, self.version, name)
+            path = self.root / self.version / f"{name}.json"
             try:
-                self._read[name] = {row["token"]: row for row in rows}
+                self._read[name] = {row["token"]: row for row in json.loads(read_bytes(path))}
+            except ValueError as error:
+                raise InputError(f"{path}: not JSON ({error})") from error
             except (KeyError, TypeError):
-                raise InputError(
-                    f"{self.root / self.version / name}.json: a record without token"
-                ) from None
+                raise InputError(f"{path}: a record without token") from None
         return self._read[name]
 
     def row(self, name: str, token: str, asked_by: str) -> Row:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from jaxvision.data.lidar import nuscenes
+from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.lidar.own_scans import only_scans, read_scan, write_prediction
 from jaxvision.data.lidar.scan import Scan, points_within
 from jaxvision.data.lidar.voxels import voxelise
@@ -84,8 +84,8 @@ def nuscenes_tokens(task: "SegmentationTask") -> Mapping[str, str]:
     data = task.config.data
     if data.name != "nuscenes" or not data.root:
         return {}
-    rows = nuscenes.read_table(Path(data.root), data.version, "sample_data")
-    return {Path(row["filename"]).name: row["token"] for row in rows}
+    rows = Tables(Path(data.root), data.version).table("sample_data")
+    return {Path(row["filename"]).name: token for token, row in rows.items()}
 
 
 def write_answers(

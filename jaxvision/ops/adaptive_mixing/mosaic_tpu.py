@@ -1,42 +1,17 @@
 """Adaptive mixing fused on a TPU: each token's matrices are read once, and what lies between the
 two products never leaves the chip. The backward pass computes it again."""
 
-import functools
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
+from jaxvision.ops.adaptive_mixing.gradients import differentiable
 from jaxvision.ops.adaptive_mixing.token import Sizes, mix_token, mix_token_gradients
-from jaxvision.ops.dispatch import over_batch
 
 # Tokens a program: enough to hide the reads of the next ones.
 TOKEN_TILE = 8
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
-def mix(
-    x: Float[Array, "n p c"],
-    channel: Float[Array, "n c c"],
-    point: Float[Array, "n o p"],
-    channel_bias: Float[Array, " c"],
-    point_bias: Float[Array, " o"],
-    activations: tuple[str, str],
-    norm_epsilon: float | None,
-    interpret: Any = False,
-) -> Float[Array, "n o c"]:
-    """See `reference.mix`.  interpret: run the kernels step by step, on any device."""
-
-    def local(*of: Array) -> Array:
-        x, channel, point, channel_bias, point_bias = of
-        return _forward(
-            x, channel, point, channel_bias, point_bias, activations, norm_epsilon, interpret
-        )
-
-    return over_batch(local, x, channel, point, whole=(channel_bias, point_bias))
 
 
 def _forward(x, channel, point, channel_bias, point_bias, activations, norm_epsilon, interpret):
@@ -70,41 +45,6 @@ def _forward(x, channel, point, channel_bias, point_bias, activations, norm_epsi
         cost_estimate=_cost(n, p, c, o, x.dtype.itemsize, 1),
         interpret=interpret,
     )(x, channel, point, *_biases(channel_bias, point_bias))
-
-
-def _residuals(x, channel, point, channel_bias, point_bias, activations, norm_epsilon, interpret):
-    kept = (x, channel, point, channel_bias, point_bias)
-    return mix(*kept, activations, norm_epsilon, interpret), kept
-
-
-def _backward(activations, norm_epsilon, interpret, kept, cotangent):
-    def local(x, channel, point, cotangent, channel_bias, point_bias):
-        grads = _gradients(
-            x,
-            channel,
-            point,
-            channel_bias,
-            point_bias,
-            cotangent,
-            activations,
-            norm_epsilon,
-            interpret,
-        )
-        # Each device's sum on an axis of its own: the one all-reduce comes after.
-        return (*grads[:3], *(grad[None] for grad in grads[3:]))
-
-    *batched, channel_bias, point_bias = kept
-    by_x, by_channel, by_point, *by_biases = over_batch(
-        local, *batched, cotangent, whole=(channel_bias, point_bias)
-    )
-    by_channel_bias, by_point_bias = (jnp.sum(grad, axis=0) for grad in by_biases)
-    return (
-        by_x,
-        by_channel,
-        by_point,
-        by_channel_bias.astype(channel_bias.dtype),
-        by_point_bias.astype(point_bias.dtype),
-    )
 
 
 def _gradients(
@@ -182,9 +122,6 @@ def _gradients(
     )
 
 
-mix.defvjp(_residuals, _backward)
-
-
 def _biases(channel_bias: Array, point_bias: Array) -> tuple[Array, Array]:
     return (
         channel_bias.astype(jnp.float32)[None, :],
@@ -206,3 +143,6 @@ def _cost(n: int, p: int, c: int, o: int, itemsize: int, passes: int) -> pl.Cost
         transcendentals=passes * n * c * (p + o),
         bytes_accessed=passes * itemsize * n * (p * c + c * c + o * p + o * c),
     )
+
+
+mix = differentiable(_forward, _gradients)

@@ -16,7 +16,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float
 
-from jaxvision.ops.dispatch import over_batch
+from jaxvision.ops.sparse_sampling.gradients import differentiable
 
 # Tiles of points and of the map's rows: A is half a megabyte of float32.
 POINT_TILE = 256
@@ -25,17 +25,6 @@ ROW_TILE = 512
 _FAR = -4.0
 # The last axis of every grid sums into one block.
 _IN_ORDER = pltpu.CompilerParams(dimension_semantics=("parallel", "parallel", "arbitrary"))
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def sample_rows(
-    features: Float[Array, "x rows c"],
-    where: Float[Array, "x m d"],
-    sizes: tuple[int, ...],
-    interpret: Any = False,
-) -> Float[Array, "x m c"]:
-    """See `reference.sample_rows`.  interpret: run the kernels step by step, on any device."""
-    return over_batch(lambda f, w: _forward(f, w, sizes, interpret), features, where)
 
 
 def _forward(features: Array, where: Array, sizes: tuple[int, ...], interpret: Any) -> Array:
@@ -172,24 +161,6 @@ def _of_features(
     )
 
 
-def _residuals(features: Array, where: Array, sizes: tuple[int, ...], interpret: Any):
-    return sample_rows(features, where, sizes, interpret), (features, where)
-
-
-def _backward(sizes: tuple[int, ...], interpret: Any, kept: tuple[Array, Array], cotangent: Array):
-    def local(features: Array, where: Array, cotangent: Array) -> tuple[Array, Array]:
-        return (
-            _of_features(features, where, cotangent, sizes, interpret),
-            _of_points(features, where, cotangent, sizes, interpret),
-        )
-
-    # Outside the derivative of a shard_map, which would sum over axes that hold copies.
-    return over_batch(local, *kept, cotangent)
-
-
-sample_rows.defvjp(_residuals, _backward)
-
-
 def _tile(count: int, most: int, step: int) -> int:
     """A tile of at most `most`, a multiple of `step`, or all of `count` where that is less."""
     return count if count <= most else most // step * step
@@ -248,3 +219,6 @@ def _cost(features: Array, where: Array) -> pl.CostEstimate:
     return pl.CostEstimate(
         flops=2 * x * m * rows * channels, transcendentals=0, bytes_accessed=moved
     )
+
+
+sample_rows = differentiable(_forward, _of_features, _of_points)

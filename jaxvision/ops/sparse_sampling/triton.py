@@ -15,22 +15,11 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvision.ops.dispatch import over_batch
+from jaxvision.ops.sparse_sampling.gradients import differentiable
 
 POINT_BLOCK = 64
 ROW_BLOCK = 32
 _FAR = -4.0
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def sample_rows(
-    features: Float[Array, "x rows c"],
-    where: Float[Array, "x m d"],
-    sizes: tuple[int, ...],
-    interpret: Any = False,
-) -> Float[Array, "x m c"]:
-    """See `reference.sample_rows`.  interpret: run the kernels step by step, on any device."""
-    return over_batch(lambda f, w: _forward(f, w, sizes, interpret), features, where)
 
 
 def _forward(features: Array, where: Array, sizes: tuple[int, ...], interpret: Any) -> Array:
@@ -149,24 +138,6 @@ def _of_features(
     )(where, cotangent)
 
 
-def _residuals(features: Array, where: Array, sizes: tuple[int, ...], interpret: Any):
-    return sample_rows(features, where, sizes, interpret), (features, where)
-
-
-def _backward(sizes: tuple[int, ...], interpret: Any, kept: tuple[Array, Array], cotangent: Array):
-    def local(features: Array, where: Array, cotangent: Array) -> tuple[Array, Array]:
-        return (
-            _of_features(features, where, cotangent, sizes, interpret),
-            _of_points(features, where, cotangent, sizes, interpret),
-        )
-
-    # Outside the derivative of a shard_map, which would sum over axes that hold copies.
-    return over_batch(local, *kept, cotangent)
-
-
-sample_rows.defvjp(_residuals, _backward)
-
-
 def _block(
     m: int, channels: int
 ) -> tuple[Array, Int[Array, " p"], Bool[Array, " p"], Int[Array, " c"], Bool[Array, "p c"]]:
@@ -212,3 +183,6 @@ def _gather_cost(features: Array, where: Array, axes: int) -> pl.CostEstimate:
         transcendentals=0,
         bytes_accessed=(taps + 1) * x * m * channels * features.dtype.itemsize + where.nbytes,
     )
+
+
+sample_rows = differentiable(_forward, _of_features, _of_points)

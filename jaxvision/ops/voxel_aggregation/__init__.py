@@ -22,7 +22,7 @@ Aggregate = Callable[[Array, Array, Sites, BlockMap, Form], Array]
 
 
 def with_means(means: Callable[..., Array]) -> Aggregate:
-    """`aggregate` by a kernel of its means."""
+    """`aggregate` by an implementation of its means."""
 
     def run(
         features: Array, projection: Array, sites: Sites, blocks: BlockMap, form: Form
@@ -37,7 +37,7 @@ def with_means(means: Callable[..., Array]) -> Aggregate:
 
 
 IMPLEMENTATIONS: dict[str, Aggregate] = {
-    "reference": reference.aggregate,
+    "reference": with_means(reference.means),
     "mosaic_tpu": with_means(mosaic_tpu.means),
     "triton": with_means(triton.means),
 }

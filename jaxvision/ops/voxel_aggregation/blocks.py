@@ -89,39 +89,3 @@ def phases(positions: Int[Array, "*n 3"], projection: Float[Array, "c 3"]) -> Fl
     x, y, z = jnp.moveaxis(positions.astype(jnp.float32)[..., None], -2, 0)
     weight = projection.astype(jnp.float32)
     return x * weight[:, 0] + y * weight[:, 1] + z * weight[:, 2]
-
-
-def local_waves(
-    blocks: BlockMap, projection: Float[Array, "c 3"]
-) -> tuple[Float[Array, "s v c"], Float[Array, "s v c"]]:
-    """cos and sin of every voxel's phase inside its block."""
-    if blocks.edge**3 >= blocks.local.shape[1]:
-        phase = phases(blocks.local, projection)
-        return jnp.cos(phase), jnp.sin(phase)
-    return _waves_by_place(blocks.local, projection, blocks.edge)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _waves_by_place(local: Array, projection: Array, edge: int) -> tuple[Array, Array]:
-    """Few places, many voxels: the waves of each place once, read by all voxels there."""
-    places = jnp.asarray(kernel_indices((edge,) * 3))
-    phase = phases(places, projection)
-    table = jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=-1)
-    place = local @ jnp.asarray((edge * edge, edge, 1))
-    both = table[place]
-    return both[..., : len(projection)], both[..., len(projection) :]
-
-
-def _waves_forward(local: Array, projection: Array, edge: int):
-    waves = _waves_by_place(local, projection, edge)
-    return waves, (local, projection, waves)
-
-
-def _waves_backward(_: int, kept: tuple, cotangents: tuple[Array, Array]) -> tuple[None, Array]:
-    local, projection, (cos, sin) = kept
-    by_phase = cotangents[1] * cos - cotangents[0] * sin
-    by_axis = [jnp.sum(by_phase * local[..., axis, None], axis=(0, 1)) for axis in range(3)]
-    return None, jnp.stack(by_axis, axis=-1).astype(projection.dtype)
-
-
-_waves_by_place.defvjp(_waves_forward, _waves_backward)

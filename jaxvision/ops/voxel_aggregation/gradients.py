@@ -1,4 +1,4 @@
-"""The gradient rule of the aggregation by kernels, and how they meet a mesh."""
+"""The gradient rule of the aggregation, and how its implementations meet a mesh."""
 
 import functools
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def differentiable(
         and averages, which are kept.
     gradients(features, projection, coords, blocks, sums, averages, cotangent, form, interpret): by
         the features and by the projection (float32, summed over these shards).
-    coords: absolute.  interpret: run the kernels step by step, on any device.
+    coords: absolute.  interpret: run kernels step by step, on any device.
     The result has the features' dtype, in the x forms float32.
     """
 

@@ -5,57 +5,154 @@ needs only sums of G cos and G sin of *local* phases per block, each turned by t
 a block offset. This is exact, and no phase of hundreds of radians arises.
 """
 
+from typing import Any, NamedTuple
+
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from jaxvision.ops.sparse_voxels import Sites
-from jaxvision.ops.voxel_aggregation.block_sums import (
-    block_sum,
-    neighbour_sum,
-    of_block,
-    rotated_neighbour_sum,
+from jaxvision.ops.sparse_voxels import kernel_indices
+from jaxvision.ops.voxel_aggregation.blocks import BlockMap, phases
+from jaxvision.ops.voxel_aggregation.chunks import Chunk, by_chunks, read
+from jaxvision.ops.voxel_aggregation.forms import (
+    Factor,
+    Form,
+    incoming,
+    outgoing,
+    parts,
+    subtracts_own,
+    waves,
 )
-from jaxvision.ops.voxel_aggregation.blocks import BlockMap, local_waves, phases
-from jaxvision.ops.voxel_aggregation.forms import Form
+from jaxvision.ops.voxel_aggregation.gradients import differentiable
+from jaxvision.ops.voxel_aggregation.neighbour_sums import (
+    averages_of,
+    by_places,
+    given_back,
+    split_parts,
+)
 
 
-def aggregate(
-    features: Float[Array, "s v c"],
-    projection: Float[Array, "c 3"],
-    sites: Sites,
-    blocks: BlockMap,
-    form: Form,
-) -> Float[Array, "s v c"]:
-    """See `jaxvision.ops.voxel_aggregation.aggregate`; everything between is float32."""
-    values = features.astype(jnp.float32)
-    like = jnp.zeros((*blocks.counts.shape, 0), jnp.float32)
-    share = 1 / jnp.maximum(blocks.reach_counts, 1)[..., None].astype(jnp.float32)
-    if form == "mean":
-        total = neighbour_sum(
-            block_sum(values, blocks.block_of, like), blocks.neighbours, blocks.blocks.count
+class Voxels(NamedTuple):
+    """Where the voxels are, and what their factors are made of.
+
+    table: cos and sin of the phase at every place in a block, where those are fewer than voxels.
+    share: 1 / voxels in reach of every block, and 1 for what has none.
+    """
+
+    block_of: Int[Array, "s v"]
+    local: Int[Array, "s v 3"]
+    absolute: Int[Array, "s v 3"]
+    table: Float[Array, "e 2*c"] | None
+    share: Float[Array, "s m+1"]
+    projection: Float[Array, "c 3"]
+    edge: int
+    form: Form
+
+    @classmethod
+    def of(cls, coords: Array, blocks: BlockMap, projection: Array, form: Form) -> "Voxels":
+        table = None
+        if waves(form) and blocks.edge**3 < coords.shape[1]:
+            phase = phases(jnp.asarray(kernel_indices((blocks.edge,) * 3)), projection)
+            table = jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=-1)
+        reach = jnp.pad(jnp.maximum(blocks.reach_counts, 1), ((0, 0), (0, 1)), constant_values=1)
+        share = 1 / reach.astype(jnp.float32)
+        return cls(
+            blocks.block_of, blocks.local, coords, table, share, projection, blocks.edge, form
         )
-        return of_block(total * share, blocks.block_of).astype(features.dtype)
-    out = jnp.zeros_like(values)
-    if form in ("cos", "sin", "cos_sin", "cos_x"):
-        cos, sin = local_waves(blocks, projection)
-        channels = values.shape[-1]
-        sums = block_sum(
-            jnp.concatenate([values * cos, values * sin], axis=-1), blocks.block_of, like
-        )
-        offset = phases(blocks.offsets, projection)
-        totals = rotated_neighbour_sum(
-            sums, jnp.cos(offset), jnp.sin(offset), blocks.neighbours, blocks.blocks.count
-        )
-        means = of_block(totals * share, blocks.block_of)
-        mean_cos, mean_sin = means[..., :channels], means[..., channels:]
-        if form != "sin":
-            out += mean_cos * cos + mean_sin * sin
-        if form in ("sin", "cos_sin"):
-            out += mean_sin * cos - mean_cos * sin
-    if form in ("x", "cos_x"):
-        weighted = values * phases(sites.coords[..., 1:], projection)
-        total = neighbour_sum(
-            block_sum(weighted, blocks.block_of, like), blocks.neighbours, blocks.blocks.count
-        )
-        out += of_block(total * share, blocks.block_of) - weighted
-    return jnp.where(sites.valid[..., None], out, 0).astype(features.dtype)
+
+    def factors(self, chunk: Chunk) -> tuple[list[Factor], list[Factor]]:
+        """Incoming and outgoing, of some voxels."""
+        cos: Factor = 0.0
+        sin: Factor = 0.0
+        position: Factor = 0.0
+        if self.table is not None:
+            x, y, z = jnp.moveaxis(chunk.of(self.local), -1, 0)
+            place = (x * self.edge + y) * self.edge + z
+            both = self.table.at[place].get(mode="promise_in_bounds")
+            cos, sin = jnp.split(both, 2, axis=-1)
+        elif waves(self.form):
+            phase = phases(chunk.of(self.local), self.projection)
+            cos, sin = jnp.cos(phase), jnp.sin(phase)
+        if subtracts_own(self.form):
+            position = phases(chunk.of(self.absolute), self.projection)
+        return incoming(self.form, cos, sin, position), outgoing(self.form, cos, sin)
+
+
+def _forward(features, projection, coords, blocks, form, _: Any):
+    voxels = Voxels.of(coords, blocks, projection, form)
+    sums = _block_sums(features, voxels, taking=False)
+    averages = averages_of(sums, voxels.share, projection, blocks, form)
+
+    def work(chunk: Chunk, out: Array) -> Array:
+        _, factors = voxels.factors(chunk)
+        means = split_parts(read(averages, chunk.of(voxels.block_of)), form)
+        return chunk.put(out, _total(factors, means).astype(out.dtype))
+
+    dtype = jnp.float32 if subtracts_own(form) else features.dtype
+    count = features.shape[1]
+    out = by_chunks(count, count, jnp.zeros(features.shape, dtype), work)
+    return out, sums, averages
+
+
+def _gradients(features, projection, coords, blocks, sums, averages, cotangent, form, _: Any):
+    """By features and by the projection (float32, summed over these shards)."""
+    voxels = Voxels.of(coords, blocks, projection, form)
+    taken = _block_sums(cotangent, voxels, taking=True)
+    back, by_projection = given_back(taken, sums, projection, blocks, form)
+
+    def work(chunk: Chunk, results: tuple[Array, Array]) -> tuple[Array, Array]:
+        by_features, by_projection = results
+        giving, taking = voxels.factors(chunk)
+        rows = chunk.of(voxels.block_of)
+        returned = split_parts(read(back, rows), form)
+        feature = chunk.of(features).astype(jnp.float32)
+        by_features = chunk.put(by_features, _total(giving, returned).astype(features.dtype))
+        fresh = chunk.fresh[:, None].astype(jnp.int32)
+        if waves(form):
+            means = split_parts(read(averages, rows), form)
+            given = chunk.of(cotangent).astype(jnp.float32)
+            phase = given * (taking[0] * means[1] - taking[1] * means[0])
+            phase += feature * (giving[0] * returned[1] - giving[1] * returned[0])
+            by_projection += by_places(phase, chunk.of(voxels.local) * fresh)
+        if subtracts_own(form):
+            by_projection += by_places(feature * returned[-1], chunk.of(voxels.absolute) * fresh)
+        return by_features, by_projection
+
+    count = features.shape[1]
+    return by_chunks(count, count, (jnp.zeros_like(features), by_projection), work)
+
+
+def _block_sums(
+    values: Float[Array, "s v c"], voxels: Voxels, taking: bool
+) -> Float[Array, "s m+1 p*c"]:
+    """Float32 sums of factor * value over the voxels of each block, the parts side by side.
+
+    taking: with the outgoing factors and the block's share of its reach.
+    XLA adds in row order on a CPU and on a TPU; on a GPU its scatter does not promise an order.
+    """
+    shards, count, channels = values.shape
+    rows = voxels.share.shape[1]
+
+    def work(chunk: Chunk, sums: Array) -> Array:
+        factors = voxels.factors(chunk)[taking]
+        block_of = chunk.of(voxels.block_of)
+        value = chunk.of(values).astype(jnp.float32)
+        if taking:
+            value *= jnp.take_along_axis(voxels.share, block_of, axis=1)[..., None]
+        terms = jnp.concatenate([value * factor for factor in factors], axis=-1)
+        # Beyond the last row, and dropped: what was added before or has no block.
+        target = jnp.where(chunk.fresh & (block_of < rows - 1), block_of, rows)
+        return jax.vmap(lambda s, b, t: s.at[b].add(t, mode="drop"))(sums, target, terms)
+
+    start = jnp.zeros((shards, rows, parts(voxels.form) * channels), jnp.float32)
+    return by_chunks(count, count, start, work)
+
+
+def _total(factors: list[Factor], rows: list[Array]) -> Array:
+    total = factors[0] * rows[0]
+    for factor, row in zip(factors[1:], rows[1:], strict=True):
+        total = total + factor * row
+    return total
+
+
+means = differentiable(_forward, _gradients)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxvision.data.lidar import nuscenes_results as results
+from jaxvision.data.lidar.nuscenes import Lidarseg
 from jaxvision.data.lidar.nuscenes_frames import read_frame, read_frames
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.errors import InputError
@@ -58,6 +59,30 @@ def test_a_sample_without_key_frame_is_named(tables):
     edit(tables, "sample_data", lambda rows: [r for r in rows if not r["is_key_frame"]])
     with pytest.raises(InputError, match=r"sample_data\.json: no LIDAR_TOP key frame of sample"):
         read_frames(tables, None, 1)
+
+
+def test_labelled_key_frames_come_in_time(tables):
+    edit(tables, "lidarseg", lambda rows: rows[::-1])
+    found = Lidarseg.open(tables.root, VERSION, ("scene-0061",))
+    samples = tables.samples(("scene-0061",))
+    assert [token for token, _, _ in found.frames] == [
+        tables.key_frames[sample]["token"] for sample in samples
+    ]
+
+
+def test_what_labels_name_and_is_missing_is_said(tables):
+    with pytest.raises(InputError, match=r"no labelled key frame of 1 scenes"):
+        Lidarseg.open(tables.root, VERSION, ("scene-9999",))
+    edit(tables, "lidarseg", lambda rows: [*rows, {"token": "lost", "filename": "lost.bin"}])
+    with pytest.raises(InputError, match=r"sample_data\.json: no record 'lost', which lidarseg"):
+        Lidarseg.open(tables.root, VERSION, ("scene-0061",))
+    edit(tables, "lidarseg", lambda rows: rows[:-1])
+    edit(tables, "scene", lambda rows: [])
+    with pytest.raises(InputError, match=r"scene\.json: no record '\w+', which sample \w+ names"):
+        Lidarseg.open(tables.root, VERSION, ("scene-0061",))
+    (tables.root / VERSION / "lidarseg.json").write_text("{")
+    with pytest.raises(InputError, match=r"lidarseg\.json: not JSON"):
+        Lidarseg.open(tables.root, VERSION, ("scene-0061",))
 
 
 def test_a_missing_points_file_is_named(tables):
