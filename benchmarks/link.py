@@ -1,16 +1,23 @@
-"""LinK's whole segmentation networks in voxels a second, beside their baseline, in one run.
+"""LinK's whole networks: segmentation in voxels a second, detection in scans a second.
 
     python benchmarks/link.py [--voxels 30000] [--width 64] [--repeats 3]
+    python benchmarks/link.py --detection [--config link/detection_demo] [--batch 4] [--repeats 5]
 
-Random weights; maps are built inside the call, as in training. Inference, and forward + backward
-of the cross entropy. The last column is the time beside the same U-Net without large kernels.
+Segmentation: random weights; maps are built inside the call, as in training. Inference, and forward
++ backward of the cross entropy. The last column is the time beside the same U-Net without large
+kernels. Detection: made-up streets, voxelised by the recipe.
+Where PyTorch can be imported, the same network in its operations runs beside ours, both over maps
+between voxels that are made beforehand, and their outputs must agree.
 """
 
 import argparse
-from typing import NamedTuple
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import link_detection
 import numpy as np
 import optax
 from flax import linen as nn
@@ -18,7 +25,14 @@ from voxel_streets import VOXELS, milliseconds, street
 
 from jaxvision.methods.link.model import Network, SegmentationNetwork
 from jaxvision.methods.link.pyramid import PyramidShape, build_pyramid
+from jaxvision.ops.sparse_voxels import Sites
 from jaxvision.ops.voxel_aggregation import Form
+
+try:
+    import link_segmentation_torch
+    import link_torch
+except ImportError:  # PyTorch is not among the project's dependencies.
+    link_segmentation_torch = link_torch = None
 
 CLASSES = 20
 
@@ -47,57 +61,116 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    parser.add_argument("--detection", action="store_true")
+    parser.add_argument("--config", default="link/detection_demo")
+    parser.add_argument("--batch", type=int, default=4)
     settings = parser.parse_args()
-    print(f"{jax.devices()[0].device_kind}, width {settings.width}, {settings.dtype}")
+    print(jax.devices()[0].device_kind, end="")
+    if settings.detection:
+        link_detection.report(settings.config, settings.batch, settings.repeats)
+        return
+    print(f", width {settings.width}, {settings.dtype}")
     for voxels in settings.voxels:
-        sites = street(voxels)
-        rng = np.random.default_rng(0)
-        x = jnp.asarray(rng.standard_normal((1, voxels, 4), np.float32))
-        labels = jnp.asarray(rng.integers(0, CLASSES, (1, voxels)))
         print(f"\n{voxels} voxels")
         baseline = None
         for name in settings.networks:
-            known = NETWORKS[name]
-            model = SegmentationNetwork(
-                known.network,
-                CLASSES,
-                settings.width,
-                known.form,
-                known.groups,
-                dtype=jnp.dtype(settings.dtype),
+            baseline = segmentation(name, voxels, settings, baseline)
+
+
+def segmentation(
+    name: str,
+    voxels: int,
+    settings: argparse.Namespace,
+    baseline: tuple[float, float] | None,
+) -> tuple[float, float]:
+    """Times one network, beside the times of the first one, which it returns."""
+    known = NETWORKS[name]
+    model = SegmentationNetwork(
+        known.network,
+        CLASSES,
+        settings.width,
+        known.form,
+        known.groups,
+        dtype=jnp.dtype(settings.dtype),
+    )
+    shape = PyramidShape(known.edge, known.neighbours)
+    sites = street(voxels)
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((1, voxels, 4), np.float32))
+    labels = jnp.asarray(rng.integers(0, CLASSES, (1, voxels)))
+
+    def infer(variables, x, sites):
+        return model.apply(variables, x, build_pyramid(sites, shape))
+
+    def train(variables, x, sites, labels):
+        def loss(params):
+            logits, _ = model.apply(
+                {**variables, "params": params},
+                x,
+                build_pyramid(sites, shape),
+                train=True,
+                mutable=["batch_stats"],
             )
-            shape = PyramidShape(known.edge, known.neighbours)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
-            def infer(variables, x, sites, model=model, shape=shape):
-                return model.apply(variables, x, build_pyramid(sites, shape))
+        return jax.grad(loss)(variables["params"])
 
-            def train(variables, x, sites, labels, model=model, shape=shape):
-                def loss(params):
-                    logits, _ = model.apply(
-                        {**variables, "params": params},
-                        x,
-                        build_pyramid(sites, shape),
-                        train=True,
-                        mutable=["batch_stats"],
-                    )
-                    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    def init(x, sites):
+        return model.init(jax.random.key(0), x, build_pyramid(sites, shape))
 
-                return jax.grad(loss)(variables["params"])
+    variables = nn.unbox(jax.jit(init)(x, sites))
+    forward = milliseconds(jax.jit(infer), (variables, x, sites), settings.repeats)
+    both = milliseconds(jax.jit(train), (variables, x, sites, labels), settings.repeats)
+    baseline = baseline or (forward, both)
+    print(
+        f"{name:22} inference {voxels / forward:8.1f}k voxels/s"
+        f"   training {voxels / both:8.1f}k voxels/s"
+        f"   time beside {settings.networks[0]}: {forward / baseline[0]:.2f},"
+        f" {both / baseline[1]:.2f}",
+        flush=True,
+    )
+    if link_torch is not None and settings.dtype == "float32":
+        print(
+            f"    {beside_torch(model, shape, variables, x, sites, settings.repeats)}", flush=True
+        )
+    return baseline
 
-            def init(x, sites, model=model, shape=shape):
-                return model.init(jax.random.key(0), x, build_pyramid(sites, shape))
 
-            variables = nn.unbox(jax.jit(init)(x, sites))
-            forward = milliseconds(jax.jit(infer), (variables, x, sites), settings.repeats)
-            both = milliseconds(jax.jit(train), (variables, x, sites, labels), settings.repeats)
-            baseline = baseline or (forward, both)
-            print(
-                f"{name:22} inference {voxels / forward:8.1f}k voxels/s"
-                f"   training {voxels / both:8.1f}k voxels/s"
-                f"   time beside {settings.networks[0]}: {forward / baseline[0]:.2f},"
-                f" {both / baseline[1]:.2f}",
-                flush=True,
-            )
+def beside_torch(
+    model: SegmentationNetwork,
+    shape: PyramidShape,
+    variables: Mapping[str, Any],
+    x: jax.Array,
+    sites: Sites,
+    repeats: int,
+) -> str:
+    """The network alone, over levels that are made beforehand."""
+    levels = jax.jit(partial(build_pyramid, shape=shape))(sites)
+
+    def outputs(variables, x, levels, train=False):
+        found, _ = model.apply(
+            variables, x, levels, train, mutable=["batch_stats"] if train else []
+        )
+        return [found[0]]
+
+    def gradients(variables, x, levels):
+        def total(params):
+            return jnp.sum(outputs({**variables, "params": params}, x, levels, train=True)[0])
+
+        return jax.grad(total)(variables["params"])
+
+    network, read = (
+        link_segmentation_torch.TorchSegmentation(model, levels),
+        link_torch.tensor(x[0]),
+    )
+    infer, both = jax.jit(outputs), jax.jit(gradients)
+    return link_torch.compare(
+        lambda known: infer(known, x, levels),
+        lambda known: both(known, x, levels),
+        lambda weights: network(weights, read),
+        variables,
+        repeats,
+    )
 
 
 if __name__ == "__main__":

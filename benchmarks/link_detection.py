@@ -1,15 +1,12 @@
-"""LinK detection on this machine: frames per second and training step time.
+"""LinK detection on this machine: scans a second, step time, and the network beside PyTorch's."""
 
-    python benchmarks/link_detection.py [--config link/detection_demo] [--batch 1] [--repeats 5]
-
-Scans are made-up streets, voxelised by the recipe. Prints the median of the repeats, without
-compilation; the voxelisation on the host is timed on its own.
-"""
-
-import argparse
 import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
@@ -17,12 +14,53 @@ from timing import seconds
 
 from jaxvision.data.lidar.moving_streets import MovingStreets
 from jaxvision.data.lidar.ray_casting import Sensor
-from jaxvision.methods.link.detection.inputs import PLAIN
+from jaxvision.methods.link.detection.inputs import PLAIN, DetectionPacking
+from jaxvision.methods.link.detection.pretrained import detection_levels
+from jaxvision.methods.link.detection.task import DetectionTask
 from jaxvision.registry import make_task
 from jaxvision.training.config import load_config
 
+try:
+    import link_detection_torch
+    import link_torch
+except ImportError:  # PyTorch is not among the project's dependencies.
+    link_detection_torch = link_torch = None
 
-def batch_of(packing, sensor: ConfigDict, count: int) -> tuple[dict[str, np.ndarray], float]:
+
+def report(name: str, batch_size: int, repeats: int) -> None:
+    """Measures the recipe called `name` on made-up streets, voxelised as it says, and prints."""
+    # What is compared must leave nothing out, and the recipe's capacities may be tight.
+    config = load_config(name, [f"train.batch_size={batch_size}", "model.block_share=1.0"])
+    task = make_task(config)
+    assert isinstance(task, DetectionTask)
+    variables = nn.meta.unbox(jax.jit(task.init)(jax.random.key(0)))
+    batch, host = batch_of(task.packing("test"), config.data.sensor, batch_size)
+    voxels = int(batch["count"].mean())
+    print(f"\n{name}: {batch_size} scans a batch, {voxels} voxels a scan")
+
+    predict = jax.jit(lambda v, b: task.predict(v, b, jax.random.key(0)))
+    taken = 1000 * np.median(seconds(predict, variables, batch, repeats=repeats))
+    print(f"inference: {taken:.1f} ms, {1000 * batch_size / taken:.1f} scans a second")
+    print(f"voxelisation on the host: {host:.1f} ms a scan")
+
+    batch, _ = batch_of(task.packing("train"), config.data.sensor, batch_size)
+
+    def step(variables, batch):
+        def loss(params):
+            whole = {**variables, "params": params}
+            return task.loss(whole, batch, jax.random.key(0), True)[0]
+
+        return jax.value_and_grad(loss)(variables["params"])
+
+    taken = 1000 * np.median(seconds(jax.jit(step), variables, batch, repeats=repeats))
+    print(f"loss and gradients: {taken:.1f} ms a step")
+    if link_torch is not None:
+        print(beside_torch(task, variables, batch, repeats), flush=True)
+
+
+def batch_of(
+    packing: DetectionPacking, sensor: ConfigDict, count: int
+) -> tuple[dict[str, np.ndarray], float]:
     """A packed batch, and the milliseconds a scan took on the host."""
     streets = MovingStreets(count, 0, Sensor(**sensor.to_dict()), 2)
     scans = [streets[n] for n in range(count)]
@@ -32,36 +70,32 @@ def batch_of(packing, sensor: ConfigDict, count: int) -> tuple[dict[str, np.ndar
     return {name: np.stack([p[name] for p in packed]) for name in packed[0]}, spent
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", default="link/detection_demo")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    config = load_config(arguments.config, [f"train.batch_size={arguments.batch}"])
-    task, count = make_task(config), arguments.batch
-    variables = nn.meta.unbox(jax.jit(task.init)(jax.random.key(0)))
-    print(f"{arguments.config} on {jax.devices()[0].device_kind}, {count} scans a batch")
+def beside_torch(
+    task: DetectionTask, variables: Mapping[str, Any], batch: Mapping[str, Any], repeats: int
+) -> str:
+    """From voxels and their maps to raw maps: the backbone, the neck and the head alone."""
+    levels = jax.jit(partial(detection_levels, shape=task.shape))(batch["coords"], batch["count"])
+    x, model = jnp.asarray(batch["features"]), task.model
 
-    batch, host = batch_of(task.packing("test"), config.data.sensor, count)
-    predict = jax.jit(lambda v, b: task.predict(v, b, jax.random.key(0)))
-    taken = 1000 * np.median(seconds(predict, variables, batch, repeats=arguments.repeats))
-    voxels = int(batch["count"].mean())
-    print(f"inference: {taken:.1f} ms, {1000 * count / taken:.1f} scans a second ({voxels} voxels)")
-    print(f"voxelisation on the host: {host:.1f} ms a scan")
+    def outputs(variables, x, levels, train=False):
+        found = model.apply(variables, x, levels, train, mutable=["batch_stats"] if train else [])
+        return link_detection_torch.in_order(found[0], model.velocity)
 
-    batch, _ = batch_of(task.packing("train"), config.data.sensor, count)
+    def gradients(variables, x, levels):
+        def total(params):
+            found = outputs({**variables, "params": params}, x, levels, train=True)
+            return sum(jnp.sum(value) for value in found)
 
-    def step(variables, batch):
-        def loss(params):
-            whole = {**variables, "params": params}
-            return task.loss(whole, batch, jax.random.key(0), True)[0]
+        return jax.grad(total)(variables["params"])
 
-        return jax.value_and_grad(loss)(variables["params"])
-
-    taken = 1000 * np.median(seconds(jax.jit(step), variables, batch, repeats=arguments.repeats))
-    print(f"loss and gradients: {taken:.1f} ms a step")
-
-
-if __name__ == "__main__":
-    main()
+    network = link_detection_torch.TorchDetector(model, levels)
+    exist = np.asarray(levels[0].sites.valid)
+    read = link_torch.tensor(np.asarray(x)[exist])
+    infer, both = jax.jit(outputs), jax.jit(gradients)
+    return link_torch.compare(
+        lambda known: infer(known, x, levels),
+        lambda known: both(known, x, levels),
+        lambda weights: network(weights, read),
+        variables,
+        repeats,
+    )

@@ -3,8 +3,11 @@
     jaxvision train --config link/detection_demo --workdir runs/link_detection
 
 Every scan is a street of its own, seen twice within 0.1 s; the evaluation `scans` prints average
-precisions on streets never trained on. Measured once on two busy CPU cores: cars within 2 m 50.4 %
-after 320 steps, 32.9 % after 160 (people 44.5 %); 215 voxels of 32 scans found no room.
+precisions on 48 streets never trained on. Measured once on two cores shared with other programs:
+cars within 2 m 76.5 % after 360 steps (within 1 m 27.6 %, within 4 m 85.2 %; people within 2 m
+46.6 %) in 6 min 52 s of user and 43 s of system time, compilation and evaluations included; half
+way, after 180 steps, 46.1 %. Which way a car heads is not learnt in so short a run: boxes stand at
+the cars, but turned wrongly (`aoe` 1.6 rad).
 """
 
 from ml_collections import ConfigDict
@@ -17,11 +20,11 @@ def get_config() -> ConfigDict:
     config.model.update(
         {
             "planes": (8, 16, 16, 48),
-            "level_share": (1.0, 2.5, 1.25, 0.5, 0.25),
-            "block_share": 0.25,
-            "neck_layers": 2,
-            "neck_widths": (48, 64),
-            "joined_width": 48,
+            "level_share": (1.0, 2.3, 1.5, 0.6, 0.3),
+            "block_share": 0.3,
+            "neck_layers": 3,
+            "neck_widths": (64, 96),
+            "joined_width": 64,
             "head_width": 32,
             "momentum": 0.05,
         }
@@ -33,9 +36,10 @@ def get_config() -> ConfigDict:
             "candidates": 200,
             "kept": 40,
             "limits": (),
+            "squared_radii": (9.0, 1.0),
             "judged_within": 19.2,
             "evaluation_batch": 4,
-            "evaluation_voxels": 3200,
+            "evaluation_voxels": 2048,
         }
     )
     config.data.update(
@@ -46,20 +50,20 @@ def get_config() -> ConfigDict:
             "tasks": (("car",), ("pedestrian",)),
             "range": (-19.2, -19.2, -2.6, 19.2, 19.2, 1.6),
             "voxel_size": (0.2, 0.2, 0.15),
-            "voxels": 3200,
+            "voxels": 2048,
             "slots": 40,
             "scale": (0.97, 1.03),
             "shift": 0.2,
-            "sensor": {"beams": 20, "azimuths": 160, "elevation": (-14.0, 0.5)},
+            "sensor": {"beams": 12, "azimuths": 160, "elevation": (-10.0, 0.5)},
         }
     )
     with config.data.ignore_type():
-        config.data.update({"train": 1024, "test": 32})  # streets, not scenes
+        config.data.update({"train": 1440, "test": 48})  # streets, not scenes
     config.data.paste = ConfigDict({})
-    config.train.steps = 320
+    config.train.steps = 360
     config.train.batch_size = 4
     config.optim.learning_rate.update({"start": 4e-4, "peak": 4e-3, "end": 4e-6, "rising": 0.25})
-    config.evaluate.every_steps = 160
-    config.checkpoint.update({"every_steps": 160, "keep": 2, "best": "scans/map"})
-    config.log.update({"every_steps": 20, "pictures_every_steps": 160})
+    config.evaluate.every_steps = 180
+    config.checkpoint.update({"every_steps": 180, "keep": 2, "best": "scans/map"})
+    config.log.update({"every_steps": 20, "pictures_every_steps": 180})
     return config

@@ -64,8 +64,10 @@ class Run:
             variables = unboxed_init(self.task, key)
             return make_state(variables, groups, self.optimizer, self.config.ema)
 
+        # It runs once: on a CPU half of its time was XLA optimising the draws of random numbers.
+        quick = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
         with jax.set_mesh(self.mesh):
-            state = jax.jit(fresh, out_shardings=shardings)()
+            state = jax.jit(fresh, out_shardings=shardings, compiler_options=quick)()
         if not self.config.init:
             return state, []
         shapes = self._shapes()

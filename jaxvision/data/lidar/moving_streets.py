@@ -27,7 +27,7 @@ class MovingStreet:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "MovingStreet":
-        """Half of the cars drive along the street, most people walk; no two of them overlap."""
+        """Cars keep to the right and half of them drive, most people walk; no two overlap."""
         street = Street.draw(rng)
         scene = street.scene
         movable = np.isin(scene.box_labels, list(NAMES))
@@ -43,10 +43,12 @@ class MovingStreet:
         )
         velocities = np.zeros((len(scene.boxes), 2))
         movers = np.flatnonzero(np.isin(scene.box_labels, list(NAMES)))
+        # A box looks the same from both ends: where it heads, its side of the street tells.
+        facing_back = street.left_of_middle(scene.boxes[:, :2]) > 0
+        scene.boxes[facing_back & (scene.box_labels == CAR), 6] += np.pi
         for row in movers:
             if scene.box_labels[row] == CAR:
-                speed, angle = rng.uniform(3, 10) * (rng.random() < 0.5), street.heading
-                angle += np.pi * (rng.random() < 0.5)
+                speed, angle = rng.uniform(3, 10) * (rng.random() < 0.5), scene.boxes[row, 6]
             else:
                 speed, angle = (
                     rng.uniform(0.5, 2) * (rng.random() < 0.7),

@@ -86,7 +86,7 @@ def write_prediction(source: Path, raw_ids: Int[np.ndarray, " n"], target: Path)
     """Predicted raw ids in the input's own format: a `.label` for a `.bin`; for a `.ply` the same
     points with the property `label`. target: without suffix."""
     if source.suffix.lower() == ".bin":
-        file = target.with_suffix(".label")
+        file = target.with_name(f"{target.name}.label")
         file.write_bytes(raw_ids.astype("<u4").tobytes())
         return file
     table = read_ply(source)
@@ -94,6 +94,6 @@ def write_prediction(source: Path, raw_ids: Int[np.ndarray, " n"], target: Path)
     labelled = recfunctions.append_fields(
         recfunctions.repack_fields(table[kept]), "label", raw_ids.astype("<i4"), usemask=False
     )
-    file = target.with_suffix(".ply")
+    file = target.with_name(f"{target.name}.ply")
     write_ply(file, np.asarray(labelled))
     return file

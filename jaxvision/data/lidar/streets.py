@@ -126,10 +126,14 @@ class Street:
                 place += length + rng.uniform(0.5, 4)
         return cls(heading, offset, road, kerb, _scene(boxes, balls, heading, offset))
 
+    def left_of_middle(self, xy: np.ndarray) -> np.ndarray:
+        """How far x, y in the sensor's frame lie to the left of the middle of the road (m)."""
+        left = np.cos(self.heading) * xy[:, 1] - np.sin(self.heading) * xy[:, 0]
+        return left + self.offset
+
     def surface(self, xy: np.ndarray) -> np.ndarray:
         """Label of the ground at x, y in the sensor's frame."""
-        left = np.cos(self.heading) * xy[:, 1] - np.sin(self.heading) * xy[:, 0]
-        across = np.abs(left + self.offset)
+        across = np.abs(self.left_of_middle(xy))
         return np.where(across < self.road, ROAD, np.where(across < self.kerb, SIDEWALK, TERRAIN))
 
 

@@ -16,7 +16,7 @@ from jaxvision.data.lidar.own_scans import only_scans, read_scan, write_predicti
 from jaxvision.data.lidar.scan import Scan, points_within
 from jaxvision.data.lidar.voxels import voxelise
 from jaxvision.errors import InputError
-from jaxvision.viz.files import write_png
+from jaxvision.viz.files import output_names, write_png
 from jaxvision.viz.points import birds_eye, class_colours, perspective
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def predict_files(
     tokens = nuscenes_tokens(task)
     run = lru_cache(maxsize=8)(lambda *sizes: jax.jit(task.predict))
     written: list[Path] = []
-    for path in scans:
+    for path, name in zip(scans, output_names(scans), strict=True):
         scan = read_scan(path, columns=columns)
         found = predict_scan(task, variables, scan, path, run)
-        written += write_answers(task, scan, found, path, outdir, tokens)
+        written += write_answers(task, scan, found, path, outdir / name, tokens)
     return written
 
 
@@ -93,29 +93,28 @@ def write_answers(
     scan: Scan,
     classes: Int[np.ndarray, " n"],
     path: Path,
-    outdir: Path,
+    start: Path,
     tokens: Mapping[str, str],
 ) -> list[Path]:
-    """Everything about one scan; returns the files."""
-    names = task.classes.names
-    stem = path.name.removesuffix(path.suffix)
-    place = outdir
+    """Everything about one scan; returns the files. start: of the files' names; where a benchmark
+    has a place for the labels, they bear the scan's own name there."""
+    names, outdir, place = task.classes.names, start.parent, start
     parents = path.resolve().parents
     if len(parents) > 2 and parents[0].name == "velodyne" and parents[2].name == "sequences":
-        place = outdir / "sequences" / parents[1].name / "predictions"
-    place.mkdir(parents=True, exist_ok=True)
+        place = outdir / "sequences" / parents[1].name / "predictions" / path.stem
+    place.parent.mkdir(parents=True, exist_ok=True)
     if path.name in tokens:
         labels = outdir / "lidarseg" / "test" / f"{tokens[path.name]}_lidarseg.bin"
         labels.parent.mkdir(parents=True, exist_ok=True)
         labels.write_bytes(classes.astype("u1").tobytes())
     else:
-        labels = write_prediction(path, task.classes.written_ids(classes), place / stem)
+        labels = write_prediction(path, task.classes.written_ids(classes), place)
     colours = class_colours(len(names))[classes]
-    above, ahead = outdir / f"{stem}_above.png", outdir / f"{stem}_ahead.png"
+    above, ahead = (outdir / f"{start.name}_{view}.png" for view in ("above", "ahead"))
     write_png(above, birds_eye(scan.points[:, :3], colours))
     write_png(ahead, perspective(scan.points[:, :3], colours))
     counts = np.bincount(classes, minlength=len(names))
-    summary = outdir / f"{stem}.json"
+    summary = outdir / f"{start.name}.json"
     shares = {name: int(count) for name, count in zip(names, counts, strict=True) if count}
     summary.write_text(json.dumps({"scan": str(path), "points": shares}, indent=1))
     return [labels, above, ahead, summary]

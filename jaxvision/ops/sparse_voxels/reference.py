@@ -17,19 +17,23 @@ def gather_rows(
 def _accumulate(
     features: Float[Array, "s i c"], rows: Int[Array, "s k o"], weights: Float[Array, "k c d"]
 ) -> Float[Array, "s o d"]:
-    """sum_k features[rows[k]] @ weights[k], one kernel index at a time, summed in float32."""
+    """sum_k features[rows[k]] @ weights[k], one kernel index at a time, summed in float32.
+
+    The product comes before the gather, which then needs no copy beside the sum, unless few of the
+    rows are read.
+    """
+    shards, _, outputs = rows.shape
+    product_first = features.shape[1] <= 2 * outputs
+
+    def product(rows: Array, weight: Array) -> Array:
+        return jnp.einsum("soc,cd->sod", rows, weight, preferred_element_type=jnp.float32)
 
     def add(total: Array, step: tuple[Array, Array]) -> tuple[Array, None]:
         read, weight = step
-        product = jnp.einsum(
-            "soc,cd->sod",
-            gather_rows(features, read),
-            weight,
-            preferred_element_type=jnp.float32,
-        )
-        return total + product, None
+        if product_first:
+            return total + gather_rows(product(features, weight), read), None
+        return total + product(gather_rows(features, read), weight), None
 
-    shards, _, outputs = rows.shape
     start = jnp.zeros((shards, outputs, weights.shape[2]), jnp.float32)
     total, _ = jax.lax.scan(add, start, (jnp.moveaxis(rows, 1, 0), weights))
     return total.astype(features.dtype)

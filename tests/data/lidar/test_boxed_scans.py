@@ -10,12 +10,13 @@ from jaxvision.cli.main import main
 from jaxvision.data.lidar import boxes as geometry
 from jaxvision.data.lidar.boxed_scan import BoxedScan, OwnBoxedScans, boxes_to_json
 from jaxvision.data.lidar.hard_voxels import VoxelGrid
-from jaxvision.data.lidar.moving_streets import MovingStreets
+from jaxvision.data.lidar.moving_streets import MovingStreet, MovingStreets
 from jaxvision.data.lidar.nuscenes_index import NuscenesFrames, frame_of, frame_record
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.lidar.nuscenes_writer import write_nuscenes
 from jaxvision.data.lidar.object_sampling import ObjectBank, balanced
 from jaxvision.data.lidar.ray_casting import Sensor
+from jaxvision.data.lidar.streets import CAR
 from jaxvision.errors import InputError
 
 SENSOR = Sensor(beams=12, azimuths=120)
@@ -39,6 +40,21 @@ def test_boxes_hold_their_points_and_no_two_overlap():
     corners = geometry.corners_above(scan.boxes)
     assert not geometry.collisions(corners, corners).any()
     np.testing.assert_array_equal(np.unique(scan.merged()[:, 4]), np.float32([0, 0.1]))
+
+
+def test_cars_keep_right_and_drive_where_they_face():
+    street = MovingStreet.draw(np.random.default_rng(2))
+    cars = street.scene.box_labels == CAR
+    place, heading = street.scene.boxes[cars, :2], street.scene.boxes[cars, 6]
+    facing = np.stack([np.cos(heading), np.sin(heading)], axis=1)
+    to_the_left = np.stack([-facing[:, 1], facing[:, 0]], axis=1)
+    middle = street.street.left_of_middle
+    sides = np.sign(middle(place))
+    assert set(sides) == {-1, 1}
+    assert (np.abs(middle(place + to_the_left)) < np.abs(middle(place))).all()
+    speed = np.linalg.norm(street.velocities[cars], axis=1, keepdims=True)
+    assert 0 < (speed > 0).sum() < len(speed)
+    np.testing.assert_allclose(street.velocities[cars], speed * facing, atol=1e-12)
 
 
 def test_written_streets_are_read_as_the_official_layout(written):

@@ -76,7 +76,7 @@ def test_evaluation_does_not_depend_on_batch_size(trained):
 def test_predictions_come_in_the_format_of_the_scans(trained, tmp_path):
     workdir, _ = trained
     task, _, variables = load_run(None, [], workdir, None)
-    (scan_file,) = write_sequences(tmp_path, {8: 1}, sensor=Sensor(**SENSOR))
+    scan_file, same_name = write_sequences(tmp_path, {8: 1, 9: 1}, sensor=Sensor(**SENSOR))
     points = np.fromfile(scan_file, np.float32).reshape(-1, 4)
     kinds = [("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("intensity", "<f4"), ("time", "<u2")]
     table = np.zeros(len(points), kinds)
@@ -85,13 +85,17 @@ def test_predictions_come_in_the_format_of_the_scans(trained, tmp_path):
     write_ply(tmp_path / "own.ply", table)
     out = tmp_path / "out"
     out.mkdir()
-    written = task.predict_files(variables, [scan_file, tmp_path / "own.ply"], out)
+    written = task.predict_files(variables, [scan_file, tmp_path / "own.ply", same_name], out)
     names = {str(path.relative_to(out)) for path in written}
     assert names == {
         "sequences/08/predictions/000000.label",
         *("000000_above.png", "000000_ahead.png", "000000.json"),
         *("own.ply", "own_above.png", "own_ahead.png", "own.json"),
+        # The benchmark's labels keep their name; what lies side by side is numbered.
+        "sequences/09/predictions/000000.label",
+        *("000000_2_above.png", "000000_2_ahead.png", "000000_2.json"),
     }
+    assert json.loads((out / "000000_2.json").read_text())["scan"] == str(same_name)
     labels = np.fromfile(out / "sequences/08/predictions/000000.label", np.uint32)
     labelled = read_ply(out / "own.ply")
     np.testing.assert_array_equal(labelled["label"], labels)
