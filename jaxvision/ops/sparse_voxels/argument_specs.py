@@ -1,4 +1,4 @@
-"""Shapes that published configurations convolve with, shared by tests and benchmarks."""
+"""Shapes that published configurations convolve with; the kernels are compiled for them."""
 
 from typing import NamedTuple
 
