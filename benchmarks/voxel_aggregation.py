@@ -5,7 +5,8 @@
 Milliseconds of forward and of forward + backward at ranges 9, 15, 21, 27 and 33, also in units of
 one 3x3x3 sparse convolution of the same width on the same voxels; beside a neighbourhood of
 9 x 9 x 9 read voxel by voxel (forward, up to --dense-most voxels); the same algorithm in PyTorch
-where it is installed; the exponent over voxels. On a GPU also the share of a copy's bandwidth.
+where it is installed; the exponent over voxels, on a CPU also of the processor time, which leaves
+out what the system takes to hand out fresh memory for large arrays. On a GPU also the share of a copy's bandwidth.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from importlib.util import find_spec
 import jax
 import jax.numpy as jnp
 import numpy as np
+from timing import work_seconds
 from voxel_streets import (
     VOXELS,
     both_ways,
@@ -82,6 +84,9 @@ def at(voxels: int, settings: argparse.Namespace, bandwidth: float | None) -> di
                     share = least_bytes(features, way) / (spent / 1000) / bandwidth
                     line += f" {share:6.1%} of a copy's bandwidth"
                 print(line, flush=True)
+                if reach == 21 and platform() == "cpu":
+                    work = work_seconds(call, *arguments, repeats=settings.repeats)
+                    times[name, "work", way] = work
     if voxels <= settings.dense_most:
         dense = jax.jit(submanifold_map, static_argnums=1)(sites, 9)
         table = jnp.ones((9**3, channels), jnp.float32)
@@ -118,6 +123,9 @@ def main() -> None:
             if len(tables) > 1:
                 spent = [t[name, 21, way] for t in tables]
                 line += f"; exponent over voxels at 21: {exponent(settings.voxels, spent):.2f}"
+                if (name, "work", way) in tables[0]:
+                    work = [t[name, "work", way] for t in tables]
+                    line += f", {exponent(settings.voxels, work):.2f} of the processor time"
             print(line)
 
 

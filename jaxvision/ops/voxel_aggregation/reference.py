@@ -35,14 +35,16 @@ from jaxvision.ops.voxel_aggregation.neighbour_sums import (
 class Voxels(NamedTuple):
     """Where the voxels are, and what their factors are made of.
 
-    table: cos and sin of the phase at every place in a block, where those are fewer than voxels.
+    planes, lines: cos and sin of the phase at every x, y and at every z inside a block: few enough
+        to stay in a cache, whatever the block's edge.
     share: 1 / voxels in reach of every block, and 1 for what has none.
     """
 
     block_of: Int[Array, "s v"]
     local: Int[Array, "s v 3"]
     absolute: Int[Array, "s v 3"]
-    table: Float[Array, "e 2*c"] | None
+    planes: Float[Array, "e*e 2*c"]
+    lines: Float[Array, "e 2*c"]
     share: Float[Array, "s m+1"]
     projection: Float[Array, "c 3"]
     edge: int
@@ -50,14 +52,15 @@ class Voxels(NamedTuple):
 
     @classmethod
     def of(cls, coords: Array, blocks: BlockMap, projection: Array, form: Form) -> "Voxels":
-        table = None
-        if waves(form) and blocks.edge**3 < coords.shape[1]:
-            phase = phases(jnp.asarray(kernel_indices((blocks.edge,) * 3)), projection)
-            table = jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=-1)
+        edge = blocks.edge
+        planes, lines = (
+            _waves(phases(jnp.asarray(kernel_indices(sides)), projection))
+            for sides in ((edge, edge, 1), (1, 1, edge))
+        )
         reach = jnp.pad(jnp.maximum(blocks.reach_counts, 1), ((0, 0), (0, 1)), constant_values=1)
         share = 1 / reach.astype(jnp.float32)
         return cls(
-            blocks.block_of, blocks.local, coords, table, share, projection, blocks.edge, form
+            blocks.block_of, blocks.local, coords, planes, lines, share, projection, edge, form
         )
 
     def factors(self, chunk: Chunk) -> tuple[list[Factor], list[Factor]]:
@@ -65,17 +68,20 @@ class Voxels(NamedTuple):
         cos: Factor = 0.0
         sin: Factor = 0.0
         position: Factor = 0.0
-        if self.table is not None:
+        if waves(self.form):
             x, y, z = jnp.moveaxis(chunk.of(self.local), -1, 0)
-            place = (x * self.edge + y) * self.edge + z
-            both = self.table.at[place].get(mode="promise_in_bounds")
-            cos, sin = jnp.split(both, 2, axis=-1)
-        elif waves(self.form):
-            phase = phases(chunk.of(self.local), self.projection)
-            cos, sin = jnp.cos(phase), jnp.sin(phase)
+            plane = self.planes.at[x * self.edge + y].get(mode="promise_in_bounds")
+            line = self.lines.at[z].get(mode="promise_in_bounds")
+            cos_xy, sin_xy = jnp.split(plane, 2, axis=-1)
+            cos_z, sin_z = jnp.split(line, 2, axis=-1)
+            cos, sin = cos_xy * cos_z - sin_xy * sin_z, sin_xy * cos_z + cos_xy * sin_z
         if subtracts_own(self.form):
             position = phases(chunk.of(self.absolute), self.projection)
         return incoming(self.form, cos, sin, position), outgoing(self.form, cos, sin)
+
+
+def _waves(phase: Float[Array, "e c"]) -> Float[Array, "e 2*c"]:
+    return jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=-1)
 
 
 def _forward(features, projection, coords, blocks, form, _: Any):
