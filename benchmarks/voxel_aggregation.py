@@ -6,7 +6,8 @@ Milliseconds of forward and of forward + backward at ranges 9, 15, 21, 27 and 33
 one 3x3x3 sparse convolution of the same width on the same voxels; beside a neighbourhood of
 9 x 9 x 9 read voxel by voxel (forward, up to --dense-most voxels); the same algorithm in PyTorch
 where it is installed; the exponent over voxels, on a CPU also of the processor time, which leaves
-out what the system takes to hand out fresh memory for large arrays. On a GPU also the share of a copy's bandwidth.
+out what the system takes to hand out fresh memory for large arrays. On a GPU also the share of a
+copy's bandwidth.
 """
 
 import argparse
