@@ -35,6 +35,7 @@ except ImportError:  # PyTorch is not among the project's dependencies.
     link_segmentation_torch = link_torch = None
 
 CLASSES = 20
+SHARES = (1.0, 0.75, 0.5, 0.25, 0.125)  # the recipes' capacities of the levels
 
 
 class Published(NamedTuple):
@@ -93,7 +94,7 @@ def segmentation(
         known.groups,
         dtype=jnp.dtype(settings.dtype),
     )
-    shape = PyramidShape(known.edge, known.neighbours)
+    shape = PyramidShape(known.edge, known.neighbours, SHARES)
     sites = street(voxels)
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.standard_normal((1, voxels, 4), np.float32))
