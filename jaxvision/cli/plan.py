@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="R",
-        help="records a second that one host core prepares (32 for video files)",
+        help="records a second that one host core prepares (48 for video files)",
     )
     parser.add_argument(
         "--measured",

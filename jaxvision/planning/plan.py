@@ -24,7 +24,7 @@ from jaxvision.training.task import Task
 
 DAY = 86400.0
 # Records a second that one core decodes: a clip of 16 frames from H.264 of 340 x 256 (measured).
-CLIPS_PER_CORE = 32.0
+CLIPS_PER_CORE = 48.0
 
 
 @dataclass(frozen=True)
