@@ -83,8 +83,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import os
 
+    from jaxvision.errors import InputError
     from jaxvision.planning.topologies import describe, parse
 
+    if arguments.measured and arguments.search:
+        raise InputError("--measured stands beside one plan of the recipe: leave out --search")
     topologies = [parse(name) for name in arguments.topology]
     # No chip of this machine takes part.
     os.environ["JAX_PLATFORMS"] = "cpu"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxvision.cli.main import main
 from jaxvision.errors import InputError
 from jaxvision.planning.measured import Run
 from jaxvision.planning.plan import Plan
@@ -90,6 +91,12 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     (workdir / "metrics.jsonl").write_text("\n".join(lines[:5]))
     with pytest.raises(InputError, match="logged less than three times"):
         Run.read(workdir)
+
+
+def test_a_search_is_refused_beside_a_run(capsys, tmp_path):
+    options = ["--topology=v5e:2x4", "--search", f"--measured={tmp_path}"]
+    assert main(["plan", f"--config={RECIPE}", *options]) == 2
+    assert "--measured stands beside one plan" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
