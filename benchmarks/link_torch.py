@@ -7,9 +7,11 @@ the padding left out, and so are the weights.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 import voxel_aggregation_torch
@@ -240,16 +242,27 @@ def difference(ours: Sequence[Any], theirs: Sequence[torch.Tensor]) -> float:
 
 
 def compare(
-    ours: Callable[[Mapping], Sequence[Any]],
-    gradients: Callable[[Mapping], Any],
+    outputs: Callable[..., Sequence[jax.Array]],
     theirs: Callable[[Weights], Sequence[torch.Tensor]],
     variables: Mapping,
+    given: tuple,
     repeats: int,
 ) -> str:
     """Time beside PyTorch's, of inference and of the gradient of the outputs' sum in training.
 
+    outputs(variables, *given, train): of our network.
     SystemExit where the outputs are not the same.
     """
+
+    def gradients(variables, *given):
+        def total(params):
+            found = outputs({**variables, "params": params}, *given, True)
+            return sum(jnp.sum(value) for value in found)
+
+        return jax.grad(total)(variables["params"])
+
+    ours = partial(jax.jit(partial(outputs, train=False)), variables, *given)
+    our_gradients = partial(jax.jit(gradients), variables, *given)
     known, trained = Weights.of(variables), Weights.of(variables, train=True)
     leaves = jax.tree.leaves(trained.params)
 
@@ -262,11 +275,11 @@ def compare(
         # The published detector stores rows of its projections that nothing reads.
         return torch.autograd.grad(total, leaves, allow_unused=True)
 
-    apart = difference(ours(variables), infer())
+    apart = difference(ours(), infer())
     if not apart <= CLOSE:
         raise SystemExit(f"PyTorch's outputs differ by {apart:.1e} of the largest: not comparable")
-    forward = beside(lambda: ours(variables), infer, repeats)
-    backward = beside(lambda: gradients(variables), both, repeats)
+    forward = beside(ours, infer, repeats)
+    backward = beside(our_gradients, both, repeats)
     return (
         f"network beside PyTorch operations ({torch.get_num_threads()} threads): inference "
         f"{forward[0]:.1f} / {forward[1]:.1f} ms = {forward[0] / forward[1]:.2f}, forward and "
