@@ -29,9 +29,10 @@ def get_config() -> ConfigDict:
     )
     config.task = ConfigDict(
         {
+            "name": "classification",
             "scale": (0.7, 1.0),
             "flip": 0.0,
-            "repeats": 1,
+            "record_repeats": 1,
             "rand_augment": "",
             "erase_probability": 0.0,
             "mixup_alpha": 0.0,

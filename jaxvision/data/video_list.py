@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jaxvision.data.frame_folder import FrameFolder
 from jaxvision.data.frame_shards import ShardedVideo, is_frame_shards, read_index
+from jaxvision.data.labels import read_lines
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
 
@@ -51,17 +52,6 @@ class VideoRecords:
         return str(self.items[index].path)
 
 
-def read_labels(path: str | Path) -> list[str]:
-    """Class names, one a line: the class count of a data set is their number."""
-    names = [line.strip() for line in _lines(Path(path)) if line.strip()]
-    if not names:
-        raise InputError(f"{path}: no class names; expected one a line")
-    repeated = {name for name in names if names.count(name) > 1}
-    if repeated:
-        raise InputError(f"{path}: class {sorted(repeated)[0]!r} comes twice")
-    return names
-
-
 def read_list(
     path: str | Path,
     classes: int,
@@ -76,7 +66,7 @@ def read_list(
     """
     items = []
     shards = _shards(root)
-    for number, line in enumerate(_lines(Path(path)), 1):
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
         where = f"{path}:{number}"
@@ -113,7 +103,7 @@ def read_unlabelled_list(
     shards. InputError names a wrong line."""
     items = []
     shards = _shards(root)
-    for number, line in enumerate(_lines(Path(path)), 1):
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
         words = line.strip().rsplit(" ", 2)
@@ -135,7 +125,7 @@ def read_unlabelled_list(
 
 def read_class_folders(
     root: str | Path, names: Sequence[str] | None = None
-) -> tuple[tuple[LabelledVideo, ...], list[str]]:
+) -> tuple[tuple[LabelledVideo, ...], tuple[str, ...]]:
     """(items, class names) of a folder with a folder of videos per class, in alphabetical order or
     in that of `names`; or of such a folder cut into frame shards. InputError for folders that are
     no class, or where there are no videos."""
@@ -147,7 +137,7 @@ def read_class_folders(
         folders = sorted(path.name for path in root.iterdir() if path.is_dir())
     else:
         folders = sorted({name.split("/")[0] for name in shards if "/" in name})
-    classes = list(names) if names is not None else folders
+    classes = tuple(folders if names is None else names)
     unknown = [name for name in folders if name not in classes]
     if unknown:
         raise InputError(f"{root / unknown[0]}: a folder of no class; classes: {classes[:8]}")
@@ -178,10 +168,3 @@ def _shard(shards: dict[str, ShardedVideo] | None, name: str, where: str) -> Sha
     if name not in shards:
         raise InputError(f"{where}: {name!r} is not among the {len(shards)} videos of the shards")
     return shards[name]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list ({error})") from error

@@ -11,9 +11,13 @@ from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
 from jaxvision.methods.sparseformer import architecture
 from jaxvision.methods.sparseformer.architecture import Architecture, Flavour, Unit
-from jaxvision.methods.sparseformer.inflation import inflate, inflated
 from jaxvision.methods.sparseformer.model import SparseFormer
-from jaxvision.methods.sparseformer.weights import entries_of, renamed_layout
+from jaxvision.methods.sparseformer.weights import (
+    entries_of,
+    inflate,
+    inflated,
+    renamed_layout,
+)
 from jaxvision.ops.cross_entropy import soft_cross_entropy
 from jaxvision.weights import to_state_dict, to_variables
 
@@ -104,13 +108,13 @@ def compiled(arch: Architecture):
     @jax.jit
     def gradients(variables, images, cotangent):
         def value(variables):
-            answer = model.apply(variables, images, method="look")
+            answer = model.apply(variables, images, method="trace")
             return jnp.sum(answer.logits * cotangent), answer
 
         (_, answer), grads = jax.value_and_grad(value, has_aux=True)(variables)
         return answer, grads
 
-    return jax.jit(functools.partial(model.apply, method="look")), gradients
+    return jax.jit(functools.partial(model.apply, method="trace")), gradients
 
 
 def named(answer, prefix: str = "") -> dict:

@@ -4,18 +4,17 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxvision.data import clip_sampling
 from jaxvision.data.crops import centre_box
+from jaxvision.data.normalisation import normalise
 from jaxvision.data.resize import resize_short_side
 from jaxvision.data.video import Video
+from jaxvision.data.video_clips import dense_validation_clip
 from jaxvision.errors import InputError
 from jaxvision.methods.videomae import hugging_face
-from jaxvision.methods.videomae.classifier import VideoClassifier
-from jaxvision.methods.videomae.inputs import IMAGENET_MEAN, IMAGENET_STD
-from jaxvision.methods.videomae.model import CubeGrid
 from jaxvision.methods.videomae.variants import (
     CLASSES,
     PREPROCESSING,
@@ -25,6 +24,7 @@ from jaxvision.methods.videomae.variants import (
     pretraining_model,
 )
 from jaxvision.methods.videomae.weights import classification_entries, pretraining_entries
+from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier
 from jaxvision.weights.official import OfficialModel, OtherLayout
 
 LAYOUTS = {
@@ -124,7 +124,7 @@ def preprocess(
     frames = resize_short_side(frames, max(grid.image_size))
     height, width = frames.shape[1:3]
     frames = centre_box(height, width, grid.image_size).cut(frames)
-    return ((frames / np.float32(255) - IMAGENET_MEAN) / IMAGENET_STD)[None].astype(np.float32)
+    return np.asarray(normalise(jnp.asarray(frames)))[None]
 
 
 def _clip_numbers(total: int, frames: int, stride: int) -> np.ndarray:
@@ -132,4 +132,4 @@ def _clip_numbers(total: int, frames: int, stride: int) -> np.ndarray:
         return np.arange(frames)
     if total == 0:
         raise InputError("no frames")
-    return clip_sampling.dense_validation_clip(total, frames, stride)
+    return dense_validation_clip(total, frames, stride)

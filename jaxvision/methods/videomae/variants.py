@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from jaxvision.errors import InputError, nearest
-from jaxvision.methods.videomae.classifier import VideoClassifier
-from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder
+from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.nn.transformer import BlockConfig
+from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier
 
 
 class Size(NamedTuple):
