@@ -15,7 +15,7 @@ SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".
 FRAME_TEMPLATE = "img_{:05}.jpg"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelledVideo:
     """frames: how many picture files the folder holds, or None for a video file.  shard: where the
     frames are, for a video that was cut into shards."""
@@ -89,7 +89,16 @@ def read_list(
             raise InputError(f"{where}: a folder of 0 frames")
         shard = _shard(shards, name.strip(), where)
         file = Path(root) / name.strip()
-        items.append(LabelledVideo(file, int(label), frames, template, first, shard))
+        items.append(
+            LabelledVideo(
+                path=file,
+                label=int(label),
+                frames=frames,
+                template=template,
+                first=first,
+                shard=shard,
+            )
+        )
     if not items:
         raise InputError(f"{path}: an empty list")
     return tuple(items)
@@ -117,7 +126,16 @@ def read_unlabelled_list(
             raise InputError(f"{path}:{number}: a video of 0 frames")
         frames = None if count < 0 else count
         shard = _shard(shards, name, f"{path}:{number}")
-        items.append(LabelledVideo(Path(root) / name, 0, frames, template(name), first, shard))
+        items.append(
+            LabelledVideo(
+                path=Path(root) / name,
+                label=0,
+                frames=frames,
+                template=template(name),
+                first=first,
+                shard=shard,
+            )
+        )
     if not items:
         raise InputError(f"{path}: an empty list")
     return tuple(items)
@@ -143,12 +161,12 @@ def read_class_folders(
         raise InputError(f"{root / unknown[0]}: a folder of no class; classes: {classes[:8]}")
     if shards is not None:
         return tuple(
-            LabelledVideo(root / name, classes.index(name.split("/")[0]), shard=shard)
+            LabelledVideo(path=root / name, label=classes.index(name.split("/")[0]), shard=shard)
             for name, shard in sorted(shards.items(), key=lambda item: item[0].split("/"))
             if "/" in name
         ), classes
     items = [
-        LabelledVideo(path, label)
+        LabelledVideo(path=path, label=label)
         for label, name in enumerate(classes)
         for path in sorted((root / name).rglob("*"))
         if path.suffix.lower() in SUFFIXES

@@ -142,4 +142,4 @@ def evaluation(
     def finish(total: Any, variables: Variables) -> dict[str, float]:
         return multi_view_accuracy(total, merge)
 
-    return Evaluation(source, batch_specs, outputs, collect_views, finish, render)
+    return Evaluation(source, batch_specs, outputs, collect_views, finish, render=render)

@@ -42,11 +42,11 @@ def paper_architecture(config: dict) -> Architecture:
         units.append(Unit(width, architecture.FOCUS, repeats))
         units += [Unit(width, architecture.PLAIN) for _ in range(blocks - 1)]
     return Architecture(
-        config["num_latent_tokens"],
-        config["token_sampling_points"],
-        config["conv_dim"],
-        tuple(units),
-        config.get("num_classes", 1000),
+        tokens=config["num_latent_tokens"],
+        points=config["token_sampling_points"],
+        channels=config["conv_dim"],
+        units=tuple(units),
+        outputs=config.get("num_classes", 1000),
         drop_path=config["drop_path_rate"],
     )
 
@@ -77,12 +77,12 @@ def package_architecture(config: dict) -> Architecture:
     )
     pooled = config["head_op"] == "avg"
     return Architecture(
-        config["num_latent_tokens"],
-        config["num_sampling_points"],
-        config["conv_dim"],
-        units,
-        config["proj_dim"],
-        flavour,
+        tokens=config["num_latent_tokens"],
+        points=config["num_sampling_points"],
+        channels=config["conv_dim"],
+        units=units,
+        outputs=config["proj_dim"],
+        flavour=flavour,
         head_bias=config.get("proj_bias", True),
         class_token_before=0 if pooled else config["cls_token_insert_layer"],
         drop_path=config.get("drop_path_rate", 0.0),

@@ -55,7 +55,7 @@ def erase(
 ) -> Float[Array, "b *t h w c"]:
     """The same box of every frame filled with normal noise, fresh for each pixel and frame."""
     noise = jax.vmap(lambda key: jax.random.normal(key, pixels.shape[1:], pixels.dtype))(keys)
-    *between, height, width = pixels.shape[1:-1]
+    height, width = pixels.shape[-3:-1]
     hidden = inside(boxes, (height, width))
-    hidden = hidden.reshape(-1, *(1 for _ in between), height, width, 1)
-    return jnp.where(hidden, noise, pixels)
+    frames = range(1, pixels.ndim - 3)
+    return jnp.where(jnp.expand_dims(hidden, (*frames, -1)), noise, pixels)

@@ -190,7 +190,14 @@ class SparseFormer(nn.Module):
         embedding = norm(pooled)
         head = dense(arch.outputs, "head", arch.dtype, "embed", "vocab", bias=arch.head_bias)
         logits = head(embedding)
-        return Answer(logits, embedding, norm(tokens), boxes, jnp.stack(after), tuple(samplings))
+        return Answer(
+            logits=logits,
+            embedding=embedding,
+            tokens=norm(tokens),
+            boxes=boxes,
+            boxes_after_unit=jnp.stack(after),
+            samplings=tuple(samplings),
+        )
 
     def _initial(self, batch: int) -> tuple[Float[Array, "b n d"], Float[Array, "b n d2"]]:
         arch = self.architecture

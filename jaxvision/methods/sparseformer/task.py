@@ -38,12 +38,12 @@ def architecture_of(model: ConfigDict, classes: int, dtype: str) -> Architecture
     bootstrapped = model.flavour in BOOTSTRAPPED
     build = bootstrapped_units if bootstrapped else paper_units
     return Architecture(
-        model.tokens,
-        model.points,
-        model.channels,
-        build(tuple(model.widths), model.cortex, model.repeats),
-        classes,
-        FLAVOURS[model.flavour],
+        tokens=model.tokens,
+        points=model.points,
+        channels=model.channels,
+        units=build(tuple(model.widths), model.cortex, model.repeats),
+        outputs=classes,
+        flavour=FLAVOURS[model.flavour],
         head_bias=model.flavour != "clip",
         class_token_before=2 if bootstrapped else 0,
         drop_path=model.drop_path,

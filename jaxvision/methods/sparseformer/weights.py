@@ -110,7 +110,14 @@ def mixing_entries(
 ) -> list[Entry]:
     """Adaptive mixing alone, of `points` points of `channels` by tokens of `width`."""
     entries = _mixing(
-        points, channels, width, module.outputs, module.hidden, module.biases, "", "params"
+        "",
+        "params",
+        points=points,
+        channels=channels,
+        width=width,
+        outputs=module.outputs,
+        hidden=module.hidden,
+        biases=module.biases,
     )
     if not paper_names:
         return list(entries)
@@ -120,14 +127,15 @@ def mixing_entries(
 
 
 def _mixing(
+    name: str,
+    path: str,
+    *,
     points: int,
     channels: int,
     width: int,
     outputs: int,
     hidden: int,
     biases: bool,
-    name: str,
-    path: str,
 ) -> Iterator[Entry]:
     if biases:
         yield Entry(f"{name}m_beta", (channels,), f"{path}/channel_bias")
@@ -198,14 +206,14 @@ class _Names:
             )
         if "sample" in operations:
             yield from _mixing(
-                self.arch.points,
-                self.arch.channels,
-                width,
-                self.arch.mixed_points,
-                self.arch.generator_width(width),
-                self.arch.flavour.mixing_biases,
                 f"{name}.adaptive_mixing.",
                 f"{path}/mixing",
+                points=self.arch.points,
+                channels=self.arch.channels,
+                width=width,
+                outputs=self.arch.mixed_points,
+                hidden=self.arch.generator_width(width),
+                biases=self.arch.flavour.mixing_biases,
             )
         parts = {
             "mlp": lambda: self._mlp(name, path, width, row),

@@ -148,7 +148,8 @@ class CameraClip:
     def draw(
         self, picture: pictures.Pyramid, rng: np.random.Generator, motion: str
     ) -> UInt8[np.ndarray, "t h w 3"]:
-        path = draw_path(rng, motion, picture[0].size, self.image_size, self.speed, self.reach)
+        size = picture[0].size
+        path = draw_path(rng, motion, size, self.image_size, speed=self.speed, reach=self.reach)
         return path.clip(picture, list(np.linspace(0, 1, self.frames)))
 
 

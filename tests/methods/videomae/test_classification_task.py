@@ -336,7 +336,7 @@ def test_frame_folders(tmp_path):
 
     for number in range(1, 4):
         Image.new("RGB", (8, 6), (number, 0, 0)).save(tmp_path / f"img_{number:05}.png")
-    item = video_list.LabelledVideo(tmp_path, 0, 4, "img_{:05}.png")
+    item = video_list.LabelledVideo(path=tmp_path, label=0, frames=4, template="img_{:05}.png")
     with item.open() as frames:
         assert len(frames) == 4
         read = frames.frames([2, 0, 2])
