@@ -18,11 +18,11 @@ from array_record.python import array_record_module
 from jaxtyping import Int, UInt8
 from PIL import Image
 
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.encoded_frames import decode_picture
 from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.reencoding import scaled_frames
 from jaxvision.data.video import Video
-from jaxvision.data.whole_file import whole_file
 from jaxvision.errors import InputError
 
 INDEX, SHARDS = "index.json", "shards"
@@ -100,7 +100,7 @@ def read_index(folder: str | Path) -> dict[str, ShardedVideo]:
 
 def write_index(folder: Path, videos: dict[str, dict[str, Any]]) -> None:
     """The rows that `write_shard` gave, of all shards together."""
-    with whole_file(folder / INDEX) as temporary:
+    with atomic_write(folder / INDEX) as temporary:
         Path(temporary).write_text(json.dumps({"videos": videos}))
     read_index.cache_clear()
     _reader.cache_clear()
@@ -111,12 +111,12 @@ def write_shard(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Frames of (name, file) pairs in one shard; rows of the index, and why a video is not in it.
 
-    The shard is there whole or not at all.
+    The shard appears under its name only when it is complete.
     """
     rows: dict[str, dict[str, Any]] = {}
     unreadable: dict[str, str] = {}
     written = 0
-    with whole_file(shard) as temporary:
+    with atomic_write(shard) as temporary:
         # Groups of one: a read decompresses no frame but those it wants (JPEG gains nothing).
         writer = array_record_module.ArrayRecordWriter(temporary, "group_size:1,uncompressed")
         for name, path in videos:

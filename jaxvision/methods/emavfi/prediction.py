@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.frame_stream import (
     VIDEO_SUFFIXES,
     PictureStream,
@@ -16,7 +17,6 @@ from jaxvision.data.frame_stream import (
     read_picture,
 )
 from jaxvision.data.pictures import SUFFIXES
-from jaxvision.data.whole_file import whole_file
 from jaxvision.errors import InputError
 from jaxvision.methods.emavfi import pictures
 from jaxvision.methods.emavfi.inference import InferenceSettings
@@ -149,6 +149,6 @@ def retime_folder(
 
 
 def write_json(path: Path, table: dict) -> Path:
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         Path(temporary).write_text(json.dumps(table, indent=1) + "\n")
     return path

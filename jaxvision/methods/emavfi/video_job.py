@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.frame_stream import VideoStream
-from jaxvision.data.whole_file import whole_file
 from jaxvision.errors import InputError
 from jaxvision.methods.emavfi.sequence import Interval, Retimer, intervals
 from jaxvision.viz.video_stream import join_segments, write_segment
@@ -91,7 +91,7 @@ def retime_video(
         "sound": sound,
     }
     table = target.with_suffix(".json")
-    with whole_file(table) as temporary:
+    with atomic_write(table) as temporary:
         Path(temporary).write_text(json.dumps(report, indent=1) + "\n")
     shutil.rmtree(parts)
     return [target, table]
