@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxvision.ops.attention.reference import LEAST
 from jaxvision.ops.dispatch import over_batch
 
 Kernel = Callable[..., list[Array]]
-
-LEAST = -1e30
 
 
 def softmax(scores: Float[Array, "r m"], tokens: int) -> Float[Array, "r m"]:

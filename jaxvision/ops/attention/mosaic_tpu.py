@@ -3,6 +3,13 @@
 A head of width 4 to 16 fills a fraction of the matrix unit. Here as many heads as fill a register's
 lanes go through it together: the query is repeated once per head, each copy with zeros outside its
 head's channels, so that one product gives the scores of all these heads, one below the other.
+
+Grid: (samples, blocks of channels), independent of each other. A block is [rows, channels]: all
+tokens of a sample (padded to 16 rows, a register of bfloat16) by the fewest whole heads that fill
+128 lanes, or all channels where they do not divide; Mosaic copies the next block to VMEM while one
+is worked on. Tokens are few enough that scores never leave VMEM: a group of g heads holds scores
+[g rows, rows] in float32, and g is bounded so that the query's copies fit beside them. The backward
+pass reads the same blocks, computes the weights again, and sums over groups in float32.
 """
 
 import functools
