@@ -79,11 +79,11 @@ def _forward(query: Array, key: Array, value: Array, *, heads: int, width: int, 
 
 
 def _backward(
-    query: Array, key: Array, value: Array, given: Array, *, heads: int, width: int, tokens: int
+    query: Array, key: Array, value: Array, cotangent: Array, *, heads: int, width: int, tokens: int
 ):
     by_query, by_key, by_value = (jnp.zeros(query.shape, jnp.float32) for _ in range(3))
     for own in _groups(heads, width, query):
-        spread, by_mixed = _spread(query, own), _spread(given, own)
+        spread, by_mixed = _spread(query, own), _spread(cotangent, own)
         weights = softmax(multiply(spread, key, (1, 1)), tokens)
         by_value += multiply(weights.astype(value.dtype), by_mixed, (0, 0))
         by_scores = softmax_gradient(weights, multiply(by_mixed, value, (1, 1)))

@@ -58,10 +58,10 @@ def _forward(query: Array, key: Array, value: Array, *, tokens: int):
     return (multiply(weights.astype(value.dtype), value),)
 
 
-def _backward(query: Array, key: Array, value: Array, given: Array, *, tokens: int):
+def _backward(query: Array, key: Array, value: Array, cotangent: Array, *, tokens: int):
     weights = softmax(multiply(query, key, (1, 1)), tokens)
-    by_value = multiply(weights.astype(value.dtype), given, (0, 0))
-    by_scores = softmax_gradient(weights, multiply(given, value, (1, 1))).astype(query.dtype)
+    by_value = multiply(weights.astype(value.dtype), cotangent, (0, 0))
+    by_scores = softmax_gradient(weights, multiply(cotangent, value, (1, 1))).astype(query.dtype)
     return multiply(by_scores, key), multiply(by_scores, query, (0, 0)), by_value
 
 
