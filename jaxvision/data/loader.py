@@ -15,7 +15,7 @@ import numpy as np
 from absl import flags
 
 from jaxvision.data.source import Sample, Source
-from jaxvision.data.stalls import Stalled, within
+from jaxvision.data.timeout import Stalled, with_timeout
 from jaxvision.errors import InputError
 
 MAX_REPLACEMENTS = 8
@@ -242,7 +242,7 @@ def batches(
 
     stalled = False
     try:
-        yield within(iterator, patience, waiting_for) if patience else iterator
+        yield with_timeout(iterator, patience, waiting_for) if patience else iterator
     except Stalled:
         stalled = True
         raise

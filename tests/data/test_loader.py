@@ -8,7 +8,7 @@ import pytest
 
 from jaxvision.data.loader import EvaluationBatches, Schedule, TrainingBatches, batches
 from jaxvision.data.source import Source
-from jaxvision.data.stalls import Stalled, within
+from jaxvision.data.timeout import Stalled, with_timeout
 from jaxvision.errors import InputError
 
 
@@ -193,7 +193,7 @@ def test_an_iterators_own_timeout_is_no_stall():
         raise TimeoutError("the disk's own")
 
     with pytest.raises(TimeoutError, match="the disk's own"):
-        list(within(failing(), 60, str))
+        list(with_timeout(failing(), 60, str))
 
 
 def test_names_are_known_before_records_are_read():

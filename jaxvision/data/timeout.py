@@ -1,4 +1,4 @@
-"""Waiting for data, but not for ever."""
+"""A time limit on waiting for data."""
 
 import signal
 import threading
@@ -11,18 +11,18 @@ Item = TypeVar("Item")
 class Stalled(Exception):
     """No batch came within the time allowed. The message is one line: who was to bring what.
 
-    Whoever reads is still at it, and a thread cannot be ended: after this the process can only end.
+    The reader is still running, and Python cannot end a thread: the process can only exit.
     """
 
 
-def within(
+def with_timeout(
     iterator: Iterator[Item], seconds: float, waiting_for: Callable[[int], str]
 ) -> Iterator[Item]:
-    """The items of `iterator`; Stalled where one takes longer than `seconds` to come.
+    """The items of `iterator`; Stalled where one takes longer than `seconds`.
 
-    waiting_for: (how many came before it) -> who was to bring it, and what it is.
-    A timer of the system interrupts the wait, which costs nothing per item; signals reach the main
-    thread alone, so another thread waits without end.
+    waiting_for: (number of items before it) -> who was to bring it, and what it is.
+    The wait is interrupted by SIGALRM, which only the main thread receives: other threads wait
+    without a limit.
     """
     if threading.current_thread() is not threading.main_thread():
         yield from iterator
