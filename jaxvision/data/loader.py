@@ -77,10 +77,10 @@ class TrainingBatches:
 
     def __post_init__(self):
         for bucket, source in self.sources.items():
-            if source.batch_size % source.dealt:
+            if source.batch_size % source.interleave_groups:
                 raise InputError(
-                    f"data for {bucket!r}: a batch of {source.batch_size} cannot be dealt to "
-                    f"{source.dealt} equal parts"
+                    f"data for {bucket!r}: a batch of {source.batch_size} does not divide "
+                    f"into {source.interleave_groups} groups to interleave"
                 )
             if len(source.records) < source.batch_size:
                 raise InputError(
@@ -196,8 +196,10 @@ class EvaluationBatches:
 def epoch_position(row: int, source: Source) -> int:
     """Where in an epoch's order of records its row `row` is taken from."""
     step, row = divmod(row, source.batch_size)
-    part, turn = divmod(row, source.batch_size // source.dealt)
-    return (step * source.batch_size + turn * source.dealt + part) // source.repeats
+    part, turn = divmod(row, source.batch_size // source.interleave_groups)
+    return (
+        step * source.batch_size + turn * source.interleave_groups + part
+    ) // source.record_repeats
 
 
 def as_list(samples: Sample | list[Sample]) -> list[Sample]:

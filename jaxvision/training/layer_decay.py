@@ -1,10 +1,14 @@
-"""How the optimizer treats each parameter: decay, and learning rates by depth."""
+"""Weight decay, and learning rates by depth, for a transformer on an encoder (BEiT, 2106.08254).
+
+Paths are those of `jaxvision.nn.video_transformer`: "encoder/stack/..." for the stacked blocks,
+"encoder/..." for what comes before them; the rest (norm, head) is the last layer.
+"""
 
 import numpy as np
 
 from jaxvision.training.task import Group
 
-# Leaves that the reference never decays: one-dimensional ones, and those it names.
+# Leaves that the published code never decays: one-dimensional ones, and those it names.
 UNDECAYED = {
     "bias",
     "scale",
@@ -35,9 +39,9 @@ def layers_of(path: str, depth: int) -> int | np.ndarray:
     return 0 if path.startswith("encoder/") else depth + 1
 
 
-def classifier_group(path: str, depth: int, factor: float) -> Group:
+def layer_decay_group(path: str, depth: int, factor: float) -> Group:
     """The group of a classifier's parameter, each block of a stacked leaf by its own depth."""
     rate = layer_scales(depth, factor)[layers_of(path, depth)]
-    # The reference's forward pass detaches its learned positions.
+    # The forward pass detaches learned positions, as the published one does.
     trained = path != "encoder/positions"
     return Group(train=trained, decay=1.0 if decays(path) else 0.0, lr=rate)

@@ -1,34 +1,43 @@
 """Resizing a table of positions to another grid or another number of frames."""
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 # The coefficient of PyTorch's bicubic interpolation.
 _BICUBIC = -0.75
 
 
+def resize_table(
+    table: Float[Array, "thw d"], old: tuple[int, int, int], new: tuple[int, int, int]
+) -> Float[Array, "thw2 d"]:
+    """A row-major table of a window `old` (t, h, w) for the window `new`: first in space, then in
+    time. What has the right size already stays as it is, to the bit."""
+    if old[1:] != new[1:]:
+        table = resize_spatial(table, old, new[1:])
+    return table if old[0] == new[0] else resize_temporal(table, old[0], new[0])
+
+
 def resize_spatial(
-    table: Float[np.ndarray, "thw d"],
-    old: tuple[int, int, int],
-    new: tuple[int, int],
-) -> Float[np.ndarray, "thw2 d"]:
+    table: Float[Array, "thw d"], old: tuple[int, int, int], new: tuple[int, int]
+) -> Float[Array, "thw2 d"]:
     """Each of the rows along time resized from (h, w) to `new` by bicubic interpolation.
 
     old: the table's (t, h, w), row-major. Half-pixel centres, no antialiasing, edges repeated:
-    PyTorch's `interpolate(mode="bicubic", align_corners=False)`.
+    PyTorch's `interpolate(mode="bicubic", align_corners=False)`. (`jax.image.resize` has another
+    coefficient, and antialiases.)
     """
-    grid = table.reshape(*old, -1)
-    grid = np.einsum("ab,tbwd->tawd", bicubic_matrix(old[1], new[0]), grid)
-    grid = np.einsum("ab,thbd->thad", bicubic_matrix(old[2], new[1]), grid)
+    rows, columns = bicubic_matrix(old[1], new[0]), bicubic_matrix(old[2], new[1])
+    grid = jnp.asarray(table).reshape(*old, -1)
+    grid = jnp.einsum("ab,tbwd->tawd", rows, grid, precision="highest")
+    grid = jnp.einsum("ab,thbd->thad", columns, grid, precision="highest")
     return grid.reshape(-1, table.shape[-1]).astype(table.dtype)
 
 
-def resize_temporal(
-    table: Float[np.ndarray, "thw d"], old: int, new: int
-) -> Float[np.ndarray, "thw2 d"]:
+def resize_temporal(table: Float[Array, "thw d"], old: int, new: int) -> Float[Array, "thw2 d"]:
     """Each place resized from `old` to `new` rows along time, linearly, half-pixel centres."""
-    grid = table.reshape(old, -1)
-    resized = linear_matrix(old, new) @ grid
+    grid = jnp.asarray(table).reshape(old, -1)
+    resized = jnp.matmul(linear_matrix(old, new), grid, precision="highest")
     return resized.reshape(-1, table.shape[-1]).astype(table.dtype)
 
 
