@@ -57,22 +57,22 @@ def frame_of(record: dict[str, Any]) -> Frame:
         return Sweep(token, file, None if transform is None else np.array(transform), lag)
 
     return Frame(
-        record["token"],
-        record["scene"],
-        record["timestamp"],
-        record["file"],
-        Pose.of(record["sensor"], record["token"]),
-        Pose.of(record["ego"], record["token"]),
-        tuple(sweep(*row) for row in record["sweeps"]),
-        tuple(record["names"]),
-        np.array(record["boxes"], float).reshape(-1, 9),
-        np.array(record["velocities"], float).reshape(-1, 3),
-        tuple(record["annotations"]),
-        np.array(record["counts"], np.int64),
+        token=record["token"],
+        scene=record["scene"],
+        timestamp=record["timestamp"],
+        file=record["file"],
+        sensor=Pose.of(record["sensor"], record["token"]),
+        ego=Pose.of(record["ego"], record["token"]),
+        sweeps=tuple(sweep(*row) for row in record["sweeps"]),
+        names=tuple(record["names"]),
+        boxes=np.array(record["boxes"], float).reshape(-1, 9),
+        velocities=np.array(record["velocities"], float).reshape(-1, 3),
+        annotations=tuple(record["annotations"]),
+        counts=np.array(record["counts"], np.int64),
     )
 
 
-def prepare(tables: Tables, target: Path, sweeps: int) -> Iterator[tuple[int, int]]:
+def write_index(tables: Tables, target: Path, sweeps: int) -> Iterator[tuple[int, int]]:
     """Write the index of all scenes and the objects' points; yields (frames done, frames in all).
 
     Objects: points of all sweeps inside each box of a detection class, relative to its centre.
@@ -121,7 +121,7 @@ class NuscenesFrames:
     def open(
         cls, root: Path, version: str, scenes: tuple[str, ...], sweeps: int, index: str = ""
     ) -> "NuscenesFrames":
-        """index: a folder that `prepare` wrote; "" reads the tables. InputError where no frame
+        """index: a folder that `write_index` wrote; "" reads the tables. InputError where no frame
         belongs to the scenes, or the index holds fewer sweeps."""
         if not index:
             tables = Tables(root, version)

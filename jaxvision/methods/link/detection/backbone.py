@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
-from jaxvision.methods.link.block import LargeKernelBlock
 from jaxvision.methods.link.detection.pyramid import STAGES, DetectionLevel
+from jaxvision.methods.link.large_kernel_block import LargeKernelBlock
 from jaxvision.nn.initializers import torch_default_kernel
 from jaxvision.nn.normalization import BatchNorm
 from jaxvision.nn.sparse import ConvolutionNorm, SparseConvolution
@@ -67,7 +67,7 @@ class ParallelBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Features, level: DetectionLevel, train: bool) -> Features:
         if level.blocks is None:
-            raise ValueError("ParallelBlock: the level has no blocks (DetectionShape.edge is None)")
+            raise ValueError("ParallelBlock: the level has no blocks (no LevelCapacities.edge)")
         channels, valid = x.shape[-1], level.sites.valid
         first = ConvolutionNorm(
             channels,
@@ -143,7 +143,7 @@ class DetectionBackbone(nn.Module):
         x = self._layer("flatten", self.planes[-1], 3)(x, flat.down, flat.sites.valid, train)
         grid = dense_grid(x, flat.sites, scans, flat.extent)
         shards, _, depth, height, width, channels = grid.shape
-        grid = grid.transpose(0, 1, 3, 4, 5, 2)
+        grid = jnp.moveaxis(grid, 2, -1)  # z folds into the channels
         return grid.reshape(shards * scans, height, width, channels * depth), found
 
     def _layer(
@@ -192,12 +192,12 @@ class DetectionBackbone(nn.Module):
                     deep, *maps
                 )
         if self.version == "elkv1":
-            return self._wide(number)(deep, level)
+            return self._wide(number)(deep, level.sites, level.neighbours, level.blocks)
         if self.version != "elkv3":
             return deep
         width = self.planes[number - 1]
         deep = self._layer(f"stage{number}_tail", width, relu=False)(deep, *maps)
-        wide = self._wide(number)(x, level)
+        wide = self._wide(number)(x, level.sites, level.neighbours, level.blocks)
         wide = self._layer(f"wide{number}_tail", width, relu=False)(wide, *maps)
         found |= {f"conv{number}_tail": deep, f"elk{number}_tail": wide}
         return jax.nn.relu(deep + wide)

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxvision.methods.link.detection.pyramid import DetectionLevel
-from jaxvision.methods.link.pyramid import Level
 from jaxvision.nn.initializers import torch_default_kernel
 from jaxvision.nn.sparse import SparseConvolution
-from jaxvision.ops.voxel_aggregation import Form, aggregate
+from jaxvision.ops.sparse_voxels import KernelMap, Sites
+from jaxvision.ops.voxel_aggregation import BlockMap, Form, aggregate
 
 # Published networks feed the position projection differently: whole coordinates of the finest
 # level, or those of the block's own level.
@@ -37,12 +36,16 @@ class LargeKernelBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "s v c"], level: Level | DetectionLevel
+        self,
+        x: Float[Array, "s v c"],
+        sites: Sites,
+        neighbours: KernelMap | None,
+        blocks: BlockMap | None,
     ) -> Float[Array, "s v c"]:
-        if level.blocks is None:
-            raise ValueError(
-                "LargeKernelBlock: the level has no blocks (PyramidShape.edge is None)"
-            )
+        """neighbours, blocks: of the level's voxels `sites`, for the local convolution and for the
+        aggregation. ValueError where the level has no blocks."""
+        if blocks is None:
+            raise ValueError("LargeKernelBlock: the level has no blocks (no LevelCapacities.edge)")
         channels = x.shape[-1]
         mixed = nn.Dense(
             channels,
@@ -52,13 +55,11 @@ class LargeKernelBlock(nn.Module):
             name="pre_mix",
         )(x)
         mixed = self._norm("pre_norm")(mixed)
-        local = SparseConvolution(channels, 27, dtype=self.dtype, name="local_mix")(
-            x, level.neighbours
-        )
+        local = SparseConvolution(channels, 27, dtype=self.dtype, name="local_mix")(x, neighbours)
         projection = self._projection(channels)
         if self.position_unit == "finest":
-            projection = projection * jnp.asarray(level.sites.stride, jnp.float32)
-        wide = aggregate(mixed, projection, level.sites, level.blocks, self.form)
+            projection = projection * jnp.asarray(sites.stride, jnp.float32)
+        wide = aggregate(mixed, projection, sites, blocks, self.form)
         return jax.nn.relu(self._norm("norm")(wide) + self._norm("norm_local")(local))
 
     def _norm(self, name: str) -> nn.LayerNorm:
