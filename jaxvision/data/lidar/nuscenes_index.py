@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +31,16 @@ def frame_record(frame: Frame) -> dict[str, Any]:
     def rows(table: np.ndarray) -> list[list[float | None]]:
         return [[None if np.isnan(v) else float(v) for v in row] for row in table]
 
-    return {
-        "token": frame.token,
-        "scene": frame.scene,
-        "timestamp": frame.timestamp,
-        "file": frame.file,
+    record = {field.name: getattr(frame, field.name) for field in fields(frame)}
+    return record | {
         "sensor": pose(frame.sensor),
         "ego": pose(frame.ego),
         "sweeps": [
             [s.token, s.file, None if s.transform is None else s.transform.tolist(), s.lag]
             for s in frame.sweeps
         ],
-        "names": list(frame.names),
         "boxes": rows(frame.boxes),
         "velocities": rows(frame.velocities),
-        "annotations": list(frame.annotations),
         "counts": frame.counts.tolist(),
     }
 
@@ -56,20 +51,17 @@ def frame_of(record: dict[str, Any]) -> Frame:
     def sweep(token: str, file: str, transform: Any, lag: float) -> Sweep:
         return Sweep(token, file, None if transform is None else np.array(transform), lag)
 
-    return Frame(
-        token=record["token"],
-        scene=record["scene"],
-        timestamp=record["timestamp"],
-        file=record["file"],
-        sensor=Pose.of(record["sensor"], record["token"]),
-        ego=Pose.of(record["ego"], record["token"]),
-        sweeps=tuple(sweep(*row) for row in record["sweeps"]),
-        names=tuple(record["names"]),
-        boxes=np.array(record["boxes"], float).reshape(-1, 9),
-        velocities=np.array(record["velocities"], float).reshape(-1, 3),
-        annotations=tuple(record["annotations"]),
-        counts=np.array(record["counts"], np.int64),
-    )
+    changed = {
+        "sensor": Pose.of(record["sensor"], record["token"]),
+        "ego": Pose.of(record["ego"], record["token"]),
+        "sweeps": tuple(sweep(*row) for row in record["sweeps"]),
+        "names": tuple(record["names"]),
+        "boxes": np.array(record["boxes"], float).reshape(-1, 9),
+        "velocities": np.array(record["velocities"], float).reshape(-1, 3),
+        "annotations": tuple(record["annotations"]),
+        "counts": np.array(record["counts"], np.int64),
+    }
+    return Frame(**record | changed)
 
 
 def write_index(tables: Tables, target: Path, sweeps: int) -> Iterator[tuple[int, int]]:

@@ -17,6 +17,25 @@ from jaxvision.ops.voxel_aggregation import BlockMap, Form, aggregate
 PositionUnit = Literal["finest", "level"]
 
 
+def layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
+    """The blocks' layer norm, in the module that calls this."""
+    return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, dtype=dtype, name=name)
+
+
+def mix_channels(x: Float[Array, "s v c"], dtype: jnp.dtype) -> Float[Array, "s v c"]:
+    """The linear map and norm before an aggregation, as `pre_mix` and `pre_norm` of the module that
+    calls this."""
+    kernel_init = nn.with_logical_partitioning(torch_default_kernel(), ("embed", "mlp"))
+    mix = nn.Dense(
+        x.shape[-1], use_bias=False, dtype=dtype, kernel_init=kernel_init, name="pre_mix"
+    )
+    return layer_norm("pre_norm", dtype)(mix(x))
+
+
+# Of the projection of positions, (3, channels).
+position_init = nn.with_logical_partitioning(torch_default_kernel(in_axis=0), (None, "mlp"))
+
+
 class LargeKernelBlock(nn.Module):
     """ReLU(LayerNorm(aggregation) + LayerNorm(local convolution)); no residual.
 
@@ -47,33 +66,23 @@ class LargeKernelBlock(nn.Module):
         if blocks is None:
             raise ValueError("LargeKernelBlock: the level has no blocks (no LevelCapacities.edge)")
         channels = x.shape[-1]
-        mixed = nn.Dense(
-            channels,
-            use_bias=False,
-            dtype=self.dtype,
-            kernel_init=nn.with_logical_partitioning(torch_default_kernel(), ("embed", "mlp")),
-            name="pre_mix",
-        )(x)
-        mixed = self._norm("pre_norm")(mixed)
+        mixed = mix_channels(x, self.dtype)
         local = SparseConvolution(channels, 27, dtype=self.dtype, name="local_mix")(x, neighbours)
         projection = self._projection(channels)
         if self.position_unit == "finest":
             projection = projection * jnp.asarray(sites.stride, jnp.float32)
         wide = aggregate(mixed, projection, sites, blocks, self.form)
-        return jax.nn.relu(self._norm("norm")(wide) + self._norm("norm_local")(local))
-
-    def _norm(self, name: str) -> nn.LayerNorm:
-        return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, dtype=self.dtype, name=name)
+        wide, local = (
+            layer_norm(name, self.dtype)(value)
+            for name, value in (("norm", wide), ("norm_local", local))
+        )
+        return jax.nn.relu(wide + local)
 
     def _projection(self, channels: int) -> Float[Array, "c 3"]:
         """Phase per voxel of each channel; float32 whatever the compute dtype."""
         used = channels // self.groups
         rows = self.projection_rows or used
-        kernel = self.param(
-            "position",
-            nn.with_logical_partitioning(torch_default_kernel(in_axis=0), (None, "mlp")),
-            (3, rows),
-        )
+        kernel = self.param("position", position_init, (3, rows))
         projection = kernel[:, :used].T
         if self.learned_scale:
             alpha = self.param("alpha", nn.initializers.ones, (used,))

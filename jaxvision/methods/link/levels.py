@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Int
@@ -46,18 +46,8 @@ class LevelCapacities:
         return build_block_map(sites, self.edge, self.neighbours_per_axis, most)
 
 
-class HasVoxels(Protocol):
-    """What `overflow` reads of a level."""
-
-    @property
-    def sites(self) -> Sites: ...
-
-    @property
-    def blocks(self) -> BlockMap | None: ...
-
-
-def overflow(levels: Sequence[HasVoxels]) -> Int[Array, " s"]:
-    """Voxels and blocks of all levels that found no room, per shard."""
+def overflow(levels: Sequence[Any]) -> Int[Array, " s"]:
+    """Voxels and blocks of all levels of a network that found no room, per shard."""
     total = sum(level.sites.overflow for level in levels)
     blocks = [level.blocks.blocks.overflow for level in levels if level.blocks is not None]
     return total + sum(blocks, jnp.zeros_like(levels[0].sites.overflow))

@@ -26,36 +26,20 @@ from jaxvision.ops.voxel_aggregation.tpu_tiles import TABLE_ROWS, padded_voxels
 
 def _forward(features, projection, coords, blocks, *, form, interpret):
     table, order, inverse = _sorted(coords, blocks)
-    weights = _weights(projection)
-    sums = sum_voxels(
-        gather_rows(features, order),
-        table,
-        blocks.counts,
-        weights,
-        form=form,
-        taking=False,
-        interpret=interpret,
-    )
+    settings = {"form": form, "interpret": interpret}
+    weights, capacity = _weights(projection), blocks.counts.shape[1]
+    given = gather_rows(features, order)
+    sums = sum_voxels(given, table, blocks.counts, weights, taking=False, **settings)
     (totals,) = sum_blocks(
         sums,
         blocks.neighbours.inputs,
         blocks.neighbours.run,
         *_offset_rotations(blocks, projection, form),
         channels=features.shape[2],
-        form=form,
-        interpret=interpret,
+        **settings,
     )
     averages = totals * _share(blocks, sums.shape[1])
-    capacity = blocks.counts.shape[1]
-    out = spread(
-        averages,
-        table,
-        capacity,
-        weights,
-        form=form,
-        dtype=features.dtype,
-        interpret=interpret,
-    )
+    out = spread(averages, table, capacity, weights, dtype=features.dtype, **settings)
     return gather_rows(out, inverse), sums, averages
 
 
@@ -64,11 +48,10 @@ def _gradients(
 ) -> tuple[Array, Array]:
     """By features and by the projection (float32, summed over these shards)."""
     table, order, inverse = _sorted(coords, blocks)
+    settings = {"form": form, "interpret": interpret}
     weights, channels = _weights(projection), features.shape[2]
-    given = gather_rows(cotangent, order)
-    taken = sum_voxels(
-        given, table, blocks.counts, weights, form=form, taking=True, interpret=interpret
-    )
+    read, given = gather_rows(features, order), gather_rows(cotangent, order)
+    taken = sum_voxels(given, table, blocks.counts, weights, taking=True, **settings)
     cos, sin = _offset_rotations(blocks, projection, form)
     back, *pairs = sum_blocks(
         taken * _share(blocks, sums.shape[1]),
@@ -77,20 +60,12 @@ def _gradients(
         cos,
         -sin,
         channels=channels,
-        form=form,
-        interpret=interpret,
         own=(sums, _quarter_turn(sums, channels)) if has_waves(form) else None,
+        **settings,
     )
+    capacity = blocks.counts.shape[1]
     by_features, by_weights = spread_back(
-        averages,
-        back,
-        gather_rows(features, order),
-        given,
-        table,
-        capacity=blocks.counts.shape[1],
-        weights=weights,
-        form=form,
-        interpret=interpret,
+        averages, back, read, given, table, capacity=capacity, weights=weights, **settings
     )
     by_projection = (by_weights[0, 1:4] + by_weights[1, 4:7]).T
     if has_waves(form):

@@ -23,17 +23,9 @@ def as_evaluated(boxes: results.WorldBoxes, classes: Sequence[str]) -> Evaluated
     of_attribute = {name: n for n, name in enumerate(results.ATTRIBUTES)}
     labels = np.array([of_class.get(name, -1) for name in boxes.names], np.int64)
     attributes = np.array([of_attribute.get(name, -1) for name in boxes.attributes], np.int64)
-    found = EvaluatedBoxes(
-        sample=boxes.sample,
-        translation=boxes.translation,
-        size=boxes.size,
-        rotation=boxes.rotation,
-        velocity=boxes.velocity,
-        label=labels,
-        attribute=attributes,
-        points=boxes.points,
-        score=boxes.score,
-    )
+    same = set(EvaluatedBoxes._fields) - {"label", "attribute"}
+    columns = {name: getattr(boxes, name) for name in same}
+    found = EvaluatedBoxes(label=labels, attribute=attributes, **columns)
     return found.rows(labels >= 0)
 
 

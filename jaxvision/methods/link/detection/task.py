@@ -1,7 +1,7 @@
 """LinK detection as the engine sees it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from jaxvision.training.loss_groups import mean_over_groups
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Task, Variables
 
 
+@dataclass(frozen=True)
 class DetectionTask(Task):
     """One scan a shard. Parameters: the network's; collection batch_stats: running statistics."""
 

@@ -1,6 +1,7 @@
 """LinK segmentation as the engine sees it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Task, Va
 from jaxvision.viz.points import birds_eye, class_colours
 
 
+@dataclass(frozen=True)
 class SegmentationTask(Task):
     """One scan a shard. Parameters: the network's; collection batch_stats: running statistics."""
 
