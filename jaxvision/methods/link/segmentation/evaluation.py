@@ -1,4 +1,4 @@
-"""How segmentation is judged: every point of every scan, by the benchmark's and LinK's rules."""
+"""How segmentation is evaluated: every point of every scan, by the benchmark's and LinK's rules."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
