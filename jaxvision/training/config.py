@@ -55,6 +55,7 @@ def base_config() -> ConfigDict:
             "optim": {
                 "name": "adamw",
                 "learning_rate": {"name": "constant", "value": 1e-3},
+                "schedules": {},  # {name: a learning rate for the groups that name it}
                 "weight_decay": {"name": "constant", "value": 0.0},
                 "b1_schedule": {},  # instead of b1
                 "b1": 0.9,

@@ -41,14 +41,19 @@ class Aux(NamedTuple):
 class Group(NamedTuple):
     """How the optimizer treats one parameter leaf.
 
-    Each field is one value for the leaf, or one per layer of a stacked leaf (its leading axis).
-    train: False means no gradient, no moments, no average, saved once.
-    decay: factor on the weight decay.  lr: factor on the learning rate.
+    train, decay, lr: each one value for the leaf, or one per layer of a stacked leaf (its leading
+        axis). train: False means no gradient, no moments, no average, saved once.  decay: factor on
+        the weight decay.  lr: factor on the learning rate.
+    schedule: which of `config.optim.schedules` is the leaf's learning rate; "": `learning_rate`.
+    bounds: (low, high) that the leaf is clamped to before each training step's forward pass; the
+        update after it may leave them until the next.
     """
 
     train: bool | np.ndarray = True
     decay: float | np.ndarray = 1.0
     lr: float | np.ndarray = 1.0
+    schedule: str = ""
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
