@@ -147,7 +147,7 @@ def load_run(
         chain, read = config.init, read_weights
     else:
         raise InputError("no weights: give --workdir, --weights or --config.init")
-    loaded, reports = initialisation.apply(shapes, chain, read)
+    loaded, reports = initialisation.apply(shapes, chain, read, task.adapt)
     found = {path for report in reports for path in report.loaded}
     lacking = [path for path in flatten(shapes) if path not in found and path[:7] == "params/"]
     if lacking:

@@ -72,7 +72,7 @@ def base_config() -> ConfigDict:
                 "interval": 1,
                 "collections": (),  # beside params
             },
-            "init": (),  # [{"from", "to", "rename", "drop", "select_rows"}, ...]
+            "init": (),  # links of training/initialisation.py, e.g. {"from": "weights.pth"}
             "mesh": {"data": -1, "fsdp": 1, "tensor": 1},  # -1 fills
             "checkpoint": {"every_steps": 1000, "keep": 3, "best": "", "best_mode": "max"},
             "evaluate": {

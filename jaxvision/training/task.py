@@ -119,6 +119,16 @@ class Task(abc.ABC):
         """The optimizer group of the parameter `path` ("encoder/stack/blocks/mlp/up/kernel")."""
         return Group()
 
+    def adapt(self, path: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """A value from other weights, in the shape of its place here: 2D kernels inflated, position
+        tables resized. Asked by links of `config.init` with "adapt", for values that do not fit.
+
+        path: of the place, with its collection ("params/encoder/positions").
+        """
+        raise InputError(
+            f"{type(self).__name__} cannot adapt {path} {tuple(value.shape)} to {shape}"
+        )
+
     def flops(self, split: str) -> float | None:
         """Counted floating-point operations of one training step (a multiply-add is two)."""
         return None
