@@ -18,7 +18,7 @@ from jaxvision.training.state import abstract_variables
 from jaxvision.training.task import Task, Variables
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint
-from jaxvision.weights.mapping import flatten, unflatten
+from jaxvision.weights.mapping import flatten, to_state_dict, unflatten
 from jaxvision.weights.official import OfficialModel
 
 
@@ -34,7 +34,7 @@ def load(name: str, weights: str | Path, dtype: str = "float32") -> tuple[Any, V
     source = Path(weights)
     if (source / "checkpoints").is_dir():
         network = official_model(name, dtype=dtype)
-        variables = read_workdir(source)
+        variables = convert.part_of_network(read_workdir(source), network)
         convert.check_shapes(variables, network, str(source))
         return network.model, variables, network.preprocess
     if convert.is_converted(source):
@@ -107,13 +107,57 @@ def read_weights(source: str) -> Mapping[str, Any]:
     )
 
 
-def read_workdir(workdir: Path, step: int | None = None) -> Mapping[str, Any]:
-    """Variables of the newest whole checkpoint (up to `step`) of a run."""
+def official_from_run(
+    name: str, workdir: Path, *, averaged: bool | None = None, initial: Path | None = None
+) -> tuple[OfficialModel, convert.Converted]:
+    """The network called `name` with the weights of a run.
+
+    averaged: as for `Checkpoints.read_variables`.  initial: an official file, or a folder of ours,
+    that holds what training does not touch; without it, what the run's own `init` names is looked
+    through, the last first.
+    """
+    variables = read_workdir(workdir, averaged=averaged)
+    links = load_config(str(config_of(workdir))).init
+    sources = [initial] if initial else [Path(link["from"]) for link in reversed(links)]
+    there = [s for s in sources if initial or s.is_file() or convert.is_converted(s)]
+    problem = None
+    for source in there or (None,):
+        network, start = _started_from(name, source)
+        try:
+            return network, convert.from_run(variables, network, str(workdir), start)
+        except InputError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _started_from(
+    name: str, source: Path | None
+) -> tuple[OfficialModel, tuple[dict[str, Any], convert.Origin] | None]:
+    """The network called `name` as `source` holds it, and its official tensors there."""
+    if source is None:
+        return official_model(name), None
+    if convert.is_converted(source):
+        converted = convert.load(source)
+        network = official_model(name, converted.origin.names)
+        if converted.origin.network != network.name:
+            return network, (converted.unused, converted.origin)
+        tensors = to_state_dict(converted.variables, network.entries, converted.unused)
+        return network, (tensors, converted.origin)
+    file = read_checkpoint(source)
+    network = official_model(name, file.tensors)
+    return network, convert.official_tensors(file, network)
+
+
+def read_workdir(
+    workdir: Path, step: int | None = None, averaged: bool | None = None
+) -> Mapping[str, Any]:
+    """Variables of the newest whole checkpoint (up to `step`) of a run; averaged: see there."""
     checkpoints = Checkpoints(workdir)
     found = checkpoints.usable_step(step)
     if found is None:
         raise InputError(f"{workdir}: no whole checkpoint there")
-    return checkpoints.read_variables(found)
+    return checkpoints.read_variables(found, averaged)
 
 
 def config_of(workdir: Path | None) -> Path:
@@ -147,7 +191,7 @@ def load_run(
         chain, read = config.init, read_weights
     else:
         raise InputError("no weights: give --workdir, --weights or --config.init")
-    loaded, reports = initialisation.apply(shapes, chain, read)
+    loaded, reports = initialisation.apply(shapes, chain, read, task.adapt)
     found = {path for report in reports for path in report.loaded}
     lacking = [path for path in flatten(shapes) if path not in found and path[:7] == "params/"]
     if lacking:

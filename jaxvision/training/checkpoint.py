@@ -184,8 +184,12 @@ class Checkpoints:
             ema=tree["ema"],
         )
 
-    def read_variables(self, step: int) -> dict[str, Any]:
-        """Variables of `step` as host arrays, whatever their shapes: the averages where kept."""
+    def read_variables(self, step: int, averaged: bool | None = None) -> dict[str, Any]:
+        """Variables of `step` as host arrays, whatever their shapes.
+
+        averaged: the averages (InputError where none are kept) or the raw weights; None: the
+        averages where kept.
+        """
         reader = ocp.PyTreeCheckpointer()
 
         def read(path: Path) -> dict[str, Any]:
@@ -199,11 +203,13 @@ class Checkpoints:
             tree = read(self.path(step))
             frozen = self.folder / FROZEN
             rest = read(frozen) if manifest.exists(frozen) else {}
-        average = tree.get("ema") or {}
+        average = {} if averaged is False else tree.get("ema") or {}
+        if averaged and not average:
+            raise InputError(f"{self.path(step)}: no averaged weights there (ema.decay was 0)")
         params = flatten(average.get("params", tree["params"])) | flatten(rest.get("params", {}))
-        averaged = {k: v for k, v in average.items() if k != "params"}
+        others = {k: v for k, v in average.items() if k != "params"}
         constants = {k: v for k, v in rest.items() if k == "constants"}
-        return {"params": unflatten(params), **tree["collections"], **averaged, **constants}
+        return {"params": unflatten(params), **tree["collections"], **others, **constants}
 
     def close(self) -> None:
         """Wait for the last save; raises SaveError if it failed."""

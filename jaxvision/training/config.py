@@ -60,6 +60,7 @@ def base_config() -> ConfigDict:
             "optim": {
                 "name": "adamw",
                 "learning_rate": {"name": "constant", "value": 1e-3},
+                "schedules": {},  # {name: a learning rate for the groups that name it}
                 "weight_decay": {"name": "constant", "value": 0.0},
                 "b1_schedule": {},  # instead of b1
                 "b1": 0.9,
@@ -76,7 +77,7 @@ def base_config() -> ConfigDict:
                 "interval": 1,
                 "collections": (),  # beside params
             },
-            "init": (),  # [{"from", "to", "rename", "drop", "select_rows"}, ...]
+            "init": (),  # links of training/initialisation.py, e.g. {"from": "weights.pth"}
             "mesh": {"data": -1, "fsdp": 1, "tensor": 1},  # -1 fills
             "checkpoint": {"every_steps": 1000, "keep": 3, "best": "", "best_mode": "max"},
             "evaluate": {

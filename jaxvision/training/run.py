@@ -71,7 +71,9 @@ class Run:
         if not self.config.init:
             return state, []
         shapes = self._shapes()
-        loaded, reports = initialisation.apply(shapes, self.config.init, read_weights)
+        loaded, reports = initialisation.apply(
+            shapes, self.config.init, read_weights, self.task.adapt
+        )
         return self._with_values(state, flatten(loaded), shardings), reports
 
     def _shapes(self) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def make_step(task: Task, optimizer: Optimizer, config: ConfigDict) -> Step:
         return grads, metrics, {**collections, **aux.state}
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        state = state.replace(params=optimizer.bound(state.params))
         rng = jax.random.fold_in(jax.random.key(config.seed), state.step)
         if micro_batches == 1:
             grads, metrics, collections = gradient(state, state.collections, batch, rng)

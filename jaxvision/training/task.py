@@ -41,14 +41,19 @@ class Aux(NamedTuple):
 class Group(NamedTuple):
     """How the optimizer treats one parameter leaf.
 
-    Each field is one value for the leaf, or one per layer of a stacked leaf (its leading axis).
-    train: False means no gradient, no moments, no average, saved once.
-    decay: factor on the weight decay.  lr: factor on the learning rate.
+    train, decay, lr: each one value for the leaf, or one per layer of a stacked leaf (its leading
+        axis). train: False means no gradient, no moments, no average, saved once.  decay: factor on
+        the weight decay.  lr: factor on the learning rate.
+    schedule: which of `config.optim.schedules` is the leaf's learning rate; "": `learning_rate`.
+    bounds: (low, high) that the leaf is clamped to before each training step's forward pass; the
+        update after it may leave them until the next.
     """
 
     train: bool | np.ndarray = True
     decay: float | np.ndarray = 1.0
     lr: float | np.ndarray = 1.0
+    schedule: str = ""
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,16 @@ class Task(abc.ABC):
     def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
         """The optimizer group of the parameter `path` ("encoder/stack/blocks/mlp/up/kernel")."""
         return Group()
+
+    def adapt(self, path: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """A value from other weights, in the shape of its place here: 2D kernels inflated, position
+        tables resized. Asked by links of `config.init` with "adapt", for values that do not fit.
+
+        path: of the place, with its collection ("params/encoder/positions").
+        """
+        raise InputError(
+            f"{type(self).__name__} cannot adapt {path} {tuple(value.shape)} to {shape}"
+        )
 
     def flops(self, split: str) -> float | None:
         """Counted floating-point operations of one training step (a multiply-add is two)."""

@@ -113,7 +113,9 @@ def losses(case: Case) -> dict:
 
 def published_rate(base: float, world: int, batch_per_gpu: int, dataset: int, epochs: int):
     steps = epochs * -(-dataset // (batch_per_gpu * world))
-    return schedules.half_cosine(base, steps, 0 if world == 1 else 1000 // world)
+    warmup = 0 if world == 1 else 1000 // world
+    table = {"name": "half_cosine", "peak": base, "warmup_steps": warmup}
+    return schedules.make(table, steps, 1)
 
 
 @runner("link", "segmentation/core/schedulers.py:cosine_schedule_with_warmup")

@@ -29,7 +29,7 @@ def norm_entries(name: str, path: str, width: int, used: bool = True) -> Iterato
         ("running_var", f"batch_stats/{path}/var"),
     ):
         yield Entry(f"{name}.{official}", (width,), ours if used else None)
-    yield Entry(f"{name}.num_batches_tracked", (), None, dtype="int64")
+    yield Entry(f"{name}.num_batches_tracked", (), None, dtype="int64", value=0)
 
 
 def block_entries(

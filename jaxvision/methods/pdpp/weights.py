@@ -25,7 +25,7 @@ def planner_entries(
     """
     prefix = "module." if data_parallel else ""
     tables = [
-        Entry(f"{prefix}{name}", table.shape, None)
+        Entry(f"{prefix}{name}", table.shape, None, value=table)
         for name, table in cosine_schedule(diffusion_steps).tables().items()
     ]
     return [*tables, *unet_entries(model, path, f"{prefix}model.")]
