@@ -130,8 +130,10 @@ def micro_batches(planner: Planner, target: Target, changes: dict[str, Any]) -> 
         for count in range(1, rows // parts + 1)
         if rows % (count * parts) == 0
         and train.batch_size % count == 0
-        and (train.batch_size // count) % train.draw_groups == 0
-        and (train.batch_size // count) % train.norm_groups == 0
+        and all(
+            (train.batch_size // count) % groups == 0
+            for groups in (train.draw_groups, train.norm_groups, train.loss_groups)
+        )
     ]
 
 

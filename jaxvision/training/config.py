@@ -50,6 +50,7 @@ def base_config() -> ConfigDict:
                 "accumulate": 1,  # micro-batches a step
                 "draw_groups": 1,  # groups of a batch that share one draw (mixup, modality)
                 "norm_groups": 1,  # groups of a batch with batch-norm statistics of their own
+                "loss_groups": 1,  # groups of a batch whose losses are averaged, each a mean or sum
                 "max_not_finite": 10,  # dropped updates before the run stops
             },
             "optim": {
@@ -238,9 +239,9 @@ def check_choices(config: ConfigDict) -> None:
     batch, micro = config.train.batch_size, config.train.accumulate
     if batch % micro:
         raise InputError(f"train.accumulate={micro} does not divide train.batch_size={batch}")
-    for key in ("draw_groups", "norm_groups"):
+    for key in ("draw_groups", "norm_groups", "loss_groups"):
         groups = config.train[key]
-        if (batch // micro) % groups:
+        if groups < 1 or (batch // micro) % groups:
             raise InputError(f"train.{key}={groups} does not divide {batch // micro} records")
 
 
