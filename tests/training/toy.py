@@ -136,7 +136,7 @@ class ToyTask(Task):
         def outputs(variables, batch, rng):
             return {"logits": self.predict(variables, batch, rng), "label": batch["label"]}
 
-        def accumulate(total, outputs, index):
+        def accumulate(total, outputs, index, bucket):
             rows = dict(total or {})
             for row, number in enumerate(index):
                 rows[int(number)] = (outputs["logits"][row], outputs["label"][row])

@@ -88,7 +88,9 @@ def benchmark_evaluation(
         kept = {name: batch[name] for name in ("targets", "number", "clip")}
         return {**kept, "frames": jnp.stack(frames, axis=1)}
 
-    def accumulate(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+    def accumulate(
+        total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str
+    ) -> Any:
         total = dict(total or {})
         for row, number in enumerate(outputs["number"]):
             total[int(number)] = (
@@ -174,7 +176,9 @@ def camera_evaluation(config: ConfigDict, model: InterpolationNetwork) -> Evalua
             "target": inputs.to_unit(batch["target"]),
         }
 
-    def accumulate(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+    def accumulate(
+        total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str
+    ) -> Any:
         total = dict(total or {})
         for row, number in enumerate(index):
             truth = outputs["target"][row]

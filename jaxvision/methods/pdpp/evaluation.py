@@ -14,7 +14,7 @@ from jaxvision.training.task import BatchSpecs, Evaluation, Variables
 Outputs = Callable[..., Mapping[str, Any]]
 
 
-def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str) -> Any:
     """Every record's answers by its index: the result does not depend on how they were batched."""
     total = total if total is not None else {}
     for row, number in enumerate(index):

@@ -62,7 +62,9 @@ def detection_evaluation(
     frame, every class within `judged_within` m, without attributes, and there is no `nds`.
     """
 
-    def accumulate(total: Any, answers: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+    def accumulate(
+        total: Any, answers: Mapping[str, np.ndarray], index: np.ndarray, bucket: str
+    ) -> Any:
         total = total or {"overflow": 0, "scans": {}}
         total["overflow"] += int(answers["overflow"].sum())
         for row, number in enumerate(index):
