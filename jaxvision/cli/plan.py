@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         changes = {}
         if arguments.weak:
-            changes = search.grown(config, topology.chips, topologies[0].chips)
+            changes = search.scale_batch(config, topology.chips, topologies[0].chips)
         for plan in planner.plans(target, changes):
             if run is not None:
                 plan = run.compare(plan, topology, with_settings(config, changes))

@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 from jaxvision.data.source import Sample, Source
-from jaxvision.data.stalls import Stalled, within
+from jaxvision.data.timeout import Stalled, with_timeout
 from jaxvision.errors import InputError
 
 MAX_REPLACEMENTS = 8
@@ -97,10 +97,10 @@ class TrainingBatches:
 
     def __post_init__(self):
         for bucket, source in self.sources.items():
-            if source.batch_size % source.dealt:
+            if source.batch_size % source.interleave_groups:
                 raise InputError(
-                    f"data for {bucket!r}: a batch of {source.batch_size} cannot be dealt to "
-                    f"{source.dealt} equal parts"
+                    f"data for {bucket!r}: a batch of {source.batch_size} does not divide "
+                    f"into {source.interleave_groups} groups to interleave"
                 )
             if len(source.records) < source.batch_size:
                 raise InputError(
@@ -220,8 +220,10 @@ class EvaluationBatches:
 def epoch_position(row: int, source: Source) -> int:
     """Where in an epoch's order of records its row `row` is taken from."""
     step, row = divmod(row, source.batch_size)
-    part, turn = divmod(row, source.batch_size // source.dealt)
-    return (step * source.batch_size + turn * source.dealt + part) // source.repeats
+    part, turn = divmod(row, source.batch_size // source.interleave_groups)
+    return (
+        step * source.batch_size + turn * source.interleave_groups + part
+    ) // source.record_repeats
 
 
 def as_list(samples: Sample | list[Sample]) -> list[Sample]:
@@ -264,7 +266,7 @@ def batches(
 
     stalled = False
     try:
-        yield within(iterator, patience, waiting_for) if patience else iterator
+        yield with_timeout(iterator, patience, waiting_for) if patience else iterator
     except Stalled:
         stalled = True
         raise

@@ -115,7 +115,7 @@ class Attention(nn.Module):
             query = query * c.head_dim**-0.5
         if c.cosine_attention or (c.attention_dropout > 0 and not deterministic):
             # Cosines stay float32: their scale multiplies them by up to 100.
-            weights = reference.weights(query, key, c.dtype)
+            weights = reference.weights(query, key).astype(c.dtype)
             weights = nn.Dropout(c.attention_dropout)(weights, deterministic=deterministic)
             mixed = reference.weighted(weights, value.astype(c.dtype))
         else:

@@ -58,7 +58,8 @@ def loss(case: Case) -> dict:
         task = state.one_hot(tasks, layout.classes)
 
         def total(variables):
-            errors, _ = plan_loss(model, variables, sampler, plan, task, start, goal, t, noise)
+            window = {"plan": plan, "task": task, "start": start, "goal": goal}
+            errors, _ = plan_loss(model, variables, sampler, **window, t=t, noise=noise)
             return jnp.sum(errors)
 
         value, grads = jax.value_and_grad(total)(variables)
@@ -95,7 +96,13 @@ def sample(case: Case) -> dict:
         task = state.one_hot(tasks, layout.classes)
         condition = model.apply(variables, task, start, goal, horizon, method="condition_terms")
         actions, trajectory = sample_actions(
-            model, variables, sampler, condition, noise[0], lambda k: noise[1 + k], True
+            model,
+            variables,
+            sampler,
+            condition,
+            noise[0],
+            draw=lambda k: noise[1 + k],
+            trajectory=True,
         )
         rows = task_rows(tasks, layout, horizon)
         whole = functools.partial(state.state_of, task=rows, start=start, goal=goal)
@@ -206,12 +213,12 @@ def train_steps(case: Case) -> dict:
                 model,
                 {"params": params},
                 sampler,
-                plan,
-                state.one_hot(tasks, layout.classes),
-                frames[:, 0],
-                frames[:, -1],
-                t,
-                noise[..., layout.action_part],
+                plan=plan,
+                task=state.one_hot(tasks, layout.classes),
+                start=frames[:, 0],
+                goal=frames[:, -1],
+                t=t,
+                noise=noise[..., layout.action_part],
             )
             return jnp.sum(errors)
 

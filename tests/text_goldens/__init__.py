@@ -40,10 +40,7 @@ def render(name: str) -> str:
     if name == ENGINE:
         return settings(base_config().to_dict(), {})
     known = dict(leaves(base_config().to_dict()))
-    own, whole = parameters(name), name.removesuffix("_1gpu")
-    if whole != name and own == parameters(whole):
-        own = f"parameters as in {whole}\n"
-    return settings(load_config(name).to_dict(), known) + "\n" + own
+    return settings(load_config(name).to_dict(), known) + "\n" + parameters(name)
 
 
 def settings(config: Mapping[str, Any], known: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ COSINE_OFFSET = 0.008
 MAX_BETA = 0.999
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Schedule:
     """Float32 tables over diffusion steps 0..n-1, under the names of the published buffers."""
 
@@ -156,6 +156,7 @@ def reverse(
     coefficients: Coefficients,
     tables: Any,
     draw: Callable[[Int[Array, ""]], Float[Array, "b t a"]] | None,
+    *,
     trajectory: bool = False,
 ) -> tuple[Float[Array, "b t a"], Float[Array, "n b t a"] | None]:
     """Reverse diffusion from `start` as one scan; also the state after every step where asked.
