@@ -69,7 +69,7 @@ class KeptOutputs(NamedTuple):
     samples: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One protocol of one benchmark.
 

@@ -66,7 +66,15 @@ class RetrievalTask(ToyTask):
             }
 
         specs = {"items": fields, "queries": fields}
-        return {"retrieval": Evaluation(sources, specs, outputs, None, finish)}
+        return {
+            "retrieval": Evaluation(
+                source=sources,
+                batch_specs=specs,
+                outputs=outputs,
+                accumulate=None,
+                finish=finish,
+            )
+        }
 
 
 def by_hand():
@@ -133,7 +141,15 @@ def test_writing_a_batch_copies_no_buffer():
 
             fields = {"x": jax.ShapeDtypeStruct((8, FEATURES), jnp.float32)}
             source = Source(Points(8000), 8, jitter)
-            return {"large": Evaluation(source, {"all": fields}, outputs, None, lambda *_: {})}
+            return {
+                "large": Evaluation(
+                    source=source,
+                    batch_specs={"all": fields},
+                    outputs=outputs,
+                    accumulate=None,
+                    finish=lambda *_: {},
+                )
+            }
 
     task = Large(config)
     mesh = make_mesh({"data": 8, "fsdp": 1, "tensor": 1}, jax.devices()[:8])

@@ -148,7 +148,15 @@ class ToyTask(Task):
             mean = np.mean([total[i][0] for i in sorted(total)], dtype=np.float64)
             return {"accuracy": np.mean(right), "records": len(total), "mean_logit": mean}
 
-        return {"whole": Evaluation(source, specs, outputs, accumulate, finish)}
+        return {
+            "whole": Evaluation(
+                source=source,
+                batch_specs=specs,
+                outputs=outputs,
+                accumulate=accumulate,
+                finish=finish,
+            )
+        }
 
     def render(self, batch, outputs):
         picture = np.zeros((8, 8, 3), np.uint8)

@@ -110,7 +110,13 @@ def benchmark_evaluation(
     def finish(total: Any, variables: Variables) -> dict[str, float]:
         return means(total, chosen.by_clip)
 
-    return Evaluation(sources, specs, outputs, accumulate, finish)
+    return Evaluation(
+        source=sources,
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=accumulate,
+        finish=finish,
+    )
 
 
 def means(
@@ -188,4 +194,10 @@ def camera_evaluation(config: ConfigDict, model: InterpolationNetwork) -> Evalua
 
     photographs = pictures.built_in("held_out")
     records = CameraRecords(photographs, CAMERA_PATHS * len(photographs))
-    return Evaluation(Source(records, size, transform), specs, outputs, accumulate, finish)
+    return Evaluation(
+        source=Source(records, size, transform),
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=accumulate,
+        finish=finish,
+    )

@@ -30,7 +30,13 @@ def probe_evaluation(config: ConfigDict, model: MaskedAutoencoder) -> Evaluation
             "held_out": batch["held_out"],
         }
 
-    return Evaluation(source, specs, outputs, collect, finish)
+    return Evaluation(
+        source=source,
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=collect,
+        finish=finish,
+    )
 
 
 def pooled(

@@ -96,7 +96,13 @@ def detection_evaluation(
                 found[f"ap_{name}_{distance:g}m"] = 100 * result["label_aps"][n, k]
         return {n: float(value) for n, value in found.items()} | {"overflow": total["overflow"]}
 
-    return Evaluation(source, specs, outputs, accumulate, finish)
+    return Evaluation(
+        source=source,
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=accumulate,
+        finish=finish,
+    )
 
 
 def evaluate_in_world(

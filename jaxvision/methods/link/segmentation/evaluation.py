@@ -65,4 +65,10 @@ def scan_evaluation(
         found |= {f"iou_{name}": 100 * iou[n] for n, name in enumerate(names) if n}
         return {name: float(value) for name, value in found.items()} | {"overflow": float(lost)}
 
-    return Evaluation(source, specs, outputs, accumulate, finish)
+    return Evaluation(
+        source=source,
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=accumulate,
+        finish=finish,
+    )
