@@ -1,7 +1,8 @@
 """From a file or a workdir to weights in hand."""
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.config import load_config
 from jaxvision.training.mesh import make_mesh
 from jaxvision.training.sharding import put
-from jaxvision.training.state import abstract_variables
+from jaxvision.training.state import abstract_variables, answering_variables
 from jaxvision.training.task import Task, Variables
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint
@@ -90,11 +91,11 @@ def _pretrained(method: str) -> Any:
 
 
 def read_weights(source: str) -> Mapping[str, Any]:
-    """Variables (host arrays) from the workdir of a run (its averaged weights where it kept any), a
-    folder that `jaxvision convert` made, or an official file."""
+    """Variables (host arrays) from the workdir of a run (its averaged weights where it kept any; no
+    memory), a folder that `jaxvision convert` made, or an official file."""
     path = Path(source)
     if (path / "checkpoints").is_dir():
-        return read_workdir(path)
+        return read_workdir(path, without=Task.training_only)
     if convert.is_converted(path):
         return convert.computable(convert.load(path).variables)
     if path.is_file():
@@ -150,14 +151,18 @@ def _started_from(
 
 
 def read_workdir(
-    workdir: Path, step: int | None = None, averaged: bool | None = None
+    workdir: Path | str,
+    step: int | None = None,
+    averaged: bool | None = None,
+    without: Collection[str] = (),
 ) -> Mapping[str, Any]:
-    """Variables of the newest whole checkpoint (up to `step`) of a run; averaged: see there."""
-    checkpoints = Checkpoints(workdir)
+    """Variables of the newest whole checkpoint (up to `step`) of a run, all collections but those
+    of `without`; averaged: as for `Checkpoints.read_variables`."""
+    checkpoints = Checkpoints(Path(workdir))
     found = checkpoints.usable_step(step)
     if found is None:
         raise InputError(f"{workdir}: no whole checkpoint there")
-    return checkpoints.read_variables(found, averaged)
+    return checkpoints.read_variables(found, averaged, without)
 
 
 def config_of(workdir: Path | None) -> Path:
@@ -183,12 +188,15 @@ def load_run(
     task = make_task(config)
     mesh = make_mesh(config.mesh.to_dict())
     shapes, shardings, _ = abstract_variables(task, mesh)
+    shapes = answering_variables(task, shapes)
+    read: Callable[[str], Mapping[str, Any]] = read_weights
     if weights is not None:
-        chain, read = [{"from": str(weights)}], read_weights
+        chain = [{"from": str(weights)}]
     elif workdir is not None:
-        chain, read = [{"from": str(workdir)}], lambda source: read_workdir(Path(source), step)
+        chain = [{"from": str(workdir)}]
+        read = partial(read_workdir, step=step, without=task.training_only)
     elif config.init:
-        chain, read = config.init, read_weights
+        chain = config.init
     else:
         raise InputError("no weights: give --workdir, --weights or --config.init")
     loaded, reports = initialisation.apply(shapes, chain, read, task.adapt)

@@ -124,6 +124,8 @@ def larger_counts(counts: list[int], used: int, failed: Plan) -> list[int]:
 def micro_batches(planner: Planner, target: Target, changes: dict[str, Any]) -> list[int]:
     """Numbers of micro-batches that divide the batch as the engine and the mesh ask."""
     program = planner.program(target, {**changes, MICRO_BATCHES: 1})
+    if program.task.contrasts_in_batch:
+        return [1]
     train = planner.config.train
     parts = program.mesh.shape["data"] * program.mesh.shape["fsdp"]
     rows = math.gcd(*(program.rows(bucket) for bucket in program.buckets))

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,20 +184,25 @@ class Checkpoints:
             ema=tree["ema"],
         )
 
-    def read_variables(self, step: int, averaged: bool | None = None) -> dict[str, Any]:
+    def read_variables(
+        self, step: int, averaged: bool | None = None, without: Collection[str] = ()
+    ) -> dict[str, Any]:
         """Variables of `step` as host arrays, whatever their shapes.
 
         averaged: the averages (InputError where none are kept) or the raw weights; None: the
         averages where kept.
+        without: collections that are not read (a memory of gigabytes).
         """
         reader = ocp.PyTreeCheckpointer()
 
         def read(path: Path) -> dict[str, Any]:
-            arrays = jax.tree.map(
-                lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
-                reader.metadata(path.absolute()).item_metadata.tree,
-            )
-            return reader.restore(path.absolute(), restore_args=arrays)
+            tree = dict(reader.metadata(path.absolute()).item_metadata.tree)
+            if "collections" in tree:
+                kept = {n: t for n, t in tree["collections"].items() if n not in without}
+                tree["collections"] = kept
+            arrays = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+            wanted = ocp.args.PyTreeRestore(tree, arrays, partial_restore=True)
+            return reader.restore(path.absolute(), args=wanted)
 
         with _named(self.path(step)):
             tree = read(self.path(step))

@@ -26,6 +26,7 @@ OPERATIONAL = (
     "log",
     "profile",
     "debug",
+    "frozen.sharded",
     "data.workers",
     "data.threads",
     "data.patience",
@@ -76,6 +77,11 @@ def base_config() -> ConfigDict:
                 "start_step": 0,
                 "interval": 1,
                 "collections": (),  # beside params
+            },
+            "frozen": {  # parameters that are not trained (teachers)
+                "prefix": "",  # those whose path starts with it; "" = all
+                "dtype": "float32",  # or "bfloat16"
+                "sharded": True,  # False = whole on every device
             },
             "init": (),  # links of training/initialisation.py, e.g. {"from": "weights.pth"}
             "mesh": {"data": -1, "fsdp": 1, "tensor": 1},  # -1 fills
@@ -257,8 +263,11 @@ def difference(old: Mapping, new: Mapping) -> list[str]:
 
 def check_choices(config: ConfigDict) -> None:
     """InputError for engine settings that no run can have."""
-    if config.dtype not in ("float32", "bfloat16"):
-        raise InputError(f"dtype {config.dtype!r}: expected 'float32' or 'bfloat16'")
+    for key, dtype in (("dtype", config.dtype), ("frozen.dtype", config.frozen.dtype)):
+        if dtype not in ("float32", "bfloat16"):
+            raise InputError(f"{key} {dtype!r}: expected 'float32' or 'bfloat16'")
+    if "memory" in config.ema.collections:
+        raise InputError("ema.collections: a memory is never averaged; leave 'memory' out")
     if config.evaluate.weights not in ("raw", "ema"):
         raise InputError(f"evaluate.weights {config.evaluate.weights!r}: expected 'raw' or 'ema'")
     if config.evaluate.weights == "ema" and not config.ema.decay:

@@ -63,7 +63,9 @@ def detection_evaluation(
     every class within `max_range_m`, without attributes, and there is no `nds`.
     """
 
-    def accumulate(total: Any, answers: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+    def accumulate(
+        total: Any, answers: Mapping[str, np.ndarray], index: np.ndarray, bucket: str
+    ) -> Any:
         total = total or {"overflow": 0, "scans": {}}
         total["overflow"] += int(answers["overflow"].sum())
         for row, number in enumerate(index):
@@ -94,7 +96,13 @@ def detection_evaluation(
                 found[f"ap_{name}_{distance:g}m"] = 100 * result["label_aps"][n, k]
         return {n: float(value) for n, value in found.items()} | {"overflow": total["overflow"]}
 
-    return Evaluation(source, specs, outputs, accumulate, finish)
+    return Evaluation(
+        source=source,
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=accumulate,
+        finish=finish,
+    )
 
 
 def evaluate_in_world(
