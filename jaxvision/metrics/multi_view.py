@@ -30,7 +30,9 @@ def top_k(
     return float(np.mean(np.any(largest == labels[:, None], axis=-1)))
 
 
-def collect_views(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+def collect_views(
+    total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str
+) -> Any:
     """Keep each view's `logits` and `label` by its `video` and `view`.
 
     A view that comes twice counts once, so the result depends neither on padding nor on batches.

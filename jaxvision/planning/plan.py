@@ -9,11 +9,11 @@ from ml_collections import ConfigDict
 
 from jaxvision.planning.collectives import Collective, collectives
 from jaxvision.planning.compile import (
-    Built,
+    CompiledStep,
     Program,
+    abstract_program,
     build,
     devices_per_chip,
-    prepare,
     with_settings,
 )
 from jaxvision.planning.hlo import parse
@@ -115,7 +115,7 @@ class Planner:
 
     def program(self, target: Target, changes: dict[str, Any]) -> Program:
         config = with_settings(self.config, changes)
-        return prepare(
+        return abstract_program(
             config, self.make_task, target.topology, target.devices, self.assumptions.records
         )
 
@@ -128,7 +128,7 @@ class Planner:
             self.compiled += 1
             yield self.answer(program, build(program, bucket), changes)
 
-    def answer(self, program: Program, built: Built, changes: dict) -> Plan:
+    def answer(self, program: Program, built: CompiledStep, changes: dict) -> Plan:
         """Everything that follows from what the compiler said."""
         topology, mesh = program.topology, program.mesh
         per_chip = devices_per_chip(program)
@@ -192,7 +192,7 @@ class Planner:
         )
 
 
-def memory_by_category(program: Program, built: Built, per_chip: int) -> dict[str, float]:
+def memory_by_category(program: Program, built: CompiledStep, per_chip: int) -> dict[str, float]:
     """Bytes of a chip by what they hold. "padding" is what the chip's layout of arrays adds."""
     parts = {**program.state_bytes(), "batch": program.batch_bytes(built.bucket)}
     padding = built.arguments - sum(parts.values())

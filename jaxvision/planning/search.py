@@ -124,6 +124,8 @@ def larger_counts(counts: list[int], used: int, failed: Plan) -> list[int]:
 def micro_batches(planner: Planner, target: Target, changes: dict[str, Any]) -> list[int]:
     """Numbers of micro-batches that divide the batch as the engine and the mesh ask."""
     program = planner.program(target, {**changes, MICRO_BATCHES: 1})
+    if program.task.contrasts_in_batch:
+        return [1]
     train = planner.config.train
     parts = program.mesh.shape["data"] * program.mesh.shape["fsdp"]
     rows = math.gcd(*(program.rows(bucket) for bucket in program.buckets))
@@ -132,8 +134,10 @@ def micro_batches(planner: Planner, target: Target, changes: dict[str, Any]) -> 
         for count in range(1, rows // parts + 1)
         if rows % (count * parts) == 0
         and train.batch_size % count == 0
-        and (train.batch_size // count) % train.draw_groups == 0
-        and (train.batch_size // count) % train.norm_groups == 0
+        and all(
+            (train.batch_size // count) % groups == 0
+            for groups in (train.draw_groups, train.norm_groups, train.loss_groups)
+        )
     ]
 
 

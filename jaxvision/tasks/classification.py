@@ -142,4 +142,11 @@ def evaluation(
     def finish(total: Any, variables: Variables) -> dict[str, float]:
         return multi_view_accuracy(total, merge)
 
-    return Evaluation(source, batch_specs, outputs, collect_views, finish, render=render)
+    return Evaluation(
+        source=source,
+        batch_specs=batch_specs,
+        outputs=outputs,
+        accumulate=collect_views,
+        finish=finish,
+        render=render,
+    )

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
@@ -40,6 +41,19 @@ def planner_variables(case: Case, model: TemporalUNet):
 
 def task_rows(tasks, layout: StateLayout, horizon: int):
     return jnp.repeat(state.one_hot(tasks, layout.classes)[:, None], horizon, axis=1)
+
+
+def noise_of(
+    schedule: diffusion.Schedule,
+    x: Float[Array, "b *rest"],
+    t: Int[Array, " b"],
+    clean: Float[Array, "b *rest"],
+) -> Float[Array, "b *rest"]:
+    """The noise that `x` at step `t` holds if `clean` is what it came from."""
+    shape = (-1,) + (1,) * (x.ndim - 1)
+    scale = jnp.asarray(schedule.sqrt_recip_alphas_cumprod)[t].reshape(shape)
+    spread = jnp.asarray(schedule.sqrt_recipm1_alphas_cumprod)[t].reshape(shape)
+    return (scale * x - clean) / spread
 
 
 @runner("pdpp", LOSS, LOSS + " (baseline)")
@@ -145,7 +159,7 @@ def diffusion_algebra(case: Case) -> dict:
     ddpm = diffusion.ddpm_coefficients(schedule, t)
     answers = {
         "q_sample": jax.jit(lambda: diffusion.add_noise(schedule, x0, t, noise))(),
-        "eps_from_x0": jax.jit(lambda: diffusion.noise_of(schedule, xt, t, x0))(),
+        "eps_from_x0": jax.jit(lambda: noise_of(schedule, xt, t, x0))(),
         "posterior_mean": step(ddpm, jnp.zeros_like(noise)),
         "p_sample": step(ddpm, noise),
         "posterior_variance": schedule.posterior_variance[t].reshape(-1, 1, 1),

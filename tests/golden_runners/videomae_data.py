@@ -174,7 +174,7 @@ def merged_views(case: Case) -> dict:
     videos, views, _ = logits.shape
     number, view = np.divmod(np.arange(videos * views), views)
     rows = {"logits": logits.reshape(videos * views, -1), "video": number, "view": view}
-    total = collect_views(None, {**rows, "label": labels[number]}, np.arange(len(number)))
+    total = collect_views(None, {**rows, "label": labels[number]}, np.arange(len(number)), "clips")
     answers = {}
     for merge in ("prob", "score"):
         accuracy = multi_view_accuracy(total, merge)

@@ -94,7 +94,9 @@ def factors(group: Group) -> str:
     if not np.any(group.train):
         return " frozen"
     words = [("trained", group.train), ("decay", group.decay), ("lr", group.lr)]
-    return "".join(f" {word} {factor(value)}" for word, value in words if np.any(value != 1))
+    text = "".join(f" {word} {factor(value)}" for word, value in words if np.any(value != 1))
+    text += f" schedule {group.schedule}" if group.schedule else ""
+    return text + (f" bounds {group.bounds}" if group.bounds else "")
 
 
 def factor(value: Any) -> str:

@@ -92,19 +92,6 @@ def add_noise(
     return signal * clean + spread * noise
 
 
-def noise_of(
-    schedule: Schedule,
-    x: Float[Array, "b *rest"],
-    t: Int[Array, " b"],
-    clean: Float[Array, "b *rest"],
-) -> Float[Array, "b *rest"]:
-    """The noise that `x` at step `t` holds if `clean` is what it came from."""
-    shape = (-1,) + (1,) * (x.ndim - 1)
-    scale = jnp.asarray(schedule.sqrt_recip_alphas_cumprod)[t].reshape(shape)
-    spread = jnp.asarray(schedule.sqrt_recipm1_alphas_cumprod)[t].reshape(shape)
-    return (scale * x - clean) / spread
-
-
 class Coefficients(NamedTuple):
     """A reverse step at each of some diffusion steps: clean * x0 + state * x + noise * z."""
 

@@ -19,7 +19,7 @@ Outputs = Callable[..., Mapping[str, Any]]
 CHUNK = 1024  # windows compared at a time
 
 
-def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str) -> Any:
     """Every record's answers by its index: the result does not depend on how they were batched."""
     total = total if total is not None else {}
     for row, number in enumerate(index):
@@ -67,7 +67,13 @@ def plan_evaluation(
                 results |= {f"{name}_{key}": compared[key] for key in ("SR", "mAcc", "mIoU")}
         return results
 
-    return Evaluation(Source(test, size), specs, outputs, collect, finish)
+    return Evaluation(
+        source=Source(test, size),
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=collect,
+        finish=finish,
+    )
 
 
 def uncertainty_evaluation(
@@ -80,7 +86,13 @@ def uncertainty_evaluation(
         per_window = metrics.uncertainty(found["plan"], found["samples"], actions)
         return metrics.uncertainty_summary(per_window)
 
-    return Evaluation(Source(test, size), specs, outputs, collect, finish)
+    return Evaluation(
+        source=Source(test, size),
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=collect,
+        finish=finish,
+    )
 
 
 def classifier_evaluation(
@@ -92,7 +104,13 @@ def classifier_evaluation(
         found = columns(total)
         return {"accuracy": 100 * float(np.mean(found["task"] == found["true_task"]))}
 
-    return Evaluation(Source(test, size), specs, outputs, collect, finish)
+    return Evaluation(
+        source=Source(test, size),
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=collect,
+        finish=finish,
+    )
 
 
 def random_plans(count: int, horizon: int, actions: int, seed: int) -> Int[np.ndarray, "n t"]:

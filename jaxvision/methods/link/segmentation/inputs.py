@@ -1,7 +1,6 @@
 """From a recipe's data to scans, voxels and batches."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +10,13 @@ from ml_collections import ConfigDict
 from jaxvision.data.lidar import nuscenes
 from jaxvision.data.lidar.classes import NUSCENES, SEMANTIC_KITTI, Classes
 from jaxvision.data.lidar.own_scans import OwnScans
-from jaxvision.data.lidar.ray_casting import Sensor
-from jaxvision.data.lidar.scan import Scan, within
+from jaxvision.data.lidar.scan import Scan, crop_to_range
 from jaxvision.data.lidar.semantic_kitti import SEQUENCES, SemanticKitti
 from jaxvision.data.lidar.streets import Streets
 from jaxvision.data.lidar.voxels import Placement, voxelise
 from jaxvision.data.source import Records
 from jaxvision.errors import InputError, nearest
+from jaxvision.methods.link.recipe_data import check_names, made_up_seed, root_of, sensor_of
 from jaxvision.training.task import BatchSpecs
 
 DATASETS = ("generated", "semantic_kitti", "nuscenes", "own")
@@ -36,27 +35,25 @@ def classes_of(config: ConfigDict) -> Classes:
     return NUSCENES if data.name == "nuscenes" else SEMANTIC_KITTI
 
 
+def class_names(config: ConfigDict) -> tuple[str, ...]:
+    """Class names in the order of the labels, the ignored one first."""
+    return classes_of(config).names
+
+
 def records_of(config: ConfigDict, split: str) -> Records:
     """Labelled scans of "train" or "test"; data.train and data.test say which ones they are."""
+    check_names(config, split, DATASETS)
     data = config.data
-    if split not in ("train", "test"):
-        raise InputError(f"split {split!r}{nearest(split, ('train', 'test'))}")
     part = data[split]
     if data.name == "generated":
-        # Streets of the two splits have different seeds, so none is in both.
-        return Streets(int(part), 2 * config.seed + (split == "test"), sensor_of(config))
-    if not data.root:
-        raise InputError(f"data.root is empty; expected the folder of {data.name}")
-    root = Path(data.root)
-    if not root.is_dir():
-        raise InputError(f"data.root {root}: no such folder")
+        return Streets(int(part), made_up_seed(config, split), sensor_of(config))
+    root = root_of(config)
     if data.name == "semantic_kitti":
         if isinstance(part, str) and part in SEQUENCES:
             return SemanticKitti.split(root, part)
         return SemanticKitti.open(root, _sequences(part))
     if data.name == "nuscenes":
-        scenes = nuscenes.scenes_of(part) if isinstance(part, str) else tuple(part)
-        return nuscenes.Lidarseg.open(root, data.version, scenes)
+        return nuscenes.Lidarseg.open(root, data.version, nuscenes.scenes_of(part))
     return OwnScans.open(root / str(part), columns=data.columns)
 
 
@@ -69,18 +66,14 @@ def _sequences(part) -> list[int]:
         ) from None
 
 
-def sensor_of(config: ConfigDict) -> Sensor:
-    """The sensor of made-up scans."""
-    return Sensor(**config.data.sensor.to_dict())
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Packing:
     """A scan as arrays of fixed size.
 
     voxels: capacity.  points: capacity for the way back to points; 0 leaves that out.
     subset: a scan of more voxels keeps a random subset (training, as published); otherwise what
         exceeds a capacity is dropped and counted in `overflow`.
+    extent: x, y, z minima, then maxima (m), outside which points are left out; () keeps all.
     views: copies of the scan, each augmented anew where `augment` is set.
     """
 
@@ -96,7 +89,7 @@ class Packing:
     def __call__(self, scan: Scan, rng: np.random.Generator, bucket: str) -> dict[str, np.ndarray]:
         """`coords` [v, 3], `features` [v, 4], `labels` [v] (0 in padding), `count`, `dropped`; with
         `points`: a leading axis of views, `voxel_of_point` [views, p], `point_labels` [p]."""
-        scan = within(scan, self.extent, "scan")
+        scan = crop_to_range(scan, self.extent, "scan")
         labels = np.zeros(len(scan.points), np.int32)
         if scan.labels is not None:
             labels = self.classes.train_ids(scan.labels)

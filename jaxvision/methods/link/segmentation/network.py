@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxvision.methods.link.block import LargeKernelBlock
-from jaxvision.methods.link.pyramid import LEVELS, Level
+from jaxvision.methods.link.large_kernel_block import LargeKernelBlock
+from jaxvision.methods.link.levels import LEVELS
+from jaxvision.methods.link.segmentation.pyramid import Level
 from jaxvision.nn.initializers import torch_default_bias, torch_default_kernel
 from jaxvision.nn.sparse import ConvolutionNorm, SparseResidualBlock
 from jaxvision.ops.sparse_voxels import devoxelise_nearest
@@ -60,7 +61,13 @@ class SegmentationNetwork(nn.Module):
         self, name: str, volume: int = 27, transposed: bool = False, relu: bool = True
     ) -> ConvolutionNorm:
         return ConvolutionNorm(
-            self.width, volume, transposed, relu, self.norm_groups, self.dtype, name=name
+            self.width,
+            volume,
+            transposed=transposed,
+            relu=relu,
+            norm_groups=self.norm_groups,
+            dtype=self.dtype,
+            name=name,
         )
 
     def _residual(self, name: str) -> SparseResidualBlock:
@@ -101,7 +108,7 @@ class SegmentationNetwork(nn.Module):
                     else "finest",
                     dtype=self.dtype,
                     name=f"wide{number}",
-                )(x, level)
+                )(x, level.sites, level.neighbours, level.blocks)
                 deep = self._layer(f"stage{number}_tail", relu=False)(deep, *maps)
                 wide = self._layer(f"wide{number}_tail", relu=False)(wide, *maps)
                 x = jax.nn.relu(deep + wide)

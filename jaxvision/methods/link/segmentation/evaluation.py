@@ -1,4 +1,4 @@
-"""How segmentation is judged: every point of every scan, by the benchmark's and LinK's rules."""
+"""How segmentation is evaluated: every point of every scan, by the benchmark's and LinK's rules."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -41,7 +41,9 @@ def scan_evaluation(
     nuscenes: the benchmark is nuScenes-lidarseg, else SemanticKITTI.
     """
 
-    def accumulate(total: Any, answers: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+    def accumulate(
+        total: Any, answers: Mapping[str, np.ndarray], index: np.ndarray, bucket: str
+    ) -> Any:
         confusion = answers["confusion"].astype(np.int64).sum(axis=0)
         lost = int(answers["overflow"].sum())
         return (confusion, lost) if total is None else (total[0] + confusion, total[1] + lost)
@@ -63,4 +65,10 @@ def scan_evaluation(
         found |= {f"iou_{name}": 100 * iou[n] for n, name in enumerate(names) if n}
         return {name: float(value) for name, value in found.items()} | {"overflow": float(lost)}
 
-    return Evaluation(source, specs, outputs, accumulate, finish)
+    return Evaluation(
+        source=source,
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=accumulate,
+        finish=finish,
+    )

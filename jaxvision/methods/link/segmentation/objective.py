@@ -7,14 +7,14 @@ from jaxtyping import Array, Bool, Float, Int
 IGNORE = 0
 
 
-def counted(labels: Int[Array, "*n"], classes: int) -> Bool[Array, "*n"]:
+def valid_labels(labels: Int[Array, "*n"], classes: int) -> Bool[Array, "*n"]:
     """Rows that a loss reads: neither the ignored class nor an id outside the classes."""
     return (labels != IGNORE) & (labels >= 0) & (labels < classes)
 
 
 def cross_entropy(logits: Float[Array, "n k"], labels: Int[Array, " n"]) -> Float[Array, ""]:
     """Mean of -log p(label) over the rows that count; 0 where none does."""
-    keep = counted(labels, logits.shape[-1])
+    keep = valid_labels(labels, logits.shape[-1])
     chosen = jnp.take_along_axis(
         jax.nn.log_softmax(logits.astype(jnp.float32)), jnp.where(keep, labels, 0)[:, None], axis=1
     )[:, 0]
@@ -24,7 +24,7 @@ def cross_entropy(logits: Float[Array, "n k"], labels: Int[Array, " n"]) -> Floa
 def lovasz_softmax(logits: Float[Array, "n k"], labels: Int[Array, " n"]) -> Float[Array, ""]:
     """Lovasz extension of 1 - IoU, a mean over the classes present among the rows that count."""
     classes = logits.shape[-1]
-    keep = counted(labels, classes)
+    keep = valid_labels(labels, classes)
     probabilities = jax.nn.softmax(logits.astype(jnp.float32))
 
     def of_class(number: Array, probability: Array) -> tuple[Array, Array]:
@@ -46,13 +46,11 @@ def lovasz_softmax(logits: Float[Array, "n k"], labels: Int[Array, " n"]) -> Flo
 
 
 def segmentation_losses(
-    logits: Float[Array, "s v k"], labels: Int[Array, "s v"], groups: int = 1
+    logits: Float[Array, "s v k"], labels: Int[Array, "s v"]
 ) -> dict[str, Float[Array, ""]]:
-    """Both losses over the voxels of each of `groups` runs of scans (a process each in the
-    published recipes), averaged over the groups. Padding carries the ignored label."""
-    logits = logits.reshape(groups, -1, logits.shape[-1])
-    labels = labels.reshape(groups, -1)
+    """Both losses over the voxels of all scans. Padding carries the ignored label."""
+    logits, labels = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
     return {
-        "cross_entropy": jnp.mean(jax.vmap(cross_entropy)(logits, labels)),
-        "lovasz": jnp.mean(jax.vmap(lovasz_softmax)(logits, labels)),
+        "cross_entropy": cross_entropy(logits, labels),
+        "lovasz": lovasz_softmax(logits, labels),
     }

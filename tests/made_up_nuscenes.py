@@ -81,7 +81,7 @@ class _Writer:
             time, key = scan * gap, scan % (self.between + 1) == 0
             # The sensor starts at the street's origin and follows the street.
             place = SPEED * time * np.array([np.cos(heading), np.sin(heading)])
-            points = street.look(time, self.lidar, rng, tuple(place), heading - np.pi / 2)
+            points = street.scan(time, self.lidar, rng, tuple(place), heading - np.pi / 2)
             owner = -(-scan // (self.between + 1))
             row = self._scan(name, scan, scans, time, key, sample_tokens[owner], points)
             self._pose(row, place, heading)
