@@ -50,6 +50,23 @@ class Repeated:
 
 
 @dataclass(frozen=True)
+class RecordSubset:
+    """The records called `numbers` of a longer list, in that order; one may come several times."""
+
+    records: Records
+    numbers: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.records[int(self.numbers[index])]
+
+    def name(self, index: int) -> str:
+        return self.records.name(int(self.numbers[index]))
+
+
+@dataclass(frozen=True)
 class Source:
     """Records, how many a step takes over all hosts, and their host side.
 
