@@ -81,7 +81,16 @@ def test_inspect_shows_parameters_and_a_batch(tmp_path, capsys):
     assert main(["inspect", "--config=videomae/demo", *SMALL, *options]) == 0
     out = capsys.readouterr().out
     assert "encoder/stack/blocks/mlp/up/kernel" in out
-    assert "optim.clip_norm" in out
+    rows = [line.split(maxsplit=3) for line in out.splitlines()]
+    by_key = {row[0]: row[1:] for row in rows if len(row) == 4}
+    place, line = by_key["optim.clip_norm"][1:]
+    assert by_key["optim.clip_norm"][0] == "1.0"
+    assert place.startswith("configs/videomae/demo.py:")
+    assert line.rstrip() == "of the global gradient; 0 = none"
+    assert by_key["model.width"][:2] == ["32", "--config"]
+    assert by_key["model.width"][2].rstrip() == "of the encoder's tokens"
+    keys = [row[0] for row in rows if row]
+    assert keys.index("optim.clip_norm") < keys.index("optim.b1"), "what differs comes first"
     assert "parameters; mesh {'data': 4, 'fsdp': 2, 'tensor': 1}" in out
     assert (tmp_path / "batch_video.png").is_file()
 
