@@ -105,6 +105,28 @@ def test_list_names_methods_and_recipes(capsys):
     )
 
 
+def test_list_shows_a_recipe_and_its_arguments(tmp_path, monkeypatch, capsys):
+    assert main(["list", "videomae/demo"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("videomae/demo\nVideoMAE V2 pretraining in miniature")
+    line = refused(capsys, "list", "videomae/demo:gpus=1")
+    assert "demo.py: takes no arguments, got 'gpus=1'" in line
+    file = tmp_path / "configs" / "pdpp" / "small.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        '"""A small one."""\nfrom jaxvision.training.config import base_config, recipe_arguments\n'
+        "def get_config(arguments=''):\n    given = recipe_arguments(arguments, gpus=8)\n"
+        "    return base_config()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["list", "pdpp/small:gpus=1"]) == 0
+    assert capsys.readouterr().out == "pdpp/small:gpus=8\nA small one.\n"
+    assert main(["list", "pdpp"]) == 0
+    assert "pdpp/small:gpus=8" in capsys.readouterr().out
+    line = refused(capsys, "list", "pdpp/small:gpsu=1")
+    assert "no recipe argument 'gpsu'; did you mean 'gpus'?" in line
+
+
 def test_no_verb_teaches(capsys):
     assert main([]) == 0
     out = capsys.readouterr().out
