@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from jaxvision.errors import InputError, nearest
 from jaxvision.training import config as engine_config
 from jaxvision.training import settings as engine_settings
-from jaxvision.training.config import leaves, refuse_renamed
+from jaxvision.training.config import refuse_renamed
 from jaxvision.training.task import Task
 
 
@@ -37,9 +37,7 @@ METHODS = {
 
 
 def make_task(config: ConfigDict) -> Task:
-    """The task of `config.method`. InputError names the nearest method for an unknown one, and the
-    new name of a renamed key."""
-    refuse_old_keys(config.method, dict(leaves(config)))
+    """The task of `config.method`. InputError names the nearest method for an unknown one."""
     return method_module(config.method, "task").make_task(config)
 
 

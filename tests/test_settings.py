@@ -8,7 +8,6 @@ import pytest
 from jaxvision import registry
 from jaxvision.cli.main import main
 from jaxvision.errors import InputError
-from jaxvision.methods.pdpp import task as pdpp_task
 from jaxvision.training import config as engine
 from jaxvision.training.config import as_json, base_config, leaves, load_config, recipes
 from jaxvision.training.origins import origins_of
@@ -48,27 +47,24 @@ def test_a_line_at_a_table_speaks_for_its_settings():
     assert registry.line_about("optim.b2", lines) == ""
 
 
-def test_a_renamed_setting_says_its_new_name(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(
-        pdpp_task, "RENAMED_KEYS", {"task.phase": "task.stage", "data.size": "x"}, raising=False
-    )
-    message = r"^config key 'task\.phase' is now called 'task\.stage'$"
+def test_a_renamed_setting_says_its_new_name(tmp_path, capsys):
+    message = r"^config key 'task\.stage' is now called 'task\.name'$"
     # As an override,
     with pytest.raises(InputError, match=message):
-        registry.load_config("pdpp/demo", ["task.phase=planner"])
-    with pytest.raises(InputError, match=r"no config key 'task\.phse'"):
-        registry.load_config("pdpp/demo", ["task.phse=planner"])
+        registry.load_config("pdpp/demo", ["task.stage=planner"])
+    with pytest.raises(InputError, match=r"no config key 'task\.stge'"):
+        registry.load_config("pdpp/demo", ["task.stge=planner"])
     # in a recipe,
     config = load_config("pdpp/demo")
     registry.make_task(config)
     with config.unlocked():
-        config.task.phase = "planner"
+        config.task.stage = "planner"
     with pytest.raises(InputError, match=message):
         registry.make_task(config)
     # and in a run that is to go on.
     (tmp_path / "config.json").write_text(json.dumps(as_json(config)))
     assert main(["train", "--config=pdpp/demo", f"--workdir={tmp_path}"]) == 2
-    assert "config key 'task.phase' is now called 'task.stage'" in capsys.readouterr().err
+    assert "config key 'task.stage' is now called 'task.name'" in capsys.readouterr().err
 
 
 def test_a_renamed_setting_of_the_engine_says_its_new_name(monkeypatch, tmp_path):

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import av
 
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.crops import short_side_size
 from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.video import Video
-from jaxvision.data.whole_file import whole_file
 
 # Frames between key frames: a clip is decoded from the one before it.
 GROUP = 30
 QUALITY = 18  # x264's constant rate factor
-# Fine enough for every usual frame rate; MP4 otherwise rounds a file's first time to milliseconds.
+# Fine enough for every usual frame rate, and what MPEG uses.
 TIME_BASE = Fraction(1, 90000)
-EXACT = {"movie_timescale": "90000", "video_track_timescale": "90000"}
+# MP4 otherwise rounds the time of a file's first frame to milliseconds.
+EXACT_TIMES = {"movie_timescale": "90000", "video_track_timescale": "90000"}
 
 
 def even_size(height: int, width: int, short_side: int) -> tuple[int, int]:
@@ -37,12 +38,12 @@ def scaled_frames(video: Video, short_side: int) -> Iterator[av.VideoFrame]:
 def reencode(source: Path, target: Path, short_side: int) -> int:
     """H.264 in MP4 without sound: frame n of `target` is frame n of `source`, at its time.
 
-    Returns the number of frames. `target` is there whole or not at all; InputError names a source
-    that cannot be read to its end.
+    Returns the number of frames. `target` is written only when all of it could be made; InputError
+    names a source that cannot be read to its end.
     """
-    with Video(source) as video, whole_file(target) as temporary:
+    with Video(source) as video, atomic_write(target) as temporary:
         size, times = even_size(*video.size, short_side), video.times
-        with av.open(temporary, "w", format="mp4", options=EXACT) as container:
+        with av.open(temporary, "w", format="mp4", options=EXACT_TIMES) as container:
             stream = container.add_stream("libx264", rate=30)
             assert isinstance(stream, av.VideoStream)
             stream.height, stream.width = size

@@ -27,6 +27,7 @@ OPERATIONAL = (
     "log",
     "profile",
     "debug",
+    "frozen.sharded",
     "data.workers",
     "data.threads",
     "data.patience",
@@ -231,8 +232,11 @@ def difference(old: Mapping, new: Mapping) -> list[str]:
 
 def check_choices(config: ConfigDict) -> None:
     """InputError for engine settings that no run can have."""
-    if config.dtype not in ("float32", "bfloat16"):
-        raise InputError(f"dtype {config.dtype!r}: expected 'float32' or 'bfloat16'")
+    for key, dtype in (("dtype", config.dtype), ("frozen.dtype", config.frozen.dtype)):
+        if dtype not in ("float32", "bfloat16"):
+            raise InputError(f"{key} {dtype!r}: expected 'float32' or 'bfloat16'")
+    if "memory" in config.ema.collections:
+        raise InputError("ema.collections: a memory is never averaged; leave 'memory' out")
     if config.evaluate.weights not in ("raw", "ema"):
         raise InputError(f"evaluate.weights {config.evaluate.weights!r}: expected 'raw' or 'ema'")
     if config.evaluate.weights == "ema" and not config.ema.decay:
@@ -251,9 +255,9 @@ def check_choices(config: ConfigDict) -> None:
     batch, micro = config.train.batch_size, config.train.accumulate
     if batch % micro:
         raise InputError(f"train.accumulate={micro} does not divide train.batch_size={batch}")
-    for key in ("draw_groups", "norm_groups"):
+    for key in ("draw_groups", "norm_groups", "loss_groups"):
         groups = config.train[key]
-        if (batch // micro) % groups:
+        if groups < 1 or (batch // micro) % groups:
             raise InputError(f"train.{key}={groups} does not divide {batch // micro} records")
 
 

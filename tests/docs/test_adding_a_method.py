@@ -73,8 +73,7 @@ def test_the_page_adds_a_method_that_trains_evaluates_and_predicts(added, capsys
 def test_every_setting_of_the_page_is_described(added):
     lines = registry.settings("perceptron")
     config = load_config("perceptron/demo").to_dict()
-    nameless = [key for key, _ in leaves(config) if not registry.line_about(key, lines)]
-    assert nameless == ["task"], "an empty table has no settings"
+    assert all(registry.line_about(key, lines) for key, _ in leaves(config))
 
 
 def test_the_page_touches_no_file_of_the_package():

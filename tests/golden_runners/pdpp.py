@@ -9,9 +9,10 @@ import numpy as np
 
 from golden_case import Case, Config, runner
 from golden_runners.gradients import gradient_outputs
+from golden_runners.pdpp_residual_mlp import ResidualMLP, residual_mlp_entries
 from jaxvision.methods.pdpp import weights
 from jaxvision.methods.pdpp.blocks import ConvolutionBlock, Resample, ResidualBlock, sinusoid
-from jaxvision.methods.pdpp.classifier import ResidualMLP, TaskClassifier
+from jaxvision.methods.pdpp.classifier import TaskClassifier
 from jaxvision.methods.pdpp.model import TemporalUNet
 from jaxvision.methods.pdpp.state import StateLayout
 from jaxvision.weights import to_variables
@@ -119,9 +120,10 @@ def blocks(case: Case) -> dict:
     return answers
 
 
-@runner("pdpp", "train_mlp.py:head", fixed={"hidden": [512, 6144, 512]})
+@runner("pdpp", "train_mlp.py:head")
 def task_classifier(case: Case) -> dict:
     model = TaskClassifier(case.config["num_classes"], case.config["input_dim"])
+    assert list(model.hidden) == case.config["hidden"]
     entries = weights.classifier_entries(model, data_parallel=False)
     variables, _ = to_variables(case.state_dict(), entries)
     labels = case.input("labels")
@@ -152,7 +154,7 @@ def residual_mlp(case: Case) -> dict:
         config["expansion_factor"],
         config["depth"],
     )
-    variables, _ = to_variables(case.state_dict(), weights.residual_mlp_entries(model))
+    variables, _ = to_variables(case.state_dict(), residual_mlp_entries(model))
     return {"logits": jax.jit(model.apply)(variables, case.input("x"))}
 
 

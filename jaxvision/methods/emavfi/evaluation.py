@@ -15,10 +15,13 @@ from jaxvision.data.source import Source
 from jaxvision.methods.emavfi import inputs
 from jaxvision.methods.emavfi.benchmarks import Protocol, protocol
 from jaxvision.methods.emavfi.inference import InferenceSettings, interpolate
-from jaxvision.methods.emavfi.inputs import CameraCrop
+from jaxvision.methods.emavfi.inputs import CameraCrop, CameraRecords
 from jaxvision.methods.emavfi.model import InterpolationNetwork
 from jaxvision.metrics.image_quality import psnr
 from jaxvision.training.task import Batch, Evaluation, Variables
+
+# Random camera paths over each held-out photograph.
+CAMERA_PATHS = 16
 
 
 def evaluations(config: ConfigDict, model: InterpolationNetwork) -> dict[str, Evaluation]:
@@ -88,7 +91,9 @@ def benchmark_evaluation(
         kept = {name: batch[name] for name in ("targets", "number", "clip")}
         return {**kept, "frames": jnp.stack(frames, axis=1)}
 
-    def accumulate(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+    def accumulate(
+        total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str
+    ) -> Any:
         total = dict(total or {})
         for row, number in enumerate(outputs["number"]):
             total[int(number)] = (
@@ -105,7 +110,13 @@ def benchmark_evaluation(
     def finish(total: Any, variables: Variables) -> dict[str, float]:
         return means(total, chosen.by_clip)
 
-    return Evaluation(sources, specs, outputs, accumulate, finish)
+    return Evaluation(
+        source=sources,
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=accumulate,
+        finish=finish,
+    )
 
 
 def means(
@@ -123,23 +134,6 @@ def means(
         for name in names
     }
     return {**result, "images": sum(len(g) for g in groups.values())}
-
-
-@dataclass(frozen=True)
-class CameraPairs:
-    """Held-out photographs, `repeats` paths each."""
-
-    photographs: pictures.Pictures
-    repeats: int = 16
-
-    def __len__(self) -> int:
-        return len(self.photographs) * self.repeats
-
-    def __getitem__(self, index: int) -> pictures.Pyramid:
-        return self.photographs[index % len(self.photographs)]
-
-    def name(self, index: int) -> str:
-        return f"{self.photographs.name(index % len(self.photographs))}"
 
 
 def camera_evaluation(config: ConfigDict, model: InterpolationNetwork) -> Evaluation:
@@ -174,7 +168,9 @@ def camera_evaluation(config: ConfigDict, model: InterpolationNetwork) -> Evalua
             "target": inputs.to_unit(batch["target"]),
         }
 
-    def accumulate(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+    def accumulate(
+        total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str
+    ) -> Any:
         total = dict(total or {})
         for row, number in enumerate(index):
             truth = outputs["target"][row]
@@ -196,5 +192,12 @@ def camera_evaluation(config: ConfigDict, model: InterpolationNetwork) -> Evalua
             "gain_over_nearest": network - nearest,
         }
 
-    source = Source(CameraPairs(pictures.built_in("held_out")), size, transform)
-    return Evaluation(source, specs, outputs, accumulate, finish)
+    photographs = pictures.built_in("held_out")
+    records = CameraRecords(photographs, CAMERA_PATHS * len(photographs))
+    return Evaluation(
+        source=Source(records, size, transform),
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=accumulate,
+        finish=finish,
+    )

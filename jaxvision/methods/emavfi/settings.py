@@ -7,6 +7,7 @@ SETTINGS = {
     "model.mlp_ratio": "hidden width of an MLP as a multiple of the tokens'",
     "model.remat": "compute attention blocks again in the backward pass",
     "model.any_time": "trained for every time between two frames, not for the middle alone",
+    "task.name": "interpolation",
     "task.merged_weight": "of the losses of frames before refinement",
     "task.augment": "average with the answer for frames turned by 180 degrees",
     "task.down_scale": "estimate motion on frames this much smaller: 1, 0.5 or 0.25",

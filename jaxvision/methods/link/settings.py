@@ -1,7 +1,7 @@
 """What each setting of LinK's recipes is: `jaxvision inspect` prints it with the value."""
 
 SETTINGS = {
-    "model.network": "minkunet, linkunet or linkencoder (segmentation), centerpoint (detection)",
+    "model.network": "minkunet, linkunet or linkencoder",
     "model.form": "of the position code: cos, or cos_x (with the coordinates beside it)",
     "model.edge": "side of a block whose voxels are aggregated (voxels; s of the paper)",
     "model.level_share": "capacity of each level as a share of the finest one's",
@@ -19,6 +19,7 @@ SETTINGS = {
     "model.head_width": "channels of the head",
     "model.velocity": "whether boxes have a velocity",
     "model.momentum": "weight of a batch in the running statistics",
+    "task.name": "segmentation or detection",
     # What is evaluated.
     "task.evaluation_batch": "scans at a time",
     "task.evaluation_voxels": "capacity of a scan; more are dropped and counted",
@@ -29,7 +30,6 @@ SETTINGS = {
     # Detection.
     "task.box_weight": "of the boxes' loss beside the heat maps'",
     "task.code_weights": "of a box's numbers: x, y, z, w, l, h, velocity, sine and cosine of yaw",
-    "task.loss_groups": "processes as published, whose losses are averaged",
     "task.threshold": "least score of a box",
     "task.candidates": "best cells of a task that enter the suppression",
     "task.kept": "most boxes of a task that leave the suppression",
@@ -38,7 +38,7 @@ SETTINGS = {
     "task.limits": "x, y, z minima then maxima of kept centres (m); empty = data.range",
     "task.double_flip": "average four mirrored views of a scan",
     "task.angles": "turned views of a scan whose boxes are fused (degrees)",
-    "task.judged_within": "range in which boxes count outside nuScenes (m)",
+    "task.max_range_m": "range in which boxes count outside nuScenes (m)",
     # Where scans come from.
     "data.name": "generated, semantic_kitti (segmentation), nuscenes or own",
     "data.root": "folder of the data set",

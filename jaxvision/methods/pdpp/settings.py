@@ -5,7 +5,7 @@ SETTINGS = {
     "model.actions": "of the data set; 0 = as many as its labels name",
     "model.width": "channels of the U-Net's first level",
     "model.multipliers": "channels of each level as multiples of the width",
-    "task.stage": "planner, or classifier (of tasks, alone)",
+    "task.name": "planner, or classifier (of tasks, alone)",
     "task.classifier": "where the task comes from: joint (trained beside), frozen (loaded) or none",
     "task.classifier_rate": "learning rate of a joint classifier as a multiple of the planner's",
     "task.baseline": "noise or deterministic instead of diffusion; empty = none",

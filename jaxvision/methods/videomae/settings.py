@@ -27,7 +27,7 @@ SETTINGS = {
     "model.init_scale": "factor on the first values of the classifier's last layer",
     "teacher": "the classifier that is distilled, as in `model`",
     # What is trained.
-    "task.objective": "reconstruction, classification or distillation",
+    "task.name": "reconstruction, classification or distillation",
     "task.encoder_mask": "tube (the same places in every frame) or random",
     "task.encoder_mask_ratio": "share of tokens hidden from the encoder",
     "task.decoder_mask_ratio": "share of tokens not decoded; 0 = decode all that are hidden",
@@ -35,7 +35,7 @@ SETTINGS = {
     "task.probe": "evaluate a linear probe that names the camera's motion",
     "task.sampling": "dense (frames `stride` apart) or segments (one frame of each)",
     "task.stride": "frames from one frame of a clip to the next",
-    "task.repeats": "augmented crops of each decoded clip",
+    "task.crops_per_clip": "augmented crops of each decoded clip",
     "task.flip": "mirror half of the crops",
     "task.rand_augment": "a policy in timm's notation; empty = none",
     "task.erase_probability": "of random erasing",
