@@ -81,7 +81,16 @@ def test_inspect_shows_parameters_and_a_batch(tmp_path, capsys):
     assert main(["inspect", "--config=videomae/demo", *SMALL, *options]) == 0
     out = capsys.readouterr().out
     assert "encoder/stack/blocks/mlp/up/kernel" in out
-    assert "optim.clip_norm" in out
+    rows = [line.split(maxsplit=3) for line in out.splitlines()]
+    by_key = {row[0]: row[1:] for row in rows if len(row) == 4}
+    place, line = by_key["optim.clip_norm"][1:]
+    assert by_key["optim.clip_norm"][0] == "1.0"
+    assert place.startswith("configs/videomae/demo.py:")
+    assert line.rstrip() == "of the global gradient; 0 = none"
+    assert by_key["model.width"][:2] == ["32", "--config"]
+    assert by_key["model.width"][2].rstrip() == "of the encoder's tokens"
+    keys = [row[0] for row in rows if row]
+    assert keys.index("optim.clip_norm") < keys.index("optim.b1"), "what differs comes first"
     assert "parameters; mesh {'data': 4, 'fsdp': 2, 'tensor': 1}" in out
     assert (tmp_path / "batch_video.png").is_file()
 
@@ -94,6 +103,28 @@ def test_list_names_methods_and_recipes(capsys):
     assert "unknown method 'videomea'; did you mean 'videomae'?" in refused(
         capsys, "list", "videomea"
     )
+
+
+def test_list_shows_a_recipe_and_its_arguments(tmp_path, monkeypatch, capsys):
+    assert main(["list", "videomae/demo"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("videomae/demo\nVideoMAE V2 pretraining in miniature")
+    line = refused(capsys, "list", "videomae/demo:gpus=1")
+    assert "demo.py: takes no arguments, got 'gpus=1'" in line
+    file = tmp_path / "configs" / "pdpp" / "small.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        '"""A small one."""\nfrom jaxvision.training.config import base_config, recipe_arguments\n'
+        "def get_config(arguments=''):\n    given = recipe_arguments(arguments, gpus=8)\n"
+        "    return base_config()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["list", "pdpp/small:gpus=1"]) == 0
+    assert capsys.readouterr().out == "pdpp/small:gpus=8\nA small one.\n"
+    assert main(["list", "pdpp"]) == 0
+    assert "pdpp/small:gpus=8" in capsys.readouterr().out
+    line = refused(capsys, "list", "pdpp/small:gpsu=1")
+    assert "no recipe argument 'gpsu'; did you mean 'gpus'?" in line
 
 
 def test_no_verb_teaches(capsys):
