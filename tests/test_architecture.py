@@ -18,7 +18,7 @@ ALLOWED = {
     "weights": set(),
     "nn": {"ops"},
     "metrics": {"ops"},
-    "data": {"ops"},
+    "data": {"ops", "weights"},
     "viz": {"data"},
     "training": {"data", "metrics", "viz", "nn", "ops", "weights"},
     "methods": {"training", "data", "metrics", "viz", "nn", "ops", "weights"},

@@ -14,9 +14,10 @@ from jaxvision.weights.torch_writer import write_torch_file
 
 # Where training scripts put the weights beside optimizer and epoch, in the order they are tried:
 # the averaged ones first, where a script that kept both evaluated those.
-KEYS = ("ema", "model", "module", "state_dict", "model_state_dict", "net", "model_ema")
+KEYS = ("ema", "model", "module", "state_dict", "model_state_dict", "net", "model_ema", "blobs")
 # What wrappers put in front of every name: data parallelism, compilation, re-uploads.
 PREFIXES = ("module.", "_orig_mod.", "model.")
+MOST_PREFIXES = 4
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class CheckpointFile:
 
 
 def read_checkpoint(path: str | Path, keys: Sequence[str] = KEYS) -> CheckpointFile:
-    """Read a `.safetensors` file, or any other name as a `torch.save` file.
+    """Read a `.safetensors` file, or any other name as a `torch.save` file or a plain pickle.
 
     keys: entries that may hold the weights. Raises InputError where there are none.
     """
@@ -44,6 +45,8 @@ def read_checkpoint(path: str | Path, keys: Sequence[str] = KEYS) -> CheckpointF
         raise InputError(f"{path}: no such file")
     if path.suffix == ".safetensors":
         tensors, metadata = read_safetensors(path)
+        if not tensors:
+            raise InputError(f"{path}: no tensors")
         return _unwrapped(tensors, None, dict(metadata))
     contents = read_torch_file(path)
     if not isinstance(contents, Mapping):
@@ -57,7 +60,7 @@ def read_checkpoint(path: str | Path, keys: Sequence[str] = KEYS) -> CheckpointF
     if not tensors:
         raise InputError(
             f"{path}: no tensors, and none under {', '.join(keys)}; its entries are "
-            f"{', '.join(map(str, list(contents)[:8]))}"
+            f"{', '.join(str(name)[:80] for name in list(contents)[:8])}"
         )
     return _unwrapped(tensors, None, {k: v for k, v in contents.items() if k not in tensors})
 
@@ -87,7 +90,10 @@ def _tensors(contents: Mapping) -> dict[str, np.ndarray]:
 
 def _unwrapped(tensors: dict, key: str | None, rest: dict) -> CheckpointFile:
     prefix = ""
-    while taken := [p for p in PREFIXES if all(n.startswith(prefix + p) for n in tensors)]:
+    for _ in range(MOST_PREFIXES):
+        taken = [p for p in PREFIXES if all(n.startswith(prefix + p) for n in tensors)]
+        if not taken:
+            break
         prefix += taken[0]
     return CheckpointFile(
         {name[len(prefix) :]: array for name, array in tensors.items()}, key, prefix, rest
