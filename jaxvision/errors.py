@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import errno
 from collections.abc import Iterable, Iterator
 
 MOST = 2000  # characters of a message
@@ -41,6 +42,35 @@ def reading(path: object, what: str, ours: tuple[type[Exception], ...] = ()) -> 
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         reason = one_line(" ".join(str(error).split()), 200) or type(error).__name__
         raise InputError(f"{path}: cannot be read as {what}: {reason}") from error
+
+
+# A full disk, one that may not be written, and a file or a folder in place of the other.
+DISK_ERRORS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+}
+
+
+def disk_problem(error: BaseException) -> str | None:
+    """What a disk has to say in an error, or None. Libraries wrap it in errors of their own."""
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    text = " ".join(str(error).split())
+    said = ("No space left", "File too large", "Disk quota exceeded", "Read-only file system")
+    return next((f"{word} ({one_line(text, 120)})" for word in said if word in text), None)
+
+
+@contextlib.contextmanager
+def writing(folder: object) -> Iterator[None]:
+    """Makes what a disk says, while files are written into `folder`, one line that names it."""
+    try:
+        yield
+    except Exception as error:
+        problem = disk_problem(error)
+        if problem is None or isinstance(error, InputError):
+            raise
+        raise InputError(f"{folder}: cannot be written: {problem}") from error
 
 
 FEW = 24  # names that one line can hold

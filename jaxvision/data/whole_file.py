@@ -1,8 +1,9 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and lines."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 @contextlib.contextmanager
@@ -14,3 +15,18 @@ def whole_file(path: Path) -> Iterator[str]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def open_lines(path: Path) -> IO[str]:
+    """`path`, opened to add lines. One that a crash tore, at its end, is cut off first: it would
+    swallow the next."""
+    with path.open("ab+") as file:
+        end = file.seek(0, 2)
+        while end:
+            start = file.seek(max(end - 4096, 0))
+            block = file.read(end - start)
+            end = start + block.rfind(b"\n") + 1
+            if b"\n" in block:
+                break
+        file.truncate(end)
+    return path.open("a", encoding="utf-8")

@@ -25,6 +25,8 @@ OPERATIONAL = (
     "data.workers",
     "data.threads",
     "data.patience",
+    "data.max_unreadable",
+    "evaluate.max_unreadable",
 )
 
 
@@ -77,6 +79,7 @@ def base_config() -> ConfigDict:
             "evaluate": {
                 "every_steps": 0,  # 0 = only after the last step
                 "weights": "raw",  # or "ema"
+                "max_unreadable": 0,  # records that an evaluation may leave out, and say so
             },
             "log": {"every_steps": 50, "pictures_every_steps": 0},
             "profile": {"start_step": 0, "steps": 0},
@@ -121,8 +124,10 @@ def run_recipe(file: Path) -> ConfigDict:
 def config_of_run(file: Path) -> ConfigDict:
     try:
         stored = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: not the config of a run ({error})") from error
+    if not isinstance(stored, dict) or not stored:
+        raise InputError(f"{file}: not the config of a run (expected a table of settings)")
     return ConfigDict(stored)
 
 
