@@ -50,6 +50,9 @@ class VideoRecords:
     def name(self, index: int) -> str:
         return str(self.items[index].path)
 
+    def files(self) -> list[Path]:
+        return [item.path for item in self.items if item.shard is None]
+
 
 def read_labels(path: str | Path) -> list[str]:
     """Class names, one a line: the class count of a data set is their number."""

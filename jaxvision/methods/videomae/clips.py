@@ -6,6 +6,7 @@ rounded to them. Normalising, erasing and mixing happen there (classification_ta
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -161,3 +162,6 @@ class NumberedVideos:
 
     def name(self, index: int) -> str:
         return self.videos.name(index // max(self.segments, 1))
+
+    def files(self) -> list[Path]:
+        return getattr(self.videos, "files", list)()
