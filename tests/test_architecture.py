@@ -25,7 +25,7 @@ ALLOWED = {
     "registry": {"training", "methods"},
     "planning": {"training", "viz"},
     "loading": {"registry", "training", "weights", "methods"},
-    "export": {"training", "weights"},
+    "export": {"training", "weights", "data"},
     "cli": {
         "registry",
         "loading",
