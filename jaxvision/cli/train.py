@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxvision.loading import read_weights
     from jaxvision.training.loop import train
 
-    train(make_task(config), config, arguments.workdir, read_weights)
+    train(make_task(config), config, arguments.workdir, read_weights, recipe=str(arguments.config))
     return 0
 
 

@@ -43,6 +43,9 @@ class VideoRecords:
     def name(self, index: int) -> str:
         return str(self.items[index].path)
 
+    def files(self) -> list[Path]:
+        return [item.path for item in self.items if not isinstance(item.frames, ShardedVideo)]
+
 
 def read_list(
     path: str | Path,

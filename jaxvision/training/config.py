@@ -31,6 +31,8 @@ OPERATIONAL = (
     "data.workers",
     "data.threads",
     "data.patience",
+    "data.max_unreadable",
+    "evaluate.max_unreadable",
 )
 
 
@@ -136,8 +138,10 @@ def recipe_arguments(text: str, **defaults: int | float | str | bool) -> SimpleN
 def config_of_run(file: Path) -> ConfigDict:
     try:
         stored = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: not the config of a run ({error})") from error
+    if not isinstance(stored, dict) or not stored:
+        raise InputError(f"{file}: not the config of a run (expected a table of settings)")
     return ConfigDict(stored)
 
 

@@ -57,6 +57,7 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "checkpoint.best_mode": ("max", "max or min"),
     "evaluate.every_steps": (0, "0 = only after the last step"),
     "evaluate.weights": ("raw", "raw or ema"),
+    "evaluate.max_unreadable": (0, "records that an evaluation may leave out, and say so"),
     "log.every_steps": (50, "steps from one line of metrics to the next"),
     "log.pictures_every_steps": (0, "0 = no pictures"),
     "profile.start_step": (0, "first step of the profiler's trace"),

@@ -1,12 +1,15 @@
 """Every verb on a small recipe, and one clear line for what cannot be."""
 
+import errno
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from jaxvision.cli.main import main
 from jaxvision.data import pictures
+from jaxvision.viz.files import write_mp4
 from processes import SMALL
 
 TRAIN = [
@@ -73,6 +76,40 @@ def test_predict_draws_pictures_and_videos(trained, tmp_path, capsys):
     assert "notes.txt: not a video that can be read" in line
     line = refused(capsys, "predict", f"--workdir={trained}", "nothing*")
     assert "nothing*: no such file, folder or match" in line
+
+
+@pytest.mark.xdist_group("cli")
+def test_a_full_disk_is_one_line_and_nothing_is_half_written(
+    trained, tmp_path, capsys, monkeypatch
+):
+    def full(file, *_, **__):
+        with open(file, "wb") if isinstance(file, str) else file as stream:
+            stream.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", lambda self, file, **_: full(file))
+    clip = tmp_path / "clip.mp4"
+    write_mp4(clip, np.zeros((8, 32, 32, 3), np.uint8), 8)
+    out = tmp_path / "out"
+    line = refused(capsys, "predict", f"--workdir={trained}", f"--out={out}", str(clip))
+    assert line.endswith(f"{out}: cannot be written: No space left on device\n")
+    assert list(out.iterdir()) == []
+    monkeypatch.setattr(np, "savez", full)
+    line = refused(capsys, "export", f"--workdir={trained}", "--platform=cpu", "--", str(out))
+    assert line.endswith(f"{out}: cannot be written: No space left on device\n")
+    assert not list(out.glob("variables*"))
+
+
+@pytest.mark.xdist_group("cli")
+def test_a_file_in_place_of_a_folder_is_one_line(trained, tmp_path, capsys):
+    (tmp_path / "out").write_text("mine")
+    clip = tmp_path / "clip.mp4"
+    write_mp4(clip, np.zeros((8, 32, 32, 3), np.uint8), 8)
+    out = tmp_path / "out"
+    for verb in (["predict", str(clip), f"--out={out}"], ["export", str(out)]):
+        line = refused(capsys, *verb, f"--workdir={trained}")
+        assert line.endswith(f"{out}: File exists\n")
+    assert out.read_text() == "mine"
 
 
 @pytest.mark.xdist_group("cli")
