@@ -35,15 +35,23 @@ LAYOUTS = {
 STRIDE = 4
 # The first tensor of an encoder, officially and in transformers.
 _EMBEDDING = ("patch_embed.proj.weight", "patch_embeddings.projection.weight")
+# Files of a part of a network, to start others from: its ending -> the whole, and what is left out.
+_PARTS = {
+    "_encoder": ("_pretrain", ("mask_token", "decoder.", "encoder_to_decoder.")),
+    "_headless": ("_k400", ("head.",)),
+}
 
 
 def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32") -> OfficialModel:
-    """The published network called `name` ("vit_b_k400").
+    """The published network called `name` ("vit_b_k400"; "vit_b_encoder" for pretraining's encoder
+    alone, "vit_b_headless" for a classifier without its last layer).
 
     tensors: the names in a file about to be read; the decoder's depth, which releases differ in,
     is taken from there. InputError names the nearest variant for an unknown one.
     """
-    variant = find_variant(name)
+    part = next((ending for ending in _PARTS if name.endswith(ending)), "")
+    whole, left_out = _PARTS.get(part, ("", ()))
+    variant = find_variant(name.removesuffix(part) + whole)
     model = variant.model(dtype)
     if isinstance(model, VideoClassifier):
         entries = classification_entries(model)
@@ -51,6 +59,7 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
         if depth := decoder_depth(tensors):
             model = pretraining_model(variant.size, decoder_depth=depth, dtype=dtype)
         entries = pretraining_entries(model)
+    entries = [entry for entry in entries if not entry.name.startswith(left_out)]
     return OfficialModel(
         f"videomae/{name}", model, entries, partial(preprocess, grid=model.grid), LAYOUTS
     )
@@ -96,7 +105,8 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
         return official_model(f"vit_{sizes[0]}_pretrain", tensors)
     heads = [tensors[name] for name in ("head.bias", "classifier.bias") if name in tensors]
     if not heads:
-        return None
+        encoder = embedding[0].startswith("encoder.") or "videomae.layernorm.weight" in tensors
+        return official_model(f"vit_{sizes[0]}_{'encoder' if encoder else 'headless'}")
     classes = heads[0].shape[0]
     labels = [name for name, count in CLASSES.items() if count == classes]
     return official_model(f"vit_{sizes[0]}_{labels[0] if labels else f'{classes}classes'}", tensors)

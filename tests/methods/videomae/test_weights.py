@@ -12,11 +12,13 @@ import jaxvision
 from jaxvision.cli.main import main
 from jaxvision.errors import InputError
 from jaxvision.loading import official_model, read_weights, recognise
+from jaxvision.methods.videomae import transfer
 from jaxvision.methods.videomae.hugging_face import from_official
 from jaxvision.methods.videomae.variants import PUBLISHED, VARIANTS
+from jaxvision.training import initialisation
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint, write_checkpoint
-from jaxvision.weights.mapping import flatten
+from jaxvision.weights.mapping import flatten, unflatten
 from round_trip import assert_same, official_tensors, round_trip
 
 
@@ -128,6 +130,27 @@ def test_decoders_of_other_depths_are_read(tmp_path):
     assert flatten(read_weights(str(tmp_path / "deep.pth")))[
         "params/decoder/stack/blocks/mlp/up/bias"
     ].shape == (8, 768)
+
+
+@pytest.mark.parametrize("layout", ["official", "hugging_face"])
+@pytest.mark.parametrize("part", ["encoder", "headless"])
+def test_a_part_of_a_network_starts_a_fine_tuning(tmp_path, part, layout):
+    network = official_model(f"videomae/vit_s_{part}")
+    path = tmp_path / "part.pth"
+    tensors = official_tensors(network)
+    if layout == "hugging_face":
+        tensors = network.layouts[layout].from_official(tensors)
+    write_checkpoint(path, tensors, "module")
+    assert recognise(read_checkpoint(path).tensors, "part.pth").name == network.name
+    link = {"from": str(path), **(transfer.from_pretraining() if part == "encoder" else {})}
+    shapes = abstract(official_model("videomae/vit_s_12classes"))
+    target = {path: jax.ShapeDtypeStruct(shape, jnp.float32) for path, shape in shapes.items()}
+    _, (report,) = initialisation.apply(unflatten(target), [link], read_weights)
+    fresh = {"params/head/bias", "params/head/kernel"}
+    if part == "encoder":
+        fresh |= {"params/norm/bias", "params/norm/scale"}
+    assert set(report.kept) == fresh
+    assert len(report.loaded) + len(fresh) == len(target)
 
 
 def test_load_in_six_lines(tmp_path):
