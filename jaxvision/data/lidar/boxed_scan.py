@@ -1,7 +1,6 @@
 """A scan with boxes around its objects, and a user's own ones in JSON."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,15 @@ from jaxtyping import Float
 
 from jaxvision.data.lidar.boxes import heading_of
 from jaxvision.data.lidar.own_scans import read_scan, scan_files
-from jaxvision.data.lidar.scan import read_bytes, read_floats
+from jaxvision.data.lidar.scan import read_floats
 from jaxvision.errors import InputError, nearest
+from jaxvision.text_files import read_json
+
+# One box in a file.
+BOX = {
+    **{"name": str, "translation": (float,) * 3, "size": (float,) * 3, "heading": float},
+    "velocity?": (float,) * 2,
+}
 
 
 @dataclass(frozen=True)
@@ -60,19 +66,13 @@ def boxes_from_json(
 ) -> tuple[Float[np.ndarray, "k 9"], tuple[str, ...]]:
     """Boxes of a file `{"boxes": [...]}` as `boxes_to_json` writes them. InputError for a class
     that is not in `classes` and for a box that is not whole."""
-    try:
-        entries: list[Mapping[str, Any]] = list(json.loads(read_bytes(path))["boxes"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f'{path}: expected {{"boxes": [...]}} ({error!r})') from None
+    entries = read_json(path, {"boxes": [BOX]})["boxes"]
     boxes, names = np.zeros((len(entries), 9), np.float32), []
     for row, entry in enumerate(entries):
-        try:
-            name = str(entry["name"])
-            boxes[row, :3], boxes[row, 3:6] = entry["translation"], entry["size"]
-            boxes[row, 6:8] = entry.get("velocity", (0.0, 0.0))
-            boxes[row, 8] = heading_of(np.array(entry["heading"], float))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: box {row} is not whole ({error!r})") from None
+        name = entry["name"]
+        boxes[row, :3], boxes[row, 3:6] = entry["translation"], entry["size"]
+        boxes[row, 6:8] = entry.get("velocity", (0.0, 0.0))
+        boxes[row, 8] = heading_of(np.array(entry["heading"], float))
         if name not in classes:
             raise InputError(f"{path}: class {name!r} of box {row}{nearest(name, classes)}")
         names.append(name)

@@ -79,6 +79,10 @@ def read_scan(path: Path, labelled: bool = False, columns: int = 4) -> Scan:
     found = next((table[name] for name in LABELS if name in names), None)
     if found is None:
         raise InputError(f"{path}: no property label among {', '.join(names)}")
+    whole = np.isfinite(found) & (found == np.floor(found)) & (np.abs(found) < 2**31)
+    if not whole.all():
+        row = int(np.argmin(whole))
+        raise InputError(f"{path}: label {found[row]} at row {row}; expected a whole number")
     return Scan(points, found.astype(np.int32))
 
 
