@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import inspect
 import json
+import shlex
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -282,4 +283,7 @@ def check_choices(config: ConfigDict) -> None:
 
 
 def command_line() -> str:
-    return " ".join(sys.argv)
+    """The command that was started, to be pasted into a shell."""
+    program, *words = sys.argv
+    module = Path(program).name == "__main__.py"  # of `python -m jaxvision`
+    return shlex.join([sys.executable, "-m", "jaxvision", *words] if module else sys.argv)
