@@ -92,7 +92,7 @@ class Preparation:
             if match is None:
                 raise InputError(f"{path}:{number}: {line!r}: expected a video file and numbers")
             file = Path(os.path.abspath(source / match[1]))  # an absolute path stays what it is
-            if not file.is_file():
+            if not os.path.isfile(file):  # False for any odd name
                 raise InputError(f"{path}:{number}: {file}: no such file")
             if not file.is_relative_to(source):
                 raise InputError(f"{path}:{number}: {file}: not below {self.source}")
