@@ -173,8 +173,12 @@ def hha_picture(picture: Path, depth: Path, unit: str = "millimetres") -> Image.
     folder = depth.parent.parent
     for place in (folder, folder.parent):
         if (place / INTRINSICS).is_file():
-            return Image.fromarray(hha(read_depth(depth, unit), read_intrinsics(place / INTRINSICS)))
-    raise InputError(f"{depth}: 16-bit depth needs {folder / INTRINSICS} (fx fy cx cy) to become HHA")
+            return Image.fromarray(
+                hha(read_depth(depth, unit), read_intrinsics(place / INTRINSICS))
+            )
+    raise InputError(
+        f"{depth}: 16-bit depth needs {folder / INTRINSICS} (fx fy cx cy) to become HHA"
+    )
 
 
 def join(rgb: UInt8[np.ndarray, "h w 3"], depth: UInt8[np.ndarray, "h w 3"]) -> Image.Image:

@@ -140,18 +140,14 @@ def autoencoder_step(key: str):
                 {**variables, "params": params}, rgb, depth, kept_rgb, kept_depth
             )
             total = 0.0
-            for seen, of, mask in zip(
-                predicted, (rgb, depth), (mask_rgb, mask_depth), strict=True
-            ):
+            for seen, of, mask in zip(predicted, (rgb, depth), (mask_rgb, mask_depth), strict=True):
                 target = objective.patch_targets(model.grid.cut(of), config["norm_pix_loss"])
                 error, weight = objective.masked_error(seen, target, mask)
                 total += error / weight
             return total, predicted
 
         (value, predicted), gradients = jax.value_and_grad(loss, has_aux=True)(variables["params"])
-        latent = model.apply(
-            variables, (rgb, depth), (kept_rgb, kept_depth), method="encode"
-        )
+        latent = model.apply(variables, (rgb, depth), (kept_rgb, kept_depth), method="encode")
         answers = {
             "loss": value,
             "latent": latent,
@@ -219,9 +215,7 @@ def classifier_loss(key: str):
     @jax.jit
     def loss(params, rgb, depth, seen, target):
         def value(params):
-            logits = model.apply(
-                {"params": params}, rgb, depth, jnp.tile(seen, (len(rgb), 1))
-            )
+            logits = model.apply({"params": params}, rgb, depth, jnp.tile(seen, (len(rgb), 1)))
             return jnp.mean(soft_cross_entropy(logits, target))
 
         return jax.value_and_grad(value)(params)
@@ -355,8 +349,6 @@ def names_and_counts(case: Case) -> dict:
             return sum(int(np.prod(entry.shape)) for entry in entries)
 
         answers[f"{name}/total"] = size_of(entries)
-        answers[f"{name}/trainable"] = size_of(
-            [e for e in entries if e.path.startswith("params/")]
-        )
+        answers[f"{name}/trainable"] = size_of([e for e in entries if e.path.startswith("params/")])
         answers[f"{name}/tensors"] = len(entries)
     return answers

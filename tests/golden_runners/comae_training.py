@@ -20,6 +20,7 @@ from golden_runners.comae import (
     network_key,
     variables_of,
 )
+from jaxvision.data.crops import Box
 from jaxvision.data.mixing import Mix, box_of, mix_batch
 from jaxvision.data.normalisation import IMAGENET, normalise
 from jaxvision.data.rgbd_transforms import EvaluationPair, TrainingPair
@@ -192,9 +193,7 @@ def chain(case: Case) -> dict:
             variables[after], [{"from": before, **link}], lambda _, source=source: source
         )
         expected = case.config["transfer"][f"{before}_to_{after}"]
-        loaded = {
-            entry.name for entry in parts[after][1] if entry.path in set(reports[0].loaded)
-        }
+        loaded = {entry.name for entry in parts[after][1] if entry.path in set(reports[0].loaded)}
         assert loaded == set(expected["loaded"]), loaded ^ set(expected["loaded"])
     answers, _ = autoencoder_answers(case, case.config["stage2"], variables["stage2"])
     forward = classifier_forward(json.dumps(case.config["finetune"], sort_keys=True))
@@ -253,8 +252,8 @@ def mixing(case: Case) -> dict:
 
 
 @runner(
-    "comae", "util/datasets.py:build_dataset2, pre_dataset.py:RandomResizedCrop, "
-    "RandomHorizontalFlip"
+    "comae",
+    "util/datasets.py:build_dataset2, pre_dataset.py:RandomResizedCrop, RandomHorizontalFlip",
 )
 def transforms(case: Case) -> dict:
     config = case.config
@@ -263,13 +262,12 @@ def transforms(case: Case) -> dict:
     rgb = canvas.crop((0, 0, middle, canvas.height))
     depth = canvas.crop((middle, 0, canvas.width, canvas.height))
     height, width = config["eval_size_hw"]
-    seen = np.concatenate(EvaluationPair(height)._pictures(rgb, depth), axis=1)
+    seen = np.concatenate(EvaluationPair(height).resized(rgb, depth), axis=1)
     assert seen.shape[:2] == (height, width)
     training = TrainingPair(height, scale=(0.7, 1), aspect=(0.7, 1.2), flip=0.5)
-    cropped = training.cut(rgb, depth, config["crop_top_left_height_width"], False)
-    flipped = training.cut(
-        rgb, depth, config["crop_top_left_height_width"], config["horizontal_flip"]
-    )
+    box = Box(*config["crop_top_left_height_width"])
+    cropped = training.cut(rgb, depth, box, False)
+    flipped = training.cut(rgb, depth, box, config["horizontal_flip"])
     joined = np.concatenate(flipped, axis=1).astype(np.float32)
     top, left, tall, wide = config["erase_top_left_height_width"]
     joined[top : top + tall, left : left + wide] = 0

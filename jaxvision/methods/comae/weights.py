@@ -42,9 +42,7 @@ def autoencoder_entries(model: MultiModalAutoencoder) -> list[Entry]:
     found += entries.norm("decoder_norm", "params/decoder_norm", decoder.width)
     values = model.grid.patch_values
     for name, ours in (("", "rgb"), ("2", "depth")):
-        found += entries.linear(
-            f"decoder_pred{name}", f"params/{ours}_head", decoder.width, values
-        )
+        found += entries.linear(f"decoder_pred{name}", f"params/{ours}_head", decoder.width, values)
     return found
 
 
