@@ -12,6 +12,7 @@ torch can be imported, the same network runs in PyTorch in turn with ours.
 
 import argparse
 import dataclasses
+import functools
 import statistics
 import tempfile
 import time
@@ -29,18 +30,16 @@ from jaxvision.data.frame_stream import VideoStream
 from jaxvision.methods.emavfi.flops import forward_flops
 from jaxvision.methods.emavfi.inference import (
     InferenceSettings,
+    Interpolator,
+    encode_pair,
     frame_at,
     interpolate,
-    motion_at,
     padder_for,
-    prepare,
 )
-from jaxvision.methods.emavfi.interpolator import Interpolator
 from jaxvision.methods.emavfi.model import InterpolationNetwork
-from jaxvision.methods.emavfi.retiming import Retiming
-from jaxvision.methods.emavfi.sequence import Retimer
+from jaxvision.methods.emavfi.prediction import retime_video
+from jaxvision.methods.emavfi.retiming import Retimer, Retiming
 from jaxvision.methods.emavfi.variants import VARIANTS
-from jaxvision.methods.emavfi.video_job import retime_video
 from jaxvision.methods.emavfi.weights import entries
 from jaxvision.viz.video_stream import write_segment
 from jaxvision.weights import to_state_dict
@@ -103,12 +102,10 @@ def memory(model, sizes, down_scale: float, tile: int, topology: str) -> None:
     as one program (without tiles)."""
     chip = first_chip(topology)
 
-    def prepared(variables, pair):
-        return prepare(model, variables, pair, down_scale)
+    settings = InferenceSettings(down_scale, tile=tile)
 
-    def answer(variables, prepared, t):
-        motion = motion_at(model, variables, prepared, t, down_scale)
-        return frame_at(model, variables, prepared, motion, tile)
+    def encode(variables, pair):
+        return encode_pair(model, variables, pair, settings)
 
     def whole(variables, pair):
         return interpolate(model, variables, pair, (0.5,), InferenceSettings(down_scale))[0]
@@ -120,14 +117,13 @@ def memory(model, sizes, down_scale: float, tile: int, topology: str) -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     with jax.set_mesh(chip.mesh):
         for height, width in sizes:
-            padder = padder_for(height, width, InferenceSettings(down_scale))
-            frames = jax.ShapeDtypeStruct((1, 2, height, width, 3), jnp.float32)
-            pair = placed(jax.eval_shape(padder.pad, frames), chip)
-            between = placed(jax.eval_shape(prepared, variables, pair), chip)
+            pair = placed(jax.ShapeDtypeStruct((1, 2, height, width, 3), jnp.float32), chip)
+            encoded = placed(jax.eval_shape(encode, variables, pair), chip)
             t = placed(jax.ShapeDtypeStruct((), jnp.float32), chip)
+            frame = functools.partial(frame_at, model, size=(height, width), settings=settings)
             for part, function, arguments in (
-                ("features", prepared, (variables, pair)),
-                ("frame", answer, (variables, between, t)),
+                ("features", encode, (variables, pair)),
+                ("frame", frame, (variables, encoded, t)),
                 ("one program", whole, (variables, pair)),
             ):
                 found = jax.jit(function).lower(*arguments).compile().memory_analysis()

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from jaxvision.methods.emavfi.attention import BlockConfig
+from jaxvision.methods.emavfi.attention import BlockConfig, WindowGrid, coordinate_grid
 from jaxvision.methods.emavfi.extractor import BRANCHES
 from jaxvision.methods.emavfi.variants import NetworkConfig
-from jaxvision.methods.emavfi.windows import WindowGrid, coordinate_grid
 
 Tensor = torch.Tensor
 

@@ -3,7 +3,10 @@
 import argparse
 from pathlib import Path
 
-CONFIG_HELP = "recipe: configs/<method>/<recipe>.py, or its name, e.g. videomae/demo"
+CONFIG_HELP = (
+    "recipe: configs/<method>/<recipe>.py, or its name, e.g. videomae/demo; NAME:ARGUMENT=VALUE "
+    "where it takes arguments"
+)
 
 
 def add_config(parser: argparse.ArgumentParser, required: bool = True) -> None:

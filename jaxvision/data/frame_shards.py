@@ -10,19 +10,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import numpy as np
 from array_record.python import array_record_module
-from jaxtyping import Int, UInt8
 from PIL import Image
 
-from jaxvision.data.encoded_frames import decode_picture
+from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.frame_sequence import FrameSequence, Picture, decode_picture
 from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.reencoding import scaled_frames
 from jaxvision.data.video import Video
-from jaxvision.data.whole_file import whole_file
 from jaxvision.errors import InputError
 
 INDEX, SHARDS = "index.json", "shards"
@@ -30,8 +27,8 @@ JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True)
-class ShardedVideo:
-    """One video of a shard, with the face of `Video`: records `start` .. `start + count - 1`.
+class ShardedVideo(FrameSequence):
+    """One video of a shard: its records `start` .. `start + count - 1`.
 
     size: (height, width) in pixels.
     """
@@ -42,35 +39,16 @@ class ShardedVideo:
     count: int
     size: tuple[int, int]
 
-    def __enter__(self) -> "ShardedVideo":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        pass
-
     def __len__(self) -> int:
         return self.count
 
-    def frames(
-        self, numbers: Sequence[int] | Int[np.ndarray, " n"]
-    ) -> UInt8[np.ndarray, "n h w 3"]:
-        """RGB frames by number (0-based; in any order, repeats allowed).
-
-        InputError for a number outside the video and for a shard that cannot be read.
-        """
-        wanted = sorted({int(number) for number in numbers})
-        outside = [number for number in wanted if not 0 <= number < self.count]
-        if outside:
-            raise InputError(f"{self.name}: no frame {outside[0]} among {self.count}")
+    def _read(self, numbers: Sequence[int]) -> list[Picture]:
         try:
-            records = _reader(str(self.shard)).read([self.start + number for number in wanted])
-            found = {n: decode_picture(record) for n, record in zip(wanted, records, strict=True)}
+            records = _reader(str(self.shard)).read([self.start + number for number in numbers])
+            return [decode_picture(record) for record in records]
         except (OSError, ValueError, IndexError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{self.shard}: {self.name} cannot be read ({reason})") from error
-        return np.stack([found[int(number)] for number in numbers])
 
 
 def is_frame_shards(folder: str | Path) -> bool:
@@ -100,7 +78,7 @@ def read_index(folder: str | Path) -> dict[str, ShardedVideo]:
 
 def write_index(folder: Path, videos: dict[str, dict[str, Any]]) -> None:
     """The rows that `write_shard` gave, of all shards together."""
-    with whole_file(folder / INDEX) as temporary:
+    with atomic_write(folder / INDEX) as temporary:
         Path(temporary).write_text(json.dumps({"videos": videos}))
     read_index.cache_clear()
     _reader.cache_clear()
@@ -111,12 +89,12 @@ def write_shard(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Frames of (name, file) pairs in one shard; rows of the index, and why a video is not in it.
 
-    The shard is there whole or not at all.
+    The shard appears under its name only when it is complete.
     """
     rows: dict[str, dict[str, Any]] = {}
     unreadable: dict[str, str] = {}
     written = 0
-    with whole_file(shard) as temporary:
+    with atomic_write(shard) as temporary:
         # Groups of one: a read decompresses no frame but those it wants (JPEG gains nothing).
         writer = array_record_module.ArrayRecordWriter(temporary, "group_size:1,uncompressed")
         for name, path in videos:
@@ -142,7 +120,7 @@ def _reader(shard: str) -> Any:
     return array_record_module.ArrayRecordReader(shard, options)
 
 
-def _jpeg(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
+def _jpeg(picture: Picture) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, format="JPEG", quality=JPEG_QUALITY)
     return stream.getvalue()

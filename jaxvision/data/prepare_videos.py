@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxvision.data import frame_shards
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.reencoding import reencode
 from jaxvision.data.video_list import SUFFIXES
-from jaxvision.data.whole_file import whole_file
 from jaxvision.errors import InputError
 
 FORMATS = ("mp4", "frames")
@@ -246,5 +246,5 @@ def _each(jobs: Sequence[FileJob | ShardJob], workers: int) -> Iterator[Progress
 
 
 def _write(path: Path, text: str) -> None:
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         Path(temporary).write_text(text)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import av
 
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.crops import short_side_size
 from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.video import Video
-from jaxvision.data.whole_file import whole_file
 
 # Frames between key frames: a clip is decoded from the one before it.
 GROUP = 30
@@ -37,10 +37,10 @@ def scaled_frames(video: Video, short_side: int) -> Iterator[av.VideoFrame]:
 def reencode(source: Path, target: Path, short_side: int) -> int:
     """H.264 in MP4 without sound: frame n of `target` is frame n of `source`, at its time.
 
-    Returns the number of frames. `target` is there whole or not at all; InputError names a source
-    that cannot be read to its end.
+    Returns the number of frames. `target` is written only when all of it could be made; InputError
+    names a source that cannot be read to its end.
     """
-    with Video(source) as video, whole_file(target) as temporary:
+    with Video(source) as video, atomic_write(target) as temporary:
         size, times = even_size(*video.size, short_side), video.times
         with av.open(temporary, "w", format="mp4", options=EXACT) as container:
             stream = container.add_stream("libx264", rate=30)

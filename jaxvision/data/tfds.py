@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxvision.data.encoded_frames import EncodedFrames
+from jaxvision.data.frame_sequence import EncodedFrames
 from jaxvision.errors import InputError
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxvision.data.frame_folder import FrameFolder
+from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
 from jaxvision.data.frame_shards import ShardedVideo, is_frame_shards, read_index
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
@@ -26,7 +26,7 @@ class LabelledVideo:
     first: int = 1
     shard: ShardedVideo | None = None
 
-    def open(self) -> Video | FrameFolder | ShardedVideo:
+    def open(self) -> Video | FrameSequence:
         """The video's frames, to be used as a context manager. InputError where unreadable."""
         if self.shard is not None:
             return self.shard

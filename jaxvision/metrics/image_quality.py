@@ -9,6 +9,7 @@ import math
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from scipy import ndimage
+from skimage.metrics import structural_similarity
 
 Image = Float[np.ndarray, "h w c"]
 
@@ -46,41 +47,29 @@ def ssim_volume(prediction: Image, truth: Image, window: int = 11, sigma: float 
     C1 = (0.01 L)^2, C2 = (0.03 L)^2; mean of the map. The range L is guessed from the prediction.
     """
     a, b = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
-    kernel = _gaussian(window, sigma)
+    kernel, span = _gaussian(window, sigma), _value_range(a)
+    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
 
     def blur(x: np.ndarray) -> np.ndarray:
         for axis in range(3):
             x = ndimage.correlate1d(x, kernel, axis=axis, mode="nearest")
         return x
 
-    span = _value_range(a)
-    return float(np.mean(_ssim_map(a, b, blur, 1.0, span)))
+    mean_a, mean_b = blur(a), blur(b)
+    variances = blur(a * a) - mean_a**2 + blur(b * b) - mean_b**2
+    covariance = blur(a * b) - mean_a * mean_b
+    numerator = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    return float(np.mean(numerator / ((mean_a**2 + mean_b**2 + c1) * (variances + c2))))
 
 
-def ssim_uniform(prediction: Image, truth: Image, peak: float = 255.0, window: int = 7) -> float:
+def ssim_uniform(
+    prediction: UInt8[np.ndarray, "h w c"], truth: UInt8[np.ndarray, "h w c"], window: int = 7
+) -> float:
     """Structural similarity of each channel with a uniform window (scikit-image's default).
 
     Sample covariance (n - 1), borders of window // 2 cut, mean over pixels and channels.
     """
-    a, b = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
-
-    def blur(x: np.ndarray) -> np.ndarray:
-        return ndimage.uniform_filter(x, size=(window, window, 1))
-
-    count = window**2
-    values = _ssim_map(a, b, blur, count / (count - 1), peak)
-    edge = window // 2
-    return float(np.mean(values[edge:-edge, edge:-edge]))
-
-
-def _ssim_map(a: np.ndarray, b: np.ndarray, blur, correction: float, span: float) -> np.ndarray:
-    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
-    mean_a, mean_b = blur(a), blur(b)
-    var_a = correction * (blur(a * a) - mean_a**2)
-    var_b = correction * (blur(b * b) - mean_b**2)
-    covariance = correction * (blur(a * b) - mean_a * mean_b)
-    numerator = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    return numerator / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    return float(structural_similarity(truth, prediction, win_size=window, channel_axis=-1))
 
 
 def luma(rgb: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:

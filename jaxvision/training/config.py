@@ -1,14 +1,18 @@
 """The engine's settings, their defaults, and how a recipe and its overrides are resolved.
 
 A recipe is `configs/<method>/<recipe>.py` with a `get_config()` that starts from `base_config()`.
+One that takes arguments has `get_config(arguments: str = "")` and reads them with
+`recipe_arguments`: `--config NAME:gpus=1` hands it "gpus=1".
 """
 
 import ast
 import importlib.util
+import inspect
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -89,20 +93,32 @@ def base_config() -> ConfigDict:
 def load_config(path: str, overrides: Iterable[str] = ()) -> ConfigDict:
     """The recipe at `path` with `key=value` overrides, resolved and locked.
 
-    `path` may leave out the folder and the suffix: "videomae/demo". InputError names the file or
-    the nearest right key.
+    `path` may leave out the folder and the suffix, and may end in the recipe's arguments:
+    "videomae/demo", "sparseformer/tiny:gpus=1". InputError names the file or the nearest right key.
     """
-    file = find_recipe(path)
-    if file.suffix == ".json":  # the resolved config of a run
-        config = config_of_run(file)
+    name, argument = split_argument(path)
+    file = find_recipe(name)
+    if file.suffix != ".json":
+        config = run_recipe(file, argument)
+    elif argument is None:
+        config = config_of_run(file)  # the resolved config of a run
     else:
-        config = run_recipe(file)
+        raise InputError(f"{file}: the config of a run takes no arguments, got {argument!r}")
     for override in overrides:
         apply_override(config, override)
     return config.copy_and_resolve_references().lock()
 
 
-def run_recipe(file: Path) -> ConfigDict:
+def split_argument(path: str) -> tuple[str, str | None]:
+    """("NAME", "ARGUMENT") of "NAME:ARGUMENT"; a file's whole name may hold a colon."""
+    if Path(path).is_file():
+        return path, None
+    name, colon, argument = path.partition(":")
+    return name, argument if colon else None
+
+
+def run_recipe(file: Path, argument: str | None = None) -> ConfigDict:
+    """What the `get_config` of the recipe in `file` returns. `argument`: for one that takes any."""
     spec = importlib.util.spec_from_file_location("jaxvision_recipe", file)
     assert spec is not None
     assert spec.loader is not None
@@ -115,7 +131,30 @@ def run_recipe(file: Path) -> ConfigDict:
         ) from error
     if not hasattr(module, "get_config"):
         raise InputError(f"{file}: defines no get_config()")
+    if inspect.signature(module.get_config).parameters:
+        return module.get_config(argument or "")
+    if argument is not None:
+        raise InputError(f"{file}: takes no arguments, got {argument!r}")
     return module.get_config()
+
+
+def recipe_arguments(text: str, **defaults: int | float | str | bool) -> SimpleNamespace:
+    """The arguments of a recipe: `defaults`, with what `text` ("gpus=1,size=b") gives instead.
+
+    Each value has the type of its default; `gpus`, where given, is at least 1. InputError names the
+    nearest argument for an unknown one.
+    """
+    arguments = SimpleNamespace(**defaults)
+    for word in filter(None, text.split(",")):
+        name, equals, value = word.partition("=")
+        if name not in defaults:
+            raise InputError(f"no recipe argument {name!r}{nearest(name, defaults)}")
+        if not equals:
+            raise InputError(f"recipe argument {name!r}: expected {name}=VALUE")
+        setattr(arguments, name, parse_value(f"recipe argument {name!r}", value, defaults[name]))
+        if name == "gpus" and arguments.gpus < 1:
+            raise InputError(f"recipe argument 'gpus': expected at least 1, got {value}")
+    return arguments
 
 
 def config_of_run(file: Path) -> ConfigDict:
@@ -169,11 +208,11 @@ def apply_override(config: ConfigDict, override: str) -> None:
     old = node[last]
     if isinstance(old, ConfigDict):
         raise InputError(f"config key {key!r} is a table; set one of {', '.join(sorted(old))}")
-    node[last] = parse_value(key, text, old)
+    node[last] = parse_value(f"config key {key!r}", text, old)
 
 
-def parse_value(key: str, text: str, old: Any) -> Any:
-    """`text` as a value of the type of `old`."""
+def parse_value(what: str, text: str, old: Any) -> Any:
+    """`text` as a value of the type of `old`. `what` is named where it has none."""
     if isinstance(old, str):
         return text
     try:
@@ -185,9 +224,7 @@ def parse_value(key: str, text: str, old: Any) -> Any:
     if isinstance(old, (tuple, list)) and isinstance(value, (tuple, list)):
         return type(old)(value)
     if old is not None and type(value) is not type(old):
-        raise InputError(
-            f"config key {key!r}: expected {type(old).__name__} like {old!r}, got {text!r}"
-        )
+        raise InputError(f"{what}: expected {type(old).__name__} like {old!r}, got {text!r}")
     return value
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from jaxvision.data.whole_file import whole_file
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.errors import InputError
 from jaxvision.training.config import as_json, command_line, difference
 
@@ -103,6 +103,6 @@ def record(workdir: Path, config: ConfigDict) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Whole or not at all."""
-    with whole_file(path) as temporary:
+    """Indented JSON; a stopped program leaves no half of it."""
+    with atomic_write(path) as temporary:
         Path(temporary).write_text(json.dumps(value, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Pictures and videos to files, whole or not at all."""
+"""Pictures and videos to files that are complete or absent."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -9,19 +9,19 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from jaxvision.data.whole_file import whole_file
+from jaxvision.data.atomic_write import atomic_write
 
 
 def write_png(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> None:
     """Write one picture as PNG."""
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         Image.fromarray(picture).save(temporary, format="PNG")
 
 
 def write_mp4(path: Path, video: UInt8[np.ndarray, "t height width 3"], fps: float) -> None:
     """Write frames as H.264 in MP4; odd sides are cropped by a pixel, as 4:2:0 colour needs."""
     height, width = video.shape[1] // 2 * 2, video.shape[2] // 2 * 2
-    with whole_file(path) as temporary, av.open(temporary, "w", format="mp4") as container:
+    with atomic_write(path) as temporary, av.open(temporary, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

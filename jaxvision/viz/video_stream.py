@@ -9,7 +9,7 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxvision.data.whole_file import whole_file
+from jaxvision.data.atomic_write import atomic_write
 
 # Fine enough for every usual frame rate, and what MPEG uses.
 TIME_BASE = Fraction(1, 90000)
@@ -26,8 +26,8 @@ def write_segment(
     """Encode (seconds, RGB) frames as H.264 at their own times; returns how many there were.
 
     Odd sides are padded by a repeated edge, as 4:2:0 colour needs. rate: a hint for players.
-    quality: x264's constant rate factor. The file is there whole or not at all; without frames it
-    is empty.
+    quality: x264's constant rate factor. The file appears under its name only when it is complete;
+    without frames it is empty.
     """
     frames, count = iter(frames), 0
     first = next(frames, None)
@@ -35,7 +35,7 @@ def write_segment(
         path.write_bytes(b"")
         return 0
     with (
-        whole_file(path) as temporary,
+        atomic_write(path) as temporary,
         av.open(temporary, "w", format="mp4", options=EXACT) as container,
     ):
         stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
@@ -83,7 +83,7 @@ def join_segments(path: Path, segments: Sequence[Path], sound_of: Path | None = 
 
 def _join(path: Path, segments: Sequence[Path], sound, audio) -> None:
     with (
-        whole_file(path) as temporary,
+        atomic_write(path) as temporary,
         av.open(temporary, "w", format="mp4", options=EXACT) as output,
     ):
         with av.open(str(segments[0])) as first:

@@ -8,22 +8,24 @@ import numpy as np
 
 from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
-from jaxvision.methods.emavfi import refinement, weights
+from jaxvision.methods.emavfi import model, weights
 from jaxvision.methods.emavfi.attention import (
     BlockConfig,
     DepthwiseMlp,
     InterFrameAttention,
     MotionBlock,
+    WindowGrid,
+    coordinate_grid,
 )
 from jaxvision.methods.emavfi.extractor import (
+    ConvPReLU,
+    ConvStack,
     CrossScaleEmbedding,
     MotionExtractor,
     OverlapEmbedding,
 )
-from jaxvision.methods.emavfi.heads import FlowHead, Motion, pixel_shuffle_twice
-from jaxvision.methods.emavfi.layers import ConvPReLU, ConvStack
+from jaxvision.methods.emavfi.model import FlowHead, Motion, pixel_shuffle_twice
 from jaxvision.methods.emavfi.variants import NetworkConfig
-from jaxvision.methods.emavfi.windows import WindowGrid, coordinate_grid
 from jaxvision.ops.image_sampling import resize_bilinear, warp
 from jaxvision.weights import to_variables
 
@@ -171,7 +173,7 @@ def block(case: Case) -> dict:
     entries = list(weights.block_entries(settings, "", "params/part"))
     variables = part(case, entries)
     size = (config["H"], config["W"])
-    model = MotionBlock(settings, config["shift"])
+    module = MotionBlock(settings, config["shift"])
 
     def as_map(name: str) -> np.ndarray:
         x = case.input(name)
@@ -183,12 +185,12 @@ def block(case: Case) -> dict:
 
     cor = case.input("cor")[0]
     if not case.has_input("ct_x"):
-        out, motion = jax.jit(model.apply)(variables, as_map("x"), cor)
+        out, motion = jax.jit(module.apply)(variables, as_map("x"), cor)
         return {"x_out": as_tokens(out), "motion": as_tokens(motion)}
 
     @functools.partial(jax.value_and_grad, argnums=(0, 1), has_aux=True)
     def loss(variables, x):
-        out, motion = model.apply(variables, x, cor)
+        out, motion = module.apply(variables, x, cor)
         return jnp.sum(out * as_map("ct_x")) + jnp.sum(motion * as_map("ct_motion")), (out, motion)
 
     (_, (out, motion)), (grads, grad_x) = jax.jit(loss)(variables, as_map("x"))
@@ -251,11 +253,11 @@ def refine(case: Case) -> dict:
 
     @jax.jit
     def run(variables, pair, motion, appearance):
-        context = refinement.warp_features(appearance, motion.flow)
-        warped = refinement.warp_pair(pair, motion.flow)
-        unet = refinement.RefinementUNet(width)
+        context = model.warp_features(appearance, motion.flow)
+        warped = model.warp_pair(pair, motion.flow)
+        unet = model.RefinementUNet(width)
         residual = unet.apply(variables, pair, warped, motion, context)
-        return context, residual, refinement.blend(warped, motion.mask) + residual
+        return context, residual, model.blend(warped, motion.mask) + residual
 
     context, residual, answer = run(variables, pair, motion, appearance)
     answers = {

@@ -9,8 +9,8 @@ from golden_case import Case, runner
 from golden_runners.emavfi import first, last
 from jaxvision.data.frame_interpolation import xtest_positions
 from jaxvision.data.yuv_video import YuvFile
-from jaxvision.methods.emavfi.padding import Padder
 from jaxvision.metrics import image_quality as quality
+from jaxvision.ops.padding import Padder
 from jaxvision.training.schedules import make
 
 

@@ -169,8 +169,10 @@ def padded(case: Case) -> dict:
 
 
 def estimate_motion(model, variables, pair, t):
-    prepared = inference.prepare(model, variables, pair)
-    return inference.motion_at(model, variables, prepared, t)
+    settings = InferenceSettings(divisor=0)
+    encoded = inference.encode_pair(model, variables, pair, settings)
+    size = pair.shape[2:4]
+    return inference.frame_at(model, variables, encoded, t, size=size, settings=settings)[1]
 
 
 @runner(

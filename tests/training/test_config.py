@@ -11,7 +11,9 @@ from jaxvision.training.config import (
     check_choices,
     difference,
     load_config,
+    recipe_arguments,
     recipes,
+    run_recipe,
 )
 from jaxvision.training.run_record import write_json
 
@@ -73,6 +75,53 @@ def test_a_broken_recipe_is_one_line(tmp_path, text, message):
     assert message in str(error.value)
     assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+RECIPE_WITH_ARGUMENTS = """
+from jaxvision.training.config import base_config, recipe_arguments
+
+def get_config(arguments: str = ""):
+    config = base_config()
+    given = recipe_arguments(arguments, gpus=0, size="b", rate=0.5, flip=True)
+    config.task = vars(given)
+    return config
+"""
+
+
+def test_a_recipe_takes_arguments(tmp_path):
+    file = tmp_path / "recipe.py"
+    file.write_text(RECIPE_WITH_ARGUMENTS)
+    as_it_is = {"gpus": 0, "size": "b", "rate": 0.5, "flip": True}
+    assert load_config(str(file)).task.to_dict() == as_it_is == run_recipe(file).task.to_dict()
+    config = load_config(f"{file}:gpus=1,flip=false,rate=2", ["task.size=l"])
+    assert config.task.to_dict() == {"gpus": 1, "size": "l", "rate": 2.0, "flip": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gpsu=1", "no recipe argument 'gpsu'; did you mean 'gpus'?"),
+        ("gpus", "recipe argument 'gpus': expected gpus=VALUE"),
+        ("gpus=many", "recipe argument 'gpus': expected int like 0, got 'many'"),
+        ("gpus=1.5", "recipe argument 'gpus': expected int like 0, got '1.5'"),
+        ("gpus=0", "recipe argument 'gpus': expected at least 1, got 0"),
+        ("size=b,gpus=-8", "recipe argument 'gpus': expected at least 1, got -8"),
+    ],
+)
+def test_a_wrong_recipe_argument_is_refused(text, message):
+    with pytest.raises(InputError) as error:
+        recipe_arguments(text, gpus=0, size="b")
+    assert str(error.value) == message
+
+
+def test_a_recipe_without_arguments_refuses_them(tmp_path):
+    with pytest.raises(InputError, match=r"videomae/demo\.py: takes no arguments, got 'gpus=1'"):
+        load_config("videomae/demo:gpus=1")
+    write_json(tmp_path / "config.json", as_json(load_config("videomae/demo")))
+    with pytest.raises(InputError, match=r"config\.json: the config of a run takes no arguments"):
+        load_config(f"{tmp_path / 'config.json'}:gpus=1")
+    with pytest.raises(InputError, match=r"no config file 'videomae/deno'; did you mean"):
+        load_config("videomae/deno:gpus=1")
 
 
 def test_the_config_of_a_run_can_be_read_back(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvision.data.whole_file import whole_file
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.viz.files import output_names, write_mp4, write_png
 from jaxvision.viz.video import strip
 
@@ -36,7 +36,7 @@ def test_a_failure_leaves_the_old_file(tmp_path):
     path.write_text("old")
 
     def fail():
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             (tmp_path / temporary).write_text("half")
             raise ZeroDivisionError
 

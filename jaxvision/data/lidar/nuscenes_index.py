@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.lidar.boxed_scan import BoxedScan
 from jaxvision.data.lidar.boxes import points_inside
 from jaxvision.data.lidar.nuscenes_frames import IGNORE, Frame, Sweep, merge, read_frame
 from jaxvision.data.lidar.nuscenes_tables import Pose, Tables
 from jaxvision.data.lidar.scan import read_bytes
-from jaxvision.data.whole_file import whole_file
 from jaxvision.errors import InputError
 
 FRAMES, OBJECTS = "frames.json", "objects.json"
@@ -99,7 +99,7 @@ def prepare(tables: Tables, target: Path, sweeps: int) -> Iterator[tuple[int, in
             objects.append(entry | {"points": len(chosen)})
         yield number, len(samples)
     for name, rows in ((FRAMES, frames), (OBJECTS, objects)):
-        with whole_file(target / name) as temporary:
+        with atomic_write(target / name) as temporary:
             Path(temporary).write_text(json.dumps(rows))
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.lidar.boxes import heading_of
 from jaxvision.data.lidar.nuscenes_tables import CLASS_OF, RACK, Pose, Tables
 from jaxvision.data.lidar.scan import read_bytes
-from jaxvision.data.whole_file import whole_file
 from jaxvision.errors import InputError, nearest
 from jaxvision.ops.quaternions import about_z, product, rotation_matrix
 
@@ -205,5 +205,5 @@ def write_results(path: Path, results: Mapping[str, list[dict[str, Any]]]) -> No
     for token, boxes in results.items():
         if len(boxes) > MOST_BOXES:
             raise InputError(f"{path}: {len(boxes)} boxes of sample {token}; at most {MOST_BOXES}")
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         Path(temporary).write_text(json.dumps({"meta": META, "results": dict(results)}))

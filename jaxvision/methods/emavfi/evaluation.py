@@ -15,10 +15,13 @@ from jaxvision.data.source import Source
 from jaxvision.methods.emavfi import inputs
 from jaxvision.methods.emavfi.benchmarks import Protocol, protocol
 from jaxvision.methods.emavfi.inference import InferenceSettings, interpolate
-from jaxvision.methods.emavfi.inputs import CameraCrop
+from jaxvision.methods.emavfi.inputs import CameraCrop, CameraRecords
 from jaxvision.methods.emavfi.model import InterpolationNetwork
 from jaxvision.metrics.image_quality import psnr
 from jaxvision.training.task import Batch, Evaluation, Variables
+
+# Random camera paths over each held-out photograph.
+CAMERA_PATHS = 16
 
 
 def evaluations(config: ConfigDict, model: InterpolationNetwork) -> dict[str, Evaluation]:
@@ -125,23 +128,6 @@ def means(
     return {**result, "images": sum(len(g) for g in groups.values())}
 
 
-@dataclass(frozen=True)
-class CameraPairs:
-    """Held-out photographs, `repeats` paths each."""
-
-    photographs: pictures.Pictures
-    repeats: int = 16
-
-    def __len__(self) -> int:
-        return len(self.photographs) * self.repeats
-
-    def __getitem__(self, index: int) -> pictures.Pyramid:
-        return self.photographs[index % len(self.photographs)]
-
-    def name(self, index: int) -> str:
-        return f"{self.photographs.name(index % len(self.photographs))}"
-
-
 def camera_evaluation(config: ConfigDict, model: InterpolationNetwork) -> Evaluation:
     """PSNR on photographs never trained on, beside two answers that need no network: the blend of
     both frames weighted by time, and the frame nearer in time."""
@@ -196,5 +182,6 @@ def camera_evaluation(config: ConfigDict, model: InterpolationNetwork) -> Evalua
             "gain_over_nearest": network - nearest,
         }
 
-    source = Source(CameraPairs(pictures.built_in("held_out")), size, transform)
-    return Evaluation(source, specs, outputs, accumulate, finish)
+    photographs = pictures.built_in("held_out")
+    records = CameraRecords(photographs, CAMERA_PATHS * len(photographs))
+    return Evaluation(Source(records, size, transform), specs, outputs, accumulate, finish)

@@ -7,10 +7,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxvision.methods.emavfi.attention import BlockConfig, MotionBlock, layer_norm
-from jaxvision.methods.emavfi.layers import Conv, ConvPReLU, ConvStack
+from jaxvision.methods.emavfi.attention import (
+    BlockConfig,
+    MotionBlock,
+    coordinate_grid,
+    layer_norm,
+)
 from jaxvision.methods.emavfi.variants import NetworkConfig
-from jaxvision.methods.emavfi.windows import coordinate_grid
+from jaxvision.nn.convolution import Conv, PReLU
 
 # (stage, stride, dilation) of each branch, in the published order: all land on the 1/8 map.
 BRANCHES = ((3, 2, 1), (2, 4, 1), (2, 4, 2), (1, 8, 1), (1, 8, 2), (1, 8, 3), (1, 8, 4))
@@ -24,6 +28,42 @@ class Features(NamedTuple):
 
     appearance: tuple[Float[Array, "b 2 h w c"], ...]
     motion: tuple[Float[Array, "b 2 h w m"], ...]
+
+
+class ConvPReLU(nn.Module):
+    """A 3 x 3 convolution and its PReLU."""
+
+    features: int
+    stride: int = 1
+    torch_default: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+        conv = Conv(
+            self.features,
+            stride=self.stride,
+            torch_default=self.torch_default,
+            dtype=self.dtype,
+            name="conv",
+        )
+        return PReLU(name="prelu")(conv(x))
+
+
+class ConvStack(nn.Module):
+    """`depth` times ConvPReLU; the first one has the stride."""
+
+    features: int
+    depth: int
+    stride: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+        for number in range(self.depth):
+            stride = self.stride if number == 0 else 1
+            x = ConvPReLU(self.features, stride, dtype=self.dtype, name=f"layer_{number}")(x)
+        return x
 
 
 class CrossScaleEmbedding(nn.Module):

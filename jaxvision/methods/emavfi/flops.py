@@ -1,8 +1,8 @@
 """Counted floating-point operations of one interpolation (a multiply-add is two)."""
 
+from jaxvision.methods.emavfi.attention import WindowGrid
 from jaxvision.methods.emavfi.extractor import BRANCHES
 from jaxvision.methods.emavfi.variants import NetworkConfig
-from jaxvision.methods.emavfi.windows import WindowGrid
 
 
 def forward_flops(config: NetworkConfig, height: int, width: int) -> float:

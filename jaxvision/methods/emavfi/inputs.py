@@ -1,7 +1,10 @@
-"""From records to what a training step sees: `frames` (first, target, last) and `time`."""
+"""From records to what a training step sees: `frames` (first, target, last) and `time`.
+
+The published augmentation is geometry, channel order and time; no colour, no scale.
+"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +16,12 @@ from jaxvision.data import frame_interpolation, pictures
 from jaxvision.data.camera import MOTIONS, draw_path
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
-from jaxvision.methods.emavfi.augmentation import augment, draw, pick_three
 from jaxvision.training.task import BatchSpecs
 
 # Between two frames of a camera at rest there is nothing to interpolate.
 MOVING = tuple(motion for motion in MOTIONS if motion != "static")
+
+Frames = UInt8[np.ndarray, "n h w 3"]
 
 DATASETS = ("camera", "folders", "vimeo_septuplets", "vimeo_triplets")
 # The Laplacian pyramid halves five times, and reflects two pixels at the coarsest level.
@@ -148,3 +152,52 @@ def augmented_sample(
 ) -> dict:
     frames, time = augment(frames, time, crop, draw(rng, frames.shape[1:3], crop))
     return {"frames": frames, "time": np.float32(time)}
+
+
+class Draw(NamedTuple):
+    """One sample's choices. top, left: of the crop.  turns: quarter turns clockwise."""
+
+    top: int
+    left: int
+    reverse_channels: bool
+    swap: bool
+    flip_vertical: bool
+    flip_horizontal: bool
+    turns: int
+
+
+def draw(rng: np.random.Generator, size: tuple[int, int], crop: tuple[int, int]) -> Draw:
+    """Each choice by itself with probability 1/2, the four turns alike (two for an oblong crop)."""
+    if size[0] < crop[0] or size[1] < crop[1]:
+        raise InputError(f"frames of {size[1]}x{size[0]} are smaller than {crop[1]}x{crop[0]}")
+    turns = int(rng.integers(4)) if crop[0] == crop[1] else 2 * int(rng.integers(2))
+    top = int(rng.integers(size[0] - crop[0] + 1))
+    left = int(rng.integers(size[1] - crop[1] + 1))
+    reverse, swap, vertical, horizontal = (bool(choice) for choice in rng.integers(2, size=4))
+    return Draw(top, left, reverse, swap, vertical, horizontal, turns)
+
+
+def augment(
+    frames: Frames, time: float, crop: tuple[int, int], choice: Draw
+) -> tuple[Frames, float]:
+    """(frames, time) as drawn; frames are (first, target, last).
+
+    Swapping first and last turns time t into 1 - t.
+    """
+    height, width = crop
+    frames = frames[:, choice.top : choice.top + height, choice.left : choice.left + width]
+    if choice.reverse_channels:
+        frames = frames[..., ::-1]
+    if choice.swap:
+        frames, time = frames[::-1], 1 - time
+    if choice.flip_vertical:
+        frames = frames[:, ::-1]
+    if choice.flip_horizontal:
+        frames = frames[:, :, ::-1]
+    return np.ascontiguousarray(np.rot90(frames, -choice.turns, axes=(1, 2))), time
+
+
+def pick_three(rng: np.random.Generator, frames: int) -> tuple[tuple[int, int, int], float]:
+    """Three distinct positions in order, and the time of the middle one (RIFE's rule)."""
+    first, middle, last = sorted(int(i) for i in rng.choice(frames, 3, replace=False))
+    return (first, middle, last), (middle - first) / (last - first)

@@ -1,12 +1,24 @@
-"""Files in, files out: two pictures, a folder of frames, or videos."""
+"""Files in, files out: two pictures, a folder of frames, or videos; and the pictures of both.
 
+A sequence is retimed with bounded memory, and a job that was stopped goes on where it was.
+"""
+
+import hashlib
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
+from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from jaxvision.data.frame_stream import (
     VIDEO_SUFFIXES,
@@ -16,16 +28,16 @@ from jaxvision.data.frame_stream import (
     read_picture,
 )
 from jaxvision.data.pictures import SUFFIXES
-from jaxvision.data.whole_file import whole_file
 from jaxvision.errors import InputError
-from jaxvision.methods.emavfi import pictures
-from jaxvision.methods.emavfi.inference import InferenceSettings
-from jaxvision.methods.emavfi.interpolator import Interpolator
+from jaxvision.methods.emavfi.inference import InferenceSettings, Interpolator
 from jaxvision.methods.emavfi.model import InterpolationNetwork
-from jaxvision.methods.emavfi.retiming import Retiming, check_time
-from jaxvision.methods.emavfi.sequence import Retimer, intervals
-from jaxvision.methods.emavfi.video_job import Progress, fingerprint, retime_video
+from jaxvision.methods.emavfi.retiming import Interval, Retimer, Retiming, check_time, intervals
+from jaxvision.training.run_record import write_json
 from jaxvision.viz.files import write_png
+from jaxvision.viz.optical_flow import flow_picture
+from jaxvision.viz.video_stream import join_segments, write_segment
+
+GAP = 2
 
 
 def predict_files(
@@ -43,9 +55,8 @@ def predict_files(
     interpolator = Interpolator(
         model,
         variables,
-        InferenceSettings(config.task.down_scale, config.task.augment),
+        InferenceSettings(config.task.down_scale, config.task.augment, tile=options.tile),
         config.model.any_time,
-        options.tile,
     )
     rate = Fraction(options.rate).limit_denominator(1001) if options.rate else None
     retiming = Retiming(options.multiple, rate)
@@ -77,6 +88,48 @@ def predict_files(
     return written
 
 
+def to_rgb(image: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """BGR in [0, 1] -> 8-bit RGB, rounded."""
+    return np.round(np.clip(np.asarray(image, np.float32), 0, 1) * 255).astype(np.uint8)[..., ::-1]
+
+
+def mask_picture(mask: Float[np.ndarray, "h w 1"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Frame 0's share: white where the answer comes from frame 0, black where from frame 1."""
+    grey = np.round(np.clip(np.asarray(mask, np.float32), 0, 1) * 255).astype(np.uint8)
+    return np.repeat(grey, 3, axis=-1)
+
+
+def flow_pictures(
+    flow: Float[np.ndarray, "h w 4"],
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
+    """Both flows on one scale: from the answer to frame 0, and to frame 1."""
+    flow = np.asarray(flow, np.float32)
+    lengths = np.linalg.norm(flow.reshape(*flow.shape[:2], 2, 2), axis=-1)
+    largest = float(np.percentile(lengths, 99))
+    return flow_picture(flow[..., :2], largest), flow_picture(flow[..., 2:], largest)
+
+
+def row(images: Sequence[UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarray, "h w2 3"]:
+    """Pictures side by side, black between them."""
+    padded = [np.pad(image, ((0, 0), (0, GAP), (0, 0))) for image in images]
+    return np.concatenate(padded, axis=1)[:, :-GAP]
+
+
+def batch_picture(
+    frames: UInt8[np.ndarray, "b 3 h w 3"], outputs: Mapping[str, np.ndarray], most_rows: int = 4
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A row per sample: first frame, answer, truth, last frame, flow to the first, mask."""
+    rows = []
+    for sample in range(min(most_rows, len(frames))):
+        first, target, last = (np.asarray(frame)[..., ::-1] for frame in frames[sample])
+        flow, _ = flow_pictures(outputs["flow"][sample])
+        answer, mask = to_rgb(outputs["frame"][sample]), mask_picture(outputs["mask"][sample])
+        rows.append(
+            np.pad(row([first, answer, target, last, flow, mask]), ((0, GAP), (0, 0), (0, 0)))
+        )
+    return np.concatenate(rows)
+
+
 def between_two(
     interpolator: Interpolator, first: Path, last: Path, times: Sequence[float], outdir: Path
 ) -> list[Path]:
@@ -95,7 +148,7 @@ def between_two(
         return path.name
 
     for t, answer in zip(times, interpolator.answers(one, two, moments), strict=True):
-        to_first, to_last = pictures.flow_pictures(answer.flow)
+        to_first, to_last = flow_pictures(answer.flow)
         frames.append(answer.image)
         lengths = np.linalg.norm(answer.flow.reshape(*answer.flow.shape[:2], 2, 2), axis=-1)
         rows.append(
@@ -104,15 +157,42 @@ def between_two(
                 "frame": save(f"t{t:.3f}", answer.image[..., ::-1]),
                 "flow_to_first": save(f"t{t:.3f}_flow0", to_first),
                 "flow_to_last": save(f"t{t:.3f}_flow1", to_last),
-                "mask": save(f"t{t:.3f}_mask", pictures.mask_picture(answer.mask)),
+                "mask": save(f"t{t:.3f}_mask", mask_picture(answer.mask)),
                 "mean_flow_pixels": [float(x) for x in lengths.mean(axis=(0, 1))],
                 "mean_share_of_first": float(answer.mask.mean()),
             }
         )
-    save("strip", pictures.row([frame[..., ::-1] for frame in [*frames, two]]))
+    save("strip", row([frame[..., ::-1] for frame in [*frames, two]]))
     notes = [f"{path}: {note}" for path, note in ((first, note_one), (last, note_two)) if note]
     table = {"first": str(first), "last": str(last), "size": one.shape[1::-1], "notes": notes}
-    return [*outputs, write_json(outdir / f"{name}.json", {**table, "answers": rows})]
+    write_json(outdir / f"{name}.json", {**table, "answers": rows})
+    return [*outputs, outdir / f"{name}.json"]
+
+
+class Progress:
+    """A bar over the given frames on the terminal's error stream, where there is one."""
+
+    def __init__(self, name: str, total: int):
+        console = Console(stderr=True)
+        self._bar = Bar(
+            TextColumn(name),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._row = self._bar.add_task("", total=total or None)
+
+    def __enter__(self) -> "Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.stop()
+
+    def advance(self) -> None:
+        self._bar.advance(self._row)
 
 
 def retime_folder(
@@ -145,10 +225,76 @@ def retime_folder(
         "cuts": retimer.counts.cuts,
         "notes": sorted(stream.notes),
     }
-    return [*written, write_json(outdir / "report.json", report)]
+    write_json(outdir / "report.json", report)
+    return [*written, outdir / "report.json"]
 
 
-def write_json(path: Path, table: dict) -> Path:
-    with whole_file(path) as temporary:
-        Path(temporary).write_text(json.dumps(table, indent=1) + "\n")
-    return path
+def fingerprint(variables: Any) -> str:
+    """A short digest of the weights: sums of every leaf."""
+    sums = [float(np.asarray(x, np.float64).sum()) for x in jax.tree.leaves(variables)]
+    return hashlib.blake2b(np.array(sums).tobytes(), digest_size=8).hexdigest()
+
+
+def retime_video(
+    retimer: Retimer, stream: VideoStream, key: Mapping[str, Any], segment: int, outdir: Path
+) -> list[Path]:
+    """NAME_retimed.mp4 and NAME_retimed.json. Sound is copied as it is and stays in step, since
+    frames keep the file's times.
+
+    key: what the outcome depends on beside the file.  segment: given frames per segment. Segments
+    are files of their own until the end; a new run of the same job takes those that are there.
+    """
+    if segment < 1:
+        raise InputError(f"task.predict.segment={segment}: expected 1 or more")
+    source, target = stream.path, outdir / f"{stream.path.stem}_retimed.mp4"
+    parts = outdir / f"{source.stem}_retimed.parts"
+    _keep_parts_of(parts, {**key, **_identity(source)})
+    rate, taken, segments = stream.rate, 0, []
+    with Progress(source.name, stream.count) as progress:
+        numbered = groupby(intervals(stream, str(source)), lambda i: i.number // segment)
+        for number, group in numbered:
+            path = parts / f"{number:06d}.mp4"
+            if path.exists():
+                taken += 1
+                for interval in group:
+                    retimer.skip(interval)
+                    progress.advance()
+            else:
+                write_segment(path, _frames(retimer, group, progress), rate)
+            segments.append(path)
+    sound = join_segments(target, segments, source if stream.has_audio else None)
+    report = {
+        "source": str(source),
+        "frames": retimer.counts.frames,
+        "made": retimer.counts.made,
+        "segments_taken_from_an_earlier_run": taken,
+        "skipped": stream.skipped,
+        "cuts": retimer.counts.cuts,
+        "sound": sound,
+    }
+    table = target.with_suffix(".json")
+    write_json(table, report)
+    shutil.rmtree(parts)
+    return [target, table]
+
+
+def _frames(retimer: Retimer, group: Iterator[Interval], progress: Progress) -> Iterator:
+    for interval in group:
+        for time, image in retimer.frames(interval):
+            yield time, image[..., ::-1]
+        progress.advance()
+
+
+def _identity(source: Path) -> dict[str, Any]:
+    state = source.stat()
+    return {"file": source.name, "bytes": state.st_size, "modified": state.st_mtime}
+
+
+def _keep_parts_of(parts: Path, key: Mapping[str, Any]) -> None:
+    """An empty folder, or the one that an earlier run of exactly this job left."""
+    note, text = parts / "job.json", json.dumps(key, sort_keys=True, default=str)
+    if note.exists() and note.read_text() == text:
+        return
+    shutil.rmtree(parts, ignore_errors=True)
+    parts.mkdir(parents=True)
+    note.write_text(text)

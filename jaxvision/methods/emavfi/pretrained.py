@@ -11,9 +11,9 @@ from PIL import Image
 
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.emavfi.model import DIVISOR, InterpolationNetwork
-from jaxvision.methods.emavfi.padding import Padder
 from jaxvision.methods.emavfi.variants import VARIANTS
 from jaxvision.methods.emavfi.weights import CACHED, entries
+from jaxvision.ops.padding import Padder
 from jaxvision.weights.mapping import Entry
 from jaxvision.weights.official import OfficialModel
 

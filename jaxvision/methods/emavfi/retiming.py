@@ -1,14 +1,17 @@
-"""Which frames a retimed sequence has: copies of given ones, and new ones in between."""
+"""A sequence at new times: which frames it has, and how they are made, never across a scene cut."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxvision.data.frame_stream import PictureStream, TimedFrame, VideoStream
 from jaxvision.errors import InputError
+from jaxvision.methods.emavfi.inference import Interpolator
 
+Frames = list[tuple[Fraction, UInt8[np.ndarray, "h w 3"]]]
 # A wanted time closer to a given frame than this share of the wanted period is that frame.
 SAME = Fraction(1, 1000)
 THUMBNAIL = 32
@@ -62,14 +65,18 @@ def check_time(t: float) -> float:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a scene cut is told by: a thumbnail, and how colours are distributed."""
+class FrameSignature:
+    """What two frames are compared by to find a scene cut.
+
+    thumbnail: the frame at about 32 pixels a side, in [0, 1].  colours: share of the sampled pixels
+    in each of 8 x 8 x 8 cells of colour.
+    """
 
     thumbnail: np.ndarray
     colours: np.ndarray
 
     @classmethod
-    def of(cls, image: UInt8[np.ndarray, "h w 3"]) -> "Look":
+    def of(cls, image: UInt8[np.ndarray, "h w 3"]) -> "FrameSignature":
         height, width = image.shape[:2]
         rows = np.linspace(0, height - 1, min(4 * THUMBNAIL, height)).astype(int)
         columns = np.linspace(0, width - 1, min(4 * THUMBNAIL, width)).astype(int)
@@ -81,7 +88,7 @@ class Look:
         return cls(small[::step, ::step].astype(np.float32) / 255, counts / counts.sum())
 
 
-def is_cut(before: Look, after: Look, threshold: float) -> bool:
+def is_cut(before: FrameSignature, after: FrameSignature, threshold: float) -> bool:
     """Whether a new scene begins: more than `threshold` of the colours changed, and the pictures
     differ place by place too (a tenth of the range on average). 0 finds no cuts."""
     if not threshold:
@@ -89,3 +96,83 @@ def is_cut(before: Look, after: Look, threshold: float) -> bool:
     changed = np.abs(before.colours - after.colours).sum() / 2
     difference = np.abs(before.thumbnail - after.thumbnail).mean()
     return bool(changed > threshold and difference > 0.1)
+
+
+@dataclass
+class Counts:
+    """What happened on the way. frames: given.  made: new ones.  cuts: times where scenes begin."""
+
+    frames: int = 0
+    made: int = 0
+    cuts: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Two neighbouring given frames.
+
+    number: of the interval, from 0.  start: time of the sequence's first frame.  last: None in the
+    interval that ends the sequence.
+    """
+
+    number: int
+    start: Fraction
+    first: TimedFrame
+    last: TimedFrame | None
+
+
+def intervals(stream: PictureStream | VideoStream, source: str) -> Iterator[Interval]:
+    """Neighbours in a stream, then its last frame alone. Only two frames are held.
+
+    InputError for a stream of fewer than two frames.
+    """
+    before: TimedFrame | None = None
+    start, number = Fraction(0), 0
+    for frame in stream:
+        if before is None:
+            start = frame.time
+        else:
+            yield Interval(number, start, before, frame)
+            number += 1
+        before = frame
+    if before is None or number == 0:
+        skipped = f" ({len(stream.skipped)} unreadable)" if stream.skipped else ""
+        raise InputError(
+            f"{source}: {'no frame' if before is None else 'one frame'}{skipped}; "
+            "interpolation needs two or more"
+        )
+    yield Interval(number, start, before, None)
+
+
+class Retimer:
+    """Turns intervals into output frames (BGR, at absolute times)."""
+
+    def __init__(self, interpolator: Interpolator, retiming: Retiming, cut: float):
+        self._interpolator, self._retiming, self._cut = interpolator, retiming, cut
+        self.counts = Counts()
+        self._signature: FrameSignature | None = None
+
+    def skip(self, interval: Interval) -> None:
+        """Note an interval whose frames are there already."""
+        self.counts.frames += 1
+        self._signature = FrameSignature.of((interval.last or interval.first).image)
+
+    def frames(self, interval: Interval) -> Frames:
+        """From the interval's first frame on, without its last one."""
+        self.counts.frames += 1
+        first, last = interval.first, interval.last
+        if last is None:
+            held = self._retiming.holds_last(interval.start, first.time)
+            return [(first.time, first.image)] if held else []
+        before = self._signature or FrameSignature.of(first.image)
+        self._signature = FrameSignature.of(last.image)
+        wanted = list(self._retiming.between(interval.start, first.time, last.time))
+        times = [t for _, t in wanted if t]
+        if is_cut(before, self._signature, self._cut):
+            # The nearer frame stands still: nothing lies between two scenes.
+            self.counts.cuts.append(float(last.time))
+            made = iter([first.image if t < Fraction(1, 2) else last.image for t in times])
+        else:
+            self.counts.made += len(times)
+            made = iter(self._interpolator.between(first.image, last.image, times))
+        return [(time, next(made) if t else first.image) for time, t in wanted]

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
-from jaxvision.methods.emavfi import evaluation, flops, inputs, objective, pictures, prediction
+from jaxvision.methods.emavfi import evaluation, flops, inputs, objective, prediction
 from jaxvision.methods.emavfi.model import InterpolationNetwork
 from jaxvision.methods.emavfi.variants import HEAD_DIM, NetworkConfig
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
@@ -112,7 +112,7 @@ class InterpolationTask(Task):
         return evaluation.evaluations(self.config, self.model)
 
     def render(self, batch: Batch, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"interpolation": pictures.batch_picture(batch["frames"], outputs)}
+        return {"interpolation": prediction.batch_picture(batch["frames"], outputs)}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
         return prediction.predict_files(self.config, self.model, variables, paths, outdir)

@@ -17,12 +17,11 @@ from PIL import Image
 from jaxvision.errors import InputError
 from jaxvision.methods.emavfi import inference, weights
 from jaxvision.methods.emavfi.flops import forward_flops
-from jaxvision.methods.emavfi.inference import InferenceSettings
-from jaxvision.methods.emavfi.interpolator import Answer, Interpolator
+from jaxvision.methods.emavfi.inference import Answer, InferenceSettings, Interpolator
 from jaxvision.methods.emavfi.model import InterpolationNetwork
-from jaxvision.methods.emavfi.padding import Padder
 from jaxvision.methods.emavfi.task import make_task
 from jaxvision.methods.emavfi.variants import BASE, SMALL, VARIANTS, NetworkConfig
+from jaxvision.ops.padding import Padder
 from jaxvision.training.config import load_config
 from jaxvision.weights import to_state_dict, to_variables
 from jaxvision.weights.mapping import flatten, unflatten
@@ -89,9 +88,12 @@ def test_tiles_give_the_whole_frame(size):
 
     @functools.partial(jax.jit, static_argnums=1)
     def run(pair, tile):
-        prepared = inference.prepare(MODEL, variables, pair, 0.5)
-        motion = inference.motion_at(MODEL, variables, prepared, 0.5, 0.5)
-        return inference.frame_at(MODEL, variables, prepared, motion, tile), motion.flow
+        settings = InferenceSettings(0.5, tile=tile)
+        encoded = inference.encode_pair(MODEL, variables, pair, settings)
+        frame, motion = inference.frame_at(
+            MODEL, variables, encoded, 0.5, size=size, settings=settings
+        )
+        return frame, motion.flow
 
     whole, flow = run(pair, 0)
     assert np.abs(flow).max() > 1
@@ -115,8 +117,9 @@ def test_tiles_cover_a_side_and_stay_inside():
 
 def test_augmentation_is_the_mean_with_the_turned_pair():
     variables, pair = tiny_variables(), noise_pair(64, 96, batch=2)
+    times = jnp.array([0.25, 0.75])
     run = jax.jit(
-        lambda pair, settings: inference.interpolate(MODEL, variables, pair, (0.5,), settings)[0],
+        lambda pair, settings: inference.interpolate(MODEL, variables, pair, (times,), settings)[0],
         static_argnums=1,
     )
     plain, turned = (run(p, InferenceSettings()) for p in (pair, pair[:, :, ::-1, ::-1]))
@@ -241,7 +244,7 @@ def test_a_frame_size_compiles_once_whatever_the_times():
         for times in ([Fraction(1, 2)], [Fraction(1, 3), Fraction(2, 3)], []):
             frames = interpolator.between(flat(10, (32, 40)), flat(20, (32, 40)), times)
             assert len(frames) == len(times)
-    assert count.of("prepare") == 1
+    assert count.of("encode") == 1
     assert count.of("answer") == 1
 
 

@@ -7,9 +7,8 @@ from PIL import Image
 from jaxvision.data import frame_interpolation as readers
 from jaxvision.data.yuv_video import YuvFile
 from jaxvision.errors import InputError
-from jaxvision.methods.emavfi import augmentation, benchmarks, evaluation
-from jaxvision.methods.emavfi.augmentation import Draw
-from jaxvision.methods.emavfi.inputs import FrameCrop
+from jaxvision.methods.emavfi import benchmarks, evaluation, inputs
+from jaxvision.methods.emavfi.inputs import Draw, FrameCrop
 from methods.emavfi.stand_in import flat
 
 RNG = np.random.default_rng(0)
@@ -125,28 +124,28 @@ def test_means_over_images_or_over_clips():
 def test_augmentation_moves_all_frames_alike_and_time_with_the_swap():
     frames = RNG.integers(0, 256, (3, 40, 50, 3), dtype=np.uint8)
     same = Draw(3, 5, False, False, False, False, 0)
-    got, t = augmentation.augment(frames, 0.25, (32, 32), same)
+    got, t = inputs.augment(frames, 0.25, (32, 32), same)
     np.testing.assert_array_equal(got, frames[:, 3:35, 5:37])
     assert t == 0.25
-    swapped, t = augmentation.augment(frames, 0.25, (32, 32), same._replace(swap=True))
+    swapped, t = inputs.augment(frames, 0.25, (32, 32), same._replace(swap=True))
     np.testing.assert_array_equal(swapped, got[::-1])
     assert t == 0.75
-    turned, _ = augmentation.augment(frames, 0.25, (32, 32), same._replace(turns=1))
+    turned, _ = inputs.augment(frames, 0.25, (32, 32), same._replace(turns=1))
     np.testing.assert_array_equal(turned[:, 0, -1], got[:, 0, 0])  # clockwise
     other = same._replace(reverse_channels=True, flip_vertical=True, flip_horizontal=True)
-    flipped, _ = augmentation.augment(frames, 0.25, (32, 32), other)
+    flipped, _ = inputs.augment(frames, 0.25, (32, 32), other)
     np.testing.assert_array_equal(flipped, got[:, ::-1, ::-1, ::-1])
 
 
 def test_every_choice_is_drawn_half_of_the_time():
     rng = np.random.default_rng(1)
-    draws = [augmentation.draw(rng, (40, 50), (32, 32)) for _ in range(2000)]
+    draws = [inputs.draw(rng, (40, 50), (32, 32)) for _ in range(2000)]
     for name in ("reverse_channels", "swap", "flip_vertical", "flip_horizontal"):
         assert abs(np.mean([getattr(d, name) for d in draws]) - 0.5) < 0.05
     counts = np.bincount([d.turns for d in draws], minlength=4)
     assert np.all(abs(counts / 2000 - 0.25) < 0.05)
     assert {d.top for d in draws} == set(range(9))
-    oblong = [augmentation.draw(rng, (40, 80), (32, 64)) for _ in range(100)]
+    oblong = [inputs.draw(rng, (40, 80), (32, 64)) for _ in range(100)]
     assert {d.turns for d in oblong} == {0, 2}
 
 
@@ -168,4 +167,4 @@ def test_any_time_takes_three_frames_at_the_time_they_have():
 
 def test_a_crop_larger_than_the_frames_is_refused():
     with pytest.raises(InputError, match="frames of 50x40 are smaller than 64x64"):
-        augmentation.draw(RNG, (40, 50), (64, 64))
+        inputs.draw(RNG, (40, 50), (64, 64))

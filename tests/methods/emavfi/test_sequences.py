@@ -12,9 +12,14 @@ from PIL import Image
 
 from jaxvision.data.frame_stream import VideoStream, read_picture
 from jaxvision.errors import InputError
-from jaxvision.methods.emavfi import prediction, video_job
-from jaxvision.methods.emavfi.retiming import Look, Retiming, check_time, is_cut
-from jaxvision.methods.emavfi.sequence import Retimer
+from jaxvision.methods.emavfi import prediction
+from jaxvision.methods.emavfi.retiming import (
+    FrameSignature,
+    Retimer,
+    Retiming,
+    check_time,
+    is_cut,
+)
 from jaxvision.viz.video_stream import write_segment
 from methods.emavfi.stand_in import Blend, decoded, flat, write_frames
 
@@ -23,7 +28,7 @@ VIDEOS = Path(__file__).parents[2] / "goldens" / "emavfi" / "videos"
 
 def retime(path, outdir, network=None, retiming=None, segment=7, cut=0.5, **key):
     retimer = Retimer(network or Blend(), retiming or Retiming(2), cut)
-    video, table = video_job.retime_video(retimer, VideoStream(path), key, segment, outdir)
+    video, table = prediction.retime_video(retimer, VideoStream(path), key, segment, outdir)
     return decoded(video), json.loads(table.read_text())
 
 
@@ -131,10 +136,12 @@ def test_scene_cuts_are_found_and_not_interpolated_across(tmp_path):
 
 def test_motion_and_flicker_are_no_cuts():
     base = photograph(3)
-    look = Look.of(base)
-    assert not is_cut(look, Look.of(np.roll(base, 20, 1)), 0.5)
-    assert not is_cut(look, Look.of(np.clip(base.astype(int) + 12, 0, 255).astype(np.uint8)), 0.5)
-    assert is_cut(look, Look.of(photograph(4)), 0.5)
+    signature = FrameSignature.of(base)
+    assert not is_cut(signature, FrameSignature.of(np.roll(base, 20, 1)), 0.5)
+    assert not is_cut(
+        signature, FrameSignature.of(np.clip(base.astype(int) + 12, 0, 255).astype(np.uint8)), 0.5
+    )
+    assert is_cut(signature, FrameSignature.of(photograph(4)), 0.5)
 
 
 def test_a_corrupt_frame_in_a_folder_is_skipped_counted_and_its_time_kept(tmp_path):

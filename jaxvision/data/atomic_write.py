@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Writing a file so that a stopped program never leaves half of one."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,8 +6,9 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[str]:
-    """A temporary name beside `path` that takes its place when the block ends well."""
+def atomic_write(path: Path) -> Iterator[str]:
+    """A temporary name beside `path` to write to; renamed to `path` when the block ends without an
+    error, else deleted."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         yield str(temporary)

@@ -1,0 +1,59 @@
+"""Convolutions of pictures, and the activation that PyTorch's networks often put behind them."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxvision.nn.initializers import torch_default_bias, torch_default_kernel
+from jaxvision.nn.sharding import constrain
+
+
+class Conv(nn.Module):
+    """A square convolution, padded by `dilation * (window // 2)` on every side, as PyTorch's
+    networks mostly are: an odd window of stride 1 keeps the size.
+
+    torch_default: PyTorch's own initial values; otherwise N(0, 2 / (window^2 * features)) and 0.
+    """
+
+    features: int
+    window: int = 3
+    stride: int = 1
+    dilation: int = 1
+    use_bias: bool = True
+    torch_default: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+        inputs = x.shape[-1]
+        kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+        bias_init = nn.initializers.zeros
+        if self.torch_default:
+            kernel_init = torch_default_kernel(in_axis=(0, 1, 2))
+            bias_init = torch_default_bias(self.window**2 * inputs)
+        shape = (self.window, self.window, inputs, self.features)
+        names = (None, None, None, "embed")
+        kernel = self.param("kernel", nn.with_logical_partitioning(kernel_init, names), shape)
+        y = jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            (self.stride, self.stride),
+            [(self.dilation * (self.window // 2),) * 2] * 2,
+            rhs_dilation=(self.dilation, self.dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        if self.use_bias:
+            boxed = nn.with_logical_partitioning(bias_init, ("embed",))
+            y = y + self.param("bias", boxed, (self.features,)).astype(self.dtype)
+        return constrain(y, "batch", None, None, "embed")
+
+
+class PReLU(nn.Module):
+    """max(x, 0) + slope * min(x, 0), one slope per channel, 0.25 at first."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*space c"]) -> Float[Array, "*space c"]:
+        init = nn.with_logical_partitioning(nn.initializers.constant(0.25), ("embed",))
+        slope = self.param("slope", init, (x.shape[-1],))
+        return jnp.where(x >= 0, x, slope.astype(x.dtype) * x)
