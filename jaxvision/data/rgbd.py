@@ -1,7 +1,7 @@
 """Pairs of a colour picture and its depth: joined canvases, folders of one's own, depth files.
 
-Depth reaches a network as HHA (`data/hha.py`), a picture of three channels, pixel by pixel beside the
-colour picture.
+Depth reaches a network as HHA (`data/hha.py`), a picture of three channels, pixel by pixel beside
+the colour picture.
 """
 
 import functools
