@@ -67,15 +67,17 @@ def predict_scenes(
     return label_prediction.predict_files(answer_file, names, paths, outdir)
 
 
-def reconstructions(
-    batch: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
-) -> Picture:
+def reconstructions(batch: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> Picture:
     """A row for each modality: original, masked and reconstructed, pair by pair."""
     rows = {}
     for name in ("rgb", "depth"):
         shown = [
             np.asarray(pictures[:SHOWN])
-            for pictures in (batch[name], outputs[f"{name}_masked"], outputs[f"{name}_reconstructed"])
+            for pictures in (
+                batch[name],
+                outputs[f"{name}_masked"],
+                outputs[f"{name}_reconstructed"],
+            )
         ]
         rows[name] = np.stack(shown, axis=1).reshape(-1, *shown[0].shape[1:])
     return strip(rows, most_frames=3 * SHOWN)
@@ -95,9 +97,7 @@ def scenes(
     return np.concatenate(rows)
 
 
-def matches(
-    batch: Mapping[str, np.ndarray], match: Int[np.ndarray, "b n"], window: int
-) -> Picture:
+def matches(batch: Mapping[str, np.ndarray], match: Int[np.ndarray, "b n"], window: int) -> Picture:
     """RGB, depth, and how far from its own place each RGB patch found its match (black: right)."""
     rows, columns = np.divmod(np.arange(window**2), window)
     found_rows, found_columns = np.divmod(np.asarray(match[:SHOWN]), window)

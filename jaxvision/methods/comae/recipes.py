@@ -5,7 +5,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxvision.errors import InputError, nearest
-from jaxvision.methods.comae.variants import SIZES
+from jaxvision.methods.comae.variants import DECODER, SIZES
 from jaxvision.training.config import base_config
 
 # How a stage starts from the one before: 148 tensors of base, then 150.
@@ -18,21 +18,26 @@ CLASSIFIER_START: dict[str, Any] = {
     ),
 }
 PROCESSES = 8  # of the published runs
-# Pictures of SUN RGB-D's training split, of which an epoch of 8 x 16 leaves some over.
-SUN_RGBD_TRAIN = 4845
+PAIRS = 16  # of a process's micro-batch
+# Training pairs of each data set; an epoch of 8 x 16 leaves micro-steps over.
+TRAINING_PAIRS = {"sunrgbd": 4845, "nyud": 795}
 
 
-def _shared(size: str) -> ConfigDict:
+def _shared(size: str, gpus: int, accumulate: int) -> ConfigDict:
     if size not in SIZES:
         raise InputError(f"size {size!r}{nearest(size, SIZES)}")
+    if PROCESSES % gpus:
+        raise InputError(f"recipe argument 'gpus': {gpus} does not divide {PROCESSES} processes")
     config = base_config()
     config.method = "comae"
     config.dtype = "bfloat16"
-    config.model = {**SIZES[size]._asdict(), "image_size": 224, "patch": 16, "remat": "none"}
-    config.task = {"flip": 0.5}
+    config.model = ConfigDict(
+        {**SIZES[size]._asdict(), "image_size": 224, "patch": 16, "remat": "none"}
+    )
+    config.task = ConfigDict({"flip": 0.5})
     config.data.update(
         {
-            "name": "canvases",
+            "name": "canvases",  # or "pairs" (one's own), "rooms" (made up)
             "root": "",
             "train": "train",
             "validation": "",
@@ -40,48 +45,58 @@ def _shared(size: str) -> ConfigDict:
             "depth_unit": "millimetres",
         }
     )
-    config.optim.name = "adamw"
+    config.train.batch_size = PROCESSES * PAIRS * accumulate
+    config.train.accumulate = accumulate * PROCESSES // gpus
+    config.train.draw_groups = gpus
     config.optim.weight_decay.value = 0.05
     config.optim.batch_scaling = 256
     return config
 
 
-def _rate(peak: float, end: float, warmup: int, accumulate: int) -> dict[str, Any]:
-    """Cosine by fractional epochs, as loops give it whose epochs leave micro-steps over."""
-    micro_steps = SUN_RGBD_TRAIN // (PROCESSES * 16)
-    return {
-        "name": "cosine",
-        "peak": peak,
-        "end": end,
-        "warmup_epochs": warmup,
-        "inclusive_warmup": False,
-        "clock": "fractional_epoch",
-        "updates_per_epoch": micro_steps / accumulate,
-    }
+def _rate(data: str, accumulate: int, **table: Any) -> ConfigDict:
+    """A cosine by fractional epochs, whose leftover micro-steps count (37 of SUN RGB-D)."""
+    if data not in TRAINING_PAIRS:
+        raise InputError(f"recipe argument 'data': {data!r}{nearest(data, TRAINING_PAIRS)}")
+    micro_steps = TRAINING_PAIRS[data] // (PROCESSES * PAIRS)
+    return ConfigDict(
+        {
+            "name": "cosine",
+            "inclusive_warmup": False,
+            "clock": "fractional_epoch",
+            "updates_per_epoch": micro_steps / accumulate,
+            **table,
+        }
+    )
 
 
-def pretraining(name: str, size: str = "base") -> ConfigDict:
-    """Stage 1 ("contrast") or 2 ("autoencoder")."""
-    config = _shared(size)
-    config.task.update({"name": name, "scale": (0.2, 1.0), "aspect": (3 / 4, 4 / 3)})
-    config.train.update({"batch_size": 256, "accumulate": 2, "draw_groups": PROCESSES})
+def pretraining(
+    stage: str, *, size: str = "base", data: str = "sunrgbd", gpus: int = 8, start: str = ""
+) -> ConfigDict:
+    """Stage 1 ("contrast") or 2 ("autoencoder", from `start`, the weights of stage 1)."""
+    config = _shared(size, gpus, accumulate=2)
+    config.task.update({"name": stage, "scale": (0.2, 1.0), "aspect": (3 / 4, 4 / 3)})
     config.optim.b2 = 0.95
-    if name == "contrast":
-        config.train.epochs = 75.0
-        config.optim.learning_rate = _rate(1e-3, 0.0, 10, 2)
+    if stage == "contrast":
+        config.train.epochs, warmup = 75.0, 10
     else:
-        config.train.epochs = 1200.0
-        config.optim.learning_rate = _rate(1e-3, 0.0, 60, 2)
-        config.model.update({"decoder_width": 512, "decoder_heads": 16, "decoder_depth": 8})
+        config.train.epochs, warmup = 1200.0, 60
+        width, heads, depth = DECODER
+        config.model.update(
+            {"decoder_width": width, "decoder_heads": heads, "decoder_depth": depth}
+        )
         config.task.update({"mask_ratio": 0.75, "normalise_target": True})
-        # A mean over the removed patches of a process, as published.
-        config.train.loss_groups = PROCESSES
+        # Each process's mean over its own removed patches; all remove as many, so one mean is it.
+        if start:
+            config.init = ({"from": start, **AUTOENCODER_START},)
+    config.optim.learning_rate = _rate(data, 2, peak=1e-3, end=0.0, warmup_epochs=warmup)
     return config
 
 
-def finetuning(size: str = "base") -> ConfigDict:
-    """Stage 3."""
-    config = _shared(size)
+def finetuning(
+    *, size: str = "base", data: str = "sunrgbd", gpus: int = 8, start: str = ""
+) -> ConfigDict:
+    """Stage 3, from `start`, the weights of stage 2."""
+    config = _shared(size, gpus, accumulate=6)
     config.model.update({"pooling": "mean", "drop_path": 0.1})
     config.task.update(
         {
@@ -91,7 +106,6 @@ def finetuning(size: str = "base") -> ConfigDict:
             "erase_probability": 0.5,
             "erase_area": (0.01, 0.1),
             "erase_aspect": (0.6, 1.5),
-            "erase_fill": "black",
             "mixup_alpha": 0.8,
             "cutmix_alpha": 1.0,
             "label_smoothing": 0.1,
@@ -99,9 +113,12 @@ def finetuning(size: str = "base") -> ConfigDict:
         }
     )
     config.data.validation = "val"
-    config.train.update({"batch_size": 768, "accumulate": 6, "draw_groups": PROCESSES})
     config.train.epochs = 120.0
-    config.optim.learning_rate = _rate(5e-4, 1e-6 * 256 / 768, 15, 6)
+    # The floor is not scaled by the batch in the published schedule: divided here, it comes out.
+    floor = 1e-6 * config.optim.batch_scaling / config.train.batch_size
+    config.optim.learning_rate = _rate(data, 6, peak=5e-4, end=floor, warmup_epochs=15)
     config.evaluate.every_steps = 60
     config.checkpoint.best = "both/top1"
+    if start:
+        config.init = ({"from": start, **CLASSIFIER_START},)
     return config

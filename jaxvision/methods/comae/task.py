@@ -274,9 +274,7 @@ class ClassificationTask(PairTask):
         block = block_of(
             model, self.config.dtype, drop_path=model.drop_path, kernel_init="normal_0.02"
         )
-        return SceneClassifier(
-            self.grid, block, model.depth, len(self.class_names), model.pooling
-        )
+        return SceneClassifier(self.grid, block, model.depth, len(self.class_names), model.pooling)
 
     def batch_specs(self, split: str) -> BatchSpecs:
         return self.specs(classification.rows(self.config))
@@ -302,9 +300,7 @@ class ClassificationTask(PairTask):
 
     def logits(self, variables: Variables, batch: Batch, **more: Any) -> Float[Array, "b classes"]:
         seen = batch.get("seen")
-        return self.model.apply(
-            variables, batch["rgb_input"], batch["depth_input"], seen, **more
-        )
+        return self.model.apply(variables, batch["rgb_input"], batch["depth_input"], seen, **more)
 
     def loss(
         self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
