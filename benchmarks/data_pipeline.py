@@ -29,13 +29,13 @@ from jaxvision.data.loader import Schedule, TrainingBatches
 from jaxvision.data.resize import resized_crop_uint8
 from jaxvision.data.source import Source
 from jaxvision.data.video import Video
+from jaxvision.data.video_clips import FrameSampling, TrainingClips, read_frames
 from jaxvision.data.video_list import SUFFIXES, LabelledVideo, VideoRecords
-from jaxvision.methods.videomae.clips import Sampling, TrainingClips, read
 
 FRAMES, STRIDE, SIZE, BATCH, RECORDS = 16, 4, (224, 224), 8, 4096
 HEIGHT, WIDTH, LENGTH, GROUP = 256, 340, 300, 30
 BITS, BLOCK = 10, 16
-SAMPLING = Sampling("dense", FRAMES, STRIDE)
+SAMPLING = FrameSampling("dense", FRAMES, STRIDE)
 
 
 def write_numbered(path: Path, seed: int) -> None:
@@ -140,7 +140,7 @@ def measure(items: tuple[LabelledVideo, ...], clips: int, rounds: int) -> dict[s
     def decode_only() -> None:
         rng = np.random.default_rng(0)
         for clip in range(clips):
-            read(items[clip % len(items)], lambda total: SAMPLING.training(total, rng))
+            read_frames(items[clip % len(items)], lambda total: SAMPLING.training(total, rng))
 
     ways = {
         "bare decode": lambda: bare(False),
@@ -171,7 +171,7 @@ def main() -> None:
             found = [Path(folder) / f"{number}.mp4" for number in range(arguments.videos)]
             for seed, path in enumerate(found):
                 write_numbered(path, seed)
-        items = tuple(LabelledVideo(path, 0) for path in found)
+        items = tuple(LabelledVideo(path=path, label=0) for path in found)
         if not arguments.files:
             wrong, checked = wrong_frames(items, arguments.clips)
             console.print(f"frames wrong: {wrong} of {checked}")

@@ -23,8 +23,9 @@ import optax
 from flax import linen as nn
 from voxel_streets import VOXELS, milliseconds, street
 
-from jaxvision.methods.link.model import Network, SegmentationNetwork
-from jaxvision.methods.link.pyramid import PyramidShape, build_pyramid
+from jaxvision.methods.link.levels import LevelCapacities
+from jaxvision.methods.link.segmentation.network import Network, SegmentationNetwork
+from jaxvision.methods.link.segmentation.pyramid import build_pyramid
 from jaxvision.ops.sparse_voxels import Sites
 from jaxvision.ops.voxel_aggregation import Form
 
@@ -87,28 +88,28 @@ def segmentation(
     """Times one network, beside the times of the first one, which it returns."""
     known = NETWORKS[name]
     model = SegmentationNetwork(
-        known.network,
-        CLASSES,
-        settings.width,
-        known.form,
-        known.groups,
+        network=known.network,
+        classes=CLASSES,
+        width=settings.width,
+        form=known.form,
+        groups=known.groups,
         dtype=jnp.dtype(settings.dtype),
     )
-    shape = PyramidShape(known.edge, known.neighbours, SHARES)
+    capacities = LevelCapacities(known.edge, known.neighbours, SHARES)
     sites = street(voxels)
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.standard_normal((1, voxels, 4), np.float32))
     labels = jnp.asarray(rng.integers(0, CLASSES, (1, voxels)))
 
     def infer(variables, x, sites):
-        return model.apply(variables, x, build_pyramid(sites, shape))
+        return model.apply(variables, x, build_pyramid(sites, capacities))
 
     def train(variables, x, sites, labels):
         def loss(params):
             logits, _ = model.apply(
                 {**variables, "params": params},
                 x,
-                build_pyramid(sites, shape),
+                build_pyramid(sites, capacities),
                 train=True,
                 mutable=["batch_stats"],
             )
@@ -117,7 +118,7 @@ def segmentation(
         return jax.grad(loss)(variables["params"])
 
     def init(x, sites):
-        return model.init(jax.random.key(0), x, build_pyramid(sites, shape))
+        return model.init(jax.random.key(0), x, build_pyramid(sites, capacities))
 
     variables = nn.unbox(jax.jit(init)(x, sites))
     forward = milliseconds(jax.jit(infer), (variables, x, sites), settings.repeats)
@@ -132,21 +133,22 @@ def segmentation(
     )
     if link_torch is not None and settings.dtype == "float32":
         print(
-            f"    {beside_torch(model, shape, variables, x, sites, settings.repeats)}", flush=True
+            f"    {beside_torch(model, capacities, variables, (x, sites), settings.repeats)}",
+            flush=True,
         )
     return baseline
 
 
 def beside_torch(
     model: SegmentationNetwork,
-    shape: PyramidShape,
+    capacities: LevelCapacities,
     variables: Mapping[str, Any],
-    x: jax.Array,
-    sites: Sites,
+    scan: tuple[jax.Array, Sites],
     repeats: int,
 ) -> str:
-    """The network alone, over levels that are made beforehand."""
-    levels = jax.jit(partial(build_pyramid, shape=shape))(sites)
+    """The network alone, over levels that are made beforehand.  scan: its features and voxels."""
+    x, sites = scan
+    levels = jax.jit(partial(build_pyramid, capacities=capacities))(sites)
 
     def outputs(variables, x, levels, train):
         found, _ = model.apply(

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +14,6 @@ from timing import seconds
 from jaxvision.data.lidar.moving_streets import MovingStreets
 from jaxvision.data.lidar.ray_casting import Sensor
 from jaxvision.methods.link.detection.inputs import PLAIN, DetectionPacking
-from jaxvision.methods.link.detection.pretrained import detection_levels
 from jaxvision.methods.link.detection.task import DetectionTask
 from jaxvision.registry import make_task
 from jaxvision.training.config import load_config
@@ -74,7 +72,7 @@ def beside_torch(
     task: DetectionTask, variables: Mapping[str, Any], batch: Mapping[str, Any], repeats: int
 ) -> str:
     """From voxels and their maps to raw maps: the backbone, the neck and the head alone."""
-    levels = jax.jit(partial(detection_levels, shape=task.shape))(batch["coords"], batch["count"])
+    levels = jax.jit(task.levels)(batch["coords"], batch["count"])
     x, model = jnp.asarray(batch["features"]), task.model
 
     def outputs(variables, x, levels, train):

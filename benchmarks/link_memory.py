@@ -24,6 +24,7 @@ TARGETS = {"v5e": ("v5e:2x2", 16), "v5p": ("v5p:2x2x1", 95)}  # topology, GB of 
 def published(scans: int):
     """The task of the published recipe, with a batch of that many scans."""
     overrides = [f"train.batch_size={scans}", f"task.evaluation_batch={scans}"]
+    overrides.append("train.loss_groups=1")
     return make_task(load_config("link/nuscenes_centerpoint_elkv3", overrides))
 
 

@@ -15,8 +15,8 @@ from link_torch import (
 )
 from torch.nn import functional as F
 
-from jaxvision.methods.link.model import SegmentationNetwork
-from jaxvision.methods.link.pyramid import LEVELS, Level
+from jaxvision.methods.link.segmentation.network import SegmentationNetwork
+from jaxvision.methods.link.segmentation.pyramid import LEVELS, Level
 
 
 class TorchSegmentation:

@@ -20,7 +20,7 @@ from timing import alternately
 from torch.nn import functional as F
 
 from jaxvision.methods.link.detection.pyramid import DetectionLevel
-from jaxvision.methods.link.pyramid import Level
+from jaxvision.methods.link.segmentation.pyramid import Level
 from jaxvision.ops.sparse_voxels import KernelMap, Sites
 from jaxvision.ops.voxel_aggregation import Form
 

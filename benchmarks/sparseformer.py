@@ -17,8 +17,7 @@ from flax import linen as nn
 from sparseformer_rivals import ResNet50, VisionTransformer
 from timing import seconds
 
-from jaxvision.methods.sparseformer.model import SparseFormer
-from jaxvision.methods.sparseformer.stem import Stem
+from jaxvision.methods.sparseformer.model import SparseFormer, Stem
 from jaxvision.methods.sparseformer.variants import VARIANTS, find_variant
 
 

@@ -25,10 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxvision.data.source import Source
-from jaxvision.methods.videomae.classifier import VideoClassifier
-from jaxvision.methods.videomae.model import CubeGrid
 from jaxvision.methods.videomae.task import PretrainingTask
 from jaxvision.nn.transformer import Block, BlockConfig, TransformerStack, drop_path_rates
+from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier
 from jaxvision.planning.topologies import CHIPS, kind_of
 from jaxvision.training.config import load_config
 from jaxvision.training.run import prepare_run
@@ -68,7 +67,7 @@ def recipe(arguments: argparse.Namespace, **changes: Any) -> ConfigDict:
         "train.epochs": 0.0,
         "train.steps": 1000,
         "optim.learning_rate.warmup_epochs": 0,
-        "task.repeats": 1,
+        "task.crops_per_clip": 1,
         "model.frames": arguments.frames,
         "mesh.data": 1,
         **changes,

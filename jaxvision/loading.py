@@ -1,7 +1,8 @@
 """From a file or a workdir to weights in hand."""
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.config import load_config
 from jaxvision.training.mesh import make_mesh
 from jaxvision.training.sharding import put
-from jaxvision.training.state import abstract_variables
+from jaxvision.training.state import abstract_variables, answering_variables
 from jaxvision.training.task import Task, Variables
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint
-from jaxvision.weights.mapping import flatten, unflatten
+from jaxvision.weights.mapping import flatten, to_state_dict, unflatten
 from jaxvision.weights.official import OfficialModel
 
 
@@ -34,7 +35,7 @@ def load(name: str, weights: str | Path, dtype: str = "float32") -> tuple[Any, V
     source = Path(weights)
     if (source / "checkpoints").is_dir():
         network = official_model(name, dtype=dtype)
-        variables = read_workdir(source)
+        variables = convert.part_of_network(read_workdir(source), network)
         convert.check_shapes(variables, network, str(source))
         return network.model, variables, network.preprocess
     if convert.is_converted(source):
@@ -90,11 +91,11 @@ def _pretrained(method: str) -> Any:
 
 
 def read_weights(source: str) -> Mapping[str, Any]:
-    """Variables (host arrays) from the workdir of a run (its averaged weights where it kept any), a
-    folder that `jaxvision convert` made, or an official file."""
+    """Variables (host arrays) from the workdir of a run (its averaged weights where it kept any; no
+    memory), a folder that `jaxvision convert` made, or an official file."""
     path = Path(source)
     if (path / "checkpoints").is_dir():
-        return read_workdir(path)
+        return read_workdir(path, without=Task.training_only)
     if convert.is_converted(path):
         return convert.computable(convert.load(path).variables)
     if path.is_file():
@@ -107,13 +108,61 @@ def read_weights(source: str) -> Mapping[str, Any]:
     )
 
 
-def read_workdir(workdir: Path, step: int | None = None) -> Mapping[str, Any]:
-    """Variables of the newest whole checkpoint (up to `step`) of a run."""
-    checkpoints = Checkpoints(workdir)
+def official_from_run(
+    name: str, workdir: Path, *, averaged: bool | None = None, initial: Path | None = None
+) -> tuple[OfficialModel, convert.Converted]:
+    """The network called `name` with the weights of a run.
+
+    averaged: as for `Checkpoints.read_variables`.  initial: an official file, or a folder of ours,
+    that holds what training does not touch; without it, what the run's own `init` names is looked
+    through, the last first.
+    """
+    variables = read_workdir(workdir, averaged=averaged)
+    links = load_config(str(config_of(workdir))).init
+    sources = [initial] if initial else [Path(link["from"]) for link in reversed(links)]
+    there = [s for s in sources if initial or s.is_file() or convert.is_converted(s)]
+    problem = None
+    for source in there or (None,):
+        network, start = _started_from(name, source)
+        try:
+            return network, convert.from_run(variables, network, str(workdir), start)
+        except InputError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _started_from(
+    name: str, source: Path | None
+) -> tuple[OfficialModel, tuple[dict[str, Any], convert.Origin] | None]:
+    """The network called `name` as `source` holds it, and its official tensors there."""
+    if source is None:
+        return official_model(name), None
+    if convert.is_converted(source):
+        converted = convert.load(source)
+        network = official_model(name, converted.origin.names)
+        if converted.origin.network != network.name:
+            return network, (converted.unused, converted.origin)
+        tensors = to_state_dict(converted.variables, network.entries, converted.unused)
+        return network, (tensors, converted.origin)
+    file = read_checkpoint(source)
+    network = official_model(name, file.tensors)
+    return network, convert.official_tensors(file, network)
+
+
+def read_workdir(
+    workdir: Path | str,
+    step: int | None = None,
+    averaged: bool | None = None,
+    without: Collection[str] = (),
+) -> Mapping[str, Any]:
+    """Variables of the newest whole checkpoint (up to `step`) of a run, all collections but those
+    of `without`; averaged: as for `Checkpoints.read_variables`."""
+    checkpoints = Checkpoints(Path(workdir))
     found = checkpoints.usable_step(step)
     if found is None:
         raise InputError(f"{workdir}: no whole checkpoint there")
-    return checkpoints.read_variables(found)
+    return checkpoints.read_variables(found, averaged, without)
 
 
 def config_of(workdir: Path | None) -> Path:
@@ -139,15 +188,18 @@ def load_run(
     task = make_task(config)
     mesh = make_mesh(config.mesh.to_dict())
     shapes, shardings, _ = abstract_variables(task, mesh)
+    shapes = answering_variables(task, shapes)
+    read: Callable[[str], Mapping[str, Any]] = read_weights
     if weights is not None:
-        chain, read = [{"from": str(weights)}], read_weights
+        chain = [{"from": str(weights)}]
     elif workdir is not None:
-        chain, read = [{"from": str(workdir)}], lambda source: read_workdir(Path(source), step)
+        chain = [{"from": str(workdir)}]
+        read = partial(read_workdir, step=step, without=task.training_only)
     elif config.init:
-        chain, read = config.init, read_weights
+        chain = config.init
     else:
         raise InputError("no weights: give --workdir, --weights or --config.init")
-    loaded, reports = initialisation.apply(shapes, chain, read)
+    loaded, reports = initialisation.apply(shapes, chain, read, task.adapt)
     found = {path for report in reports for path in report.loaded}
     lacking = [path for path in flatten(shapes) if path not in found and path[:7] == "params/"]
     if lacking:

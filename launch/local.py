@@ -51,9 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.environ,
             number,
             arguments.processes,
-            arguments.devices_per_process,
-            arguments.platform,
-            port,
+            devices=arguments.devices_per_process,
+            platform=arguments.platform,
+            port=port,
         )
         for number in range(arguments.processes)
     ]
@@ -93,13 +93,19 @@ def free_port() -> int:
 
 
 def environment(
-    inherited: Mapping[str, str], number: int, count: int, devices: int, platform: str, port: int
+    inherited: Mapping[str, str],
+    number: int,
+    count: int,
+    *,
+    devices: int,
+    platform: str,
+    port: int,
 ) -> dict[str, str]:
-    """What process `number` of `count` is told: its place, and its `devices` devices."""
+    """The environment of process `number` of `count`, with `devices` devices of its own."""
     address = f"127.0.0.1:{port}"
-    told = {
+    settings = {
         "JAX_COORDINATOR_ADDRESS": address,
-        "JAX_COORDINATOR_BIND_ADDRESS": address,  # nobody outside this machine is expected
+        "JAX_COORDINATOR_BIND_ADDRESS": address,  # other machines cannot connect
         "JAX_NUM_PROCESSES": str(count),
         "JAX_PROCESS_ID": str(number),
         "JAX_PLATFORMS": platform,
@@ -108,11 +114,11 @@ def environment(
     if platform == "cpu":
         flag = "--xla_force_host_platform_device_count"
         others = [word for word in inherited.get("XLA_FLAGS", "").split() if flag not in word]
-        told["XLA_FLAGS"] = " ".join([*others, f"{flag}={devices}"])
+        settings["XLA_FLAGS"] = " ".join([*others, f"{flag}={devices}"])
     else:
         mine = range(number * devices, (number + 1) * devices)
-        told["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, mine))
-    return {**inherited, **told}
+        settings["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, mine))
+    return {**inherited, **settings}
 
 
 class Group:
@@ -126,9 +132,9 @@ class Group:
         self, command: Sequence[str], environments: Sequence[Mapping[str, str]], grace: float
     ):
         self._grace = grace
-        self._ends: queue.Queue[tuple[int, int]] = queue.Queue()  # (number, status), as they come
-        self._asked: set[int] = set()  # signals passed on
-        self._speaking = threading.Lock()
+        self._exits: queue.Queue[tuple[int, int]] = queue.Queue()  # (number, status)
+        self._passed_on: set[int] = set()  # signals passed on to the processes
+        self._output_lock = threading.Lock()
         # All are started before the first thread: what runs between fork and exec needs that.
         self._processes = [
             subprocess.Popen(
@@ -177,7 +183,7 @@ class Group:
         while running:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
-                number, status = self._ends.get(timeout=left)
+                number, status = self._exits.get(timeout=left)
             except queue.Empty:
                 self._say(f"killing {_names(running)}: still running after {self._grace:g} s")
                 for other in running:
@@ -185,51 +191,51 @@ class Group:
                 deadline = None
                 continue
             running.discard(number)
-            self._kill(number)  # what it started and left behind
+            self._kill(number)  # and its own children
             if status == 0 or answer not in (0, EXIT_PREEMPTED):
                 continue
             answer = status if status > 0 else 128 - status
             if status == EXIT_PREEMPTED:
                 continue
-            self._say(f"process {number} {self._fate(status)}")
+            self._say(f"process {number} {self._describe_exit(status)}")
             if running:
                 self._say(f"stopping {_names(running)}")
                 deadline = time.monotonic() + self._grace
                 self._signal(signal.SIGTERM)
         return answer
 
-    def _fate(self, status: int) -> str:
+    def _describe_exit(self, status: int) -> str:
         if status > 0:
             return f"ended with exit status {status}"
         name = signal.Signals(-status).name
-        if -status in self._asked:
+        if -status in self._passed_on:
             return f"was stopped by {name} before it could save"
         return f"was lost: ended by {name}"
 
     def _watch(self, number: int, process: subprocess.Popen) -> None:
-        self._ends.put((number, process.wait()))
+        self._exits.put((number, process.wait()))
 
     def _copy(self, number: int, source: IO[str], target: TextIO) -> None:
         for line in source:
-            with self._speaking:
+            with self._output_lock:
                 target.write(f"[{number}] {line.rstrip(chr(10))}\n")
                 target.flush()
 
     def _say(self, text: str) -> None:
-        with self._speaking:
+        with self._output_lock:
             print(f"launch: {text}", file=sys.stderr, flush=True)
 
     def _pass_on(self, number: int, frame: object) -> None:
-        self._asked.add(number)
+        self._passed_on.add(number)
         self._signal(number)
 
     def _signal(self, signal_number: int) -> None:
-        """To the processes alone: what they started is theirs to stop."""
+        """To the processes alone, which stop their own children."""
         for process in self._processes:
             process.send_signal(signal_number)  # nothing where it has ended
 
     def _kill(self, number: int) -> None:
-        """Process `number` and all that it started."""
+        """Process `number` and its children."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._processes[number].pid, signal.SIGKILL)
 

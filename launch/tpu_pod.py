@@ -58,7 +58,7 @@ STOP = """pkill -TERM -P "$(cat ~/run.pid)"
 timeout 300 tail --pid="$(cat ~/run.pid)" -f /dev/null || kill -KILL -- -"$(cat ~/run.pid)\""""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Pod:
     """One queued resource of `slices` slices, each a TPU VM of several workers."""
 
@@ -146,7 +146,7 @@ class Pod:
         )
 
     def logs(self) -> int:
-        """Show what the first process says until it ends; returns its exit status."""
+        """Show the output of the first process until it ends; returns its exit status."""
         words = ("tpu-vm", "ssh", self.nodes[0], "--worker=0", f"--command={LOGS}")
         return self._gcloud(*words, check=False)[0]
 

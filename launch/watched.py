@@ -1,4 +1,4 @@
-"""A launch under observation, for tests and benchmarks: it is listened to and shot at."""
+"""A launch whose output is read and whose processes can be killed, for tests and benchmarks."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Launch:
-    """`launch.local` running a command in several processes; what they say is kept in `lines`."""
+    """`launch.local` running a command in several processes; `lines` is their output."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Launch:
         self.lines.extend(self.process.stdout)
 
     def finish(self, seconds: float = 300) -> tuple[int, str]:
-        """(exit status, all that was said)."""
+        """(exit status, the output)."""
         status = self.process.wait(seconds)
         self._reader.join(timeout=10)
         return status, "".join(self.lines)
@@ -63,7 +63,7 @@ class Launch:
         return True
 
     def kill(self, number: int) -> bool:
-        """SIGKILL for the process that was told it is `number`; False where it has ended.
+        """SIGKILL process `number`; False where it has ended.
 
         Linux only: reads /proc.
         """

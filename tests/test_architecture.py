@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,28 @@ def test_arrows_point_one_way(file):
         others = {name for name in imports(file) if part_of(name) == "methods"}
         sideways = {name for name in others if name.split(".")[2] != mine[1]}
         assert not sideways, "a method knows no other method"
+
+
+def module_of(name: str) -> Path | None:
+    """The file that a full name (of a module, or of something in it) lives in."""
+    parts = name.split(".")[1:]
+    for count in range(len(parts), -1, -1):
+        base = ROOT.joinpath(*parts[:count])
+        for file in (base.with_suffix(".py"), base / "__init__.py"):
+            if file in FILES:
+                return file
+    return None
+
+
+def test_no_circle_between_files():
+    """Lazy imports and those for type checking count: `imports` walks the whole file."""
+    graph = {
+        file: {other for name in imports(file) if (other := module_of(name))} - {file}
+        for file in FILES
+    }
+    with pytest.raises(CycleError):
+        TopologicalSorter({**graph, FILES[0]: {FILES[1]}, FILES[1]: {FILES[0]}}).prepare()
+    TopologicalSorter(graph).prepare()  # names the files of a circle
 
 
 def test_no_file_has_a_name_that_tells_nothing():

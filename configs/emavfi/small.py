@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
     )
     config.task = ConfigDict(
         {
+            "name": "interpolation",
             "merged_weight": 0.5,
             "augment": False,
             "down_scale": 1.0,

@@ -9,15 +9,13 @@ included: 84.8 % after 400 steps, 66.1 % after 200.
 
 from ml_collections import ConfigDict
 
-from jaxvision.training.config import base_config
+from jaxvision.methods.link.segmentation.recipes import segmentation_base
 
 
 def get_config() -> ConfigDict:
-    config = base_config()
-    config.method = "link"
-    config.model = ConfigDict(
+    config = segmentation_base()
+    config.model.update(
         {
-            "network": "linkunet",
             "width": 16,
             "form": "cos",
             "groups": 2,
@@ -27,42 +25,25 @@ def get_config() -> ConfigDict:
             "block_share": 0.375,
         }
     )
-    config.task = ConfigDict(
+    config.task.update(
+        {"evaluation_batch": 2, "evaluation_voxels": 5120, "evaluation_points": 8192}
+    )
+    config.data.update({"name": "generated", "voxel_size": 0.3, "voxels": 5120})
+    with config.data.ignore_type():
+        config.data.update({"train": 512, "test": 32})  # streets, not sequences
+    config.data.classes = ConfigDict(
         {
-            "evaluation_batch": 2,
-            "evaluation_voxels": 5120,
-            "evaluation_points": 8192,
-            "views": 1,
-            "augmented_views": False,
-            "predict_ignored": True,
+            "road": (40,),
+            "sidewalk": (48,),
+            "terrain": (72,),
+            "car": (10,),
+            "person": (30,),
+            "building": (50, 51),
+            "vegetation": (70,),
+            "pole": (80, 71),
         }
     )
-    config.data.update(
-        {
-            "name": "generated",
-            "root": "",
-            "train": 512,
-            "test": 32,
-            "version": "",
-            "columns": 4,  # float32 values of a point in a .bin
-            "classes": {
-                "road": (40,),
-                "sidewalk": (48,),
-                "terrain": (72,),
-                "car": (10,),
-                "person": (30,),
-                "building": (50, 51),
-                "vegetation": (70,),
-                "pole": (80, 71),
-            },
-            "ignored": (0,),
-            "voxel_size": 0.3,
-            "voxels": 5120,
-            "range": (),  # x, y, z minima then maxima (m); empty: everything
-            "augment": True,
-            "sensor": {"beams": 32, "azimuths": 240},
-        }
-    )
+    config.data.sensor = ConfigDict({"beams": 32, "azimuths": 240})
     config.train.steps = 400
     config.train.batch_size = 2
     config.optim.name = "adamw"

@@ -31,13 +31,12 @@ def get_config() -> ConfigDict:
     )
     config.task.update(
         {
-            "loss_groups": 1,
             "box_weight": 0.5,
             "candidates": 200,
             "kept": 40,
             "limits": (),
             "squared_radii": (9.0, 1.0),
-            "judged_within": 19.2,
+            "max_range_m": 19.2,
             "evaluation_batch": 4,
             "evaluation_voxels": 2048,
         }
@@ -62,6 +61,7 @@ def get_config() -> ConfigDict:
     config.data.paste = ConfigDict({})
     config.train.steps = 360
     config.train.batch_size = 4
+    config.train.loss_groups = 1
     config.optim.learning_rate.update({"start": 4e-4, "peak": 4e-3, "end": 4e-6, "rising": 0.25})
     config.evaluate.every_steps = 180
     config.checkpoint.update({"every_steps": 180, "keep": 2, "best": "scans/map"})

@@ -9,7 +9,7 @@ Published: 67.50 mIoU on sequence 08. Ours: not run.
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.link.recipes import SEMANTIC_KITTI, segmentation
+from jaxvision.methods.link.segmentation.recipes import SEMANTIC_KITTI, segmentation
 
 
 def get_config() -> ConfigDict:

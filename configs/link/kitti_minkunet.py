@@ -9,7 +9,7 @@ Published: not in the paper. Ours: not run.
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.link.recipes import SEMANTIC_KITTI, segmentation
+from jaxvision.methods.link.segmentation.recipes import SEMANTIC_KITTI, segmentation
 
 
 def get_config() -> ConfigDict:

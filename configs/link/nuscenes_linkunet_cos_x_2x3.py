@@ -12,7 +12,7 @@ Published: not in the paper. Ours: not run.
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.link.recipes import NUSCENES, segmentation
+from jaxvision.methods.link.segmentation.recipes import NUSCENES, segmentation
 
 
 def get_config() -> ConfigDict:

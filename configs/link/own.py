@@ -10,7 +10,7 @@ batch, and training reports `voxels_left_out` and `overflow`.
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.link.recipes import SEMANTIC_KITTI, segmentation
+from jaxvision.methods.link.segmentation.recipes import SEMANTIC_KITTI, segmentation
 
 
 def get_config() -> ConfigDict:
@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
     config.data.classes = ConfigDict({"ground": (1,), "structure": (2,), "vegetation": (3,)})
     config.train.batch_size = 2
     config.train.norm_groups = 1
+    config.train.loss_groups = 1
     config.train.steps = 10000
     config.optim.learning_rate.peak = 0.06
     return config

@@ -23,8 +23,8 @@ def get_config() -> ConfigDict:
         config.data.update({"train": "train", "test": "test"})
     config.data.tasks = (("car", "truck"), ("pedestrian",))
     config.data.paste = ConfigDict({})
-    config.task.loss_groups = 1
     config.train.batch_size = 2
+    config.train.loss_groups = 1
     config.train.steps = 20000
     config.evaluate.every_steps = 2000
     config.checkpoint.best = "scans/map"

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from jaxvision.training.config import find_recipe, run_recipe
 
 
-def get_config() -> ConfigDict:
-    config = run_recipe(find_recipe("sparseformer/tiny"))
+def get_config(arguments: str = "") -> ConfigDict:
+    config = run_recipe(find_recipe("sparseformer/tiny"), arguments)
     config.model.update({"tokens": 81, "widths": (384, 768), "cortex": 10, "drop_path": 0.4})
     return config

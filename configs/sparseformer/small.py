@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from jaxvision.training.config import find_recipe, run_recipe
 
 
-def get_config() -> ConfigDict:
-    config = run_recipe(find_recipe("sparseformer/tiny"))
+def get_config(arguments: str = "") -> ConfigDict:
+    config = run_recipe(find_recipe("sparseformer/tiny"), arguments)
     config.model.update({"tokens": 64, "widths": (320, 640), "cortex": 8, "drop_path": 0.3})
     return config

@@ -41,6 +41,7 @@ def get_config() -> ConfigDict:
     )
     config.task = ConfigDict(
         {
+            "name": "reconstruction",
             "encoder_mask": "tube",
             "encoder_mask_ratio": 0.75,
             "decoder_mask_ratio": 0.5,

@@ -7,19 +7,22 @@
 
 The published script's settings, 64 x 3 clips. Starts from vit_g_hybrid_pt_1200e.pth.
 Published: 87.2 % top-1, 97.4 % top-5 (16x5x3 views).
+On one GPU: videomae/vit_g_k400_finetune:gpus=1, 3 clips a step.
 Ours: not run.
 """
 
 from ml_collections import ConfigDict
 
 from jaxvision.methods.videomae.recipes import finetuning
+from jaxvision.training.config import recipe_arguments
 
 
-def get_config() -> ConfigDict:
+def get_config(arguments: str = "") -> ConfigDict:
+    gpus = recipe_arguments(arguments, gpus=64).gpus
     return finetuning(
         "g",
         "k400",
-        gpus=64,
+        gpus=gpus,
         clips=3,
         learning_rate=1e-3,
         epochs=30,

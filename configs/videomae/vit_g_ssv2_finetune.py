@@ -7,19 +7,22 @@
 
 The published script's settings, 32 x 3 clips. Starts from vit_g_hybrid_pt_1200e.pth.
 Published: 77.0 % top-1, 95.9 % top-5 (16x2x3 views).
+On one GPU: videomae/vit_g_ssv2_finetune:gpus=1, 3 clips a step.
 Ours: not run.
 """
 
 from ml_collections import ConfigDict
 
 from jaxvision.methods.videomae.recipes import finetuning
+from jaxvision.training.config import recipe_arguments
 
 
-def get_config() -> ConfigDict:
+def get_config(arguments: str = "") -> ConfigDict:
+    gpus = recipe_arguments(arguments, gpus=32).gpus
     return finetuning(
         "g",
         "ssv2",
-        gpus=32,
+        gpus=gpus,
         clips=3,
         learning_rate=3e-4,
         epochs=20,

@@ -7,19 +7,22 @@
 
 The published script's settings, 32 x 6 clips. Starts from vit_l_hybrid_pt_1200e.pth.
 Published: not in the model zoo.
+On one GPU: videomae/vit_l_k400_finetune:gpus=1, 6 clips a step.
 Ours: not run.
 """
 
 from ml_collections import ConfigDict
 
 from jaxvision.methods.videomae.recipes import finetuning
+from jaxvision.training.config import recipe_arguments
 
 
-def get_config() -> ConfigDict:
+def get_config(arguments: str = "") -> ConfigDict:
+    gpus = recipe_arguments(arguments, gpus=32).gpus
     return finetuning(
         "l",
         "k400",
-        gpus=32,
+        gpus=gpus,
         clips=6,
         learning_rate=2e-3,
         epochs=35,

@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     planner = Planner(
         config, make_task, assumptions, lambda text: progress.print(text, highlight=False)
     )
-    run = measured.Run.read(arguments.measured) if arguments.measured else None
+    run = measured.MeasuredRun.read(arguments.measured) if arguments.measured else None
     if run is not None:
         run.check_was_on_one_of(topologies)
     plans = []
@@ -126,10 +126,10 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         changes = {}
         if arguments.weak:
-            changes = search.grown(config, topology.chips, topologies[0].chips)
+            changes = search.scale_batch(config, topology.chips, topologies[0].chips)
         for plan in planner.plans(target, changes):
             if run is not None:
-                plan = run.beside(plan, topology, with_settings(config, changes))
+                plan = run.compare(plan, topology, with_settings(config, changes))
             plans.append(plan if plan.fits else search.remedy(planner, target, plan))
 
     console = Console(soft_wrap=True)

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 def run_nuscenes(arguments: argparse.Namespace) -> int:
     from rich.progress import track
 
-    from jaxvision.data.lidar.nuscenes_index import prepare
+    from jaxvision.data.lidar.nuscenes_index import write_index
     from jaxvision.data.lidar.nuscenes_tables import Tables
     from jaxvision.errors import InputError
 
@@ -59,7 +59,7 @@ def run_nuscenes(arguments: argparse.Namespace) -> int:
     tables = Tables(arguments.source, arguments.version)
     total = len(tables.samples())
     arguments.target.mkdir(parents=True, exist_ok=True)
-    work = prepare(tables, arguments.target, arguments.sweeps)
+    work = write_index(tables, arguments.target, arguments.sweeps)
     frames = sum(1 for _ in track(work, "frames", total=total, transient=True))
     print(f"{frames} frames in {arguments.target}")
     return 0

@@ -7,23 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from jaxvision.data.pictures import SUFFIXES
+from jaxvision.data.labels import read_lines
+from jaxvision.data.pictures import SUFFIXES, read_picture
+from jaxvision.data.tfds import TfdsRecords
 from jaxvision.errors import InputError
 
 # Every fifth digit is held out.
 DIGITS_HELD_OUT = 5
 DIGITS_SCALE = 255 / 16
-
-
-def read_picture(path: str | Path) -> Image.Image:
-    """The picture in RGB. InputError names a file that does not decode."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a picture that can be read ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,7 @@ def picture_list(file: str | Path, classes: int) -> PictureFiles:
     """
     paths: list[Path] = []
     labels: list[int] = []
-    for number, line in enumerate(Path(file).read_text().splitlines(), 1):
+    for number, line in enumerate(read_lines(file), 1):
         path, tab, label = line.rpartition("\t")
         if not tab or not label.isdigit():
             raise InputError(f"{file}:{number}: {line!r}: expected a path, a tab and a label")
@@ -96,38 +89,24 @@ def picture_list(file: str | Path, classes: int) -> PictureFiles:
 
 @dataclass(frozen=True)
 class TfdsPictures:
-    """A classification dataset that `tensorflow_datasets` has prepared as ArrayRecord files."""
+    """The features `image` and `label` of a dataset prepared as ArrayRecord files."""
 
-    dataset: str
-    split: str
-    root: str
+    records: TfdsRecords
 
-    @functools.cached_property
-    def _source(self) -> Any:
-        import tensorflow_datasets as tfds
-
-        try:
-            return tfds.data_source(self.dataset, split=self.split, data_dir=self.root or None)
-        except Exception as error:
-            raise InputError(
-                f"{self.dataset}/{self.split} in {self.root or 'the default folder'}: "
-                f"{str(error).splitlines()[0]}; prepare it with tensorflow_datasets as array_record"
-            ) from error
-
-    @functools.cached_property
+    @property
     def classes(self) -> tuple[str, ...]:
-        return tuple(self._source.dataset_info.features["label"].names)
+        return self.records.class_names("label")
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self.records)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        record = self._source[index]
+        record = self.records[index]
         picture = Image.fromarray(np.asarray(record["image"])).convert("RGB")
         return {"picture": picture, "label": int(record["label"])}
 
     def name(self, index: int) -> str:
-        return f"{self.dataset}/{self.split}:{index}"
+        return self.records.name(index)
 
 
 @dataclass(frozen=True)

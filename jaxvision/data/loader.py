@@ -6,6 +6,7 @@ loads the places its devices need. Grain runs the reading ahead, in threads or w
 """
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 from absl import flags
 
 from jaxvision.data.source import Sample, Source
-from jaxvision.data.stalls import Stalled, within
+from jaxvision.data.timeout import Stalled, with_timeout
 from jaxvision.errors import InputError
 
 MAX_REPLACEMENTS = 8
@@ -62,6 +63,25 @@ class Schedule:
         return cls(buckets, by_step, ordinal)
 
 
+def permuted_bucket(step: int, batches: Mapping[str, int], seed: int) -> str:
+    """The bucket of `step` where an epoch is one permutation of all buckets' batches.
+
+    batches: {bucket: batches an epoch}. A function of the global step alone, as `Task.bucket` must
+    be: a resumed run goes on in the middle of its epoch's permutation.
+    """
+    epoch, place = divmod(step, sum(batches.values()))
+    names = tuple(sorted(batches))
+    return names[_permutation(tuple(batches[name] for name in names), seed, epoch)[place]]
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(counts: tuple[int, ...], seed: int, epoch: int) -> np.ndarray:
+    """Every number i `counts[i]` times, in the order of an epoch."""
+    return np.random.default_rng((seed, 13, epoch)).permutation(
+        np.repeat(np.arange(len(counts)), counts)
+    )
+
+
 @dataclass(frozen=True)
 class TrainingBatches:
     """Random access to a host's training batches by step (a Grain data source).
@@ -77,10 +97,10 @@ class TrainingBatches:
 
     def __post_init__(self):
         for bucket, source in self.sources.items():
-            if source.batch_size % source.dealt:
+            if source.batch_size % source.interleave_groups:
                 raise InputError(
-                    f"data for {bucket!r}: a batch of {source.batch_size} cannot be dealt to "
-                    f"{source.dealt} equal parts"
+                    f"data for {bucket!r}: a batch of {source.batch_size} does not divide "
+                    f"into {source.interleave_groups} groups to interleave"
                 )
             if len(source.records) < source.batch_size:
                 raise InputError(
@@ -112,8 +132,10 @@ class TrainingBatches:
         """(place in the endless order of samples, number of the record) of this host's rows."""
         bucket = self.schedule.buckets[self.schedule.by_step[step]]
         source = self.sources[bucket]
+        # 1. Which batch of which epoch of its source the step is.
         count, size = len(source.records), source.batch_size
         epoch, slot = divmod(int(self.schedule.ordinal[step]), count // size)
+        # 2. The rows of that batch that this host loads, and the records the epoch has there.
         order = self._order(bucket, count)
         for start, stop in self.shares:
             for row in range(round(start * size), round(stop * size)):
@@ -134,6 +156,7 @@ class TrainingBatches:
         """The samples of a record, or of the one at hash(seed, index) where it cannot be read, and
         so on. A transform that decodes says with InputError that the record is at fault."""
         for attempt in range(MAX_REPLACEMENTS):
+            # 1. Read and transform; draws depend on the place in the run, not on the attempt.
             rng = np.random.default_rng((self.seed, place, index))
             try:
                 record = source.records[index]
@@ -144,6 +167,7 @@ class TrainingBatches:
                     return as_list(source.transform(record, rng, bucket)), index
                 except InputError as error:
                     reason = first_line(error)
+            # 2. Note why not, and go on with the record that the hash names, on every host alike.
             replaced.append((source.records.name(index), reason))
             digest = hashlib.blake2b(f"{self.seed}/{index}/{attempt}".encode(), digest_size=8)
             index = int.from_bytes(digest.digest(), "big") % len(source.records)
@@ -196,8 +220,10 @@ class EvaluationBatches:
 def epoch_position(row: int, source: Source) -> int:
     """Where in an epoch's order of records its row `row` is taken from."""
     step, row = divmod(row, source.batch_size)
-    part, turn = divmod(row, source.batch_size // source.dealt)
-    return (step * source.batch_size + turn * source.dealt + part) // source.repeats
+    part, turn = divmod(row, source.batch_size // source.interleave_groups)
+    return (
+        step * source.batch_size + turn * source.interleave_groups + part
+    ) // source.record_repeats
 
 
 def as_list(samples: Sample | list[Sample]) -> list[Sample]:
@@ -240,7 +266,7 @@ def batches(
 
     stalled = False
     try:
-        yield within(iterator, patience, waiting_for) if patience else iterator
+        yield with_timeout(iterator, patience, waiting_for) if patience else iterator
     except Stalled:
         stalled = True
         raise

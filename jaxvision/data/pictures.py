@@ -78,13 +78,18 @@ def folder(root: str | Path) -> Pictures:
     return Pictures(tuple(paths))
 
 
-@functools.lru_cache(maxsize=64)
-def read_pyramid(path: Path) -> Pyramid:
+def read_picture(path: str | Path) -> Image.Image:
+    """The picture in RGB. InputError names a file that does not decode."""
     try:
         with Image.open(path) as image:
-            levels = [image.convert("RGB")]
+            return image.convert("RGB")
     except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: not a picture that can be read ({error})") from error
+
+
+@functools.lru_cache(maxsize=64)
+def read_pyramid(path: Path) -> Pyramid:
+    levels = [read_picture(path)]
     while min(levels[-1].size) >= 64:
         levels.append(levels[-1].reduce(2))
     return tuple(levels)

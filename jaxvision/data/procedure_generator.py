@@ -6,17 +6,29 @@ variant, and on top of them, far stronger, the look of the video (a kitchen, a c
 that look alike are not those that do alike, so copying the nearest training example fails.
 """
 
-from dataclasses import dataclass, field
+import functools
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from jaxvision.data.procedures import Procedures, Video
 
-LOOKS = 8  # dimensions a video's look has
+LOOK_DIMENSIONS = 8  # of what sets a video apart that has nothing to do with its plan
 
 
-@dataclass(frozen=True)
+class _Drawn(NamedTuple):
+    """orders: action ids of every task.  The others: unit vectors that features are made of."""
+
+    orders: Int[np.ndarray, "tasks steps"]
+    actions: Float[np.ndarray, "actions channels"]
+    tasks: Float[np.ndarray, "tasks channels"]
+    variants: Float[np.ndarray, "2 channels"]
+    looks: Float[np.ndarray, "looks channels"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProcedureWorld:
     """What there is to do. channels: of a second's features.  variant, look: how strongly a variant
     and a video's look show, in units of an action.  noise: deviation per channel and second.
@@ -30,33 +42,23 @@ class ProcedureWorld:
     look: float = 2.0
     noise: float = 0.15
     seed: int = 0
-    # Drawn from the seed, so no part of what makes two worlds equal.
-    orders: Int[np.ndarray, "tasks steps"] = field(init=False, repr=False, compare=False)
-    action_looks: Float[np.ndarray, "actions channels"] = field(
-        init=False, repr=False, compare=False
-    )
-    task_looks: Float[np.ndarray, "tasks channels"] = field(init=False, repr=False, compare=False)
-    variant_looks: Float[np.ndarray, "2 channels"] = field(init=False, repr=False, compare=False)
-    video_looks: Float[np.ndarray, "looks channels"] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    @functools.cached_property
+    def _drawn(self) -> _Drawn:
+        """What the seed decides."""
         draw = np.random.default_rng((self.seed, 0))
 
         def directions(count: int) -> np.ndarray:
             values = draw.normal(size=(count, self.channels))
             return values / np.linalg.norm(values, axis=1, keepdims=True)
 
-        set_once = object.__setattr__
         orders = [draw.permutation(self.actions)[: self.steps] for _ in range(self.tasks)]
-        set_once(self, "orders", np.array(orders))
-        set_once(self, "action_looks", directions(self.actions))
-        set_once(self, "task_looks", directions(self.tasks))
-        set_once(self, "variant_looks", directions(2))
-        set_once(self, "video_looks", directions(LOOKS))
+        counts = (self.actions, self.tasks, 2, LOOK_DIMENSIONS)
+        return _Drawn(np.array(orders), *(directions(count) for count in counts))
 
     def order(self, task: int, variant: int) -> np.ndarray:
         """Action ids of a task; variant 1 swaps its second and third step, fourth and fifth, ..."""
-        actions = self.orders[task].copy()
+        actions = self._drawn.orders[task].copy()
         if variant:
             for first in range(1, self.steps - 1, 2):
                 actions[[first, first + 1]] = actions[[first + 1, first]]
@@ -66,7 +68,7 @@ class ProcedureWorld:
         """Video `number` of a split: a pure function of the two and the seed."""
         draw = np.random.default_rng((self.seed, 1 + (split == "train"), number))
         task, variant = int(draw.integers(self.tasks)), int(draw.integers(2))
-        look = self.look * draw.normal(size=LOOKS) @ self.video_looks
+        look = self.look * draw.normal(size=LOOK_DIMENSIONS) @ self._drawn.looks
         second, steps, shown = int(draw.integers(0, 3)), [], []
         shown += [None] * second
         for action in self.order(task, variant):
@@ -76,9 +78,9 @@ class ProcedureWorld:
             second += length
         rows = [
             look
-            + self.task_looks[task]
-            + self.variant * self.variant_looks[variant]
-            + (self.action_looks[action] if action is not None else 0)
+            + self._drawn.tasks[task]
+            + self.variant * self._drawn.variants[variant]
+            + (self._drawn.actions[action] if action is not None else 0)
             for action in shown
         ]
         features = np.array(rows) + self.noise * draw.normal(size=(len(rows), self.channels))

@@ -41,7 +41,7 @@ class Procedures:
     dropped: Mapping[str, int] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Windows:
     """Every window of a split, as arrays; a record of the loader is one of them.
 
@@ -87,13 +87,13 @@ def cut_windows(procedures: Procedures, horizon: int, source: str) -> Windows:
         np.stack(column) for column in zip(*rows, strict=True)
     )
     return Windows(
-        start.astype(np.float32),
-        goal.astype(np.float32),
-        plan.astype(np.int32),
-        task.astype(np.int32),
-        seconds.astype(np.int32),
-        numbers.astype(np.int32),
-        [v.name for v in procedures.videos],
+        start=start.astype(np.float32),
+        goal=goal.astype(np.float32),
+        plan=plan.astype(np.int32),
+        task=task.astype(np.int32),
+        seconds=seconds.astype(np.int32),
+        video=numbers.astype(np.int32),
+        names=[video.name for video in procedures.videos],
     )
 
 

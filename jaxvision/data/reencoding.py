@@ -14,9 +14,10 @@ from jaxvision.data.video import Video
 # Frames between key frames: a clip is decoded from the one before it.
 GROUP = 30
 QUALITY = 18  # x264's constant rate factor
-# Fine enough for every usual frame rate; MP4 otherwise rounds a file's first time to milliseconds.
+# Fine enough for every usual frame rate, and what MPEG uses.
 TIME_BASE = Fraction(1, 90000)
-EXACT = {"movie_timescale": "90000", "video_track_timescale": "90000"}
+# MP4 otherwise rounds the time of a file's first frame to milliseconds.
+EXACT_TIMES = {"movie_timescale": "90000", "video_track_timescale": "90000"}
 
 
 def even_size(height: int, width: int, short_side: int) -> tuple[int, int]:
@@ -42,7 +43,7 @@ def reencode(source: Path, target: Path, short_side: int) -> int:
     """
     with Video(source) as video, atomic_write(target) as temporary:
         size, times = even_size(*video.size, short_side), video.times
-        with av.open(temporary, "w", format="mp4", options=EXACT) as container:
+        with av.open(temporary, "w", format="mp4", options=EXACT_TIMES) as container:
             stream = container.add_stream("libx264", rate=30)
             assert isinstance(stream, av.VideoStream)
             stream.height, stream.width = size

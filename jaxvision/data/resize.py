@@ -1,10 +1,12 @@
 """Bilinear resizing without antialiasing, centres at half pixels, edges repeated: what OpenCV and
-PyTorch call bilinear. (Pillow's bilinear averages when it shrinks, which is another picture.)"""
+PyTorch call bilinear. Pillow's bilinear averages when it shrinks, which is another picture:
+`pillow_resized_crop`."""
 
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Num, UInt8
+from PIL import Image
 
 from jaxvision.data.crops import Box, short_side_size
 
@@ -45,6 +47,16 @@ def resized_crop_uint8(
 ) -> UInt8[np.ndarray, "t h2 w2 c"]:
     """`resized_crop`, rounded to 8 bits, and with left and right exchanged if `mirrored`."""
     return _resized(box.cut(frames), size, np.dtype(np.uint8), mirrored)
+
+
+def pillow_resized_crop(
+    frames: UInt8[np.ndarray, "t h w 3"], box: Box, size: tuple[int, int]
+) -> UInt8[np.ndarray, "t h2 w2 3"]:
+    """The inside of a box at `size` by Pillow's bilinear, antialiased where it shrinks."""
+    height, width = size
+    inside = [Image.fromarray(frame) for frame in box.cut(frames)]
+    resized = (frame.resize((width, height), Image.Resampling.BILINEAR) for frame in inside)
+    return np.stack([np.asarray(frame) for frame in resized])
 
 
 class _Taps(NamedTuple):

@@ -1,7 +1,7 @@
 """What a data source is: records by number, and how a record becomes samples."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,6 +33,23 @@ def keep(record: Record, rng: np.random.Generator, bucket: str) -> Sample:
 
 
 @dataclass(frozen=True)
+class Repeated:
+    """`records` over and over, `count` in all: one epoch sees each under many draws."""
+
+    records: Records
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Record:
+        return self.records[index % len(self.records)]
+
+    def name(self, index: int) -> str:
+        return self.records.name(index % len(self.records))
+
+
+@dataclass(frozen=True)
 class Source:
     """Records, how many a step takes over all hosts, and their host side.
 
@@ -40,15 +57,16 @@ class Source:
         `rng` is a function of the seed and the record's place in the run.
     collate(samples, bucket): this host's samples -> its part of the batch; packing into shards of
         fixed capacity happens here.
-    repeats: each record comes this many times in a row, and an epoch still has as many rows as
-        there are records (repeated augmentation, 1902.05509).
-    dealt: the rows of a step are dealt in turn to this many equal parts of the batch, as samplers
-        deal them to processes, so that a record's repeats lie in different parts.
+    record_repeats: each record comes this many times in a row, and an epoch still has as many rows
+        as there are records (repeated augmentation, 1902.05509).
+    interleave_groups: the rows of a step go in turn to this many equal parts of the batch, as
+        samplers give them to processes, so that a record's repeats lie in different parts.
     """
 
     records: Records
     batch_size: int
     transform: Callable[[Record, np.random.Generator, str], Sample | list[Sample]] = keep
+    _: KW_ONLY
     collate: Callable[[Sequence[Sample], str], Mapping[str, np.ndarray]] = stack
-    repeats: int = 1
-    dealt: int = 1
+    record_repeats: int = 1
+    interleave_groups: int = 1

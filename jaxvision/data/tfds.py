@@ -44,12 +44,12 @@ class TfdsRecords:
         """tfds's description of each feature."""
         return self._source.dataset_info.features
 
-    def class_names(self, feature: str) -> list[str]:
+    def class_names(self, feature: str) -> tuple[str, ...]:
         """Of a `ClassLabel` feature. InputError where it is none."""
         names = getattr(dict(self.features).get(feature), "names", None)
         if not names:
             raise InputError(f"{self.dataset}: no classes are named by a feature {feature!r}")
-        return list(names)
+        return tuple(names)
 
     @property
     def _source(self) -> Any:
@@ -122,7 +122,7 @@ class TfdsVideos:
         return cls(records)
 
     @property
-    def class_names(self) -> list[str]:
+    def class_names(self) -> tuple[str, ...]:
         return self.records.class_names("label")
 
     def __len__(self) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
 from jaxvision.data.frame_shards import ShardedVideo, is_frame_shards, read_index
+from jaxvision.data.labels import read_lines
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
 
@@ -14,7 +15,7 @@ SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".
 FRAME_TEMPLATE = "img_{:05}.jpg"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelledVideo:
     """frames: how many picture files the folder holds, or None for a video file.  shard: where the
     frames are, for a video that was cut into shards."""
@@ -51,17 +52,6 @@ class VideoRecords:
         return str(self.items[index].path)
 
 
-def read_labels(path: str | Path) -> list[str]:
-    """Class names, one a line: the class count of a data set is their number."""
-    names = [line.strip() for line in _lines(Path(path)) if line.strip()]
-    if not names:
-        raise InputError(f"{path}: no class names; expected one a line")
-    repeated = {name for name in names if names.count(name) > 1}
-    if repeated:
-        raise InputError(f"{path}: class {sorted(repeated)[0]!r} comes twice")
-    return names
-
-
 def read_list(
     path: str | Path,
     classes: int,
@@ -76,7 +66,7 @@ def read_list(
     """
     items = []
     shards = _shards(root)
-    for number, line in enumerate(_lines(Path(path)), 1):
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
         where = f"{path}:{number}"
@@ -99,7 +89,16 @@ def read_list(
             raise InputError(f"{where}: a folder of 0 frames")
         shard = _shard(shards, name.strip(), where)
         file = Path(root) / name.strip()
-        items.append(LabelledVideo(file, int(label), frames, template, first, shard))
+        items.append(
+            LabelledVideo(
+                path=file,
+                label=int(label),
+                frames=frames,
+                template=template,
+                first=first,
+                shard=shard,
+            )
+        )
     if not items:
         raise InputError(f"{path}: an empty list")
     return tuple(items)
@@ -113,7 +112,7 @@ def read_unlabelled_list(
     shards. InputError names a wrong line."""
     items = []
     shards = _shards(root)
-    for number, line in enumerate(_lines(Path(path)), 1):
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
         words = line.strip().rsplit(" ", 2)
@@ -127,7 +126,16 @@ def read_unlabelled_list(
             raise InputError(f"{path}:{number}: a video of 0 frames")
         frames = None if count < 0 else count
         shard = _shard(shards, name, f"{path}:{number}")
-        items.append(LabelledVideo(Path(root) / name, 0, frames, template(name), first, shard))
+        items.append(
+            LabelledVideo(
+                path=Path(root) / name,
+                label=0,
+                frames=frames,
+                template=template(name),
+                first=first,
+                shard=shard,
+            )
+        )
     if not items:
         raise InputError(f"{path}: an empty list")
     return tuple(items)
@@ -135,7 +143,7 @@ def read_unlabelled_list(
 
 def read_class_folders(
     root: str | Path, names: Sequence[str] | None = None
-) -> tuple[tuple[LabelledVideo, ...], list[str]]:
+) -> tuple[tuple[LabelledVideo, ...], tuple[str, ...]]:
     """(items, class names) of a folder with a folder of videos per class, in alphabetical order or
     in that of `names`; or of such a folder cut into frame shards. InputError for folders that are
     no class, or where there are no videos."""
@@ -147,18 +155,18 @@ def read_class_folders(
         folders = sorted(path.name for path in root.iterdir() if path.is_dir())
     else:
         folders = sorted({name.split("/")[0] for name in shards if "/" in name})
-    classes = list(names) if names is not None else folders
+    classes = tuple(folders if names is None else names)
     unknown = [name for name in folders if name not in classes]
     if unknown:
         raise InputError(f"{root / unknown[0]}: a folder of no class; classes: {classes[:8]}")
     if shards is not None:
         return tuple(
-            LabelledVideo(root / name, classes.index(name.split("/")[0]), shard=shard)
+            LabelledVideo(path=root / name, label=classes.index(name.split("/")[0]), shard=shard)
             for name, shard in sorted(shards.items(), key=lambda item: item[0].split("/"))
             if "/" in name
         ), classes
     items = [
-        LabelledVideo(path, label)
+        LabelledVideo(path=path, label=label)
         for label, name in enumerate(classes)
         for path in sorted((root / name).rglob("*"))
         if path.suffix.lower() in SUFFIXES
@@ -178,10 +186,3 @@ def _shard(shards: dict[str, ShardedVideo] | None, name: str, where: str) -> Sha
     if name not in shards:
         raise InputError(f"{where}: {name!r} is not among the {len(shards)} videos of the shards")
     return shards[name]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list ({error})") from error

@@ -22,8 +22,16 @@ from jaxvision.metrics.detection_curves import (
 from jaxvision.ops.quaternions import heading, rotation_matrix
 
 CLASSES = (
-    *("car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian", "motorcycle"),
-    *("bicycle", "traffic_cone", "barrier"),
+    "car",
+    "truck",
+    "bus",
+    "trailer",
+    "construction_vehicle",
+    "pedestrian",
+    "motorcycle",
+    "bicycle",
+    "traffic_cone",
+    "barrier",
 )
 RANGES = MappingProxyType(
     dict.fromkeys(CLASSES[:5], 50.0)
@@ -37,10 +45,9 @@ UNDEFINED = MappingProxyType(
 )
 HALF_TURN = ("barrier",)  # classes that look the same from both ends
 MAP_WEIGHT = 5.0
-MOST_BOXES = 500  # of a sample
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """classes, with the radius (m) within which each counts; distances: thresholds of the AP.
     matched: the one of the true-positive errors."""
@@ -76,8 +83,8 @@ class EvaluatedBoxes(NamedTuple):
         return EvaluatedBoxes(*(column[chosen] for column in self))
 
 
-class Racks(NamedTuple):
-    """Bicycle racks: parked cycles inside them are not judged."""
+class BikeRacks(NamedTuple):
+    """Bicycle racks: parked cycles inside them do not count."""
 
     sample: Int[np.ndarray, " n"]
     translation: Float[np.ndarray, "n 3"]
@@ -85,10 +92,10 @@ class Racks(NamedTuple):
     rotation: Float[np.ndarray, "n 4"]
 
 
-def judged(
+def filter_boxes(
     boxes: EvaluatedBoxes,
     ego: Float[np.ndarray, "s 3"],
-    racks: Racks,
+    racks: BikeRacks,
     settings: Settings,
 ) -> Bool[np.ndarray, " n"]:
     """Which boxes count: within their class's radius of the vehicle, with a point inside, and no
@@ -163,7 +170,7 @@ def pair_errors(
 def evaluate(
     truth: EvaluatedBoxes, predicted: EvaluatedBoxes, settings: Settings | None = None
 ) -> dict[str, Any]:
-    """The benchmark's numbers of boxes that count (`judged`).
+    """The benchmark's numbers of boxes that count (`filter_boxes`).
 
     `label_aps` [class, distance], `label_tp_errors` [class, error] (NaN: undefined),
     `mean_dist_aps` [class], `mean_ap`, `tp_errors` and `tp_scores` [error], `nd_score`; the curves

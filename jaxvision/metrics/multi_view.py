@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import softmax
 
+from jaxvision.metrics.segmentation import confusion_matrix
+
 # What is averaged over views: probabilities, or logits.
 MERGES = ("prob", "score")
 
@@ -28,7 +30,9 @@ def top_k(
     return float(np.mean(np.any(largest == labels[:, None], axis=-1)))
 
 
-def collect_views(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+def collect_views(
+    total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str
+) -> Any:
     """Keep each view's `logits` and `label` by its `video` and `view`.
 
     A view that comes twice counts once, so the result depends neither on padding nor on batches.
@@ -42,9 +46,24 @@ def collect_views(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarr
 
 def multi_view_accuracy(total: Mapping[int, tuple], merge: str = "prob") -> dict[str, float]:
     """`top1` and `top5` in [0, 1], over the videos that `collect_views` kept."""
+    scores, labels = _merged(total, merge)
+    return {"top1": top_k(scores, labels, 1), "top5": top_k(scores, labels, 5)}
+
+
+def confusion_of_views(
+    total: Mapping[int, tuple], merge: str = "prob"
+) -> Int[np.ndarray, "classes classes"]:
+    """How many videos of each class (rows) were taken for which (columns)."""
+    scores, labels = _merged(total, merge)
+    return confusion_matrix(np.argmax(scores, axis=-1), labels, scores.shape[-1]).T
+
+
+def _merged(
+    total: Mapping[int, tuple], merge: str
+) -> tuple[Float[np.ndarray, "videos classes"], Int[np.ndarray, " videos"]]:
+    """(scores, label) of each video, in order."""
     videos = [total[number] for number in sorted(total)]
     scores = np.stack(
         [video_scores(np.stack([views[v] for v in sorted(views)]), merge) for views, _ in videos]
     )
-    labels = np.array([label for _, label in videos])
-    return {"top1": top_k(scores, labels, 1), "top5": top_k(scores, labels, 5)}
+    return scores, np.array([label for _, label in videos])

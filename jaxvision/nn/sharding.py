@@ -12,6 +12,7 @@ MESH_AXES = ("data", "fsdp", "tensor")
 # None: never split. Names that are absent are never split either.
 AXIS_TABLE: dict[str, tuple[str, ...] | None] = {
     "batch": ("data", "fsdp"),
+    "rows": ("data", "fsdp"),  # of a memory
     "embed": ("fsdp",),
     "mlp": ("tensor",),
     "heads": ("tensor",),

@@ -107,7 +107,12 @@ class SparseResidualBlock(nn.Module):
     ) -> Float[Array, "s v d"]:
         def layer(name: str, volume: int, relu: bool) -> ConvolutionNorm:
             return ConvolutionNorm(
-                self.outputs, volume, False, relu, self.norm_groups, self.dtype, name=name
+                self.outputs,
+                volume,
+                relu=relu,
+                norm_groups=self.norm_groups,
+                dtype=self.dtype,
+                name=name,
             )
 
         y = layer("first", 27, True)(x, neighbours, valid, train)

@@ -3,13 +3,15 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, PyTree
 
+from jaxvision.errors import InputError
 from jaxvision.nn.initializers import KERNEL_INITIALIZERS
 from jaxvision.nn.sharding import constrain
 from jaxvision.ops.attention import attention, reference
@@ -20,6 +22,10 @@ REMAT_POLICIES = {
     "full": jax.checkpoint_policies.nothing_saveable,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "gelu": functools.partial(nn.gelu, approximate=False),
+    "quick_gelu": lambda x: x * nn.sigmoid(1.702 * x),  # CLIP's
+}
 # The reference's constant: not ln(100) exactly. A head clamped here has no gradient.
 MAX_COSINE_SCALE = 4.6052
 
@@ -29,7 +35,9 @@ class BlockConfig:
     """Every switch of a block.
 
     width: embedding dimension.  heads: attention heads.  mlp_ratio: hidden / width (truncated).
-    qkv_bias: learned biases on query and value; the key has none.
+    qkv_bias: learned biases on query and value.  key_bias: one on the key too. It moves no softmax;
+        files that have it are served (CLIP's).
+    activation: of the MLP, a key of `ACTIVATIONS`.
     layer_scale: initial value of the per-channel residual scales; 0 means no such parameters.
     cosine_attention: scores are cosines (Swin V2, section 3.2) with a learned scale per head.
     drop_path: the last block's rate; block i of L has linspace(0, drop_path, L)[i].
@@ -39,8 +47,11 @@ class BlockConfig:
 
     width: int
     heads: int
+    _: dataclasses.KW_ONLY
     mlp_ratio: float = 4.0
     qkv_bias: bool = True
+    key_bias: bool = False
+    activation: str = "gelu"
     layer_scale: float = 0.0
     cosine_attention: bool = False
     norm_epsilon: float = 1e-6
@@ -86,8 +97,16 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b n d"], deterministic: bool = True
-    ) -> Float[Array, "b n d"]:
+        self,
+        x: Float[Array, "b n d"],
+        deterministic: bool = True,
+        rows: Int[Array, "b k"] | None = None,
+        return_weights: bool = False,
+    ) -> tuple[Float[Array, "b k d"], Float[Array, "b h k n"] | None]:
+        """The result; with `return_weights` also the weights before dropout, float32.
+
+        rows: the tokens that ask; None means all n.
+        """
         c = self.config
         dense = functools.partial(nn.DenseGeneral, dtype=c.dtype)
         qkv = dense(
@@ -99,10 +118,17 @@ class Attention(nn.Module):
         query, key, value = (
             constrain(y, "batch", None, "heads", None) for y in jnp.moveaxis(qkv, -3, 0)
         )
-        if c.qkv_bias:
+        if rows is not None:
+            query = _take(query, rows)
+
+        def bias(name: str) -> Array:
             shape = (c.heads, c.head_dim)
-            query = query + self.param("query_bias", _zeros("heads", None), shape).astype(c.dtype)
-            value = value + self.param("value_bias", _zeros("heads", None), shape).astype(c.dtype)
+            return self.param(name, _zeros("heads", None), shape).astype(c.dtype)
+
+        if c.qkv_bias:
+            query, value = query + bias("query_bias"), value + bias("value_bias")
+        if c.key_bias:
+            key = key + bias("key_bias")
         if c.cosine_attention:
             scale = self.param(
                 "scale",
@@ -113,11 +139,14 @@ class Attention(nn.Module):
             query = query * jnp.exp(jnp.minimum(scale, MAX_COSINE_SCALE))[:, None]
         else:
             query = query * c.head_dim**-0.5
-        if c.cosine_attention or (c.attention_dropout > 0 and not deterministic):
+        weights = None
+        dropped = c.attention_dropout > 0 and not deterministic
+        if c.cosine_attention or dropped or return_weights:
             # Cosines stay float32: their scale multiplies them by up to 100.
-            weights = reference.weights(query, key, c.dtype)
-            weights = nn.Dropout(c.attention_dropout)(weights, deterministic=deterministic)
-            mixed = reference.weighted(weights, value.astype(c.dtype))
+            weights = reference.weights(query, key)
+            dropout = nn.Dropout(c.attention_dropout)
+            kept = dropout(weights.astype(c.dtype), deterministic=deterministic)
+            mixed = reference.weighted(kept, value.astype(c.dtype))
         else:
             mixed = attention(*(y.astype(c.dtype) for y in (query, key, value)))
         mixed = dense(
@@ -127,7 +156,12 @@ class Attention(nn.Module):
             bias_init=_zeros("embed"),
             name="out",
         )(mixed)
-        return nn.Dropout(c.dropout)(mixed, deterministic=deterministic)
+        mixed = nn.Dropout(c.dropout)(mixed, deterministic=deterministic)
+        return mixed, weights if return_weights else None
+
+
+def _take(x: Float[Array, "b n *d"], rows: Int[Array, "b k"]) -> Float[Array, "b k *d"]:
+    return jnp.take_along_axis(x, rows.reshape(*rows.shape, *(1,) * (x.ndim - 2)), axis=1)
 
 
 def _unit(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
@@ -137,7 +171,7 @@ def _unit(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
 
 
 class Mlp(nn.Module):
-    """Linear, exact GELU, linear, dropout."""
+    """Linear, activation, linear, dropout."""
 
     config: BlockConfig
 
@@ -150,7 +184,7 @@ class Mlp(nn.Module):
         x = dense(
             c.hidden, kernel_init=_kernel(c, "embed", "mlp"), bias_init=_zeros("mlp"), name="up"
         )(x)
-        x = nn.gelu(constrain(x, "batch", None, "mlp"), approximate=False)
+        x = ACTIVATIONS[c.activation](constrain(x, "batch", None, "mlp"))
         x = dense(
             c.width, kernel_init=_kernel(c, "mlp", "embed"), bias_init=_zeros("embed"), name="down"
         )(x)
@@ -158,23 +192,34 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """x + drop_path(scale * attention(norm(x))), then the same with the MLP."""
+    """x + drop_path(scale * attention(norm(x))), then the same with the MLP.
+
+    return_weights: the second result is the attention weights [b, h, k, n] in float32, not None.
+    """
 
     config: BlockConfig
     deterministic: bool = True
+    return_weights: bool = False
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b n d"], drop_path: Float[Array, ""]
-    ) -> tuple[Float[Array, "b n d"], None]:
+        self,
+        x: Float[Array, "b n d"],
+        drop_path: Float[Array, ""],
+        rows: Int[Array, "b k"] | None = None,
+    ) -> tuple[Float[Array, "b k d"], Float[Array, "b h k n"] | None]:
+        """rows: the tokens to answer for, which see all n; None means all of them. In a last block
+        this spares the others' scores and MLP."""
         c = self.config
-        branch = Attention(c, name="attention")(
-            layer_norm(c, "attention_norm")(x), self.deterministic
+        branch, weights = Attention(c, name="attention")(
+            layer_norm(c, "attention_norm")(x), self.deterministic, rows, self.return_weights
         )
+        if rows is not None:
+            x = _take(x, rows)
         x = x + self._residual(branch, "attention_scale", drop_path)
         branch = Mlp(c, name="mlp")(layer_norm(c, "mlp_norm")(x), self.deterministic)
         x = x + self._residual(branch, "mlp_scale", drop_path)
-        return constrain(x, "batch", None, "embed"), None
+        return constrain(x, "batch", None, "embed"), weights
 
     def _residual(self, branch: Array, name: str, drop_path: Float[Array, ""]) -> Array:
         c = self.config
@@ -201,19 +246,51 @@ class TransformerStack(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b n d"], deterministic: bool = True
-    ) -> Float[Array, "b n d"]:
+        self, x: Float[Array, "b n d"], deterministic: bool = True, last_outputs: int = 0
+    ) -> Float[Array, "*k b n d"]:
+        """The last block's output.
+
+        last_outputs: K answers the outputs of the last K blocks, [K, b, n, d] in their order. The
+            scan carries these K alone; InputError where there are fewer blocks.
+        """
+        if not 0 <= last_outputs <= self.depth:
+            raise InputError(
+                f"last_outputs {last_outputs}: expected 0 to {self.depth}, the number of blocks"
+            )
         c = self.config
         block = Block
         if c.remat != "none":
             block = nn.remat(Block, policy=REMAT_POLICIES[c.remat], prevent_cse=False)
+
+        def step(block: Block, carry: tuple, inputs: tuple) -> tuple[tuple, None]:
+            x, kept = carry
+            rate, place = inputs
+            x, _ = block(x, rate)
+            if last_outputs:
+                kept = jax.lax.dynamic_update_index_in_dim(kept, x, place, axis=0)
+            return (x, kept), None
+
         stack = nn.scan(
-            block,
+            step,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
             length=self.depth,
             metadata_params={nn.PARTITION_NAME: "layers"},
         )
         rates = jnp.asarray(drop_path_rates(c.drop_path, self.depth), jnp.float32)
-        x, _ = stack(c, deterministic, name="blocks")(x, rates)
-        return x
+        kept = places = None
+        if last_outputs:
+            kept = jnp.zeros((last_outputs, *x.shape), x.dtype)
+            # Earlier blocks write to place 0 too; the first of the last K overwrites them.
+            places = jnp.maximum(jnp.arange(self.depth) - (self.depth - last_outputs), 0)
+        (x, kept), _ = stack(block(c, deterministic, name="blocks"), (x, kept), (rates, places))
+        return kept if last_outputs else x
+
+
+def block_parameters(stack: PyTree, index: int | slice) -> PyTree:
+    """Parameters of one block, or of a run of blocks, of those of a `TransformerStack`.
+
+    For `Block(config).apply({"params": block_parameters(stack, -1)}, x, 0.0, rows)`, or with a
+    slice for a shorter `TransformerStack`, as {"blocks": ...}.
+    """
+    return jax.tree.map(lambda leaf: leaf[index], nn.unbox(stack["blocks"]))

@@ -1,9 +1,13 @@
 """Reading rows by index on a TPU: contiguous windows and products with one-hot matrices.
 
-A TPU gathers slowly, but the rows that a tile of sorted voxels reads under the taps of one column
-lie close together. The tile's window of rows is copied as it lies in memory, and the rows are
-picked by a product. A window is read in pieces of a fixed size, as many as it needs: a wide one
-takes longer and is exact all the same.
+A TPU gathers slowly, but the rows that a tile of 128 sorted voxels reads under the taps of one
+column (the same x and y) lie close together. The window of rows from the first to the last of them
+is copied from main memory to VMEM in one piece, and a product with a one-hot matrix [piece, 128]
+picks the rows. A window wider than a piece is read piece by piece: slower, and exact all the same.
+
+`window_bounds` is computed by XLA before the kernel and read there from scalar memory. The copies
+of all columns' first pieces start together (`Reader.request`), so that later ones arrive while
+earlier ones are used.
 """
 
 from typing import Any, NamedTuple
@@ -29,7 +33,7 @@ def round_up(count: int, step: int) -> int:
 
 
 def pad_rows(rows: Float[Array, "s v c"]) -> Float[Array, "s p c"]:
-    """Rows that pieces can be cut from; nothing to do at an aligned capacity."""
+    """Rows padded to a multiple of `ALIGN`."""
     missing = round_up(rows.shape[1], ALIGN) - rows.shape[1]
     return jnp.pad(rows, ((0, 0), (0, missing), (0, 0))) if missing else rows
 
@@ -39,8 +43,8 @@ def window_bounds(
 ) -> Int[Array, "s t 1 b"]:
     """First row (aligned) and number of pieces of the window of every tile and column.
 
-    rows: wanted by each tap and output; outside [0, capacity) is missing.  run: taps of a column.
-    b counts columns twice: first row and pieces, in turn.
+    rows: read by each tap and output; outside [0, capacity) is missing.  run: taps of a column.
+    The last axis alternates: first row and number of pieces of column 0, of column 1, ...
     """
     shards, taps, outputs = rows.shape
     tiles = pl.cdiv(outputs, TILE)
@@ -58,16 +62,16 @@ class Reader(NamedTuple):
     """Windows of one tile, inside a kernel.
 
     bounds: of `window_bounds`, (1, b) scalars.  source: a shard's rows in the chip's main memory.
-    windows: room for one piece of each column.  arrived: a semaphore for each.
+    windows: VMEM for one piece of each column.  semaphores: one for each column's copy.
     """
 
     bounds: Any
     source: Any
     windows: Any
-    arrived: Any
+    semaphores: Any
 
     def _start(self, column: Array | int, piece: Array | int) -> tuple[Array, Array]:
-        """Where a piece should start, and where it does: never beyond the last row."""
+        """The first row of a piece, and of its copy, which must end within the source."""
         wanted = self.bounds[0, 2 * column] + piece * self.windows.shape[1]
         last = self.source.shape[0] - self.windows.shape[1]
         return wanted, pl.multiple_of(jnp.minimum(wanted, last), ALIGN)
@@ -77,7 +81,7 @@ class Reader(NamedTuple):
         return pltpu.make_async_copy(
             self.source.at[pl.ds(start, self.windows.shape[1])],
             self.windows.at[column],
-            self.arrived.at[column],
+            self.semaphores.at[column],
         )
 
     def request(self) -> None:
@@ -106,7 +110,7 @@ class Reader(NamedTuple):
             rows = self.windows[column]
 
             def pick(index: Array) -> Array:
-                # A piece moved back holds rows of the one before it.
+                # A copy that starts earlier holds rows of the piece before, already used.
                 index = jnp.where(index >= wanted, index, -1)
                 return multiply(one_hot(index, start, rows.shape[0], rows.dtype), rows, (0, 0))
 

@@ -20,9 +20,9 @@ MESH = re.compile(
 IOTA = re.compile(r"\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Collective:
-    """Every run of one kind of collective over the same axes, of the same dtype.
+    """All runs of one kind of collective over the same axes, of the same dtype.
 
     count: runs in a step.  bytes: of the whole arrays, summed over runs.  moved: bytes that each
     chip sends, by the bandwidth-optimal ring.  crossing: bytes of those that leave a slice or node.
@@ -39,7 +39,10 @@ class Collective:
 
 def collectives(module: Module, mesh: Mesh) -> list[Collective]:
     """What a program compiled for `mesh` sends, largest first."""
+    # Of one kind, axes and dtype: runs, bytes of the arrays, bytes sent, bytes that leave a slice.
     totals: dict[tuple, np.ndarray] = defaultdict(lambda: np.zeros(4))
+
+    # 1. Which slice each device is of.
     slices = slice_numbers(mesh)
     count = len(set(slices.tolist()))
     if count > 1 and mesh.devices.flat[0].platform == "tpu":
@@ -47,6 +50,7 @@ def collectives(module: Module, mesh: Mesh) -> list[Collective]:
         mesh, slices = first_slice(mesh, count), np.zeros(mesh.devices.size // count, int)
     seen: set[str] = set()
     for instruction, computation, times in module.running():
+        # 2. Between slices a TPU's program sends arrays itself; the attribute names what for.
         kind = instruction.opcode.removesuffix("-start")
         if kind == "send":
             between = BETWEEN_SLICES.search(instruction.attributes)
@@ -58,15 +62,17 @@ def collectives(module: Module, mesh: Mesh) -> list[Collective]:
                 totals[kind, ("slices",), payload.dtype] += times * added
         if kind not in KINDS or instruction.opcode == "send":
             continue
-        # The TPU's compiler spreads one collective over several fusions, part of the way in each.
+        # 3. The TPU's compiler spreads one collective over several fusions, which share a number.
         chain = CHAIN.search(instruction.attributes)
         if chain and chain[1] in seen:
             continue
         seen.update(chain.groups() if chain else ())
+        # 4. Who talks with whom; a group of one sends nothing.
         groups = groups_of(instruction, mesh.devices.size)
         size = len(groups[0])
         if size == 1:
             continue
+        # 5. How much: of the whole array, by each member, and out of its slice.
         data = transferred(instruction)
         whole, moved = volume(kind, sum(part.bytes for part in data), size)
         if kind == "all-reduce" and computation.startswith("all-reduce-scatter"):
@@ -74,7 +80,18 @@ def collectives(module: Module, mesh: Mesh) -> list[Collective]:
         crossing = moved * crossing_share(kind, groups, slices)
         added = np.array([1.0, whole, moved, crossing])
         totals[kind, axes_of(groups, mesh), data[0].dtype] += times * added
-    found = [Collective(*key, *map(float, numbers)) for key, numbers in totals.items()]
+    found = [
+        Collective(
+            kind=kind,
+            axes=axes,
+            dtype=dtype,
+            count=float(runs),
+            bytes=float(size),
+            moved=float(moved),
+            crossing=float(crossing),
+        )
+        for (kind, axes, dtype), (runs, size, moved, crossing) in totals.items()
+    ]
     return sorted(found, key=lambda c: (-c.moved, c.kind, c.axes, c.dtype))
 
 

@@ -16,7 +16,13 @@ from jaxvision.planning.flops import count
 from jaxvision.planning.topologies import Topology
 from jaxvision.training.config import check_choices
 from jaxvision.training.mesh import make_mesh
-from jaxvision.training.run import abstract_batch, abstract_state, bucket_sources, jitted_step
+from jaxvision.training.run import (
+    abstract_batch,
+    abstract_state,
+    batches_of,
+    bucket_sources,
+    jitted_step,
+)
 from jaxvision.training.sharding import Fallback, check_batch
 from jaxvision.training.state import TrainState
 from jaxvision.training.task import Task
@@ -34,7 +40,7 @@ TOO_MUCH = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Program:
     """A training step before it is compiled: everything is a shape with a sharding.
 
@@ -82,8 +88,8 @@ class Program:
         return device_bytes(abstract_batch(self.task.batch_specs("train")[bucket], self.mesh))
 
 
-@dataclass(frozen=True)
-class Built:
+@dataclass(frozen=True, kw_only=True)
+class CompiledStep:
     """What the compiler answered for one bucket. Bytes are of one device.
 
     text: the compiled program; None where it did not fit.  capacity: bytes the compiler may use.
@@ -118,7 +124,7 @@ def device_bytes(tree: Any) -> float:
     )
 
 
-def prepare(
+def abstract_program(
     config: ConfigDict,
     make_task: Callable[[ConfigDict], Task],
     topology: Topology,
@@ -145,25 +151,31 @@ def prepare(
             f"topology {topology.name!r}: a micro-batch of {rows}/{micro} does not divide over "
             f"data x fsdp = {parts} devices; change train.accumulate, train.batch_size or mesh"
         )
-    records = records or records_here(task)
-    per_epoch = max(records // config.train.batch_size, 1) if records else SOME_STEPS
+    known = max(records // config.train.batch_size, 1) if records else batches_here(task)
+    per_epoch = known or SOME_STEPS
     steps = config.train.steps or round(config.train.epochs * per_epoch)
     optimizer, target, fallbacks = abstract_state(task, config, mesh, steps, per_epoch)
-    known = steps if records or config.train.steps else 0
-    jitted = jitted_step(task, config, optimizer, target)
-    return Program(config, task, topology, mesh, target, jitted, fallbacks, known)
+    return Program(
+        config=config,
+        task=task,
+        topology=topology,
+        mesh=mesh,
+        target=target,
+        jitted=jitted_step(task, config, optimizer, target),
+        fallbacks=fallbacks,
+        steps=steps if known or config.train.steps else 0,
+    )
 
 
-def records_here(task: Task) -> int:
-    """Records of the training data; 0 where it is not on this machine."""
+def batches_here(task: Task) -> int:
+    """Training batches an epoch; 0 where the data is not on this machine."""
     try:
-        sources = bucket_sources(task, "train")
+        return batches_of(bucket_sources(task, "train"))
     except (InputError, OSError, ImportError):
         return 0
-    return sum(len(s.records) for s in {id(s): s for s in sources.values()}.values())
 
 
-def build(program: Program, bucket: str) -> Built:
+def build(program: Program, bucket: str) -> CompiledStep:
     """Compile the step of a bucket. Out of memory is an answer, not an error."""
     started = time.perf_counter()
     fields = program.task.batch_specs("train")[bucket]
@@ -180,32 +192,32 @@ def build(program: Program, bucket: str) -> Built:
                 raise
             used, limit = exhausted(message)
             seconds = time.perf_counter() - started
-            return Built(
-                bucket,
-                None,
-                arguments,
-                max(used - arguments, 0.0),
-                0.0,
-                used,
-                limit or capacity,
-                counted,
-                seconds,
+            return CompiledStep(
+                bucket=bucket,
+                text=None,
+                arguments=arguments,
+                temporaries=max(used - arguments, 0.0),
+                code=0.0,
+                peak=used,
+                capacity=limit or capacity,
+                counted=counted,
+                seconds=seconds,
             )
     memory = compiled.memory_analysis()
     code = float(memory.generated_code_size_in_bytes)
-    apart = memory.output_size_in_bytes - memory.alias_size_in_bytes
-    temporaries = float(memory.temp_size_in_bytes + apart)
+    new_outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    temporaries = float(memory.temp_size_in_bytes + new_outputs)
     arguments = float(memory.argument_size_in_bytes)
-    return Built(
-        bucket,
-        compiled.as_text(),
-        arguments,
-        temporaries,
-        code,
-        arguments + temporaries + code,
-        capacity,
-        counted,
-        time.perf_counter() - started,
+    return CompiledStep(
+        bucket=bucket,
+        text=compiled.as_text(),
+        arguments=arguments,
+        temporaries=temporaries,
+        code=code,
+        peak=arguments + temporaries + code,
+        capacity=capacity,
+        counted=counted,
+        seconds=time.perf_counter() - started,
     )
 
 

@@ -78,20 +78,27 @@ def _convolution(equation: Any) -> float:
             out[o],
             stride=params["window_strides"][number],
             padding=params["padding"][number][0],
-            spread=params["lhs_dilation"][number],
-            reach=params["rhs_dilation"][number],
+            input_dilation=params["lhs_dilation"][number],
+            kernel_dilation=params["rhs_dilation"][number],
         )
     batch, features = (out[d] for d in numbers.out_spec[:2])
     return 2.0 * batch * features * right[numbers.rhs_spec[1]] * places
 
 
 def valid_places(
-    size: int, kernel: int, out: int, *, stride: int, padding: int, spread: int, reach: int
+    size: int,
+    kernel: int,
+    out: int,
+    *,
+    stride: int,
+    padding: int,
+    input_dilation: int,
+    kernel_dilation: int,
 ) -> int:
     """(output, tap) pairs along one side of a convolution that meet an element of the input.
 
-    padding: before the input.  spread, reach: dilation of the input and of the kernel.
+    padding: before the input.
     """
-    place = np.arange(out)[:, None] * stride - padding + np.arange(kernel)[None] * reach
-    inside = (place >= 0) & (place <= (size - 1) * spread) & (place % spread == 0)
+    place = np.arange(out)[:, None] * stride - padding + np.arange(kernel)[None] * kernel_dilation
+    inside = (place >= 0) & (place <= (size - 1) * input_dilation) & (place % input_dilation == 0)
     return int(np.count_nonzero(inside))

@@ -48,7 +48,7 @@ def arrays(shape: str) -> list[Array]:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Instruction:
     """name = shape opcode(operands), attributes."""
 
@@ -121,7 +121,7 @@ class Module:
     def trips(self, loop: Instruction) -> int:
         """How often a loop runs: as the compiler says, else from its counter, which starts at 0.
 
-        1 where neither tells.
+        1 where neither says.
         """
         known = TRIPS.search(loop.attributes)
         if known:
@@ -206,13 +206,13 @@ def _instruction(name: str, text: str, root: bool) -> Instruction:
     stop = _closing(rest, start)
     arguments = rest[start + 1 : stop - 1]
     return Instruction(
-        name,
-        shape,
-        rest[:start],
-        tuple(re.findall(r"%([\w.\-]+)", arguments)),
-        rest[stop:].lstrip(", "),
-        root,
-        arguments,
+        name=name,
+        shape=shape,
+        opcode=rest[:start],
+        operands=tuple(re.findall(r"%([\w.\-]+)", arguments)),
+        attributes=rest[stop:].lstrip(", "),
+        root=root,
+        arguments=arguments,
     )
 
 

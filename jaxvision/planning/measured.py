@@ -22,7 +22,7 @@ DECISIVE = ("method", "model.", "task.", "dtype", "train.batch_size", "train.acc
 
 
 @dataclass(frozen=True)
-class Run:
+class MeasuredRun:
     """The last start of a run.
 
     seconds: median of a step, between logs.  peak: most bytes of one device's memory in use, None
@@ -36,7 +36,7 @@ class Run:
     peak: float | None
 
     @classmethod
-    def read(cls, workdir: Path) -> "Run":
+    def read(cls, workdir: Path) -> "MeasuredRun":
         """InputError for a folder that holds no run, or one that logged less than three times."""
         files = [workdir / name for name in ("config.json", "runs.jsonl", "metrics.jsonl")]
         for file in files:
@@ -56,7 +56,7 @@ class Run:
         peak = max((row.get("device_memory_peak", 0) for row in rows), default=0) or None
         return cls(workdir, json.loads(config), start["devices"], seconds, peak)
 
-    def beside(self, plan: Plan, topology: Topology, config: ConfigDict) -> Plan:
+    def compare(self, plan: Plan, topology: Topology, config: ConfigDict) -> Plan:
         """The plan with what was measured, if the run was on that topology and mesh.
 
         config: that was planned. InputError where the run's would not take the same step.

@@ -1,4 +1,4 @@
-"""One recipe on one machine: all that is known before anything is bought."""
+"""What one recipe needs on one machine: memory, time, utilisation, price."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -9,11 +9,11 @@ from ml_collections import ConfigDict
 
 from jaxvision.planning.collectives import Collective, collectives
 from jaxvision.planning.compile import (
-    Built,
+    CompiledStep,
     Program,
+    abstract_program,
     build,
     devices_per_chip,
-    prepare,
     with_settings,
 )
 from jaxvision.planning.hlo import parse
@@ -29,7 +29,7 @@ CLIPS_PER_CORE = 48.0
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What the compiler cannot know.
+    """What the compiler cannot know and the user says.
 
     records: of the data set, 0 = unknown.  host_network: bytes a second between slices or nodes,
     per host.  of_peak: share of the peak arithmetic rate.  decode_rate: records a second a core
@@ -43,10 +43,10 @@ class Assumptions:
     price: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The answer for one bucket of a recipe on one topology. Figures are per chip, whatever number
-    of devices JAX makes of it.
+    """What is known of one bucket of a recipe on one topology. Figures are per chip, however many
+    devices JAX makes of it.
 
     changes: settings that differ from the recipe's.  remedy: settings with which it would fit,
     where it does not.  measured_seconds, measured_peak: of a run on that machine, if there was one.
@@ -90,7 +90,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Target:
-    """A topology and the devices that stand for it."""
+    """A topology and its devices to compile for."""
 
     topology: Topology
     devices: list[Any]
@@ -115,7 +115,7 @@ class Planner:
 
     def program(self, target: Target, changes: dict[str, Any]) -> Program:
         config = with_settings(self.config, changes)
-        return prepare(
+        return abstract_program(
             config, self.make_task, target.topology, target.devices, self.assumptions.records
         )
 
@@ -128,7 +128,7 @@ class Planner:
             self.compiled += 1
             yield self.answer(program, build(program, bucket), changes)
 
-    def answer(self, program: Program, built: Built, changes: dict) -> Plan:
+    def answer(self, program: Program, built: CompiledStep, changes: dict) -> Plan:
         """Everything that follows from what the compiler said."""
         topology, mesh = program.topology, program.mesh
         per_chip = devices_per_chip(program)
@@ -160,7 +160,15 @@ class Planner:
         # Kernels are opaque to the compiled text; the traced step knows them.
         flops = max(compiled, built.counted / mesh.devices.size)
         assumed = self.assumptions
-        times = roofline(topology, mesh, flops, moved, sent, assumed.host_network, assumed.of_peak)
+        times = roofline(
+            topology,
+            mesh,
+            flops=flops,
+            bytes_moved=moved,
+            collectives=sent,
+            host_network=assumed.host_network,
+            of_peak=assumed.of_peak,
+        )
         seconds = times.seconds
         rate = samples / seconds
         useful = counted or built.counted
@@ -184,7 +192,7 @@ class Planner:
         )
 
 
-def memory_by_category(program: Program, built: Built, per_chip: int) -> dict[str, float]:
+def memory_by_category(program: Program, built: CompiledStep, per_chip: int) -> dict[str, float]:
     """Bytes of a chip by what they hold. "padding" is what the chip's layout of arrays adds."""
     parts = {**program.state_bytes(), "batch": program.batch_bytes(built.bucket)}
     padding = built.arguments - sum(parts.values())

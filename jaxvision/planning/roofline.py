@@ -35,14 +35,18 @@ class Roofline:
 def roofline(
     topology: Topology,
     mesh: Mesh,
+    *,
     flops: float,
     bytes_moved: float,
     collectives: Iterable[Collective],
     host_network: float,
     of_peak: float = 1.0,
 ) -> Roofline:
-    """flops, bytes_moved: of one device.  host_network: bytes a second between slices, per host.
-    of_peak: the share of the peak rate that its arithmetic units are taken to reach."""
+    """The times of one step.
+
+    flops, bytes_moved: of one device.  host_network: bytes a second between slices, per host.
+    of_peak: the share of the peak rate that the arithmetic units are assumed to reach.
+    """
     chip = topology.chip
     per_chip = max(mesh.devices.size // topology.chips, 1)
     links = network = 0.0
@@ -63,8 +67,8 @@ def roofline(
 def axis_rate(topology: Topology, mesh: Mesh, axes: Sequence[str]) -> float:
     """Bytes a second that one device can send to others along mesh `axes`, within its slice.
 
-    A torus side that the axes cover whole, and whose ends are joined, is a ring: both of a chip's
-    links along it carry. Otherwise one does, the rate at the end of a line. Where they take every
+    A torus side that the axes cover whole, and whose ends are joined, is a ring: a chip uses both
+    of its links along it. Otherwise it uses one, as at the end of a line. Where the axes take every
     n-th chip of a side, n such groups share its links.
     """
     chip = topology.chip
@@ -79,9 +83,9 @@ def axis_rate(topology: Topology, mesh: Mesh, axes: Sequence[str]) -> float:
         covered = np.unique(places[:, side])
         if len(covered) == 1:
             continue
-        apart = int(np.diff(covered).min())
-        ring = len(covered) * apart == topology.shape[side] >= chip.rings_from
-        links += (2 if ring else 1) / apart
+        spacing = int(np.diff(covered).min())
+        ring = len(covered) * spacing == topology.shape[side] >= chip.rings_from
+        links += (2 if ring else 1) / spacing
     # Two devices of one chip share its links; within the chip they need none.
     per_chip = max(mesh.devices.size // topology.chips, 1)
     return (links or 1) * chip.link / per_chip

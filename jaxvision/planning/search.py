@@ -13,20 +13,22 @@ from jaxvision.training.config import leaves
 
 MICRO_BATCHES, REMAT = "train.accumulate", "model.remat"
 POLICIES = ("none", "dots", "full")
-EVERYWHERE = {"mesh.data": 1, "mesh.fsdp": -1, "mesh.tensor": 1}
+STATE_OVER_ALL_CHIPS = {"mesh.data": 1, "mesh.fsdp": -1, "mesh.tensor": 1}
 TRIES = 3  # compilations for one mesh and policy
 ROOM_FOR_STATE = 0.8  # share of a chip's memory; with more, no activations fit
 
 
 def remedy(planner: Planner, target: Target, plan: Plan) -> Plan:
-    """`plan`, which does not fit, with settings that do: tried on the compiler, not guessed.
+    """`plan`, which does not fit, with settings that do, each tried on the compiler.
 
-    First more micro-batches; then, too, blocks computed anew in the backward pass; then the state
-    over all chips.
+    First more micro-batches; then also blocks recomputed in the backward pass; then also the state
+    split over all chips.
     """
-    again = {REMAT: "full"} if setting(planner, plan.changes, REMAT) not in (None, "full") else {}
+    recompute = (
+        {REMAT: "full"} if setting(planner, plan.changes, REMAT) not in (None, "full") else {}
+    )
     tried: list[dict[str, Any]] = []
-    for extra in ({}, again, {**again, **EVERYWHERE}):
+    for extra in ({}, recompute, {**recompute, **STATE_OVER_ALL_CHIPS}):
         changes = {**plan.changes, **extra}
         if changes in tried:
             continue
@@ -94,7 +96,7 @@ def fewest_micro_batches(
         return None
     counts = [count for count in counts if count >= used]
     if failed is not None:
-        counts = after(counts, used, failed)
+        counts = larger_counts(counts, used, failed)
     for _ in range(TRIES):
         if not counts:
             return None
@@ -103,11 +105,11 @@ def fewest_micro_batches(
         worst = max(plans, key=lambda plan: plan.peak - plan.capacity * plan.fits)
         if all(plan.fits for plan in plans):
             return max(plans, key=speed)
-        counts = after(counts, used, worst)
+        counts = larger_counts(counts, used, worst)
     return None
 
 
-def after(counts: list[int], used: int, failed: Plan) -> list[int]:
+def larger_counts(counts: list[int], used: int, failed: Plan) -> list[int]:
     """Numbers of micro-batches worth a try when `used` were too few: activations shrink with them,
     the state and the gradients (as large as the parameters) stay."""
     stays = sum(size for name, size in failed.memory.items() if name != "activations and gradients")
@@ -122,6 +124,8 @@ def after(counts: list[int], used: int, failed: Plan) -> list[int]:
 def micro_batches(planner: Planner, target: Target, changes: dict[str, Any]) -> list[int]:
     """Numbers of micro-batches that divide the batch as the engine and the mesh ask."""
     program = planner.program(target, {**changes, MICRO_BATCHES: 1})
+    if program.task.contrasts_in_batch:
+        return [1]
     train = planner.config.train
     parts = program.mesh.shape["data"] * program.mesh.shape["fsdp"]
     rows = math.gcd(*(program.rows(bucket) for bucket in program.buckets))
@@ -130,12 +134,14 @@ def micro_batches(planner: Planner, target: Target, changes: dict[str, Any]) -> 
         for count in range(1, rows // parts + 1)
         if rows % (count * parts) == 0
         and train.batch_size % count == 0
-        and (train.batch_size // count) % train.draw_groups == 0
-        and (train.batch_size // count) % train.norm_groups == 0
+        and all(
+            (train.batch_size // count) % groups == 0
+            for groups in (train.draw_groups, train.norm_groups, train.loss_groups)
+        )
     ]
 
 
-def grown(config: ConfigDict, chips: int, first: int) -> dict[str, int]:
+def scale_batch(config: ConfigDict, chips: int, first: int) -> dict[str, int]:
     """The batch, that of `first` chips, for `chips`."""
     return {"train.batch_size": config.train.batch_size * chips // first}
 

@@ -1,4 +1,4 @@
-"""Machines that are not here: what their chips can do, and devices for the compiler to aim at."""
+"""Machines to plan for: what their chips can do, and devices to compile for without having them."""
 
 import difflib
 import math
@@ -13,9 +13,9 @@ from jaxvision.errors import InputError, nearest
 GIGA, GIBI = 10**9, 2**30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chip:
-    """Of the makers' datasheets.
+    """A chip as its maker's datasheet has it.
 
     jax_kind: what JAX calls its devices (of a GPU, how that begins).
     flops: dense bfloat16 operations a second.  hbm: bytes.  hbm_rate: bytes a second.
@@ -33,8 +33,8 @@ class Chip:
     link: float
     sides: int
     per_host: int
-    rings_from: int = 4
-    shapes: tuple[str, ...] = ()
+    rings_from: int
+    shapes: tuple[str, ...]
     devices: int = 1
 
 
@@ -44,17 +44,46 @@ CUBES = (
     *("8x16x16", "16x16x16", "16x16x24"),
 )
 GPUS = ("1", "2", "4", "8")
+# What chips of a kind have in common.
+TORUS_2D: dict[str, Any] = dict(platform="tpu", sides=2, per_host=8, rings_from=16, shapes=FLAT)
+TORUS_3D: dict[str, Any] = dict(platform="tpu", sides=3, per_host=4, rings_from=4, shapes=CUBES)
+NODE: dict[str, Any] = dict(platform="cuda", sides=0, per_host=8, rings_from=0, shapes=GPUS)
 CHIPS = {
-    "v4": Chip("tpu", "TPU v4", 275e12, 32 * GIBI, 1.23e12, 50e9, 3, 4, 4, CUBES),
-    "v5e": Chip("tpu", "TPU v5 lite", 197e12, 16 * GIBI, 0.82e12, 50e9, 2, 8, 16, FLAT),
-    "v5p": Chip("tpu", "TPU v5", 459e12, 95 * GIBI, 2.46e12, 100e9, 3, 4, 4, CUBES),
-    "v6e": Chip("tpu", "TPU v6 lite", 920e12, 32 * GIBI, 1.64e12, 112e9, 2, 8, 16, FLAT),
-    "tpu7x": Chip("tpu", "TPU7x", 2310e12, 192 * GIBI, 7.4e12, 200e9, 3, 4, 4, CUBES, 2),
-    "h100": Chip("cuda", "NVIDIA H100", 989e12, 80 * GIGA, 3.35e12, 450e9, 0, 8, 0, GPUS),
-    "h200": Chip("cuda", "NVIDIA H200", 989e12, 141 * GIGA, 4.8e12, 450e9, 0, 8, 0, GPUS),
+    "v4": Chip(
+        jax_kind="TPU v4", flops=275e12, hbm=32 * GIBI, hbm_rate=1.23e12, link=50e9, **TORUS_3D
+    ),
+    "v5e": Chip(
+        jax_kind="TPU v5 lite", flops=197e12, hbm=16 * GIBI, hbm_rate=0.82e12, link=50e9, **TORUS_2D
+    ),
+    "v5p": Chip(
+        jax_kind="TPU v5", flops=459e12, hbm=95 * GIBI, hbm_rate=2.46e12, link=100e9, **TORUS_3D
+    ),
+    "v6e": Chip(
+        jax_kind="TPU v6 lite",
+        flops=920e12,
+        hbm=32 * GIBI,
+        hbm_rate=1.64e12,
+        link=112e9,
+        **TORUS_2D,
+    ),
+    "tpu7x": Chip(
+        jax_kind="TPU7x",
+        flops=2310e12,
+        hbm=192 * GIBI,
+        hbm_rate=7.4e12,
+        link=200e9,
+        devices=2,
+        **TORUS_3D,
+    ),
+    "h100": Chip(
+        jax_kind="NVIDIA H100", flops=989e12, hbm=80 * GIGA, hbm_rate=3.35e12, link=450e9, **NODE
+    ),
+    "h200": Chip(
+        jax_kind="NVIDIA H200", flops=989e12, hbm=141 * GIGA, hbm_rate=4.8e12, link=450e9, **NODE
+    ),
 }
-# Nobody is to be asked where this machine's TPU is (nor warn that there is none), and another
-# process may use the compiler, too.
+# The compiler does not look for a TPU of this machine, does not warn that there is none, and lets
+# other processes use it at the same time.
 TPU_ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
@@ -90,7 +119,7 @@ class Topology:
 def kind_of(device_kind: str) -> str | None:
     """The name in `CHIPS` of what JAX calls `device_kind`, None for another chip."""
     for name, chip in CHIPS.items():
-        # "TPU v5" begins "TPU v5 lite", too; of GPUs the memory follows.
+        # "TPU v5" is also how "TPU v5 lite" begins; a GPU's name goes on with its memory.
         gpu = chip.platform == "cuda" and device_kind.startswith(chip.jax_kind)
         if gpu or device_kind == chip.jax_kind:
             return name
@@ -98,7 +127,7 @@ def kind_of(device_kind: str) -> str | None:
 
 
 def parse(name: str) -> Topology:
-    """`[COUNTx]KIND:SHAPE`; InputError names the nearest of what there is."""
+    """`[COUNTx]KIND:SHAPE`; InputError names the nearest known ones."""
     match = FORM.fullmatch(name)
     if match is None:
         raise InputError(f"topology {name!r}: expected [COUNTx]KIND:SHAPE, e.g. {EXAMPLES}")

@@ -10,7 +10,7 @@ from jaxvision.planning.collectives import KINDS, transferred
 from jaxvision.planning.flops import valid_places
 from jaxvision.planning.hlo import Array, Instruction, Module
 
-# These give names to memory, or wait for what another has started.
+# These name memory, or wait for what another operation has started; they move nothing.
 FREE = {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional"),
     *("call", "after-all", "partition-id", "replica-id", "opt-barrier", "domain", "iota"),
@@ -49,7 +49,7 @@ def _moved(instruction: Instruction, scope: dict[str, Instruction], module: Modu
         return in_memory(written) + size * from_memory
     results = instruction.arrays
     if opcode == "custom-call":
-        results = [part for part in results if part.dtype != "s8"]  # cuBLAS's place to work in
+        results = [part for part in results if part.dtype != "s8"]  # cuBLAS's workspace
     written_bytes = in_memory(results)
     if opcode == "fusion":
         body = module.computations[instruction.called[0]]
@@ -95,7 +95,7 @@ def read_of(body: dict[str, Instruction], number: int, module: Module) -> float:
 
 
 def readers(body: dict[str, Instruction], name: str) -> list[tuple[Instruction, str]]:
-    """(who reads `name`, by which name), looked at through bitcasts."""
+    """(instruction that reads `name`, name it reads by); bitcasts are seen through."""
     found = []
     for user in body.values():
         if name in user.operands:
@@ -161,21 +161,21 @@ def _convolution(instruction: Instruction, scope: dict[str, Instruction]) -> flo
             out[result.index(side)],
             stride=window["stride"][number],
             padding=window["pad"][number],
-            spread=window["lhs_dilate"][number],
-            reach=window["rhs_dilate"][number],
+            input_dilation=window["lhs_dilate"][number],
+            kernel_dilation=window["rhs_dilate"][number],
         )
     taken = right[rhs.index("i")]
     return 2.0 * out[result.index("b")] * out[result.index("f")] * taken * places
 
 
-class _Ones(dict):
+class _WindowDefaults(dict):
     def __missing__(self, key: str) -> list[int]:
         return [0 if key == "pad" else 1] * 16
 
 
 def _window(text: str) -> dict[str, list[int]]:
     """{"size": [...], "stride": [...], "pad": [low ...], ...} of `{size=3x3 pad=1_1x1_1}`."""
-    found = _Ones()
+    found = _WindowDefaults()
     for name, values in re.findall(r"(\w+)=([\d_x\-]+)", text):
         found[name] = [int(value.split("_")[0]) for value in values.split("x")]
     return found

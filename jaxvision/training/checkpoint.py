@@ -8,7 +8,7 @@ import contextlib
 import errno
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,26 +184,37 @@ class Checkpoints:
             ema=tree["ema"],
         )
 
-    def read_variables(self, step: int) -> dict[str, Any]:
-        """Variables of `step` as host arrays, whatever their shapes: the averages where kept."""
+    def read_variables(
+        self, step: int, averaged: bool | None = None, without: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """Variables of `step` as host arrays, whatever their shapes.
+
+        averaged: the averages (InputError where none are kept) or the raw weights; None: the
+        averages where kept.
+        without: collections that are not read (a memory of gigabytes).
+        """
         reader = ocp.PyTreeCheckpointer()
 
         def read(path: Path) -> dict[str, Any]:
-            arrays = jax.tree.map(
-                lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
-                reader.metadata(path.absolute()).item_metadata.tree,
-            )
-            return reader.restore(path.absolute(), restore_args=arrays)
+            tree = dict(reader.metadata(path.absolute()).item_metadata.tree)
+            if "collections" in tree:
+                kept = {n: t for n, t in tree["collections"].items() if n not in without}
+                tree["collections"] = kept
+            arrays = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+            wanted = ocp.args.PyTreeRestore(tree, arrays, partial_restore=True)
+            return reader.restore(path.absolute(), args=wanted)
 
         with _named(self.path(step)):
             tree = read(self.path(step))
             frozen = self.folder / FROZEN
             rest = read(frozen) if manifest.exists(frozen) else {}
-        average = tree.get("ema") or {}
+        average = {} if averaged is False else tree.get("ema") or {}
+        if averaged and not average:
+            raise InputError(f"{self.path(step)}: no averaged weights there (ema.decay was 0)")
         params = flatten(average.get("params", tree["params"])) | flatten(rest.get("params", {}))
-        averaged = {k: v for k, v in average.items() if k != "params"}
+        others = {k: v for k, v in average.items() if k != "params"}
         constants = {k: v for k, v in rest.items() if k == "constants"}
-        return {"params": unflatten(params), **tree["collections"], **averaged, **constants}
+        return {"params": unflatten(params), **tree["collections"], **others, **constants}
 
     def close(self) -> None:
         """Wait for the last save; raises SaveError if it failed."""

@@ -26,6 +26,7 @@ OPERATIONAL = (
     "log",
     "profile",
     "debug",
+    "frozen.sharded",
     "data.workers",
     "data.threads",
     "data.patience",
@@ -54,11 +55,13 @@ def base_config() -> ConfigDict:
                 "accumulate": 1,  # micro-batches a step
                 "draw_groups": 1,  # groups of a batch that share one draw (mixup, modality)
                 "norm_groups": 1,  # groups of a batch with batch-norm statistics of their own
+                "loss_groups": 1,  # groups of a batch whose losses are averaged, each a mean or sum
                 "max_not_finite": 10,  # dropped updates before the run stops
             },
             "optim": {
                 "name": "adamw",
                 "learning_rate": {"name": "constant", "value": 1e-3},
+                "schedules": {},  # {name: a learning rate for the groups that name it}
                 "weight_decay": {"name": "constant", "value": 0.0},
                 "b1_schedule": {},  # instead of b1
                 "b1": 0.9,
@@ -75,7 +78,12 @@ def base_config() -> ConfigDict:
                 "interval": 1,
                 "collections": (),  # beside params
             },
-            "init": (),  # [{"from", "to", "rename", "drop", "select_rows"}, ...]
+            "frozen": {  # parameters that are not trained (teachers)
+                "prefix": "",  # those whose path starts with it; "" = all
+                "dtype": "float32",  # or "bfloat16"
+                "sharded": True,  # False = whole on every device
+            },
+            "init": (),  # links of training/initialisation.py, e.g. {"from": "weights.pth"}
             "mesh": {"data": -1, "fsdp": 1, "tensor": 1},  # -1 fills
             "checkpoint": {"every_steps": 1000, "keep": 3, "best": "", "best_mode": "max"},
             "evaluate": {
@@ -255,8 +263,11 @@ def difference(old: Mapping, new: Mapping) -> list[str]:
 
 def check_choices(config: ConfigDict) -> None:
     """InputError for engine settings that no run can have."""
-    if config.dtype not in ("float32", "bfloat16"):
-        raise InputError(f"dtype {config.dtype!r}: expected 'float32' or 'bfloat16'")
+    for key, dtype in (("dtype", config.dtype), ("frozen.dtype", config.frozen.dtype)):
+        if dtype not in ("float32", "bfloat16"):
+            raise InputError(f"{key} {dtype!r}: expected 'float32' or 'bfloat16'")
+    if "memory" in config.ema.collections:
+        raise InputError("ema.collections: a memory is never averaged; leave 'memory' out")
     if config.evaluate.weights not in ("raw", "ema"):
         raise InputError(f"evaluate.weights {config.evaluate.weights!r}: expected 'raw' or 'ema'")
     if config.evaluate.weights == "ema" and not config.ema.decay:
@@ -275,9 +286,9 @@ def check_choices(config: ConfigDict) -> None:
     batch, micro = config.train.batch_size, config.train.accumulate
     if batch % micro:
         raise InputError(f"train.accumulate={micro} does not divide train.batch_size={batch}")
-    for key in ("draw_groups", "norm_groups"):
+    for key in ("draw_groups", "norm_groups", "loss_groups"):
         groups = config.train[key]
-        if (batch // micro) % groups:
+        if groups < 1 or (batch // micro) % groups:
             raise InputError(f"train.{key}={groups} does not divide {batch // micro} records")
 
 

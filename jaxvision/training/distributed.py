@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from jaxvision.errors import InputError
 from jaxvision.training.config import as_json, leaves
 from jaxvision.training.environments import detect, tpu_metadata
-from jaxvision.training.rendezvous import meet, split_address
+from jaxvision.training.rendezvous import check_peers, split_address
 from jaxvision.training.run_record import commit, versions
 
 START_SECONDS = 300.0  # for all processes to come
@@ -34,8 +34,14 @@ def start_distributed(started_with: Mapping[str, Any]) -> None:
     heartbeat = _seconds("JAXVISION_HEARTBEAT_SECONDS", HEARTBEAT_SECONDS)
     host, port = split_address(layout.address)
     bind = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", f"[::]:{port}")
-    told = {**started_with, "commit": commit(), **versions()}
-    meet(layout.address, bind, layout.count, layout.number, told, wait)
+    check_peers(
+        {**started_with, "commit": commit(), **versions()},
+        address=layout.address,
+        bind=bind,
+        number=layout.number,
+        count=layout.count,
+        seconds=wait,
+    )
 
     import jax
 

@@ -1,4 +1,4 @@
-"""Which processes make up this run, read from what a scheduler says in the environment.
+"""Which processes make up this run, read from the variables that a scheduler sets.
 
 In this order: the three JAX_* variables, Cloud TPU, SLURM, Open MPI, Kubernetes indexed jobs.
 JAX finds some of these itself, but under SLURM it gives one GPU to each process, however many the
@@ -26,7 +26,7 @@ GOOGLE_VENDOR = "0x1ae0"
 class Layout:
     """The place of this process among those of its run.
 
-    source: what said so.  address: HOST:PORT of process 0.  devices: numbers of the machine's
+    source: where it was read.  address: HOST:PORT of process 0.  devices: numbers of the machine's
     accelerators that are this process's own; None for all.
     """
 

@@ -1,6 +1,8 @@
 """Running a task's evaluations: exact over hosts and the last partial batch."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import jax
@@ -9,9 +11,21 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxvision.data.loader import EvaluationBatches, batches
-from jaxvision.training.run import compile_by_bucket
-from jaxvision.training.sharding import check_batch, place, replicated, rows_of_host
-from jaxvision.training.task import BatchSpecs, Evaluation, Task, Variables
+from jaxvision.data.source import Source
+from jaxvision.training.row_writes import NO_ROW, write_rows
+from jaxvision.training.run import abstract_batch, compile_by_bucket
+from jaxvision.training.sharding import (
+    batch_parts,
+    batch_sharding,
+    check_batch,
+    place,
+    replicated,
+    rows_of_host,
+)
+from jaxvision.training.state import answering_variables
+from jaxvision.training.task import BatchSpecs, Evaluation, KeptOutputs, Task, Variables
+
+BATCHES_AHEAD = 2  # on the devices, of evaluations whose outputs stay there
 
 
 class Evaluator:
@@ -27,65 +41,152 @@ class Evaluator:
             "patience": patience,
         }
         self._compiled: dict[str, dict[str, Any]] = {}
+        self._keepers: dict[str, dict[str, Keeper]] = {}
         self.evaluations = dict(task.evaluations())
         for evaluation in self.evaluations.values():
             check_batch(evaluation.batch_specs, mesh)
 
     def compile(self, variables: Variables) -> None:
         """Compile every evaluation for (abstract) variables."""
+        variables = answering_variables(self._task, variables)
         for name, evaluation in self.evaluations.items():
-            self._compiled[name] = compile_by_bucket(
-                self._jit(evaluation), variables, numbered(evaluation.batch_specs), self._mesh
-            )
+            specs = numbered(evaluation.batch_specs)
+            if evaluation.accumulate is None:
+                self._keepers[name] = {
+                    bucket: Keeper(
+                        self._outputs(evaluation),
+                        variables,
+                        abstract_batch(fields, self._mesh),
+                        source_of(evaluation, bucket),
+                        self._mesh,
+                    )
+                    for bucket, fields in specs.items()
+                }
+            else:
+                jitted = jax.jit(self._outputs(evaluation), out_shardings=replicated(self._mesh))
+                self._compiled[name] = compile_by_bucket(jitted, variables, specs, self._mesh)
 
     def run(
         self, variables: Variables, only: str | None = None, progress: Callable[[str], None] = print
     ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """({"<evaluation>/<result>": value}, pictures) of every evaluation, or of one."""
+        variables = answering_variables(self._task, variables)
         results: dict[str, float] = {}
         pictures: dict[str, np.ndarray] = {}
         for name, evaluation in self.evaluations.items():
             if only is not None and name != only:
                 continue
-            total = self._pass(name, evaluation, variables, progress)
-            finished = evaluation.finish(total, variables)
+            kept = evaluation.accumulate is None
+            total = (self._keep if kept else self._gather)(name, evaluation, variables, progress)
+            with jax.set_mesh(self._mesh):
+                finished = evaluation.finish(total, variables)
             results |= {f"{name}/{key}": float(value) for key, value in finished.items()}
-            if evaluation.render is not None and jax.process_index() == 0:
+            # What lies on all hosts' devices, all must read.
+            if evaluation.render is not None and (kept or jax.process_index() == 0):
                 rendered = evaluation.render(total)
                 pictures |= {f"{name}_{key}": value for key, value in rendered.items()}
         return results, pictures
 
-    def _pass(
+    def _gather(
         self, name: str, evaluation: Evaluation, variables: Variables, progress: Callable
     ) -> Any:
         """Every record once, bucket by bucket; returns the accumulated total."""
+        assert evaluation.accumulate is not None
         total = None
-        for bucket, specs in evaluation.batch_specs.items():
-            size = next(iter(specs.values())).shape[0]
-            shares = tuple((a / size, b / size) for a, b in rows_of_host(self._mesh, size))
-            source = evaluation.source
-            if isinstance(source, Mapping):
-                source = source[bucket]
-            data = EvaluationBatches(source, bucket, shares)
-            with batches(data, **self._reading) as iterator:
-                for number, host_batch in enumerate(iterator):
-                    batch = place(host_batch.arrays, self._mesh, size)
+        for bucket in evaluation.batch_specs:
+            with contextlib.closing(self._batches(name, evaluation, bucket, progress)) as placed:
+                for batch in placed:
                     answered = self._compiled[name][bucket](variables, batch)
                     answer, index, valid = jax.device_get(answered)
                     answer = jax.tree.map(lambda x: x[valid], answer)  # noqa: B023
-                    total = evaluation.accumulate(total, answer, index[valid])
-                    if number and number % 50 == 0:
-                        progress(f"{name}: {number}/{len(data)} batches ({bucket})")
+                    total = evaluation.accumulate(total, answer, index[valid], bucket)
         return total
 
-    def _jit(self, evaluation: Evaluation) -> Any:
+    def _keep(
+        self, name: str, evaluation: Evaluation, variables: Variables, progress: Callable
+    ) -> dict[str, KeptOutputs]:
+        """Every record once; its outputs in one buffer a bucket, which no host ever holds."""
+        total = {}
+        for bucket, keeper in self._keepers[name].items():
+            rows = keeper.empty()
+            written: deque[jax.Array] = deque()
+            with contextlib.closing(self._batches(name, evaluation, bucket, progress)) as placed:
+                for batch in placed:
+                    rows, done = keeper.write(rows, variables, batch)
+                    # Nothing is fetched: without this wait, batches would pile up on the devices.
+                    written.append(done)
+                    if len(written) > BATCHES_AHEAD:
+                        jax.block_until_ready(written.popleft())
+            total[bucket] = KeptOutputs(rows, keeper.samples)
+        return total
+
+    def _batches(
+        self, name: str, evaluation: Evaluation, bucket: str, progress: Callable
+    ) -> Generator[dict[str, jax.Array], None, None]:
+        """The batches of a bucket on the mesh, in order."""
+        size = next(iter(evaluation.batch_specs[bucket].values())).shape[0]
+        shares = tuple((a / size, b / size) for a, b in rows_of_host(self._mesh, size))
+        data = EvaluationBatches(source_of(evaluation, bucket), bucket, shares)
+        with batches(data, **self._reading) as iterator:
+            for number, host_batch in enumerate(iterator):
+                yield place(host_batch.arrays, self._mesh, size)
+                if number and number % 50 == 0:
+                    progress(f"{name}: {number}/{len(data)} batches ({bucket})")
+
+    def _outputs(self, evaluation: Evaluation) -> Callable[[Variables, Mapping], Any]:
         def outputs(variables: Variables, batch: Mapping) -> Any:
             # One key for the whole pass: draws are told apart by the record's index.
             prepare_rng, rng = jax.random.split(jax.random.key(self._task.config.seed))
             prepared = self._task.prepare(batch, prepare_rng, False)
             return evaluation.outputs(variables, prepared, rng), batch["index"], batch["valid"]
 
-        return jax.jit(outputs, out_shardings=replicated(self._mesh))
+        return outputs
+
+
+class Keeper:
+    """One bucket's buffer on the devices, compiled: `empty()` makes it, `write` fills a batch in.
+
+    A sample's row is its record's number * samples a record + its place among them.
+    """
+
+    def __init__(
+        self,
+        outputs: Callable[[Variables, Mapping], Any],
+        variables: Variables,
+        batch: Mapping[str, jax.ShapeDtypeStruct],
+        source: Source,
+        mesh: Mesh,
+    ):
+        per_record = batch["index"].shape[0] // source.batch_size
+        self.samples = len(source.records) * per_record
+        split, parts = batch_sharding(mesh), batch_parts(mesh)
+        length = -(-self.samples // parts) * parts
+
+        def zeros(shapes: Any) -> Any:
+            return jax.tree.map(lambda x: jnp.zeros((length, *x.shape[1:]), x.dtype), shapes)
+
+        def write(rows: Any, variables: Variables, batch: Mapping) -> Any:
+            answer, index, valid = outputs(variables, batch)
+            place = jnp.arange(index.shape[0]) % per_record
+            target = jnp.where(valid, index * per_record + place, NO_ROW)
+            rows = jax.tree.map(lambda row, x: write_rows(row, target, x)[0], rows, answer)
+            return rows, jnp.sum(valid)
+
+        with jax.set_mesh(mesh):
+            shapes, _, _ = jax.eval_shape(outputs, variables, batch)
+            made = jax.jit(lambda: zeros(shapes), out_shardings=split)
+            self.empty = made.lower().compile()
+            first = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=split),
+                jax.eval_shape(made),
+            )
+            jitted = jax.jit(write, donate_argnums=0, out_shardings=(split, None))
+            self.write = jitted.lower(first, variables, batch).compile()
+
+
+def source_of(evaluation: Evaluation, bucket: str) -> Source:
+    source = evaluation.source
+    return source[bucket] if isinstance(source, Mapping) else source
 
 
 def numbered(specs: BatchSpecs) -> BatchSpecs:

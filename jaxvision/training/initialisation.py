@@ -12,7 +12,11 @@ import numpy as np
 from jaxvision.errors import InputError, nearest
 from jaxvision.weights.mapping import flatten, unflatten
 
-KEYS = ("from", "to", "rename", "drop", "select_rows")
+KEYS = ("from", "to", "rename", "drop", "layers", "select_rows", "adapt")
+# What a link with `to` takes along: a subtree's parameters and its batch statistics.
+_SUBTREES = ("params/", "batch_stats/")
+# adapt(path, value, shape) -> the value in that shape: `Task.adapt`.
+Adapt = Callable[[str, np.ndarray, tuple[int, ...]], Any]
 
 
 @dataclass
@@ -40,14 +44,23 @@ def apply(
     variables: Mapping[str, Any],
     chain: Sequence[Mapping[str, Any]],
     read: Callable[[str], Mapping[str, Any]],
+    adapt: Adapt | None = None,
 ) -> tuple[dict[str, Any], list[Report]]:
     """`variables` (host arrays or shapes) with the values of each link of `chain` put in.
 
-    A link is {"from": weights, "to": path of a subtree of params ("" = the whole), "rename":
-    ((pattern, replacement), ...), "drop": (pattern, ...), "select_rows": {path: indices or a JSON
-    file of them}}; patterns are regular expressions over the source's paths, tried in order.
-    `read(source)` gives the source's variables. Everything the source holds and nothing drops must
-    find a place of its shape, else InputError lists what did not.
+    A link is {"from": weights} and, where wanted, in the order in which they act:
+
+    "to": path of a subtree of the parameters; the source's parameters and batch statistics go below
+        it ("" = all of the source's collections as they are).
+    "rename": ((pattern, replacement), ...), "drop": (pattern, ...).
+    "layers": {pattern: (first, end)}: layers [first, end) of stacked leaves.
+    "select_rows": {pattern: indices along the last axis, or a JSON file of them}.
+    "adapt": True: a value of another shape than its place goes through the task's own
+        `adapt(path, value, shape)`.
+
+    Patterns are regular expressions over the source's paths, tried in order. `read(source)` gives
+    the source's variables. Everything the source holds and nothing drops must find a place of its
+    shape, else InputError lists what did not.
     """
     flat = dict(flatten(variables))
     reports = []
@@ -56,33 +69,47 @@ def apply(
         if unknown:
             wrong = sorted(unknown)[0]
             raise InputError(f"init: unknown key {wrong!r}{nearest(wrong, KEYS)}")
-        reports.append(_apply_one(flat, link, flatten(read(link["from"]))))
+        if link.get("adapt") and adapt is None:
+            raise InputError(f"init from {link['from']}: no task is there to adapt its values")
+        reports.append(_apply_one(flat, link, flatten(read(link["from"])), adapt))
     return unflatten(flat), reports
 
 
-def _apply_one(flat: dict[str, Any], link: Mapping[str, Any], source: Mapping) -> Report:
+def _apply_one(
+    flat: dict[str, Any], link: Mapping[str, Any], source: Mapping, adapt: Adapt | None
+) -> Report:
     report = Report(link["from"])
     to = link.get("to", "").strip("/")
-    # An empty `to` takes the source's collections as they are; otherwise its params go below it.
-    prefix = f"params/{to}/" if to else ""
     problems = []
     for path, array in source.items():
-        if to and not path.startswith("params/"):
+        # 1. What it is called here. Below `to`, patterns see no collection.
+        collection = next((start for start in _SUBTREES if path.startswith(start)), "")
+        if to and not collection:
             continue
-        name = path.removeprefix("params/") if to else path
+        prefix, name = (f"{collection}{to}/", path[len(collection) :]) if to else ("", path)
         for pattern, replacement in link.get("rename", ()):
             name = re.sub(pattern, replacement, name)
-        target = prefix + name
         if any(re.search(pattern, name) for pattern in link.get("drop", ())):
             report.dropped.append(path)
             continue
-        for selected, rows in (link.get("select_rows") or {}).items():
-            if re.search(selected, name):
+        target = prefix + name
+        # 2. The part of it that is wanted.
+        for pattern, layers in (link.get("layers") or {}).items():
+            if re.search(pattern, name):
+                array = _layers(array, layers, path)
+        for pattern, rows in (link.get("select_rows") or {}).items():
+            if re.search(pattern, name):
                 array = np.asarray(array)[..., _rows(rows)]
+        # 3. Into its place, in the place's shape.
         if target not in flat:
             problems.append(f"{path} has no place ({target})")
-        elif tuple(flat[target].shape) != tuple(array.shape):
-            problems.append(f"{path} {tuple(array.shape)} for {target} {tuple(flat[target].shape)}")
+            continue
+        shape, note = tuple(flat[target].shape), ""
+        if link.get("adapt") and adapt and array.shape != shape:
+            note = f" (adapted from {tuple(array.shape)})"
+            array = np.asarray(adapt(target, np.asarray(array), shape))
+        if array.shape != shape:
+            problems.append(f"{path} {tuple(array.shape)}{note} for {target} {shape}")
         else:
             flat[target] = np.asarray(array)
             report.loaded.append(target)
@@ -90,11 +117,21 @@ def _apply_one(flat: dict[str, Any], link: Mapping[str, Any], source: Mapping) -
         shown = "; ".join(problems[:6]) + (
             f"; and {len(problems) - 6} more" if len(problems) > 6 else ""
         )
-        raise InputError(f"init from {link['from']}: {shown}; use rename, drop or select_rows")
+        ways = "rename, drop, layers, select_rows or adapt"
+        raise InputError(f"init from {link['from']}: {shown}; use {ways}")
+    below = tuple(f"{start}{to}/" for start in _SUBTREES) if to else ("params/",)
     report.kept = sorted(
-        path for path in flat if path.startswith(prefix or "params/") and path not in report.loaded
+        path for path in flat if path.startswith(below) and path not in report.loaded
     )
     return report
+
+
+def _layers(stack: Any, layers: Any, path: str) -> np.ndarray:
+    """Layers [first, end) of a stacked leaf."""
+    first, end = layers
+    if not (np.ndim(stack) and 0 <= first < end <= len(stack)):
+        raise InputError(f"init layers: {path} {tuple(stack.shape)} has no layers [{first}, {end})")
+    return np.asarray(stack)[first:end]
 
 
 def _rows(rows: Any) -> np.ndarray:

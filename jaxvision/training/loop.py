@@ -24,7 +24,7 @@ from jaxvision.training.reporting import Reporter
 from jaxvision.training.run import ReadWeights, Run, compile_by_bucket, prepare_run
 from jaxvision.training.run_record import open_workdir, versions
 from jaxvision.training.sharding import place, replicated
-from jaxvision.training.state import TrainState
+from jaxvision.training.state import TrainState, answering_variables
 from jaxvision.training.step import Metrics
 from jaxvision.training.task import Task
 
@@ -242,8 +242,9 @@ class Loop:
 
     def draw(self, done: int, state: TrainState, bucket: str, batch: Mapping) -> None:
         """Pictures of what the model makes of the step's batch."""
+        variables = answering_variables(self.prepared.task, state.variables())
         with jax.set_mesh(self.prepared.mesh):
-            answered = self.predict[bucket](state.variables(), batch)
+            answered = self.predict[bucket](variables, batch)
         prepared, outputs = jax.device_get(answered)
         if jax.process_index() == 0:
             self.show(done, self.prepared.task.render(prepared, outputs))
@@ -288,4 +289,5 @@ def compile_predict(run: Run) -> dict[str, Any]:
         return prepared, task.predict(variables, prepared, rng)
 
     jitted = jax.jit(answer, out_shardings=replicated(run.mesh))
-    return compile_by_bucket(jitted, run.target.variables(), task.batch_specs("train"), run.mesh)
+    variables = answering_variables(task, run.target.variables())
+    return compile_by_bucket(jitted, variables, task.batch_specs("train"), run.mesh)

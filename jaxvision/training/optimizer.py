@@ -1,6 +1,6 @@
 """The optimizers of the papers, from optax, with schedules and groups of parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -17,10 +17,14 @@ NAMES = ("adamw", "adam", "sgd")
 
 
 class Optimizer(NamedTuple):
-    """transform: optax; its update takes `step=`.  schedules: for reports, by name."""
+    """transform: optax; its update takes `step=`.  schedules: for reports, by name.
+
+    bound(params): parameters as the forward pass may take them, within their groups' bounds.
+    """
 
     transform: optax.GradientTransformationExtraArgs
     schedules: dict[str, schedules.Schedule]
+    bound: Callable[[dict], dict]
 
 
 def make_optimizer(
@@ -29,16 +33,19 @@ def make_optimizer(
     """From `config.optim`; `groups` is a tree of `Group` shaped like the trained parameters.
 
     adamw: decoupled decay (Loshchilov & Hutter).  adam, sgd: the decay is added to the gradient
-    first, as PyTorch does.  Where `batch_scaling` is set, learning rates are multiplied by
-    batch_size / batch_scaling.
+    first, as PyTorch does.  Where `batch_scaling` is set, learning rates (those of
+    `config.schedules` too) are multiplied by batch_size / batch_scaling.
     """
     if config.name not in NAMES:
         raise InputError(f"optim.name {config.name!r}{nearest(config.name, NAMES)}")
     scale = batch_size / config.batch_scaling if config.batch_scaling else 1.0
-    rates = {
-        "learning_rate": schedules.make(config.learning_rate, steps, steps_per_epoch, scale),
-        "weight_decay": schedules.make(config.weight_decay, steps, steps_per_epoch),
+    learning_rates = {
+        name: schedules.make(table, steps, steps_per_epoch, scale)
+        for name, table in {"": config.learning_rate, **config.schedules}.items()
     }
+    named = {f"learning_rate/{name}".removesuffix("/"): r for name, r in learning_rates.items()}
+    weight_decay = schedules.make(config.weight_decay, steps, steps_per_epoch)
+    rates = {**named, "weight_decay": weight_decay}
     if config.b1_schedule:
         rates["b1"] = schedules.make(config.b1_schedule, steps, steps_per_epoch)
     if config.name == "sgd":
@@ -53,8 +60,9 @@ def make_optimizer(
     chain = [decay, direction] if config.name != "adamw" else [direction, decay]
     if config.clip_norm:
         chain.insert(0, optax.clip_by_global_norm(config.clip_norm))
-    chain.append(scale_by_rate(groups, rates["learning_rate"]))
-    return Optimizer(optax.with_extra_args_support(optax.chain(*chain)), rates)
+    chain.append(scale_by_rate(groups, learning_rates))
+    transform = optax.with_extra_args_support(optax.chain(*chain))
+    return Optimizer(transform, rates, lambda params: bound(groups, params))
 
 
 def _per_layer(factor: Any, leaf: jax.Array) -> Any:
@@ -86,20 +94,40 @@ def add_decay(
 
 
 def scale_by_rate(
-    groups: Mapping, schedule: schedules.Schedule
+    groups: Mapping, rates: Mapping[str, schedules.Schedule]
 ) -> optax.GradientTransformationExtraArgs:
-    """Multiply by -learning_rate(step) * group.lr, and by 0 where a layer is not trained."""
+    """Multiply by -rate(step) * group.lr, the rate being that of the schedule which the group names
+    ("": the learning rate), and by 0 where a layer is not trained."""
+    for group in jax.tree.leaves(groups, is_leaf=_is_group):
+        if group.schedule not in rates:
+            hint = nearest(group.schedule, [name for name in rates if name])
+            raise InputError(
+                f"no schedule {group.schedule!r} in optim.schedules for a group of parameters{hint}"
+            )
 
     def update(updates, state, params=None, *, step, **_):
-        rate = schedule(step)
+        now = {name: rate(step) for name, rate in rates.items()}
 
         def scale(group, update):
             factor = np.asarray(group.lr, np.float32) * np.asarray(group.train, np.float32)
-            return -rate * _per_layer(factor, update) * update
+            return -now[group.schedule] * _per_layer(factor, update) * update
 
         return jax.tree.map(scale, groups, updates, is_leaf=_is_group), state
 
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+
+
+def bound(groups: Mapping, params: Mapping) -> Any:
+    """Parameters with those of a bounded group clamped.
+
+    It comes before the forward pass and outside of its gradient, as `param.data.clamp_()` does: a
+    value at its bound still gets its gradient, and moves back inside as soon as that says so.
+    """
+
+    def clamp(group, param):
+        return param if group.bounds is None else jnp.clip(param, *group.bounds)
+
+    return jax.tree.map(clamp, groups, params, is_leaf=_is_group)
 
 
 def global_norm(tree: Any) -> jax.Array:

@@ -1,9 +1,9 @@
-"""A meeting of all processes before JAX starts: are they all there, and do they agree?
+"""Check before JAX starts that all processes are there and were started with the same settings.
 
 JAX's own start aborts the process (exit status 134) where the coordinator's address is wrong or a
-peer is missing, and says nothing of what the processes were started with. So they meet first, at
-the same address, over plain TCP: everyone sends one line of JSON, process 0 compares, and all get
-the same answer.
+peer is missing, and does not compare settings. So this runs first, over plain TCP at the same
+address: every process sends one line of JSON to process 0, which compares them and sends all the
+same answer.
 """
 
 import contextlib
@@ -20,34 +20,40 @@ from jaxvision.errors import InputError
 
 LONGEST_LINE = 1 << 20  # bytes
 RETRY_SECONDS = 0.2
-HELLO_SECONDS = 5.0  # for what connects to say who it is
+HELLO_SECONDS = 5.0  # for a new connection to say who it is
 SHOWN = 8  # differences, or missing processes, in one message
 
 
 @dataclass(frozen=True)
-class Guest:
-    """A process that came, what it was started with, and its connection (none for process 0)."""
+class Peer:
+    """A process that connected, its settings, and its connection (none for process 0)."""
 
     who: str  # "host (process id 123)"
-    told: Mapping[str, Any]
+    settings: Mapping[str, Any]
     connection: socket.socket | None = None
 
 
-def meet(
-    address: str, bind: str, count: int, number: int, told: Mapping[str, Any], seconds: float
+def check_peers(
+    settings: Mapping[str, Any],
+    *,
+    address: str,
+    bind: str,
+    number: int,
+    count: int,
+    seconds: float,
 ) -> None:
-    """Meet the other processes; process 0 is the host.
+    """Wait for all `count` processes and compare their settings; process 0 is the host.
 
-    address: HOST:PORT of process 0.  bind: HOST:PORT where it listens.  told: what all must have
-    been started with alike, as plain JSON values by name.
+    settings: what all must have in common, as plain JSON values by name.
+    address: HOST:PORT of process 0.  bind: HOST:PORT where it listens.  number: of this process.
 
-    InputError, the same in all that came, where one is missing after `seconds`, two have the same
-    number, or they do not agree.
+    InputError, the same in all that connected, where one is missing after `seconds`, two have the
+    same number, or settings differ.
     """
     if number == 0:
-        _host(address, bind, count, told, seconds)
+        _host(settings, address, bind, count, seconds)
     else:
-        _visit(address, count, number, told, seconds)
+        _join(settings, address, number, count, seconds)
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -58,8 +64,8 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _host(address: str, bind: str, count: int, told: Mapping[str, Any], seconds: float) -> None:
-    guests = {0: Guest(_who(), told)}
+def _host(settings: Mapping[str, Any], address: str, bind: str, count: int, seconds: float) -> None:
+    peers = {0: Peer(_who(), settings)}
     deadline = time.monotonic() + seconds
     try:
         listener = _listen(*split_address(bind))
@@ -68,19 +74,19 @@ def _host(address: str, bind: str, count: int, told: Mapping[str, Any], seconds:
     problem = ""
     with contextlib.ExitStack() as stack:
         stack.enter_context(listener)
-        while len(guests) < count and not problem:
+        while len(peers) < count and not problem:
             listener.settimeout(max(0.001, deadline - time.monotonic()))
             try:
                 connection = stack.enter_context(listener.accept()[0])
             except TimeoutError:
                 problem = (
-                    f"{_names(set(range(count)) - guests.keys())} of {count} did not come to "
+                    f"{_names(set(range(count)) - peers.keys())} of {count} did not connect to "
                     f"{address} within {seconds:g} s"
                 )
                 break
-            problem = _receive(connection, count, guests)
-        problem = problem or disagreement({n: guest.told for n, guest in guests.items()})
-        answered = [guest.connection for guest in guests.values() if guest.connection is not None]
+            problem = _receive(connection, count, peers)
+        problem = problem or disagreement({n: peer.settings for n, peer in peers.items()})
+        answered = [peer.connection for peer in peers.values() if peer.connection is not None]
         for connection in answered:
             with contextlib.suppress(OSError):
                 connection.sendall(_line({"problem": problem}))
@@ -91,43 +97,45 @@ def _host(address: str, bind: str, count: int, told: Mapping[str, Any], seconds:
         raise InputError(problem)
 
 
-def _receive(connection: socket.socket, count: int, guests: dict[int, Guest]) -> str:
-    """Read who came into `guests`; returns what is wrong with that, or ""."""
+def _receive(connection: socket.socket, count: int, peers: dict[int, Peer]) -> str:
+    """Add who connected to `peers`; returns what is wrong with that, or ""."""
     connection.settimeout(HELLO_SECONDS)
     try:
         hello = json.loads(_read_line(connection))
-        number, guest = int(hello["number"]), Guest(hello["who"], hello["told"], connection)
+        number, peer = int(hello["number"]), Peer(hello["who"], hello["settings"], connection)
         theirs = int(hello["count"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""  # not one of ours
     if theirs != count:
-        return f"process {number} was told of {theirs} processes, process 0 of {count}"
+        return f"process {number} was started as one of {theirs}, process 0 as one of {count}"
     if not 0 <= number < count:
         return f"process number {number}: expected 0 to {count - 1}"
-    before = guests.get(number)
+    before = peers.get(number)
     if before is not None and not _has_left(before):
-        return f"process number {number} was given twice: to {before.who} and to {guest.who}"
-    guests[number] = guest
+        return f"process number {number} was given twice: to {before.who} and to {peer.who}"
+    peers[number] = peer
     return ""
 
 
-def _has_left(guest: Guest) -> bool:
-    if guest.connection is None:
+def _has_left(peer: Peer) -> bool:
+    if peer.connection is None:
         return False
-    readable, _, _ = select.select([guest.connection], [], [], 0)
+    readable, _, _ = select.select([peer.connection], [], [], 0)
     return bool(readable)  # it sends nothing more, so this is the end
 
 
-def _visit(address: str, count: int, number: int, told: Mapping[str, Any], seconds: float) -> None:
+def _join(
+    settings: Mapping[str, Any], address: str, number: int, count: int, seconds: float
+) -> None:
     host, port = split_address(address)
-    hello = _line({"number": number, "count": count, "who": _who(), "told": told})
+    hello = _line({"number": number, "count": count, "who": _who(), "settings": settings})
     deadline = time.monotonic() + seconds
     reason = "no answer"
     while (left := deadline - time.monotonic()) > 0:
         try:
             with socket.create_connection((host, port), timeout=left) as connection:
                 connection.sendall(hello)
-                # The host waits as long for the last to come, from a later start perhaps.
+                # The host may have started later, and waits `seconds` for the last peer.
                 connection.settimeout(left + seconds)
                 answer = json.loads(_read_line(connection))
                 problem = answer["problem"]
@@ -144,10 +152,10 @@ def _visit(address: str, count: int, number: int, told: Mapping[str, Any], secon
     )
 
 
-def disagreement(told: Mapping[int, Mapping[str, Any]]) -> str:
-    """What differs between process 0 and the first that was not started alike, or ""."""
-    for number in sorted(told):
-        mine, theirs = told[0], told[number]
+def disagreement(settings: Mapping[int, Mapping[str, Any]]) -> str:
+    """What differs between process 0 and the first with other settings, or ""."""
+    for number in sorted(settings):
+        mine, theirs = settings[0], settings[number]
         lines = [
             f"{key}: {mine.get(key)!r} in process 0, {theirs.get(key)!r} in process {number}"
             for key in sorted(mine.keys() | theirs.keys())

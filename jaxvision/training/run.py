@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.data.loader import Schedule, TrainingBatches
 from jaxvision.data.source import Source
+from jaxvision.errors import InputError
 from jaxvision.training import initialisation
 from jaxvision.training.mesh import make_mesh
 from jaxvision.training.optimizer import Optimizer, make_optimizer
@@ -32,14 +33,14 @@ from jaxvision.training.state import (
     state_shardings,
     unboxed_init,
 )
-from jaxvision.training.step import Step, make_step
+from jaxvision.training.step import Step, check_row_writes, make_step
 from jaxvision.training.task import BatchSpecs, Task
 from jaxvision.weights.mapping import flatten, unflatten
 
 ReadWeights = Callable[[str], Mapping[str, Any]]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Run:
     """Everything a training run needs that is decided before step 1."""
 
@@ -62,7 +63,7 @@ class Run:
 
         def fresh():
             variables = unboxed_init(self.task, key)
-            return make_state(variables, groups, self.optimizer, self.config.ema)
+            return make_state(variables, groups, self.optimizer, self.config)
 
         # It runs once: on a CPU half of its time was XLA optimising the draws of random numbers.
         quick = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
@@ -71,7 +72,9 @@ class Run:
         if not self.config.init:
             return state, []
         shapes = self._shapes()
-        loaded, reports = initialisation.apply(shapes, self.config.init, read_weights)
+        loaded, reports = initialisation.apply(
+            shapes, self.config.init, read_weights, self.task.adapt
+        )
         return self._with_values(state, flatten(loaded), shardings), reports
 
     def _shapes(self) -> dict[str, Any]:
@@ -123,7 +126,9 @@ class Run:
 
         def on_mesh(state: TrainState, batch: Mapping) -> Any:
             with jax.set_mesh(self.mesh):
-                return step(state, batch)
+                state, metrics = step(state, batch)
+            check_row_writes(metrics)
+            return state, metrics
 
         return on_mesh
 
@@ -158,14 +163,19 @@ def abstract_state(
     task: Task, config: ConfigDict, mesh: Mesh, steps: int, steps_per_epoch: int
 ) -> tuple[Optimizer, TrainState, list[Fallback]]:
     """The optimizer, and the state as shapes and shardings: nothing is made."""
+    if task.contrasts_in_batch and config.train.accumulate > 1:
+        raise InputError(
+            f"train.accumulate={config.train.accumulate}: the loss of {config.method!r} compares "
+            "samples of a batch with each other; expected 1"
+        )
     shapes, shardings, fallbacks = abstract_variables(task, mesh)
     groups = parameter_groups(task, shapes["params"])
     trained, _ = split_params(groups, groups)
     optimizer = make_optimizer(
         config.optim, trained, config.train.batch_size, steps, steps_per_epoch
     )
-    state = jax.eval_shape(lambda v: make_state(v, groups, optimizer, config.ema), shapes)
-    where = state_shardings(state, shardings, optimizer, mesh)
+    state = jax.eval_shape(lambda v: make_state(v, groups, optimizer, config), shapes)
+    where = state_shardings(state, shardings, optimizer, mesh, config)
     target = jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, where
     )
@@ -175,21 +185,39 @@ def abstract_state(
 def prepare_run(task: Task, config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Run:
     """Check the config against the machine and the data, and decide every shape and sharding."""
     started = time.perf_counter()
+    # 1. The mesh, and that every batch divides over it.
     mesh = make_mesh(config.mesh.to_dict(), devices)
-    check_batch(task.batch_specs("train"), mesh)
+    check_batch(task.batch_specs("train"), mesh, config.train.accumulate)
+    # 2. The data: how long an epoch is, and which rows of a batch this host loads.
     sources = bucket_sources(task, "train")
-    records = sum(len(s.records) for s in {id(s): s for s in sources.values()}.values())
-    steps_per_epoch = max(records // config.train.batch_size, 1)
+    steps_per_epoch = batches_of(sources)
     steps = config.train.steps or round(config.train.epochs * steps_per_epoch)
     size = next(iter(next(iter(task.batch_specs("train").values())).values())).shape[0]
     shares = tuple((a / size, b / size) for a, b in rows_of_host(mesh, size))
     schedule = Schedule.of(task.bucket, sources, steps)
     data = TrainingBatches(sources, schedule, config.seed, shares)
 
+    # 3. The state, as shapes.
     optimizer, target, fallbacks = abstract_state(task, config, mesh, steps, steps_per_epoch)
-    run = Run(task, config, mesh, steps, steps_per_epoch, data, optimizer, target, fallbacks)
+    run = Run(
+        task=task,
+        config=config,
+        mesh=mesh,
+        steps=steps,
+        steps_per_epoch=steps_per_epoch,
+        data=data,
+        optimizer=optimizer,
+        target=target,
+        fallbacks=fallbacks,
+    )
     run.seconds["prepare"] = time.perf_counter() - started
     return run
+
+
+def batches_of(sources: Mapping[str, Source]) -> int:
+    """Steps of an epoch: every source's batches once, remainders dropped; at least 1."""
+    different = {id(s): s for s in sources.values()}.values()
+    return max(sum(len(s.records) // s.batch_size for s in different), 1)
 
 
 def bucket_sources(task: Task, split: str) -> dict[str, Source]:

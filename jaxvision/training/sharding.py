@@ -87,9 +87,17 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(mesh_axes("batch")))
 
 
-def check_batch(specs: Mapping[str, Mapping[str, jax.ShapeDtypeStruct]], mesh: Mesh) -> None:
-    """InputError unless every field of every bucket has one leading size that the mesh divides."""
-    parts = _parts(mesh_axes("batch"), mesh)
+def batch_parts(mesh: Mesh) -> int:
+    """How many parts a batch is split into."""
+    return _parts(mesh_axes("batch"), mesh)
+
+
+def check_batch(
+    specs: Mapping[str, Mapping[str, jax.ShapeDtypeStruct]], mesh: Mesh, micro_batches: int = 1
+) -> None:
+    """InputError unless every field of every bucket has one leading size that the mesh and the
+    number of micro-batches divide."""
+    parts = batch_parts(mesh)
     for bucket, fields in specs.items():
         sizes = {name: spec.shape[0] for name, spec in fields.items()}
         if len(set(sizes.values())) != 1:
@@ -99,6 +107,11 @@ def check_batch(specs: Mapping[str, Mapping[str, jax.ShapeDtypeStruct]], mesh: M
             raise InputError(
                 f"a batch of {size} (bucket {bucket!r}) does not divide over data x fsdp = {parts} "
                 "devices; change train.batch_size or mesh"
+            )
+        if size % micro_batches:
+            raise InputError(
+                f"train.accumulate={micro_batches} does not divide a batch of {size} (bucket "
+                f"{bucket!r})"
             )
 
 

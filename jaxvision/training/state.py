@@ -59,9 +59,11 @@ def split_params(params: Mapping, groups: Mapping[str, Group]) -> tuple[dict, di
     return unflatten(trained), unflatten(frozen)
 
 
-def make_state(variables: Variables, groups: Mapping, optimizer: Optimizer, ema: ConfigDict):
+def make_state(variables: Variables, groups: Mapping, optimizer: Optimizer, config: ConfigDict):
     """A state at step 0 around fresh (or loaded) variables."""
+    ema = config.ema
     params, frozen = split_params(variables["params"], groups)
+    frozen = frozen_as(config, frozen)
     collections = {k: v for k, v in variables.items() if k != "params"}
     average = {}
     if ema.decay:
@@ -78,6 +80,22 @@ def make_state(variables: Variables, groups: Mapping, optimizer: Optimizer, ema:
     )
 
 
+def frozen_as(config: ConfigDict, frozen: Mapping) -> dict:
+    """`frozen` with the floats that `config.frozen` means in its dtype."""
+
+    def cast(path: str, leaf: Any) -> Any:
+        meant = path.startswith(config.frozen.prefix)
+        floats = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf.astype(config.frozen.dtype) if meant and floats else leaf
+
+    return unflatten({path: cast(path, leaf) for path, leaf in flatten(frozen).items()})
+
+
+def answering_variables(task: Task, variables: Variables) -> dict[str, Any]:
+    """`variables` without the collections that training alone reads."""
+    return {name: tree for name, tree in variables.items() if name not in task.training_only}
+
+
 def unboxed_init(task: Task, rng: jax.Array) -> Variables:
     return nn.meta.unbox(task.init(rng))
 
@@ -90,8 +108,11 @@ def abstract_variables(task: Task, mesh: Mesh) -> tuple[Variables, dict, list[Fa
     return shapes, shardings, fallbacks
 
 
-def state_shardings(state: TrainState, variables: Mapping, optimizer: Optimizer, mesh: Mesh):
-    """Shardings of an (abstract) state from its variables'; moments lie as parameters do."""
+def state_shardings(
+    state: TrainState, variables: Mapping, optimizer: Optimizer, mesh: Mesh, config: ConfigDict
+):
+    """Shardings of an (abstract) state from its variables'; moments lie as parameters do, and
+    frozen parameters as `config.frozen` says."""
     import optax
 
     flat = flatten(variables)
@@ -101,10 +122,18 @@ def state_shardings(state: TrainState, variables: Mapping, optimizer: Optimizer,
 
     params = like(state.params, "params/")
     whole = replicated(mesh)
+    frozen = like(state.frozen, "params/")
+    if not config.frozen.sharded:
+        frozen = unflatten(
+            {
+                path: whole if path.startswith(config.frozen.prefix) else sharding
+                for path, sharding in flatten(frozen).items()
+            }
+        )
     return TrainState(
         step=whole,
         params=params,
-        frozen=like(state.frozen, "params/"),
+        frozen=frozen,
         collections=like(state.collections),
         optimizer=optax.tree.map_params(
             optimizer.transform,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -31,27 +31,50 @@ class Aux(NamedTuple):
     """What a loss reports beside its value.
 
     metrics: {name: (sum, weight)}; the engine reports sum/weight over micro-batches and steps.
-    state: new values of the collections the loss changed (batch_stats, memory).
+    state: new values of the leaves of collections that the loss changed (batch_stats, memory);
+        every other leaf stays.
+    writes: {path in `memory`: (rows [n], values [n, ...])}, written after the step, in place: a
+        loss sees none of them. Of equal rows the last wins; row -1 is padding and is not written;
+        any other outside the memory is dropped and counted (refused when debugging).
+    Neither happens where the loss is not finite.
     """
 
     metrics: Mapping[str, tuple[Array, Array]]
     state: Variables = MappingProxyType({})
+    writes: Mapping[str, tuple[Array, Array]] = MappingProxyType({})
 
 
 class Group(NamedTuple):
     """How the optimizer treats one parameter leaf.
 
-    Each field is one value for the leaf, or one per layer of a stacked leaf (its leading axis).
-    train: False means no gradient, no moments, no average, saved once.
-    decay: factor on the weight decay.  lr: factor on the learning rate.
+    train, decay, lr: each one value for the leaf, or one per layer of a stacked leaf (its leading
+        axis). train: False means no gradient, no moments, no average, saved once.  decay: factor on
+        the weight decay.  lr: factor on the learning rate.
+    schedule: which of `config.optim.schedules` is the leaf's learning rate; "": `learning_rate`.
+    bounds: (low, high) that the leaf is clamped to before each training step's forward pass; the
+        update after it may leave them until the next.
     """
 
     train: bool | np.ndarray = True
     decay: float | np.ndarray = 1.0
     lr: float | np.ndarray = 1.0
+    schedule: str = ""
+    bounds: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True)
+class KeptOutputs(NamedTuple):
+    """Every output of a bucket, on the devices.
+
+    rows: the tree that `outputs` gives, with one row a sample in the order of the records (their
+        samples side by side), split over the mesh's data and fsdp axes.
+    samples: rows that hold one; those behind, zeros, let the axes divide.
+    """
+
+    rows: Outputs
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One protocol of one benchmark.
 
@@ -60,26 +83,35 @@ class Evaluation:
         (int32: the record's number in its source), per sample.
     outputs(variables, batch, rng): jitted on the mesh; arrays with a leading batch axis. `rng` is
         the same for every batch: `sample_keys` tells records apart.
-    accumulate(total, outputs, index): on the host with NumPy, on every host alike, padding already
-        removed; `total` is None at first. Keep what makes the result independent of batch size and
-        order: exact sums, or records by `index`.
-    finish(total, variables): {name: number}; may run jitted code.
+    accumulate(total, outputs, index, bucket): on the host with NumPy, on every host alike, padding
+        already removed; `total` is None at first. Keep what makes the result independent of batch
+        size and order: exact sums, or records by `index` (of the bucket's source).
+        None: the outputs stay on the devices, and `total` is {bucket: KeptOutputs}.
+    finish(total, variables): {name: number}; may run jitted code, which runs on the mesh.
     render(total): pictures of the result, by name.
     """
 
     source: Source | Mapping[str, Source]
     batch_specs: BatchSpecs
     outputs: Callable[[Variables, Batch, PRNGKeyArray], Outputs]
-    accumulate: Callable[[Any, Outputs, np.ndarray], Any]
+    accumulate: Callable[[Any, Outputs, np.ndarray, str], Any] | None
     finish: Callable[[Any, Variables], Mapping[str, float]]
     render: Callable[[Any], Mapping[str, np.ndarray]] | None = None
 
 
 @dataclass(frozen=True)
 class Task(abc.ABC):
-    """A method as the engine sees it."""
+    """A method as the engine sees it.
+
+    training_only: collections that nothing but the loss reads: evaluations and predictions neither
+        load nor see them.
+    contrasts_in_batch: the loss compares samples of a batch with each other, so that micro-batches
+        would make another loss: `train.accumulate` above 1 is refused.
+    """
 
     config: ConfigDict
+    training_only: ClassVar[tuple[str, ...]] = ("memory",)
+    contrasts_in_batch: ClassVar[bool] = False
 
     @abc.abstractmethod
     def init(self, rng: PRNGKeyArray) -> Variables:
@@ -100,7 +132,10 @@ class Task(abc.ABC):
         """The scalar to minimise over one (micro-)batch, already prepared."""
 
     def bucket(self, step: int) -> str:
-        """The bucket of a step: a function of the global step alone, so that all hosts agree."""
+        """The bucket of a step: a function of the global step alone, so that all hosts agree.
+
+        Any of them at random here; `data.loader.permuted_bucket` takes every batch once an epoch.
+        """
         names = sorted(self.batch_specs("train"))
         if len(names) == 1:
             return names[0]
@@ -113,6 +148,16 @@ class Task(abc.ABC):
     def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
         """The optimizer group of the parameter `path` ("encoder/stack/blocks/mlp/up/kernel")."""
         return Group()
+
+    def adapt(self, path: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """A value from other weights, in the shape of its place here: 2D kernels inflated, position
+        tables resized. Asked by links of `config.init` with "adapt", for values that do not fit.
+
+        path: of the place, with its collection ("params/encoder/positions").
+        """
+        raise InputError(
+            f"{type(self).__name__} cannot adapt {path} {tuple(value.shape)} to {shape}"
+        )
 
     def flops(self, split: str) -> float | None:
         """Counted floating-point operations of one training step (a multiply-add is two)."""

@@ -1,6 +1,7 @@
 """Boxes drawn into pictures of point clouds: edges, scores, velocities."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -9,6 +10,7 @@ from PIL import Image, ImageDraw
 from jaxvision.data.lidar.boxes import corners_above, heading_of
 from jaxvision.viz.points import (
     BACKGROUND,
+    NEAREST,
     birds_eye,
     perspective,
     place_above,
@@ -17,10 +19,26 @@ from jaxvision.viz.points import (
 )
 
 GROUND_TRUTH = (255, 255, 255)
+CAPTION = (230, 230, 120)
 GREY = 96
 # Corners 0-3 below, 4-7 above them.
 EDGES = [*((n, (n + 1) % 4) for n in range(4)), *((n + 4, (n + 1) % 4 + 4) for n in range(4))]
 EDGES += [(n, n + 4) for n in range(4)]
+
+
+class BoxDrawing(NamedTuple):
+    """What is drawn into a scan. boxes: as found, with a colour and a caption each.  truth: boxes
+    of the ground truth, white and without captions."""
+
+    boxes: Float[np.ndarray, "k d"]
+    colours: UInt8[np.ndarray, "k 3"]
+    captions: Sequence[str]
+    truth: Float[np.ndarray, "m d"]
+
+    def groups(self) -> Iterator[tuple[np.ndarray, list[tuple[int, ...]]]]:
+        """Boxes and their colours, the truth first: what is found lies over it."""
+        yield self.truth, [GROUND_TRUTH] * len(self.truth)
+        yield self.boxes, [tuple(map(int, colour)) for colour in self.colours]
 
 
 def corners(boxes: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "k 8 3"]:
@@ -55,53 +73,41 @@ def shade(points: Float[np.ndarray, "n c"]) -> UInt8[np.ndarray, "n 3"]:
 
 
 def draw_above(
-    points: Float[np.ndarray, "n c"],
-    boxes: Float[np.ndarray, "k d"],
-    colours: UInt8[np.ndarray, "k 3"],
-    words: Sequence[str],
-    truth: Float[np.ndarray, "m d"],
-    side: int = 640,
+    points: Float[np.ndarray, "n c"], drawing: BoxDrawing, side: int = 640
 ) -> UInt8[np.ndarray, "{side} {side} 3"]:
-    """The scan from above, boxes with their words and velocities (one second), the truth white."""
+    """The scan from above, boxes with their captions and velocities (one second)."""
     picture = Image.fromarray(birds_eye(points[:, :3], shade(points), side))
-    drawing, reach = ImageDraw.Draw(picture), reach_of(points[:, :3])
+    draw, reach = ImageDraw.Draw(picture), reach_of(points[:, :3])
 
     def place(xyz: np.ndarray) -> list[tuple[float, float]]:
         row, column = place_above(xyz, reach, side)
         return list(zip(column.tolist(), row.tolist(), strict=True))
 
-    for group, inks in ((truth, [GROUND_TRUTH] * len(truth)), (boxes, list(map(tuple, colours)))):
-        for box, arrow, ink in zip(corners(group), arrows(group), inks, strict=True):
-            ink = tuple(int(v) for v in ink)
-            drawing.polygon(place(box[:4]), outline=ink)
-            drawing.line(place(arrow), fill=ink)
-    for box, word in zip(boxes, words, strict=True):
-        drawing.text(place(box[None, :3])[0], word, fill=(230, 230, 120))
+    for boxes, colours in drawing.groups():
+        for box, arrow, colour in zip(corners(boxes), arrows(boxes), colours, strict=True):
+            draw.polygon(place(box[:4]), outline=colour)
+            draw.line(place(arrow), fill=colour)
+    for box, caption in zip(drawing.boxes, drawing.captions, strict=True):
+        draw.text(place(box[None, :3])[0], caption, fill=CAPTION)
     return np.asarray(picture)
 
 
 def draw_ahead(
-    points: Float[np.ndarray, "n c"],
-    boxes: Float[np.ndarray, "k d"],
-    colours: UInt8[np.ndarray, "k 3"],
-    words: Sequence[str],
-    truth: Float[np.ndarray, "m d"],
-    size: tuple[int, int] = (360, 640),
+    points: Float[np.ndarray, "n c"], drawing: BoxDrawing, size: tuple[int, int] = (360, 640)
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The same in perspective, along +x from behind the sensor."""
     picture = Image.fromarray(perspective(points[:, :3], shade(points), size))
-    drawing = ImageDraw.Draw(picture)
-    for group, inks in ((truth, [GROUND_TRUTH] * len(truth)), (boxes, list(map(tuple, colours)))):
-        for box, ink in zip(corners(group), inks, strict=True):
+    draw = ImageDraw.Draw(picture)
+    for boxes, colours in drawing.groups():
+        for box, colour in zip(corners(boxes), colours, strict=True):
             row, column, depth = place_ahead(box, size)
-            if depth.min() < 0.5:
+            if depth.min() < NEAREST:
                 continue
-            ink = tuple(int(v) for v in ink)
             for a, b in EDGES:
-                drawing.line([(column[a], row[a]), (column[b], row[b])], fill=ink)
-    for box, word in zip(boxes, words, strict=True):
+                draw.line([(column[a], row[a]), (column[b], row[b])], fill=colour)
+    for box, caption in zip(drawing.boxes, drawing.captions, strict=True):
         top = box[None, :3] + np.array([0, 0, box[5] / 2])
         row, column, depth = place_ahead(top, size)
-        if depth[0] > 0.5:
-            drawing.text((column[0], row[0] - 10), word, fill=(230, 230, 120))
+        if depth[0] > NEAREST:
+            draw.text((column[0], row[0] - 10), caption, fill=CAPTION)
     return np.asarray(picture)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 BACKGROUND = 18
+NEAREST = 0.5  # depth (m) from which a picture in perspective shows something
 
 
 def class_colours(classes: int) -> UInt8[np.ndarray, "{classes} 3"]:
@@ -61,7 +62,7 @@ def place_ahead(
     x, y, z = points[:, 0] + 12, points[:, 1], points[:, 2] - 6
     depth = np.cos(pitch) * x - np.sin(pitch) * z
     up = np.sin(pitch) * x + np.cos(pitch) * z
-    ahead = depth > 0.5
+    ahead = depth > NEAREST
     focal = 0.8 * size[1]
     safe = np.where(ahead, depth, 1.0)
     row = np.where(ahead, size[0] / 2 - focal * up / safe, -9.0)
@@ -75,7 +76,7 @@ def _splat(
     colours: UInt8[np.ndarray, "n 3"],
     size: tuple[int, int],
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """2x2 dots, drawn in rising order of priority."""
+    """Dots of 2 x 2 pixels, drawn in rising order of priority."""
     picture = np.full((*size, 3), BACKGROUND, np.uint8)
     order = np.argsort(priority, kind="stable")
     for down in (0, 1):

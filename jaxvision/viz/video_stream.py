@@ -10,11 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxvision.data.atomic_write import atomic_write
-
-# Fine enough for every usual frame rate, and what MPEG uses.
-TIME_BASE = Fraction(1, 90000)
-# MP4 otherwise rounds the time of a file's first frame to milliseconds.
-EXACT = {"movie_timescale": "90000", "video_track_timescale": "90000"}
+from jaxvision.data.reencoding import EXACT_TIMES, TIME_BASE
 
 
 def write_segment(
@@ -36,7 +32,7 @@ def write_segment(
         return 0
     with (
         atomic_write(path) as temporary,
-        av.open(temporary, "w", format="mp4", options=EXACT) as container,
+        av.open(temporary, "w", format="mp4", options=EXACT_TIMES) as container,
     ):
         stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
         assert isinstance(stream, av.VideoStream)
@@ -84,7 +80,7 @@ def join_segments(path: Path, segments: Sequence[Path], sound_of: Path | None = 
 def _join(path: Path, segments: Sequence[Path], sound, audio) -> None:
     with (
         atomic_write(path) as temporary,
-        av.open(temporary, "w", format="mp4", options=EXACT) as output,
+        av.open(temporary, "w", format="mp4", options=EXACT_TIMES) as output,
     ):
         with av.open(str(segments[0])) as first:
             video = output.add_stream_from_template(first.streams.video[0])

@@ -7,14 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, nearest
 from jaxvision.weights.safetensors_file import read_safetensors, write_safetensors
 from jaxvision.weights.torch_file import read_torch_file
 from jaxvision.weights.torch_writer import write_torch_file
 
 # Where training scripts put the weights beside optimizer and epoch, in the order they are tried:
 # the averaged ones first, where a script that kept both evaluated those.
-KEYS = ("ema", "model", "module", "state_dict", "model_state_dict", "net", "model_ema")
+KEYS = (
+    "ema",
+    "model",
+    "module",
+    "state_dict",
+    "model_state_dict",
+    "net",
+    "model_ema",
+    "state_dict_ema",
+)
 # What wrappers put in front of every name: data parallelism, compilation, re-uploads.
 PREFIXES = ("module.", "_orig_mod.", "model.")
 
@@ -33,26 +42,38 @@ class CheckpointFile:
     prefix: str = ""
     rest: dict[str, Any] = field(default_factory=dict)
 
+    def other_entries(self) -> list[str]:
+        """Entries of the file that could have been taken instead of `key`."""
+        return [name for name, part in self.rest.items() if _holds_tensors(part)]
 
-def read_checkpoint(path: str | Path, keys: Sequence[str] = KEYS) -> CheckpointFile:
+
+def read_checkpoint(
+    path: str | Path, keys: Sequence[str] = KEYS, entry: str | None = None
+) -> CheckpointFile:
     """Read a `.safetensors` file, or any other name as a `torch.save` file.
 
-    keys: entries that may hold the weights. Raises InputError where there are none.
+    keys: entries that may hold the weights.  entry: the one that must.  Raises InputError where
+    there are none.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if path.suffix == ".safetensors":
+        if entry is not None:
+            raise InputError(f"{path}: has no entries, so none called {entry!r}")
         tensors, metadata = read_safetensors(path)
         return _unwrapped(tensors, None, dict(metadata))
     contents = read_torch_file(path)
     if not isinstance(contents, Mapping):
         raise InputError(f"{path}: holds a {type(contents).__name__}; expected a state dict")
-    for key in keys:
-        inner = contents.get(key)
-        if isinstance(inner, Mapping) and _tensors(inner):
+    for key in keys if entry is None else (entry,):
+        inner = contents.get(key, {})
+        if _holds_tensors(inner):
             rest = {name: value for name, value in contents.items() if name != key}
             return _unwrapped(_tensors(inner), key, rest)
+    if entry is not None:
+        known = [str(name) for name, part in contents.items() if _holds_tensors(part)]
+        raise InputError(f"{path}: no tensors under {entry!r}{nearest(entry, known)}")
     tensors = _tensors(contents)
     if not tensors:
         raise InputError(
@@ -83,6 +104,10 @@ def _tensors(contents: Mapping) -> dict[str, np.ndarray]:
         for name, value in contents.items()
         if isinstance(name, str) and isinstance(value, np.ndarray)
     }
+
+
+def _holds_tensors(part: Any) -> bool:
+    return isinstance(part, Mapping) and bool(_tensors(part))
 
 
 def _unwrapped(tensors: dict, key: str | None, rest: dict) -> CheckpointFile:

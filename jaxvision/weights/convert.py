@@ -1,4 +1,5 @@
-"""Official files -> a folder of our variables, and back with the same names, values and order.
+"""Official files -> a folder of our variables, and back with the same names, values and order; a
+trained run's variables -> an official file.
 
 The folder holds `variables.safetensors` (our flat paths; tensors that nothing uses under
 "unused/NAME") and `conversion.json`: which network, and how the file was laid out and wrapped.
@@ -63,14 +64,83 @@ def from_file(path: str | Path, network: OfficialModel) -> Converted:
 
 def from_checkpoint(file: CheckpointFile, network: OfficialModel, source: str) -> Converted:
     """The same for a file already read; `source` names it in errors."""
+    tensors, origin = official_tensors(file, network)
+    variables, unused = to_variables(tensors, network.entries, source)
+    return Converted(variables, unused, origin)
+
+
+def official_tensors(file: CheckpointFile, network: OfficialModel) -> tuple[FlatArrays, Origin]:
+    """A file's tensors by the names of the network's official layout; what has no place there keeps
+    its own."""
     layout, tensors = OFFICIAL, file.tensors
     for name, other in network.layouts.items():
         if other.recognise(tensors):
             layout = name
             tensors = other.to_official(tensors, [entry.name for entry in network.entries])
-    variables, unused = to_variables(tensors, network.entries, source)
-    origin = Origin(network.name, layout, file.key, file.prefix, tuple(file.tensors))
-    return Converted(variables, unused, origin)
+    return tensors, Origin(network.name, layout, file.key, file.prefix, tuple(file.tensors))
+
+
+def from_run(
+    variables: Mapping[str, Any],
+    network: OfficialModel,
+    source: str,
+    initial: tuple[FlatArrays, Origin] | None = None,
+) -> Converted:
+    """A trained run's variables as those of an official network, ready for `to_file`.
+
+    initial: the official tensors that the run started from, and how their file was. Training does
+    not touch what nothing uses, so those tensors come from there, or from the network where their
+    values are known; InputError lists those that neither has. The file to come is laid out as the
+    initial one if that held the same tensors.
+    """
+    mine = part_of_network(variables, network)
+    check_shapes(mine, network, source)
+    tensors, origin = initial or ({}, Origin(network.name))
+    unused: FlatArrays = {}
+    lacking = []
+    for entry in network.entries:
+        if entry.path is not None:
+            continue
+        found = tensors.get(entry.name)
+        if found is not None and found.shape == entry.shape:
+            unused[entry.name] = found
+        elif entry.value is not None:
+            unused[entry.name] = np.asarray(entry.value, entry.dtype)
+        elif not entry.optional:
+            lacking.append(entry.name)
+    if lacking:
+        more = f" and {len(lacking) - 6} more" if len(lacking) > 6 else ""
+        raise InputError(
+            f"{source}: lacks {', '.join(lacking[:6])}{more} of {network.name}'s official files, "
+            "which training does not touch: give such a file with --initial"
+        )
+    names = {entry.name for entry in network.entries}
+    if set(tensors) != names:
+        origin = Origin(network.name)
+    return Converted(mine, unused, origin)
+
+
+def part_of_network(variables: Mapping[str, Any], network: OfficialModel) -> dict[str, Any]:
+    """The part of a run's variables that an official network is.
+
+    A run may hold it below a name ("planner"), and beside it modules (a teacher) and collections (a
+    memory) that the network does not know: they are left out. Nothing is left out of a module that
+    the network knows.
+    """
+    wanted = our_shapes(network.entries).keys()
+    flat = flatten(variables)
+    known = {tuple(path.split("/")[:2]) for path in wanted}
+    modules = sorted({path.split("/")[1] for path in flat if path.startswith("params/")})
+    for below in ("", *(f"{module}/" for module in modules)):
+        part = {}
+        for path, leaf in flat.items():
+            collection, _, name = path.partition("/")
+            ours = f"{collection}/{name.removeprefix(below)}"
+            if name.startswith(below) and tuple(ours.split("/")[:2]) in known:
+                part[ours] = leaf
+        if wanted <= part.keys():
+            return unflatten(part)
+    return {name: tree for name, tree in variables.items() if name in {c for c, _ in known}}
 
 
 def to_file(

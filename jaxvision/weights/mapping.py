@@ -30,6 +30,7 @@ class Entry:
     layer: row of a stacked leaf, or None for a leaf of its own.
     dtype: of the official tensor where it is not a float (counters).
     optional: some published files lack it, and our side has its value anyway.
+    value: of a tensor that nothing uses, where it is known without a file (a table, a counter).
     """
 
     name: str
@@ -39,6 +40,7 @@ class Entry:
     layer: int | tuple[int, ...] | None = None
     dtype: str = "float32"
     optional: bool = False
+    value: Any = None
 
 
 def flatten(variables: Mapping) -> FlatArrays:

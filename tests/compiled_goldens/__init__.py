@@ -14,7 +14,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from jaxvision.planning.collectives import collectives
-from jaxvision.planning.compile import Program, build, prepare
+from jaxvision.planning.compile import Program, abstract_program, build
 from jaxvision.planning.hlo import parse as parse_program
 from jaxvision.planning.topologies import describe, parse
 from jaxvision.registry import make_task
@@ -52,7 +52,7 @@ def versions() -> str:
 
 def program_of(config: ConfigDict, topology: str) -> Program:
     machine = parse(topology)
-    return prepare(config, make_task, machine, describe(machine), records=1000)
+    return abstract_program(config, make_task, machine, describe(machine), records=1000)
 
 
 def path_of(recipe: str) -> Path:

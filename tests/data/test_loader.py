@@ -8,7 +8,7 @@ import pytest
 
 from jaxvision.data.loader import EvaluationBatches, Schedule, TrainingBatches, batches
 from jaxvision.data.source import Source
-from jaxvision.data.stalls import Stalled, within
+from jaxvision.data.timeout import Stalled, with_timeout
 from jaxvision.errors import InputError
 
 
@@ -142,8 +142,8 @@ def test_several_samples_of_a_record_stay_together():
         assert batch["number"].shape == (4,)
 
 
-def test_repeats_come_in_a_row_and_are_dealt_to_the_parts_of_a_batch():
-    source = Source(Numbers(26), 8, noisy, repeats=3, dealt=2)
+def test_repeats_come_in_a_row_and_are_interleaved_over_the_groups_of_a_batch():
+    source = Source(Numbers(26), 8, noisy, record_repeats=3, interleave_groups=2)
     data = TrainingBatches({"all": source}, Schedule.single("all", 6), 5)
     read_ = read(data)
     for first in (0, 3):  # an epoch is three steps, however often a record comes
@@ -154,9 +154,9 @@ def test_repeats_come_in_a_row_and_are_dealt_to_the_parts_of_a_batch():
     assert len({noise.tobytes() for batch in read_ for noise in batch["noise"]}) == 48
 
 
-def test_a_batch_that_cannot_be_dealt_is_refused():
-    source = Source(Numbers(26), 9, noisy, dealt=2)
-    with pytest.raises(InputError, match="a batch of 9 cannot be dealt to 2"):
+def test_a_batch_that_does_not_divide_into_the_groups_is_refused():
+    source = Source(Numbers(26), 9, noisy, interleave_groups=2)
+    with pytest.raises(InputError, match="a batch of 9 does not divide into 2 groups"):
         TrainingBatches({"all": source}, Schedule.single("all", 6), 5)
 
 
@@ -193,7 +193,7 @@ def test_an_iterators_own_timeout_is_no_stall():
         raise TimeoutError("the disk's own")
 
     with pytest.raises(TimeoutError, match="the disk's own"):
-        list(within(failing(), 60, str))
+        list(with_timeout(failing(), 60, str))
 
 
 def test_names_are_known_before_records_are_read():

@@ -93,7 +93,7 @@ def test_class_folders_and_lists_work_on_what_was_prepared(kind, source, tmp_pat
     assert "3 videos in" in printed
     assert "(0 were there), 1 unreadable" in printed
     items, classes = video_list.read_class_folders(out)
-    assert classes == ["left", "right"]
+    assert classes == ("left", "right")
     assert [item.label for item in items] == [0, 0, 1]
     for item in pickle.loads(pickle.dumps(items)):
         with item.open() as video:

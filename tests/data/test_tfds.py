@@ -89,7 +89,7 @@ def test_examples_by_number(folder):
 def test_videos_decode_only_what_is_asked_for(folder):
     videos = TfdsVideos.of("bright_clips:train[2:5]", folder)
     assert len(videos) == 3
-    assert videos.class_names == ["even", "odd"]
+    assert videos.class_names == ("even", "odd")
     with videos[0].open() as video:
         number = len(video) - 6
         frames = video.frames([5, 0, 5])
@@ -108,7 +108,7 @@ def test_fine_tuning_on_it(folder, tmp_path):
     assert batch.arrays["video"].shape == (4, 4, 16, 16, 3)
     assert not batch.replaced
     results = train(task, config, tmp_path, None, jax.devices()[:2])
-    assert task.class_names == ["even", "odd"]
+    assert task.class_names == ("even", "odd")
     assert 0 <= results["validation/top1"] <= 1
 
 

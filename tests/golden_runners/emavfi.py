@@ -54,7 +54,10 @@ def frames(x) -> np.ndarray:
 
 def network_config(config: dict) -> NetworkConfig:
     network = NetworkConfig(
-        config["F"], config["window"], tuple(config["depths"]), config["mlp_ratio"]
+        width=config["F"],
+        window=config["window"],
+        depths=tuple(config["depths"]),
+        mlp_ratio=config["mlp_ratio"],
     )
     assert list(network.widths) == config["embed_dims"]
     assert [network.block(3).heads, network.block(4).heads] == config["num_heads"]
@@ -133,7 +136,9 @@ def tokens(x) -> dict:
 @runner("emavfi", "model/feature_extractor.py:InterFrameAttention")
 def attention_core(case: Case) -> dict:
     config = case.config
-    block = BlockConfig(config["dim"], config["motion_dim"], config["num_heads"])
+    block = BlockConfig(
+        width=config["dim"], motion_width=config["motion_dim"], heads=config["num_heads"]
+    )
     variables = part(case, weights.attention_entries(block, "", "params/part"))
     mask = case.input("mask")
     own, other, cor = (
@@ -150,7 +155,9 @@ def attention_core(case: Case) -> dict:
 @runner("emavfi", "model/feature_extractor.py:Mlp")
 def mlp(case: Case) -> dict:
     config = case.config
-    block = BlockConfig(config["dim"], 0, 1, mlp_ratio=config["hidden"] / config["dim"])
+    block = BlockConfig(
+        width=config["dim"], motion_width=0, heads=1, mlp_ratio=config["hidden"] / config["dim"]
+    )
     variables = part(case, weights.mlp_entries(block, "", "params/part"))
     x = case.input("x")
     out = jax.jit(DepthwiseMlp(block).apply)(
@@ -163,12 +170,12 @@ def mlp(case: Case) -> dict:
 def block(case: Case) -> dict:
     config = case.config
     settings = BlockConfig(
-        config["dim"],
-        config["motion_dim"],
-        config["num_heads"],
-        config["window"],
-        config["mlp_ratio"],
-        config["norm_eps"],
+        width=config["dim"],
+        motion_width=config["motion_dim"],
+        heads=config["num_heads"],
+        window=config["window"],
+        mlp_ratio=config["mlp_ratio"],
+        norm_epsilon=config["norm_eps"],
     )
     entries = list(weights.block_entries(settings, "", "params/part"))
     variables = part(case, entries)

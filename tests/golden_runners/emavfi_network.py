@@ -40,6 +40,12 @@ def pair_of(case: Case) -> np.ndarray:
     return np.stack([last(case.input("img0")), last(case.input("img1"))], axis=1)
 
 
+def settings_of(config: dict, down_scale: float = 1.0, augment: bool = False) -> InferenceSettings:
+    """Frames are padded where `config` names a divisor, by a repeated edge."""
+    assert config.get("pad", "replicate") == "replicate"
+    return InferenceSettings(down_scale, augment, divisor=config.get("divisor", 0))
+
+
 @functools.cache
 def forward(network: NetworkConfig):
     """A jitted (variables, pair, t) -> (answer, features) of the whole network."""
@@ -60,15 +66,16 @@ def split(x: np.ndarray) -> np.ndarray:
 @runner("emavfi", "model/flow_estimation.py:MultiScaleFlow.forward")
 def whole_network(case: Case) -> dict:
     model, _, variables = network_of(case)
-    answer, features = forward(model.config)(
-        variables, split(case.input("x")), case.config["timestep"]
-    )
-    answers = {"pred": first(answer.frame)} | feature_outputs(features)
+    pair = split(case.input("x"))
+    padder = inference.padder_for(*pair.shape[2:4], settings_of(case.config))
+    answer, features = forward(model.config)(variables, padder.pad(pair), case.config["timestep"])
+    images = {"pred": answer.frame}
     for level, (merged, motion) in enumerate(zip(answer.merged, answer.motion, strict=True)):
-        answers[f"merged_{level}"] = first(merged)
-        answers[f"flow_{level}"] = first(motion.flow)
-        answers[f"mask_{level}"] = first(jax.nn.sigmoid(motion.mask))
-    return answers
+        images[f"merged_{level}"] = merged
+        images[f"flow_{level}"] = motion.flow
+        images[f"mask_{level}"] = jax.nn.sigmoid(motion.mask)
+    answers = {name: first(padder.unpad(image)) for name, image in images.items()}
+    return answers | feature_outputs(features)
 
 
 @runner("emavfi", "model/loss.py:LapLoss")
@@ -77,9 +84,12 @@ def laplacian(case: Case) -> dict:
 
     @jax.jit
     def run(a, b):
-        loss, grad = jax.value_and_grad(objective.laplacian_loss)(a, b, levels)
-        distances = objective.laplacian_distances(a, b, levels)
-        return loss, grad, distances, objective.laplacian_pyramid(a, levels)
+        def loss(a):
+            distances = objective.laplacian_distances(a, b, levels)
+            return jnp.sum(distances), distances
+
+        (value, distances), grad = jax.value_and_grad(loss, has_aux=True)(a)
+        return value, grad, distances, objective.laplacian_pyramid(a, levels)
 
     loss, grad, distances, pyramid = run(a, b)
     answers = {"loss": loss, "grad_a": first(grad), "per_level_l1": distances}
@@ -146,8 +156,8 @@ def calls(case: Case) -> dict:
     for name, call in case.config["calls"].items():
         multiple = call["call"] == "multi_inference"
         times = call["times"] if multiple else [call["timestep"]]
-        settings = InferenceSettings(
-            call.get("down_scale", 1.0), augment=call["tta"] is not None, divisor=0
+        settings = settings_of(
+            case.config, call.get("down_scale", 1.0), augment=call["tta"] is not None
         )
         results = interpolate(model, variables, pair_of(case), tuple(times), settings)
         for number, (t, frame) in enumerate(zip(times, results, strict=True)):
@@ -160,16 +170,15 @@ def calls(case: Case) -> dict:
 def padded(case: Case) -> dict:
     model, _, variables = network_of(case)
     pair, t = pair_of(case), (case.config["timestep"],)
-    settings = InferenceSettings(divisor=case.config["divisor"])
+    settings = settings_of(case.config)
     padder = inference.padder_for(*pair.shape[2:4], settings)
-    unpadded = InferenceSettings(divisor=0)
-    (whole,) = interpolate(model, variables, padder.pad(pair), t, unpadded)
+    as_they_are = InferenceSettings(divisor=0)
+    (whole,) = interpolate(model, variables, padder.pad(pair), t, as_they_are)
     (frame,) = interpolate(model, variables, pair, t, settings)
     return {"padded_pred": first(whole), "pred": first(frame)}
 
 
-def estimate_motion(model, variables, pair, t):
-    settings = InferenceSettings(divisor=0)
+def estimate_motion(model, variables, pair, t, settings):
     encoded = inference.encode_pair(model, variables, pair, settings)
     size = pair.shape[2:4]
     return inference.frame_at(model, variables, encoded, t, size=size, settings=settings)[1]
@@ -183,15 +192,17 @@ def estimate_motion(model, variables, pair, t):
 def timesteps(case: Case) -> dict:
     model, _, variables = network_of(case)
     pair, times, answers = pair_of(case), tuple(case.config["timesteps"]), {}
-    results = interpolate(model, variables, pair, times, InferenceSettings(divisor=0))
-    estimate = jax.jit(estimate_motion, static_argnums=0)
+    settings = settings_of(case.config)
+    results = interpolate(model, variables, pair, times, settings)
+    estimate = jax.jit(estimate_motion, static_argnums=(0, 4))
+    padder = inference.padder_for(*pair.shape[2:4], settings)
     for t, frame in zip(times, results, strict=True):
-        answer, _ = forward(model.config)(variables, pair, t)
-        motion = estimate(model, variables, pair, t)
+        answer, _ = forward(model.config)(variables, padder.pad(pair), t)
+        motion = estimate(model, variables, pair, t, settings)
         answers |= {
             f"multi_t{t}": first(frame)[0],
-            f"forward_flow_t{t}": first(answer.motion[-1].flow),
-            f"forward_pred_t{t}": first(answer.frame),
+            f"forward_flow_t{t}": first(padder.unpad(answer.motion[-1].flow)),
+            f"forward_pred_t{t}": first(padder.unpad(answer.frame)),
             f"calc_flow_t{t}": first(motion.flow),
             f"calc_mask_logits_t{t}": first(motion.mask),
         }
@@ -203,7 +214,7 @@ def photographs(case: Case) -> dict:
     model, _, variables = network_of(case)
     config = case.config
     pair = np.stack([case.input("frame0_u8"), case.input("frame1_u8")])[None] / np.float32(255)
-    settings = InferenceSettings(augment=config["fast_tta"], divisor=config["divisor"])
+    settings = settings_of(config, augment=config["fast_tta"])
     (frame,) = interpolate(model, variables, pair, (config["timestep"],), settings)
     rounded = np.round(np.asarray(frame[0]) * 255).astype(np.uint8)
     return {"pred": first(frame)[0], "pred_u8_rounded": rounded}

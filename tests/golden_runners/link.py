@@ -9,8 +9,7 @@ import numpy as np
 from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
 from jaxvision.methods.link import weights
-from jaxvision.methods.link.block import LargeKernelBlock
-from jaxvision.methods.link.pyramid import Level
+from jaxvision.methods.link.large_kernel_block import LargeKernelBlock
 from jaxvision.ops import sparse_voxels as sv
 from jaxvision.ops import voxel_aggregation as va
 from jaxvision.weights import to_variables
@@ -98,7 +97,7 @@ def torchsparse_chain(case: Case) -> dict:
 
     def layout(name: str):
         volume = case.weight_shapes[name][0]
-        return weights.KERNELS[volume]
+        return weights.TORCHSPARSE_KERNELS[volume]
 
     parameters = {
         name: layout(name).ours(w) if w.ndim == 3 else w for name, w in case.state_dict().items()
@@ -286,8 +285,8 @@ def link_block(case: Case) -> dict:
     def run(variables, features, cotangent):
         sites = rows.sites
         blocks = va.build_block_map(sites, config["block_size"] // stride, config["r"])
-        level = Level(sites, sv.submanifold_map(sites, 3), None, blocks.block_of, blocks)
-        out, pull = jax.vjp(lambda v, f: module.apply(v, f, level), variables, features)
+        maps = sites, sv.submanifold_map(sites, 3), blocks
+        out, pull = jax.vjp(lambda v, f: module.apply(v, f, *maps), variables, features)
         return (out, *pull(cotangent))
 
     variables, _ = to_variables(case.state_dict(), entries)

@@ -13,8 +13,9 @@ from jaxvision.methods.link.detection import weights
 from jaxvision.methods.link.detection.backbone import VERSIONS, DetectionBackbone
 from jaxvision.methods.link.detection.center_head import CenterHead
 from jaxvision.methods.link.detection.detector import Detector
-from jaxvision.methods.link.detection.pyramid import DetectionShape, build_detection_levels
+from jaxvision.methods.link.detection.pyramid import build_detection_levels, level_extents
 from jaxvision.methods.link.detection.rpn import RPN
+from jaxvision.methods.link.levels import LevelCapacities
 from jaxvision.weights import to_variables
 
 SCN = "detection/det3d/models/backbones/scn.py"
@@ -64,18 +65,19 @@ def backbone(component: str, text: str):
     version = BACKBONES[component]
     model = DetectionBackbone(version, tuple(config["planes"]))
     edge = None if version == "baseline" else config["block_size"]
-    shape = DetectionShape(tuple(config["grid_size_xyz"]), edge, SHARES)
+    grid = tuple(config["grid_size_xyz"])
+    capacities = LevelCapacities(edge, level_share=SHARES)
     entries = list(weights.backbone_entries(model, config["num_input_features"]))
 
     @jax.jit
     def forward(variables, x, sites):
-        levels = build_detection_levels(sites, shape)
+        levels = build_detection_levels(sites, grid, capacities)
         bev, found = model.apply(variables, x, levels, config["batch_size"])
         return bev, found, levels
 
     @jax.jit
     def pull(variables, x, sites, cotangent):
-        levels = build_detection_levels(sites, shape)
+        levels = build_detection_levels(sites, grid, capacities)
 
         def value(variables, x):
             return model.apply(variables, x, levels, config["batch_size"])[0]
@@ -151,17 +153,18 @@ def whole_detector(case: Case) -> dict:
         head_width=config["head"]["share_conv_channel"],
     )
     rows = rows_of(case)
-    shape = DetectionShape(tuple(config["grid_size_xyz"]), level_share=SHARES)
+    grid = tuple(config["grid_size_xyz"])
+    capacities = LevelCapacities(edge=7, level_share=SHARES)
 
     @jax.jit
     def forward(variables, x, sites):
-        levels = build_detection_levels(sites, shape)
+        levels = build_detection_levels(sites, grid, capacities)
         found, stages = model.apply(
             variables, x, levels, config["batch_size"], method=model.with_features
         )
         return found, stages, levels
 
-    entries = weights.detector_entries(model, shape.extents[-1][2])
+    entries = weights.detector_entries(model, level_extents(grid)[-1][2])
     variables, _ = to_variables(case.state_dict(), entries)
     found, stages, levels = forward(variables, rows.ours(case.input("features")), rows.sites)
     assert not np.any([level.sites.overflow for level in levels])

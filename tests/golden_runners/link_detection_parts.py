@@ -50,11 +50,11 @@ def target_maker(config: dict) -> TargetMaker:
     high = config["range"][3:5]
     columns, rows = (round((b - a) / c) for a, b, c in zip(low, high, cell, strict=True))
     return TargetMaker(
-        tuple(len(task) for task in config["tasks"]),
-        tuple(low),
-        tuple(cell),
-        (rows, columns),
-        config["max_objs"],
+        tasks=tuple(len(task) for task in config["tasks"]),
+        origin=tuple(low),
+        cell=tuple(cell),
+        shape=(rows, columns),
+        slots=config["max_objs"],
         overlap=config["gaussian_overlap"],
         min_radius=config["min_radius"],
     )
@@ -150,21 +150,21 @@ def losses(case: Case) -> dict:
 def decoded(case: Case) -> dict:
     config, nms = case.config, case.config["nms"]
     how = decoding.Decoding(
-        tuple(config["pc_range"]),
-        tuple(config["out_size_factor"] * size for size in config["voxel_size"]),
-        tuple(config["post_center_limit_range"]),
-        config["score_threshold"],
-        nms["nms_pre_max_size"],
-        nms["nms_post_max_size"],
-        nms["nms_iou_threshold"],
-        tuple(config["min_radius"]) if config.get("circular_nms") else (),
+        origin=tuple(config["pc_range"]),
+        cell=tuple(config["out_size_factor"] * size for size in config["voxel_size"]),
+        limits=tuple(config["post_center_limit_range"]),
+        threshold=config["score_threshold"],
+        candidates=nms["nms_pre_max_size"],
+        kept=nms["nms_post_max_size"],
+        overlap=nms["nms_iou_threshold"],
+        squared_radii=tuple(config["min_radius"]) if config.get("circular_nms") else (),
     )
 
     @jax.jit
     def run(maps):
         found = decoding.decode(maps, how, config.get("double_flip", False))
         if angle := config.get("tt_rotation"):
-            found = found._replace(box=decoding.turn(found.box, angle))
+            found = found._replace(box=decoding.rotate_boxes(found.box, angle))
         return found
 
     found = jax.tree.map(np.asarray, run(task_maps(case)))

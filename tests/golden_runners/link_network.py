@@ -10,9 +10,10 @@ import numpy as np
 from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
 from golden_runners.link import Rows
-from jaxvision.methods.link import objective, weights
-from jaxvision.methods.link.model import SegmentationNetwork
-from jaxvision.methods.link.pyramid import PyramidShape, build_pyramid
+from jaxvision.methods.link.levels import LevelCapacities
+from jaxvision.methods.link.segmentation import objective, weights
+from jaxvision.methods.link.segmentation.network import SegmentationNetwork
+from jaxvision.methods.link.segmentation.pyramid import build_pyramid
 from jaxvision.training import schedules
 from jaxvision.training.config import base_config
 from jaxvision.training.optimizer import make_optimizer
@@ -38,14 +39,14 @@ def network(component: str, text: str):
         config.get("baseop", "cos_x"),
         config.get("groups", 1),
     )
-    shape = PyramidShape(config.get("s"), config.get("r", 3))
+    capacities = LevelCapacities(config.get("s"), config.get("r", 3))
     train = config["mode"] == "train"
 
     def forward(params, state, x, sites):
         (logits, found), updated = model.apply(
             {"params": params, **state},
             x,
-            build_pyramid(sites, shape),
+            build_pyramid(sites, capacities),
             train,
             features=True,
             mutable=["batch_stats"],
@@ -112,7 +113,9 @@ def losses(case: Case) -> dict:
 
 def published_rate(base: float, world: int, batch_per_gpu: int, dataset: int, epochs: int):
     steps = epochs * -(-dataset // (batch_per_gpu * world))
-    return schedules.half_cosine(base, steps, 0 if world == 1 else 1000 // world)
+    warmup = 0 if world == 1 else 1000 // world
+    table = {"name": "half_cosine", "peak": base, "warmup_steps": warmup}
+    return schedules.make(table, steps, 1)
 
 
 @runner("link", "segmentation/core/schedulers.py:cosine_schedule_with_warmup")

@@ -17,12 +17,12 @@ from jaxvision.metrics import detection as metrics
 
 def settings_of(config: dict) -> metrics.Settings:
     return metrics.Settings(
-        tuple(config["class_names"]),
-        config["class_range"],
-        tuple(config["dist_ths"]),
-        config["dist_th_tp"],
-        config["min_recall"],
-        config["min_precision"],
+        classes=tuple(config["class_names"]),
+        ranges=config["class_range"],
+        distances=tuple(config["dist_ths"]),
+        matched=config["dist_th_tp"],
+        min_recall=config["min_recall"],
+        min_precision=config["min_precision"],
     )
 
 
@@ -43,13 +43,13 @@ def detection(case: Case) -> dict:
         return metrics.EvaluatedBoxes(*read, np.full(rows, -1), case.input("pred_score"))
 
     settings, answers = settings_of(case.config), {}
-    racks = metrics.Racks(*(case.input(f"rack_{name}") for name in metrics.Racks._fields))
+    racks = metrics.BikeRacks(*(case.input(f"rack_{name}") for name in metrics.BikeRacks._fields))
     kept = {}
     for kind in ("gt", "pred"):
         found = boxes(kind)
         mask = np.ones(len(found.sample), bool)
         if case.config["apply_filters"]:
-            mask = metrics.judged(found, case.input("ego_translation"), racks, settings)
+            mask = metrics.filter_boxes(found, case.input("ego_translation"), racks, settings)
         answers[f"{kind}_kept"], kept[kind] = mask, found.rows(mask)
     result = metrics.evaluate(kept["gt"], kept["pred"], settings)
     return answers | answers_of(result)
@@ -75,7 +75,9 @@ def submission(case: Case) -> dict:
         sensor, ego = tables.poses(tables.key_frames[token])
         names = [config["labels"][label] for label in case.input(f"labels_{n}")]
         boxes, scores = case.input(f"boxes_{n}"), case.input(f"scores_{n}")
-        entries[token] = results.world_entries(token, sensor, ego, boxes, names, scores)
+        entries[token] = results.world_entries(
+            token, sensor, ego, boxes=boxes, names=names, scores=scores
+        )
         for key in entries[token][0]:
             answers[f"{key}_{n}"] = np.array([entry[key] for entry in entries[token]])
         # Of the two quaternions of a rotation the case has either.
@@ -86,7 +88,7 @@ def submission(case: Case) -> dict:
         path = Path(folder) / "results.json"
         results.write_results(path, entries)
         scenes = scenes_of(config["eval_set"])
-        settings = metrics.Settings(tuple(config["class_names"]))
+        settings = metrics.Settings(classes=tuple(config["class_names"]))
         return answers | answers_of(evaluate_file(tables, scenes, path, settings))
 
 

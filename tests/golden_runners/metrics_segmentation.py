@@ -8,7 +8,8 @@ from golden_case import Case, runner
 from jaxvision.data.lidar import nuscenes
 from jaxvision.data.lidar import semantic_kitti as kitti
 from jaxvision.data.lidar.classes import Classes
-from jaxvision.data.lidar.scan import Scan
+from jaxvision.data.lidar.nuscenes_tables import Tables
+from jaxvision.data.lidar.scan import Scan, read_integers
 from jaxvision.metrics import segmentation as metrics
 
 
@@ -53,7 +54,12 @@ def semantickitti_files(case: Case) -> dict:
     confusion = 0
     for index in range(len(scans)):
         scan = scans[index]
-        stored = kitti.read_labels(scans.prediction_file(index, dataset(case)), len(scan.points))
+        sequence, frame = scans.frames[index]
+        stored = read_integers(
+            dataset(case) / f"sequences/{sequence}/predictions/{frame}.label",
+            "<u4",
+            len(scan.points),
+        )
         found, truth = (
             classes.train_ids(ids[: config["limit"]], "ignored")
             for ids in (kitti.semantic_ids(stored), scan.labels)
@@ -73,11 +79,12 @@ def semantickitti_reader(case: Case) -> dict:
         scans = kitti.SemanticKitti.open(root, [int(folder.name)])
         for index, (sequence, frame) in enumerate(scans.frames):
             scan: Scan = scans[index]
-            stored = kitti.read_labels(root / f"sequences/{sequence}/labels/{frame}.label")
+            file = root / f"sequences/{sequence}/labels/{frame}.label"
+            stored = read_integers(file, "<u4", len(scan.points))
             answers |= {
                 f"points_{sequence}_{frame}": scan.points,
                 f"semantic_{sequence}_{frame}": scan.labels,
-                f"instance_{sequence}_{frame}": kitti.instance_ids(stored),
+                f"instance_{sequence}_{frame}": (stored >> 16).astype(np.int32),
                 f"label_{sequence}_{frame}": SEMANTIC_KITTI.train_ids(scan.labels, "ignored"),
             }
     return answers
@@ -88,7 +95,9 @@ def lidarseg(case: Case) -> dict:
     config, root = case.config, dataset(case)
     number = {name: n for n, name in enumerate(config["class_names"])}
     class_of = {name: number[c] for name, c in config["category_to_class"].items()}
-    table = nuscenes.category_classes(root, config["version"], class_of)
+    categories = Tables(root, config["version"]).table("category").values()
+    rows = {row["index"]: row["name"] for row in categories}
+    table = np.array([class_of.get(rows[index], 0) for index in sorted(rows)], np.int32)
     scans = nuscenes.Lidarseg.open(root, config["version"], nuscenes.scenes_of(config["eval_set"]))
     place = {token: index for index, (token, _, _) in enumerate(scans.frames)}
     assert set(place) == set(config["sample_data_tokens"])

@@ -9,9 +9,10 @@ import numpy as np
 
 from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
+from golden_runners.pdpp_residual_mlp import ResidualMLP, residual_mlp_entries
 from jaxvision.methods.pdpp import weights
 from jaxvision.methods.pdpp.blocks import ConvolutionBlock, Resample, ResidualBlock, sinusoid
-from jaxvision.methods.pdpp.classifier import ResidualMLP, TaskClassifier
+from jaxvision.methods.pdpp.classifier import TaskClassifier
 from jaxvision.methods.pdpp.model import TemporalUNet
 from jaxvision.methods.pdpp.state import StateLayout
 from jaxvision.weights import to_variables
@@ -141,7 +142,7 @@ def residual_mlp(case: Case) -> dict:
         config["expansion_factor"],
         config["depth"],
     )
-    variables, _ = to_variables(case.state_dict(), weights.residual_mlp_entries(model))
+    variables, _ = to_variables(case.state_dict(), residual_mlp_entries(model))
     return {"logits": jax.jit(model.apply)(variables, case.input("x"))}
 
 

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
@@ -42,6 +43,19 @@ def task_rows(tasks, layout: StateLayout, horizon: int):
     return jnp.repeat(state.one_hot(tasks, layout.classes)[:, None], horizon, axis=1)
 
 
+def noise_of(
+    schedule: diffusion.Schedule,
+    x: Float[Array, "b *rest"],
+    t: Int[Array, " b"],
+    clean: Float[Array, "b *rest"],
+) -> Float[Array, "b *rest"]:
+    """The noise that `x` at step `t` holds if `clean` is what it came from."""
+    shape = (-1,) + (1,) * (x.ndim - 1)
+    scale = jnp.asarray(schedule.sqrt_recip_alphas_cumprod)[t].reshape(shape)
+    spread = jnp.asarray(schedule.sqrt_recipm1_alphas_cumprod)[t].reshape(shape)
+    return (scale * x - clean) / spread
+
+
 @runner("pdpp", LOSS, LOSS + " (baseline)")
 def loss(case: Case) -> dict:
     model, sampler = planner(case.config)
@@ -58,7 +72,8 @@ def loss(case: Case) -> dict:
         task = state.one_hot(tasks, layout.classes)
 
         def total(variables):
-            errors, _ = plan_loss(model, variables, sampler, plan, task, start, goal, t, noise)
+            window = {"plan": plan, "task": task, "start": start, "goal": goal}
+            errors, _ = plan_loss(model, variables, sampler, **window, t=t, noise=noise)
             return jnp.sum(errors)
 
         value, grads = jax.value_and_grad(total)(variables)
@@ -95,7 +110,13 @@ def sample(case: Case) -> dict:
         task = state.one_hot(tasks, layout.classes)
         condition = model.apply(variables, task, start, goal, horizon, method="condition_terms")
         actions, trajectory = sample_actions(
-            model, variables, sampler, condition, noise[0], lambda k: noise[1 + k], True
+            model,
+            variables,
+            sampler,
+            condition,
+            noise[0],
+            draw=lambda k: noise[1 + k],
+            trajectory=True,
         )
         rows = task_rows(tasks, layout, horizon)
         whole = functools.partial(state.state_of, task=rows, start=start, goal=goal)
@@ -138,7 +159,7 @@ def diffusion_algebra(case: Case) -> dict:
     ddpm = diffusion.ddpm_coefficients(schedule, t)
     answers = {
         "q_sample": jax.jit(lambda: diffusion.add_noise(schedule, x0, t, noise))(),
-        "eps_from_x0": jax.jit(lambda: diffusion.noise_of(schedule, xt, t, x0))(),
+        "eps_from_x0": jax.jit(lambda: noise_of(schedule, xt, t, x0))(),
         "posterior_mean": step(ddpm, jnp.zeros_like(noise)),
         "p_sample": step(ddpm, noise),
         "posterior_variance": schedule.posterior_variance[t].reshape(-1, 1, 1),
@@ -206,12 +227,12 @@ def train_steps(case: Case) -> dict:
                 model,
                 {"params": params},
                 sampler,
-                plan,
-                state.one_hot(tasks, layout.classes),
-                frames[:, 0],
-                frames[:, -1],
-                t,
-                noise[..., layout.action_part],
+                plan=plan,
+                task=state.one_hot(tasks, layout.classes),
+                start=frames[:, 0],
+                goal=frames[:, -1],
+                t=t,
+                noise=noise[..., layout.action_part],
             )
             return jnp.sum(errors)
 

@@ -11,9 +11,13 @@ from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
 from jaxvision.methods.sparseformer import architecture
 from jaxvision.methods.sparseformer.architecture import Architecture, Flavour, Unit
-from jaxvision.methods.sparseformer.inflation import inflate, inflated
 from jaxvision.methods.sparseformer.model import SparseFormer
-from jaxvision.methods.sparseformer.weights import entries_of, renamed_layout
+from jaxvision.methods.sparseformer.weights import (
+    entries_of,
+    inflate,
+    inflated,
+    renamed_layout,
+)
 from jaxvision.ops.cross_entropy import soft_cross_entropy
 from jaxvision.weights import to_state_dict, to_variables
 
@@ -38,11 +42,11 @@ def paper_architecture(config: dict) -> Architecture:
         units.append(Unit(width, architecture.FOCUS, repeats))
         units += [Unit(width, architecture.PLAIN) for _ in range(blocks - 1)]
     return Architecture(
-        config["num_latent_tokens"],
-        config["token_sampling_points"],
-        config["conv_dim"],
-        tuple(units),
-        config.get("num_classes", 1000),
+        tokens=config["num_latent_tokens"],
+        points=config["token_sampling_points"],
+        channels=config["conv_dim"],
+        units=tuple(units),
+        outputs=config.get("num_classes", 1000),
         drop_path=config["drop_path_rate"],
     )
 
@@ -73,12 +77,12 @@ def package_architecture(config: dict) -> Architecture:
     )
     pooled = config["head_op"] == "avg"
     return Architecture(
-        config["num_latent_tokens"],
-        config["num_sampling_points"],
-        config["conv_dim"],
-        units,
-        config["proj_dim"],
-        flavour,
+        tokens=config["num_latent_tokens"],
+        points=config["num_sampling_points"],
+        channels=config["conv_dim"],
+        units=units,
+        outputs=config["proj_dim"],
+        flavour=flavour,
         head_bias=config.get("proj_bias", True),
         class_token_before=0 if pooled else config["cls_token_insert_layer"],
         drop_path=config.get("drop_path_rate", 0.0),
@@ -104,13 +108,13 @@ def compiled(arch: Architecture):
     @jax.jit
     def gradients(variables, images, cotangent):
         def value(variables):
-            answer = model.apply(variables, images, method="look")
+            answer = model.apply(variables, images, method="trace")
             return jnp.sum(answer.logits * cotangent), answer
 
         (_, answer), grads = jax.value_and_grad(value, has_aux=True)(variables)
         return answer, grads
 
-    return jax.jit(functools.partial(model.apply, method="look")), gradients
+    return jax.jit(functools.partial(model.apply, method="trace")), gradients
 
 
 def named(answer, prefix: str = "") -> dict:

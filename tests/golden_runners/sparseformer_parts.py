@@ -10,7 +10,7 @@ from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
 from golden_runners.sparseformer import SHOWLAB, channels_last
 from jaxvision.methods.sparseformer import geometry
-from jaxvision.methods.sparseformer.stem import Stem, channel_norm
+from jaxvision.methods.sparseformer.model import Stem, channel_norm
 from jaxvision.methods.sparseformer.weights import mixing_entries, stem_entries
 from jaxvision.nn.adaptive_mixing import AdaptiveMixing
 from jaxvision.ops.sparse_sampling import sparse_sampling

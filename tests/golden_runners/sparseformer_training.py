@@ -11,6 +11,7 @@ from golden_case import Case, runner
 from golden_runners.sparseformer import SHOWLAB, paper_architecture
 from jaxvision.data.loader import epoch_position
 from jaxvision.data.mixing import Mix, box_of, mix_batch
+from jaxvision.data.normalisation import normalise, statistics
 from jaxvision.data.source import Source
 from jaxvision.methods.sparseformer import geometry, inputs
 from jaxvision.methods.sparseformer.task import without_decay
@@ -139,7 +140,7 @@ def evaluation_pictures(case: Case) -> dict:
         "package_clip": "clip",
     }
     for name, family in families.items():
-        values = inputs.normalise(pixels[name.partition("_")[0]], family)
+        values = normalise(jnp.asarray(pixels[name.partition("_")[0]]), statistics(family))
         answers[name] = np.moveaxis(values, -1, 0)
     return answers
 
@@ -150,7 +151,9 @@ def repeated_augmentation(case: Case) -> dict:
     size = case.config["batch_size"]
     answers = {}
     for name, (count, processes, rank) in case.config["cases"].items():
-        source = Source([], size * processes, repeats=case.config["repeats"], dealt=processes)
+        source = Source(
+            [], size * processes, record_repeats=case.config["repeats"], interleave_groups=processes
+        )
         taken = count // size * size // processes
         batches, rows = np.divmod(np.arange(taken), size)
         in_epoch = batches * size * processes + rank * size + rows

@@ -9,11 +9,14 @@ import numpy as np
 
 from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
-from jaxvision.methods.videomae import inputs, masking, objective
-from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder, take_tokens
+from jaxvision.data.normalisation import IMAGENET
+from jaxvision.methods.videomae import masking, objective
+from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.methods.videomae.weights import pretraining_entries
 from jaxvision.nn.positions import sincos_1d
 from jaxvision.nn.transformer import BlockConfig
+from jaxvision.nn.video_transformer import CubeGrid, take_tokens
+from jaxvision.ops import token_masks
 from jaxvision.weights import to_variables
 
 PRETRAIN = "models/modeling_pretrain.py:PretrainVisionTransformer"
@@ -52,7 +55,7 @@ def pretraining_step(config: str):
     @functools.partial(jax.jit, static_argnames="gradients")
     def step(variables, video, visible, decoded, mask, gradients):
         grid = model.grid
-        normalised = (video - inputs.IMAGENET_MEAN) / inputs.IMAGENET_STD
+        normalised = (video - IMAGENET.mean) / IMAGENET.deviation
         target = take_tokens(
             objective.pixel_targets(
                 video, grid.tubelet, grid.patch, settings.get("norm_target", True)
@@ -152,9 +155,9 @@ def tube_and_random(case: Case) -> dict:
         permutation = np.arange(places)
         np.random.RandomState(7).shuffle(permutation)
         draw = jnp.asarray(permutation)[None]
-        make = masking.tube_mask if tube else masking.random_mask
+        make = token_masks.tube_mask if tube else token_masks.random_mask
         mask = np.asarray(make(draw, window, settings["mask_ratio"]))[0]
-        kept_tokens = masking.visible_count(window, settings["mask_ratio"], settings["kind"])
+        kept_tokens = token_masks.visible_count(window, settings["mask_ratio"], settings["kind"])
         assert kept_tokens == int((mask == 0).sum())
         answers[name] = mask.reshape(t, -1)[0] if tube else mask
         counts = [places, int(mask.sum())]

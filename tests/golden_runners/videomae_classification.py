@@ -10,11 +10,10 @@ import numpy as np
 from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
 from jaxvision.data.mixing import Mix, mix_batch
-from jaxvision.methods.videomae.classifier import VideoClassifier
-from jaxvision.methods.videomae.inputs import IMAGENET_MEAN, IMAGENET_STD
-from jaxvision.methods.videomae.model import CubeGrid, VideoEncoder
+from jaxvision.data.normalisation import IMAGENET
 from jaxvision.methods.videomae.weights import classification_entries
 from jaxvision.nn.transformer import BlockConfig
+from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier, VideoEncoder
 from jaxvision.ops.cross_entropy import smoothed_cross_entropy, soft_cross_entropy
 from jaxvision.weights import to_variables
 
@@ -51,7 +50,7 @@ def classifier(config: dict) -> VideoClassifier:
 
 def normalised(video01: np.ndarray) -> np.ndarray:
     """[B, 3, T, H, W] in [0, 1] -> [B, T, H, W, 3] as the network takes it."""
-    return (np.moveaxis(video01, 1, -1) - IMAGENET_MEAN) / IMAGENET_STD
+    return (np.moveaxis(video01, 1, -1) - IMAGENET.mean) / IMAGENET.deviation
 
 
 @functools.cache

@@ -6,11 +6,11 @@ import numpy as np
 
 from golden_case import Case, runner
 from golden_runners.videomae_classification import classifier
-from jaxvision.data import clip_sampling, crops
+from jaxvision.data import crops, video_clips
 from jaxvision.data.augment import rand_augment
 from jaxvision.data.mixing import Mix, mix_batch
+from jaxvision.data.normalisation import normalise
 from jaxvision.data.resize import resize_short_side, resized_crop
-from jaxvision.methods.videomae.inputs import IMAGENET_MEAN, IMAGENET_STD
 from jaxvision.methods.videomae.temporal_features import DATASETS, window_clip
 from jaxvision.methods.videomae.weights import classification_entries
 from jaxvision.metrics.multi_view import collect_views, multi_view_accuracy, video_scores
@@ -45,25 +45,25 @@ def frame_sampling(case: Case) -> dict:
         frames = given.get("clip_len", given.get("num_segments", given.get("num_frames")))
         stride = given.get("sampling_rate")
         if given["kind"] == "video_validation":
-            answers[name] = clip_sampling.dense_validation_clip(total, frames, stride)
+            answers[name] = video_clips.dense_validation_clip(total, frames, stride)
         elif given["kind"] == "video_train":
             span = frames * stride
             end = legacy.randint(span, total) if total > span else span
-            answers[name] = clip_sampling.dense_training_clip(total, frames, stride, end)
+            answers[name] = video_clips.dense_training_clip(total, frames, stride, end)
         elif given["kind"].startswith("rawframes"):
             offsets = None
             if given["kind"] == "rawframes_train" and total >= frames:
                 offsets = legacy.randint(total // frames, size=frames)
-            clip = clip_sampling.segment_clip(total, frames, offsets)
+            clip = video_clips.segment_clip(total, frames, offsets)
             answers[name] = clip + given["start_idx"]
         elif given["kind"] == "pretrain":
-            count = clip_sampling.pretraining_starts(total, frames, stride)
+            count = video_clips.pretraining_starts(total, frames, stride)
             start = given.get("offset", legacy.randint(count))
-            answers[name] = clip_sampling.pretraining_clip(total, frames, stride, start)
+            answers[name] = video_clips.pretraining_clip(total, frames, stride, start)
             answers[f"{name}_offset"] = np.array([start])
         else:
             step = DATASETS[given["dataset"].lower()]
-            answers[name] = clip_sampling.window_starts(total, 16, step)
+            answers[name] = video_clips.window_starts(total, 16, step)
     return answers
 
 
@@ -73,11 +73,11 @@ def multi_view_geometry(case: Case) -> dict:
     for name, given in case.config.items():
         total, segments = given["num_frames_in_video"], given["segments"]
         if given["sampling"] == "dense":
-            clips = clip_sampling.dense_test_clips(
+            clips = video_clips.dense_test_clips(
                 total, given["clip_len"], given["sampling_rate"], segments
             )
         else:
-            clips = clip_sampling.sparse_test_clips(total, given["frames_per_clip"], segments)
+            clips = video_clips.sparse_test_clips(total, given["frames_per_clip"], segments)
         boxes = crops.long_side_boxes(given["height"], given["width"], given["crops"])
         views = [(s, c) for s in range(segments) for c in range(given["crops"])]
         answers |= {
@@ -96,7 +96,7 @@ def validation_and_test_pictures(case: Case) -> dict:
     height, width = frames.shape[1:3]
 
     def finished(box: crops.Box) -> np.ndarray:
-        return channels_first((box.cut(frames) / 255 - IMAGENET_MEAN) / IMAGENET_STD)
+        return channels_first(normalise(jnp.asarray(box.cut(frames))))
 
     side = case.config["val_crop"]
     boxes = crops.long_side_boxes(height, width, case.config["test_crops"])
@@ -174,7 +174,7 @@ def merged_views(case: Case) -> dict:
     videos, views, _ = logits.shape
     number, view = np.divmod(np.arange(videos * views), views)
     rows = {"logits": logits.reshape(videos * views, -1), "video": number, "view": view}
-    total = collect_views(None, {**rows, "label": labels[number]}, np.arange(len(number)))
+    total = collect_views(None, {**rows, "label": labels[number]}, np.arange(len(number)), "clips")
     answers = {}
     for merge in ("prob", "score"):
         accuracy = multi_view_accuracy(total, merge)

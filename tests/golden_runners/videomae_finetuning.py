@@ -17,13 +17,9 @@ from golden_runners.videomae_classification import (
     settings_of,
     soft_target,
 )
-from jaxvision.methods.videomae.parameter_groups import (
-    classifier_group,
-    layer_scales,
-    layers_of,
-)
 from jaxvision.methods.videomae.weights import classification_entries
 from jaxvision.training.config import base_config
+from jaxvision.training.layer_decay import layer_decay_group, layer_scales, layers_of
 from jaxvision.training.optimizer import Optimizer, global_norm, make_optimizer
 from jaxvision.weights import Entry, to_state_dict, to_variables
 from jaxvision.weights.mapping import flatten, unflatten
@@ -43,7 +39,7 @@ def layer_decay(case: Case) -> dict:
         entries = [known[name] for name in config["parameter_names"]]
         paths = [entry.path.removeprefix("params/") for entry in entries]
         layers = [row_of(e, layers_of(p, model.depth)) for e, p in zip(entries, paths, strict=True)]
-        groups = [classifier_group(path, model.depth, config["layer_decay"]) for path in paths]
+        groups = [layer_decay_group(path, model.depth, config["layer_decay"]) for path in paths]
         rates = [row_of(e, group.lr) for e, group in zip(entries, groups, strict=True)]
         answers |= {
             f"{name}/values": layer_scales(model.depth, config["layer_decay"]),
@@ -69,7 +65,7 @@ def optimizer_of(config: dict, params: dict, depth: int) -> Optimizer:
         }
     )
     groups = {
-        path: classifier_group(path, depth, config["layer_decay"]) for path in flatten(params)
+        path: layer_decay_group(path, depth, config["layer_decay"]) for path in flatten(params)
     }
     per_epoch = schedule["iters_per_epoch"]
     steps = schedule["epochs"] * per_epoch

@@ -4,7 +4,6 @@ import json
 
 import jax
 import numpy as np
-from PIL import Image
 
 from golden_case import Case, runner
 from golden_runners.videomae import (
@@ -13,7 +12,9 @@ from golden_runners.videomae import (
     pretraining_model,
     pretraining_step,
 )
-from jaxvision.methods.videomae import inputs
+from jaxvision.data.crops import Box
+from jaxvision.data.normalisation import normalise
+from jaxvision.data.resize import pillow_resized_crop
 from jaxvision.methods.videomae.task import pretraining_group
 from jaxvision.methods.videomae.weights import pretraining_entries
 from jaxvision.nn.transformer import drop_path_rates
@@ -128,13 +129,8 @@ def preprocess(case: Case) -> dict:
     answers = {}
     for name in case.outputs:
         crop = case.config[name]
-        box = (crop["x"], crop["y"], crop["x"] + crop["width"], crop["y"] + crop["height"])
-        video = np.stack(
-            [
-                inputs.crop_and_resize(Image.fromarray(frame), box, (size, size))
-                for frame in case.input("frames")
-            ]
-        )
-        normalised = jax.jit(inputs.normalise)(video)
+        box = Box(crop["y"], crop["x"], crop["height"], crop["width"])
+        video = pillow_resized_crop(case.input("frames"), box, (size, size))
+        normalised = jax.jit(normalise)(video)
         answers[name] = np.moveaxis(normalised, -1, 0)
     return answers

@@ -13,10 +13,10 @@ from golden_runners.videomae_classification import classifier, normalised
 from jaxvision.methods.videomae import transfer, variants
 from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.methods.videomae.weights import classification_entries, pretraining_entries
+from jaxvision.ops.position_tables import resize_spatial, resize_temporal
 from jaxvision.training import initialisation
 from jaxvision.weights import Entry, to_variables
 from jaxvision.weights.mapping import flatten
-from jaxvision.weights.position_tables import resize_spatial, resize_temporal
 
 
 @runner("videomae", "models/__init__.py (all ten factories)")

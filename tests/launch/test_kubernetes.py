@@ -58,9 +58,9 @@ def test_gpu_pods_find_each_other():
     (named,) = [v for v in container["env"] if "valueFrom" in v]
     assert "jobset-name" in named["valueFrom"]["fieldRef"]["fieldPath"]
     reference = f"$({named['name']})"
-    told = {k: v.replace(reference, jobs["metadata"]["name"]) for k, v in environment.items()}
+    variables = {k: v.replace(reference, jobs["metadata"]["name"]) for k, v in environment.items()}
     spec = job["template"]["spec"]
-    found = detect({**told, "JOB_COMPLETION_INDEX": "1"})
+    found = detect({**variables, "JOB_COMPLETION_INDEX": "1"})
     # JobSet's names: <jobset>-<job>-<index of the job>-<index of the pod>.<jobset>
     name = jobs["metadata"]["name"]
     address = f"{name}-{job['name']}-0-0.{name}:1234"

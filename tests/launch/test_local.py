@@ -59,8 +59,8 @@ def test_lines_carry_the_number_of_their_process():
 
 
 def test_each_process_knows_its_place():
-    told = environment({"XLA_FLAGS": "--x=1"}, 1, 3, 2, "cpu", 1234)
-    assert told == {
+    settings = environment({"XLA_FLAGS": "--x=1"}, 1, 3, devices=2, platform="cpu", port=1234)
+    assert settings == {
         "JAX_COORDINATOR_ADDRESS": "127.0.0.1:1234",
         "JAX_COORDINATOR_BIND_ADDRESS": "127.0.0.1:1234",
         "JAX_NUM_PROCESSES": "3",
@@ -69,9 +69,10 @@ def test_each_process_knows_its_place():
         "PYTHONUNBUFFERED": "1",
         "XLA_FLAGS": "--x=1 --xla_force_host_platform_device_count=2",
     }
-    again = environment(told, 0, 3, 4, "cpu", 1234)
+    again = environment(settings, 0, 3, devices=4, platform="cpu", port=1234)
     assert again["XLA_FLAGS"] == "--x=1 --xla_force_host_platform_device_count=4"
-    assert environment({}, 1, 2, 2, "cuda", 1)["CUDA_VISIBLE_DEVICES"] == "2,3"
+    cuda = environment({}, 1, 2, devices=2, platform="cuda", port=1)
+    assert cuda["CUDA_VISIBLE_DEVICES"] == "2,3"
 
 
 def test_a_killed_process_is_named_and_the_others_are_stopped():

@@ -85,7 +85,7 @@ def test_a_worker_keeps_the_status_and_the_arguments(tmp_path):
             ["bash", "-c", text], env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, timeout=20
         )
 
-    pod = Pod("mae", "z", "v4-8", arguments=TRAIN[1:], run_command=on_worker)
+    pod = Pod(name="mae", zone="z", type="v4-8", arguments=TRAIN[1:], run_command=on_worker)
     pod.start()
     assert pod.logs() == 75
     assert (tmp_path / "run.log").read_text().splitlines() == [f"<{word}>" for word in TRAIN[1:]]
@@ -106,7 +106,7 @@ def test_stop_lets_the_run_save(tmp_path):
             ["bash", "-c", text], env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, timeout=20
         )
 
-    pod = Pod("mae", "z", "v4-8", arguments=["train"], run_command=on_worker)
+    pod = Pod(name="mae", zone="z", type="v4-8", arguments=["train"], run_command=on_worker)
     pod.start()
     deadline = time.monotonic() + 10
     while not (tmp_path / "run.log").exists() or not (tmp_path / "run.log").read_text():
@@ -140,7 +140,9 @@ class Cloud:
 
 def follow(states, statuses, resumes=5):
     cloud = Cloud(states, statuses)
-    pod = Pod("mae", "z", "v4-8", arguments=["train"], poll_seconds=0, run_command=cloud)
+    pod = Pod(
+        name="mae", zone="z", type="v4-8", arguments=["train"], poll_seconds=0, run_command=cloud
+    )
     status = pod.run(resumes, keep=False)
     assert not cloud.states
     assert not cloud.statuses

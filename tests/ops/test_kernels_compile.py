@@ -132,6 +132,25 @@ def test_long_attention_is_jaxs_own_kernel_on_a_tpu(name):
 
 
 @pytest.mark.xdist_group("tpu_compiler")
+def test_cross_attention_is_jaxs_own_kernel_on_a_tpu():
+    mesh = tpu_mesh("v5e")
+    with jax.set_mesh(mesh):
+        sharding = NamedSharding(mesh, PartitionSpec())
+        query, key = (
+            jax.ShapeDtypeStruct((1, tokens, 12, 64), jnp.bfloat16, sharding=sharding)
+            for tokens in (1024, 2352)
+        )
+
+        def step(*arguments):
+            value, pull = jax.vjp(attention, *arguments)
+            return value, pull(value)
+
+        compiled = jax.jit(step).lower(query, key, key).compile()
+    assert "splash" in compiled.as_text()
+    assert compiled.memory_analysis().temp_size_in_bytes < 1024 * 2352 * 12 * 4
+
+
+@pytest.mark.xdist_group("tpu_compiler")
 def test_heads_of_attention_stay_on_their_devices():
     mesh = tpu_mesh("v5e", (2, 1, 2))
     with jax.set_mesh(mesh):

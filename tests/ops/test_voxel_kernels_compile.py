@@ -10,8 +10,9 @@ from flax import linen as nn
 from jax.sharding import NamedSharding, PartitionSpec
 
 from cuda_lowering import triton_kernels
-from jaxvision.methods.link.block import LargeKernelBlock
-from jaxvision.methods.link.pyramid import PyramidShape, build_pyramid
+from jaxvision.methods.link.large_kernel_block import LargeKernelBlock
+from jaxvision.methods.link.levels import LevelCapacities
+from jaxvision.methods.link.segmentation.pyramid import build_pyramid
 from jaxvision.ops import sparse_voxels as sv
 from jaxvision.ops import voxel_aggregation as va
 from jaxvision.ops.sparse_voxels import argument_specs as convolution_specs
@@ -95,16 +96,18 @@ def test_a_block_of_the_network_takes_the_kernels():
     block = LargeKernelBlock("cos")
     mesh = tpu_mesh("v5e", (2, 1, 2))
 
+    def maps_of(levels):
+        return levels[1].sites, levels[1].neighbours, levels[1].blocks
+
     def apply(variables, x, sites):
-        levels = build_pyramid(sites, PyramidShape(edge=3))
-        return block.apply(variables, x, levels[1])
+        return block.apply(variables, x, *maps_of(build_pyramid(sites, LevelCapacities(edge=3))))
 
     with jax.set_mesh(mesh):
         sites = jax.eval_shape(lambda: sites_and_blocks()[0])
         x = jax.ShapeDtypeStruct((SHARDS, CAPACITY, NETWORK.channels), jnp.float32)
-        levels = jax.eval_shape(lambda s: build_pyramid(s, PyramidShape(edge=3)), sites)
+        levels = jax.eval_shape(lambda s: build_pyramid(s, LevelCapacities(edge=3)), sites)
         variables = jax.eval_shape(
-            lambda x, level: block.init(jax.random.key(0), x, level), x, levels[1]
+            lambda x, maps: block.init(jax.random.key(0), x, *maps), x, maps_of(levels)
         )
         text = jax.jit(apply).lower(nn.unbox(variables), x, sites).as_text()
     assert text.count("tpu_custom_call") == 4

@@ -73,8 +73,8 @@ def test_scans_count_by_their_length_and_recomputation_counts():
     assert count(again.jaxpr) == 4 * product
 
 
-def test_padding_and_spreading_meet_fewer_places():
-    whole = dict(stride=1, padding=0, spread=1, reach=1)
+def test_padding_and_dilation_meet_fewer_places():
+    whole = dict(stride=1, padding=0, input_dilation=1, kernel_dilation=1)
     assert valid_places(5, 3, 3, **whole) == 9
     assert valid_places(5, 3, 5, **{**whole, "padding": 1}) == 13
-    assert valid_places(3, 3, 5, **{**whole, "padding": 1, "spread": 2}) == 3 + 4
+    assert valid_places(3, 3, 5, **{**whole, "padding": 1, "input_dilation": 2}) == 3 + 4

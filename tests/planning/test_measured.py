@@ -7,7 +7,7 @@ import pytest
 
 from jaxvision.cli.main import main
 from jaxvision.errors import InputError
-from jaxvision.planning.measured import Run
+from jaxvision.planning.measured import MeasuredRun
 from jaxvision.planning.plan import Plan
 from jaxvision.planning.topologies import kind_of, parse
 from jaxvision.training.config import as_json, load_config
@@ -54,20 +54,20 @@ def plan(topology: str = "h100:8", **mesh: int) -> Plan:
 
 
 def test_the_last_start_is_measured_between_its_logs(tmp_path):
-    run = Run.read(workdir_of(tmp_path, NODE))
+    run = MeasuredRun.read(workdir_of(tmp_path, NODE))
     assert (run.seconds, run.peak) == (pytest.approx(1.25), 2.0**30)  # 0.5 and 2.0
-    found = run.beside(plan(), parse("h100:8"), load_config(RECIPE, ["log.every_steps=7"]))
+    found = run.compare(plan(), parse("h100:8"), load_config(RECIPE, ["log.every_steps=7"]))
     assert (found.measured_seconds, found.measured_peak) == (run.seconds, run.peak)
 
 
 def test_a_chip_of_two_devices_has_the_memory_of_both(tmp_path):
-    run = Run.read(workdir_of(tmp_path, ["TPU7x"] * 8))
-    assert run.beside(plan(), parse("tpu7x:2x2x1"), load_config(RECIPE)).measured_peak == 2.0**31
+    run = MeasuredRun.read(workdir_of(tmp_path, ["TPU7x"] * 8))
+    assert run.compare(plan(), parse("tpu7x:2x2x1"), load_config(RECIPE)).measured_peak == 2.0**31
 
 
 def test_another_machine_gets_nothing_and_must_not_be_the_only_one(tmp_path):
-    run = Run.read(workdir_of(tmp_path, NODE))
-    assert run.beside(plan(), parse("h200:8"), load_config(RECIPE)) == plan()
+    run = MeasuredRun.read(workdir_of(tmp_path, NODE))
+    assert run.compare(plan(), parse("h200:8"), load_config(RECIPE)) == plan()
     run.check_was_on_one_of([parse("h200:8"), parse("h100:8")])
     with pytest.raises(
         InputError, match="ran on 8 x NVIDIA H100 80GB HBM3, which is none of v5e:2x4"
@@ -76,21 +76,21 @@ def test_another_machine_gets_nothing_and_must_not_be_the_only_one(tmp_path):
 
 
 def test_another_step_is_refused_with_the_difference(tmp_path):
-    run = Run.read(workdir_of(tmp_path, NODE))
+    run = MeasuredRun.read(workdir_of(tmp_path, NODE))
     with pytest.raises(InputError, match=r"not the planned step: train.batch_size: \d+ -> 96"):
-        run.beside(plan(), parse("h100:8"), load_config(RECIPE, ["train.batch_size=96"]))
+        run.compare(plan(), parse("h100:8"), load_config(RECIPE, ["train.batch_size=96"]))
     with pytest.raises(InputError, match=r"mesh: .*'data': 8.* -> .*'fsdp': 8"):
-        run.beside(plan(data=1, fsdp=8), parse("h100:8"), load_config(RECIPE))
+        run.compare(plan(data=1, fsdp=8), parse("h100:8"), load_config(RECIPE))
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no run's workdir \(config.json is missing\)"):
-        Run.read(tmp_path)
+        MeasuredRun.read(tmp_path)
     workdir = workdir_of(tmp_path, NODE)
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     (workdir / "metrics.jsonl").write_text("\n".join(lines[:5]))
     with pytest.raises(InputError, match="logged less than three times"):
-        Run.read(workdir)
+        MeasuredRun.read(workdir)
 
 
 def test_a_search_is_refused_beside_a_run(capsys, tmp_path):

@@ -40,10 +40,7 @@ def render(name: str) -> str:
     if name == ENGINE:
         return settings(base_config().to_dict(), {})
     known = dict(leaves(base_config().to_dict()))
-    own, whole = parameters(name), name.removesuffix("_1gpu")
-    if whole != name and own == parameters(whole):
-        own = f"parameters as in {whole}\n"
-    return settings(load_config(name).to_dict(), known) + "\n" + own
+    return settings(load_config(name).to_dict(), known) + "\n" + parameters(name)
 
 
 def settings(config: Mapping[str, Any], known: Mapping[str, Any]) -> str:
@@ -97,7 +94,9 @@ def factors(group: Group) -> str:
     if not np.any(group.train):
         return " frozen"
     words = [("trained", group.train), ("decay", group.decay), ("lr", group.lr)]
-    return "".join(f" {word} {factor(value)}" for word, value in words if np.any(value != 1))
+    text = "".join(f" {word} {factor(value)}" for word, value in words if np.any(value != 1))
+    text += f" schedule {group.schedule}" if group.schedule else ""
+    return text + (f" bounds {group.bounds}" if group.bounds else "")
 
 
 def factor(value: Any) -> str:

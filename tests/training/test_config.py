@@ -146,6 +146,7 @@ def test_difference_leaves_out_how_a_run_is_carried_out():
         ("train.epochs", 1.0, "set exactly one of train.steps and train.epochs"),
         ("train.accumulate", 3, "train.accumulate=3 does not divide train.batch_size=16"),
         ("train.norm_groups", 3, "train.norm_groups=3 does not divide 16 records"),
+        ("train.loss_groups", 5, "train.loss_groups=5 does not divide 16 records"),
         ("log.every_steps", 0, "log.every_steps is 0: expected at least 1"),
     ],
 )

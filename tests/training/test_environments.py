@@ -51,21 +51,21 @@ def test_alone():
 
 
 def test_variables():
-    told = {
+    variables = {
         "JAX_COORDINATOR_ADDRESS": "a:1",
         "JAX_NUM_PROCESSES": "3",
         "JAX_PROCESS_ID": "2",
     }
-    assert detect(told) == Layout("JAX_* variables", "a:1", 3, 2)
-    assert detect(told | SLURM) == Layout("JAX_* variables", "a:1", 3, 2)
-    for name in told:
+    assert detect(variables) == Layout("JAX_* variables", "a:1", 3, 2)
+    assert detect(variables | SLURM) == Layout("JAX_* variables", "a:1", 3, 2)
+    for name in variables:
         if name != "JAX_COORDINATOR_ADDRESS":
             with pytest.raises(InputError, match="belong together"):
-                detect(without(told, name))
+                detect(without(variables, name))
     with pytest.raises(InputError, match="belong together"):
-        detect(told | {"JAX_NUM_PROCESSES": "three"})
+        detect(variables | {"JAX_NUM_PROCESSES": "three"})
     with pytest.raises(InputError, match="JAX_PROCESS_ID=3: expected less than"):
-        detect(told | {"JAX_PROCESS_ID": "3"})
+        detect(variables | {"JAX_PROCESS_ID": "3"})
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from dataclasses import dataclass
 
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from jaxvision.errors import InputError
 from jaxvision.training import loop
@@ -80,6 +82,35 @@ def test_restore_onto_another_mesh(tmp_path):
     mesh = {"mesh.data": 2, "mesh.fsdp": 4}
     _, moved = run(tmp_path / "moved", devices=8, **mesh, **{"log.every_steps": 1})
     np.testing.assert_allclose(losses(moved), losses(rows)[4:], rtol=1e-5)
+
+
+@dataclass(frozen=True)
+class OwnHead(ToyTask):
+    """The head has a learning rate of its own, and its bias bounds."""
+
+    def parameter_group(self, path, shape):
+        group = super().parameter_group(path, shape)
+        bounds = (0.25, 0.5) if path == "head/bias" else None
+        return group._replace(schedule="head" if "head" in path else "", bounds=bounds)
+
+
+def test_a_group_with_a_schedule_and_bounds_of_its_own(tmp_path):
+    def trained(folder, rate):
+        table = ConfigDict({"head": {"name": "constant", "value": rate}})
+        config = toy_config(**{"train.steps": 2, "optim.schedules": table})
+        loop.train(OwnHead(config), config, tmp_path / folder, None, jax.devices()[:1])
+        rows = [json.loads(line) for line in (tmp_path / folder / "metrics.jsonl").open()]
+        (row,) = [row for row in rows if row.get("learning_rate")]
+        assert row["learning_rate/head"] == np.float32(rate)
+        assert row["learning_rate"] == np.float32(1e-2)
+        return final_variables(tmp_path / folder)["params/head/bias"]
+
+    # Zeros were clamped before the forward pass and not moved by the update.
+    np.testing.assert_array_equal(trained("still", 0.0), 0.25)
+    # The gradient is not cut at the bounds: the update goes past them.
+    moved = trained("moved", 1.0)
+    assert moved.min() < 0.25
+    assert moved.max() > 0.5
 
 
 def test_accumulation_averages_micro_batches(tmp_path):

@@ -89,26 +89,23 @@ def test_a_schedule_of_the_first_moment():
     np.testing.assert_allclose(with_ramp["bias"], expected, rtol=1e-5)
 
 
-def test_warm_up_in_epochs_or_steps():
-    table = {"name": "cosine", "peak": 1.0, "end": 0.0, "warmup_epochs": 2}
-    by_epoch = schedules.make(table, 30, 5)(np.arange(30))
-    del table["warmup_epochs"]
-    by_step = schedules.make({**table, "warmup_steps": 10}, 30, 5)(np.arange(30))
-    np.testing.assert_array_equal(by_epoch, by_step)
-    np.testing.assert_allclose(by_epoch[np.array([0, 9, 10, 20])], [0, 1, 1, 0.5], atol=1e-6)
+def test_a_group_names_its_learning_rate():
+    groups = {"stack": Group(schedule="branch_3d", lr=0.5), "bias": Group()}
+    rates = {"branch_3d": {"name": "stairs", "values": (0.4, 0.2), "at_steps": (1,)}}
+    settings = {"name": "sgd", "momentum": 0.0, "schedules": rates, "steps": 2}
+    params = step(groups, **settings)
+    np.testing.assert_allclose(params["stack"], PARAMS["stack"] - 0.5 * 0.6 * 0.5, rtol=1e-6)
+    np.testing.assert_allclose(params["bias"], 1 - 0.2 * GRADS["bias"], rtol=1e-6)
+    # The batch-scaling rule holds for it as for the other.
+    params = step(groups, **settings, batch_size=512, batch_scaling=256)
+    np.testing.assert_allclose(params["stack"], PARAMS["stack"] - 0.6 * 0.5, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ({"name": "cosin", "peak": 1.0}, "unknown schedule 'cosin'; did you mean 'cosine'?"),
-        ({"name": "cosine"}, "schedule 'cosine' lacks 'peak'"),
-        ({"name": "constant", "value": 1.0, "warmup": 3}, "'warmup'"),
-    ],
-)
-def test_a_schedule_that_is_not_one_is_refused(table, message):
+def test_a_schedule_that_no_table_holds_is_refused():
+    groups = {"stack": Group(schedule="branch_3b"), "bias": Group()}
+    message = r"no schedule 'branch_3b' in optim.schedules .*; did you mean 'branch_3d'\?"
     with pytest.raises(InputError, match=message):
-        schedules.make(table, 10, 5)
+        step(groups, schedules={"branch_3d": constant(0.1)})
 
 
 def test_an_unknown_optimizer_is_refused():

@@ -1,4 +1,4 @@
-"""Processes that meet before JAX starts: missing ones, wrong addresses, disagreement."""
+"""Processes compared before JAX starts: missing ones, wrong addresses, disagreement."""
 
 import socket
 import threading
@@ -8,7 +8,7 @@ import pytest
 
 from jaxvision.errors import InputError
 from jaxvision.training import rendezvous
-from jaxvision.training.rendezvous import disagreement, meet, split_address
+from jaxvision.training.rendezvous import check_peers, disagreement, split_address
 from processes import SMALL, finish, start
 
 
@@ -19,19 +19,26 @@ def port():
         return probe.getsockname()[1]
 
 
-def gather(port, guests, seconds=10.0):
-    """meet() for each (count, number, told) in a thread of its own; {index: message or ""}."""
-    address, answers = f"127.0.0.1:{port}", {}
+def check(port, count, number, settings=None, seconds=10.0):
+    address = f"127.0.0.1:{port}"
+    check_peers(
+        settings or {}, address=address, bind=address, number=number, count=count, seconds=seconds
+    )
 
-    def come(index, count, number, told):
+
+def gather(port, peers, seconds=10.0):
+    """check(*peer) of each in a thread of its own; {index: message or ""}."""
+    answers = {}
+
+    def come(index, peer):
         try:
-            meet(address, address, count, number, told, seconds)
+            check(port, *peer, seconds=seconds)
             answers[index] = ""
         except InputError as error:
             answers[index] = str(error)
 
     threads = [
-        threading.Thread(target=come, args=(index, *guest)) for index, guest in enumerate(guests)
+        threading.Thread(target=come, args=(index, peer)) for index, peer in enumerate(peers)
     ]
     for thread in threads:
         thread.start()
@@ -41,19 +48,19 @@ def gather(port, guests, seconds=10.0):
 
 
 def test_all_come_and_agree_and_the_port_is_free_again(port):
-    told = {"config.seed": 0, "jax": "0.10"}
-    assert gather(port, [(3, number, told) for number in (2, 1, 0)]) == {0: "", 1: "", 2: ""}
+    settings = {"config.seed": 0, "jax": "0.10"}
+    assert gather(port, [(3, number, settings) for number in (2, 1, 0)]) == {0: "", 1: "", 2: ""}
     with socket.socket() as again:
         again.bind(("127.0.0.1", port))
 
 
-def test_disagreement_is_told_to_all(port):
-    guests = [(3, 0, {"seed": 0}), (3, 1, {"seed": 0}), (3, 2, {"seed": 7, "jax": "0.11"})]
+def test_disagreement_is_said_to_all(port):
+    peers = [(3, 0, {"seed": 0}), (3, 1, {"seed": 0}), (3, 2, {"seed": 7, "jax": "0.11"})]
     message = (
         "processes disagree: jax: None in process 0, '0.11' in process 2; "
         "seed: 0 in process 0, 7 in process 2"
     )
-    assert gather(port, guests) == dict.fromkeys(range(3), message)
+    assert gather(port, peers) == dict.fromkeys(range(3), message)
 
 
 def test_many_differences_are_cut_short():
@@ -64,7 +71,7 @@ def test_many_differences_are_cut_short():
 
 def test_the_missing_are_named(port):
     answers = gather(port, [(4, 0, {}), (4, 2, {})], seconds=1)
-    message = f"processes 1, 3 of 4 did not come to 127.0.0.1:{port} within 1 s"
+    message = f"processes 1, 3 of 4 did not connect to 127.0.0.1:{port} within 1 s"
     assert answers == {0: message, 1: message}
 
 
@@ -75,12 +82,12 @@ def test_two_with_one_number(port):
 
 def test_two_with_different_counts(port):
     answers = gather(port, [(2, 0, {}), (3, 1, {})], seconds=2)
-    assert answers[0] == "process 1 was told of 3 processes, process 0 of 2"
+    assert answers[0] == "process 1 was started as one of 3, process 0 as one of 2"
 
 
 def test_one_that_left_may_come_again_and_strangers_do_not_disturb(port):
     address = ("127.0.0.1", port)
-    host = threading.Thread(target=meet, args=(*[f"127.0.0.1:{port}"] * 2, 2, 0, {}, 10.0))
+    host = threading.Thread(target=check, args=(port, 2, 0))
     host.start()
     for greeting in (b"GET / HTTP/1.1\r\n\r\n", b"\x00\xff\n", b'{"number": "x"}\n', b""):
         deadline = time.monotonic() + 5
@@ -91,14 +98,14 @@ def test_one_that_left_may_come_again_and_strangers_do_not_disturb(port):
                 break
             except ConnectionRefusedError:
                 assert time.monotonic() < deadline
-    meet(f"127.0.0.1:{port}", "", 2, 1, {}, 10.0)
+    check(port, 2, 1)
     host.join(timeout=10)
     assert not host.is_alive()
 
 
 def test_wrong_coordinator_address(port):
     with pytest.raises(InputError, match=r"process 1 could not reach process 0 at 127.0.0.1:\d+"):
-        meet(f"127.0.0.1:{port}", "", 2, 1, {}, 0.5)
+        check(port, 2, 1, seconds=0.5)
     for address in ("nowhere", "host:", "host:0", "host:70000", ":1"):
         with pytest.raises(InputError, match="expected HOST:PORT"):
             split_address(address)
@@ -107,10 +114,9 @@ def test_wrong_coordinator_address(port):
 
 
 def test_the_port_is_taken(port):
-    address = f"127.0.0.1:{port}"
     taken = socket.create_server(("127.0.0.1", port))
     with taken, pytest.raises(InputError, match="cannot listen: Address already in use"):
-        meet(address, address, 2, 0, {}, 1.0)
+        check(port, 2, 0, seconds=1.0)
 
 
 def test_everything_listens_on_both_families(port):

@@ -136,7 +136,7 @@ class ToyTask(Task):
         def outputs(variables, batch, rng):
             return {"logits": self.predict(variables, batch, rng), "label": batch["label"]}
 
-        def accumulate(total, outputs, index):
+        def accumulate(total, outputs, index, bucket):
             rows = dict(total or {})
             for row, number in enumerate(index):
                 rows[int(number)] = (outputs["logits"][row], outputs["label"][row])
@@ -148,7 +148,15 @@ class ToyTask(Task):
             mean = np.mean([total[i][0] for i in sorted(total)], dtype=np.float64)
             return {"accuracy": np.mean(right), "records": len(total), "mean_logit": mean}
 
-        return {"whole": Evaluation(source, specs, outputs, accumulate, finish)}
+        return {
+            "whole": Evaluation(
+                source=source,
+                batch_specs=specs,
+                outputs=outputs,
+                accumulate=accumulate,
+                finish=finish,
+            )
+        }
 
     def render(self, batch, outputs):
         picture = np.zeros((8, 8, 3), np.uint8)

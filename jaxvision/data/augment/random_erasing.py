@@ -1,4 +1,4 @@
-"""Random erasing (1708.04896) of normalised clips, on the device."""
+"""Random erasing (1708.04896) of normalised pictures and clips, on the device."""
 
 import jax
 import jax.numpy as jnp
@@ -49,12 +49,13 @@ def inside(boxes: Int[Array, "b 4"], size: tuple[int, int]) -> Bool[Array, "b h 
 
 
 def erase(
-    video: Float[Array, "b t h w c"],
+    pixels: Float[Array, "b *t h w c"],
     boxes: Int[Array, "b 4"],
     keys: Shaped[PRNGKeyArray, " b"],
-) -> Float[Array, "b t h w c"]:
+) -> Float[Array, "b *t h w c"]:
     """The same box of every frame filled with normal noise, fresh for each pixel and frame."""
-    noise = jax.vmap(lambda key: jax.random.normal(key, video.shape[1:], video.dtype))(keys)
-    height, width = video.shape[2:4]
-    hidden = inside(boxes, (height, width))[:, None, :, :, None]
-    return jnp.where(hidden, noise, video)
+    noise = jax.vmap(lambda key: jax.random.normal(key, pixels.shape[1:], pixels.dtype))(keys)
+    height, width = pixels.shape[-3:-1]
+    hidden = inside(boxes, (height, width))
+    frames = range(1, pixels.ndim - 3)
+    return jnp.where(jnp.expand_dims(hidden, (*frames, -1)), noise, pixels)

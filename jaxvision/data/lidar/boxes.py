@@ -34,7 +34,7 @@ def collisions(
 
     One and the same rectangle does not collide with itself, as published.
     """
-    apart = np.all(first[:, None] == second[None], axis=(2, 3))
+    separated = np.all(first[:, None] == second[None], axis=(2, 3))
     for owner, by_row in ((first, True), (second, False)):
         for edge in (0, 1):
             axis = owner[:, edge + 1] - owner[:, edge]
@@ -44,8 +44,8 @@ def collisions(
             else:
                 a = np.einsum("nkd,md->nmk", first, axis)
                 b = np.einsum("mkd,md->mk", second, axis)[None]
-            apart |= (a.max(-1) <= b.min(-1)) | (b.max(-1) <= a.min(-1))
-    return ~apart
+            separated |= (a.max(-1) <= b.min(-1)) | (b.max(-1) <= a.min(-1))
+    return ~separated
 
 
 def in_range_above(

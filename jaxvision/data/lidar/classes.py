@@ -57,35 +57,62 @@ class Classes:
         return np.array([ids[0] for ids in self.raw_ids], np.int32)[classes]
 
     @classmethod
+    def of_table(cls, table: Mapping[str, tuple[int, ...]], known_ids: int) -> "Classes":
+        """{name: raw ids}, the ignored class first."""
+        return cls(tuple(table), tuple(table.values()), known_ids)
+
+    @classmethod
     def of_config(cls, table: Mapping[str, Sequence[int]], ignored: Sequence[int]) -> "Classes":
         """A user's own: {name: raw ids}; `ignored` are raw ids that no loss and no metric reads."""
         names = ("ignored", *table)
         return cls(names, (tuple(ignored) or (0,), *(tuple(ids) for ids in table.values())))
 
 
-SEMANTIC_KITTI = Classes(
-    (
-        *("unlabeled", "car", "bicycle", "motorcycle", "truck", "other-vehicle", "person"),
-        *("bicyclist", "motorcyclist", "road", "parking", "sidewalk", "other-ground", "building"),
-        *("fence", "vegetation", "trunk", "terrain", "pole", "traffic-sign"),
-    ),
-    (
-        *((0, 1, 52, 99), (10, 252), (11,), (15,), (18, 258), (20, 13, 16, 256, 257, 259)),
-        *((30, 254), (31, 253), (32, 255), (40, 60), (44,), (48,), (49,), (50,), (51,), (70,)),
-        *((71,), (72,), (80,), (81,)),
-    ),
-    260,
+SEMANTIC_KITTI = Classes.of_table(
+    {
+        "unlabeled": (0, 1, 52, 99),
+        "car": (10, 252),
+        "bicycle": (11,),
+        "motorcycle": (15,),
+        "truck": (18, 258),
+        "other-vehicle": (20, 13, 16, 256, 257, 259),
+        "person": (30, 254),
+        "bicyclist": (31, 253),
+        "motorcyclist": (32, 255),
+        "road": (40, 60),
+        "parking": (44,),
+        "sidewalk": (48,),
+        "other-ground": (49,),
+        "building": (50,),
+        "fence": (51,),
+        "vegetation": (70,),
+        "trunk": (71,),
+        "terrain": (72,),
+        "pole": (80,),
+        "traffic-sign": (81,),
+    },
+    known_ids=260,
 )
 
-NUSCENES = Classes(
-    (
-        *("ignore", "barrier", "bicycle", "bus", "car", "construction_vehicle", "motorcycle"),
-        *("pedestrian", "traffic_cone", "trailer", "truck", "driveable_surface", "other_flat"),
-        *("sidewalk", "terrain", "manmade", "vegetation"),
-    ),
-    (
-        *((0, 1, 5, 7, 8, 10, 11, 13, 19, 20, 29, 31), (9,), (14,), (15, 16), (17,), (18,)),
-        *((21,), (2, 3, 4, 6), (12,), (22,), (23,), (24,), (25,), (26,), (27,), (28,), (30,)),
-    ),
-    32,
+NUSCENES = Classes.of_table(
+    {
+        "ignore": (0, 1, 5, 7, 8, 10, 11, 13, 19, 20, 29, 31),
+        "barrier": (9,),
+        "bicycle": (14,),
+        "bus": (15, 16),
+        "car": (17,),
+        "construction_vehicle": (18,),
+        "motorcycle": (21,),
+        "pedestrian": (2, 3, 4, 6),
+        "traffic_cone": (12,),
+        "trailer": (22,),
+        "truck": (23,),
+        "driveable_surface": (24,),
+        "other_flat": (25,),
+        "sidewalk": (26,),
+        "terrain": (27,),
+        "manmade": (28,),
+        "vegetation": (30,),
+    },
+    known_ids=32,
 )

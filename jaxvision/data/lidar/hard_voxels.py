@@ -38,13 +38,14 @@ class VoxelGrid:
         return int(x), int(y), int(z)
 
     def voxelise(
-        self, points: Float[np.ndarray, "n c"], most_voxels: int, most_points: int
+        self, points: Float[np.ndarray, "n c"], max_voxels: int, max_points: int
     ) -> HardVoxels:
-        """floor((point - minimum) / size) in float32. Voxels beyond `most_voxels` and points beyond
-        `most_points` of a voxel are left out, first come first kept."""
+        """floor((point - minimum) / size) in float32. Voxels beyond `max_voxels` and points beyond
+        `max_points` of a voxel are left out, first come first kept."""
         low = np.array(self.extent[:3], np.float32)
         cell = np.floor((points[:, :3] - low) / np.array(self.size, np.float32)).astype(np.int64)
         shape = np.array(self.shape)
+        # 1. Voxels of the points inside, numbered by the first point of each.
         inside = np.flatnonzero(np.all((cell >= 0) & (cell < shape), axis=1))
         cell = cell[inside]
         key = (cell[:, 0] * shape[1] + cell[:, 1]) * shape[2] + cell[:, 2]
@@ -53,20 +54,37 @@ class VoxelGrid:
         rank = np.empty_like(arrival)
         rank[arrival] = np.arange(len(arrival))
         voxel = rank[voxel]
+        # 2. The place of every point among those of its voxel, in the scan's order.
         order = np.argsort(voxel, kind="stable")
         starts = np.searchsorted(voxel[order], np.arange(len(arrival)))
         place = np.empty_like(order)
         place[order] = np.arange(len(order)) - starts[voxel[order]]
-        kept = (voxel < most_voxels) & (place < most_points)
-        count = min(len(arrival), most_voxels)
+        # 3. What is kept.
+        kept = (voxel < max_voxels) & (place < max_points)
+        count = min(len(arrival), max_voxels)
         return HardVoxels(
-            cell[first[arrival[:count]]].astype(np.int32),
-            inside[kept],
-            np.stack([voxel[kept], place[kept]], axis=1),
-            np.bincount(voxel[kept], minlength=count)[:count].astype(np.int32),
-            len(arrival) - count,
-            len(points) - len(inside),
+            coords=cell[first[arrival[:count]]].astype(np.int32),
+            stored=inside[kept],
+            slot_of_point=np.stack([voxel[kept], place[kept]], axis=1),
+            counts=np.bincount(voxel[kept], minlength=count)[:count].astype(np.int32),
+            left_out=len(arrival) - count,
+            outside=len(points) - len(inside),
         )
+
+    def pack(
+        self, points: Float[np.ndarray, "n c"], capacity: int, max_points: int
+    ) -> tuple[dict[str, np.ndarray], int]:
+        """`coords`, `features` (mean points) and `count`, `capacity` rows in lexicographic order of
+        the voxels, zeros behind them; and how many voxels found no room."""
+        found = self.voxelise(points, capacity, max_points)
+        count = len(found.coords)
+        order = np.lexsort(found.coords.T[::-1])
+        coords = np.zeros((capacity, 3), np.int32)
+        features = np.zeros((capacity, points.shape[1]), np.float32)
+        coords[:count] = found.coords[order]
+        features[:count] = mean_points(points, found)[order]
+        packed = {"coords": coords, "features": features, "count": np.asarray(count, np.int32)}
+        return packed, found.left_out
 
 
 def mean_points(points: Float[np.ndarray, "n c"], voxels: HardVoxels) -> Float[np.ndarray, "v c"]:

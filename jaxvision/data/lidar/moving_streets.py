@@ -63,7 +63,7 @@ class MovingStreet:
         boxes[:, :2] += time * self.velocities
         return boxes
 
-    def look(
+    def scan(
         self,
         time: float,
         sensor: Sensor,
@@ -119,7 +119,7 @@ class MovingStreets:
         street = MovingStreet.draw(rng)
         scans = []
         for number in range(self.sweeps):
-            points = street.look(-number * self.gap, self.sensor, rng)
+            points = street.scan(-number * self.gap, self.sensor, rng)
             lag = np.full((len(points), 1), number * self.gap, np.float32)
             scans.append(np.concatenate([points, lag], axis=1).astype(np.float32))
         boxes = detector_boxes(street.at(0.0), street.velocities)[street.movers]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
 
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.lidar.scan import Scan, read_floats, read_integers
@@ -18,8 +17,10 @@ MINI_SCENES = {
 }
 
 
-def scenes_of(split: str) -> tuple[str, ...]:
-    """Scene names of a split known here."""
+def scenes_of(split: str | Collection[str]) -> tuple[str, ...]:
+    """Scene names of a split: by a name known here, or as listed by the user."""
+    if not isinstance(split, str):
+        return tuple(split)
     if split not in MINI_SCENES:
         raise InputError(f"split {split!r}{nearest(split, MINI_SCENES)}")
     return MINI_SCENES[split]
@@ -59,14 +60,3 @@ class Lidarseg:
         points = read_floats(self.root / points_file, 5)[:, :4].copy()
         stored = read_integers(self.root / labels_file, "u1", len(points))
         return Scan(points, stored.astype(np.int32))
-
-    def prediction_file(self, index: int, outdir: Path) -> Path:
-        """Where the benchmark looks for the prediction of a key frame."""
-        return outdir / "lidarseg" / "test" / f"{self.frames[index][0]}_lidarseg.bin"
-
-
-def category_classes(root: Path, version: str, class_of: dict[str, int]) -> Int[np.ndarray, " n"]:
-    """Class of each raw id from the dataset's own category table. class_of: by category name."""
-    categories = Tables(root, version).table("category").values()
-    rows = {row["index"]: row["name"] for row in categories}
-    return np.array([class_of.get(rows[index], 0) for index in sorted(rows)], np.int32)

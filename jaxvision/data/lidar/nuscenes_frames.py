@@ -37,7 +37,7 @@ class Sweep:
         return points
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Frame:
     """A key frame.
 
@@ -78,11 +78,6 @@ class Frame:
         )
 
 
-def read_frames(tables: Tables, scenes: tuple[str, ...] | None, sweeps: int) -> list[Frame]:
-    """Key frames of some scenes. sweeps: scans of each, its own included."""
-    return [read_frame(tables, sample, sweeps) for sample in tables.samples(scenes)]
-
-
 def read_frame(tables: Tables, sample: str, sweeps: int) -> Frame:
     """One sample. InputError where a table misses what it names."""
     row = tables.row("sample", sample, "a scene")
@@ -108,18 +103,18 @@ def read_frame(tables: Tables, sample: str, sweeps: int) -> Frame:
         boxes.append([*centre, *note["size"], *velocity[:2], yaw])
         velocities.append(velocity)
     return Frame(
-        sample,
-        scene["name"],
-        time,
-        key["filename"],
-        sensor,
-        ego,
-        _sweeps_before(tables, key, to_key, time, sweeps - 1),
-        tuple(names),
-        np.array(boxes, float).reshape(-1, 9),
-        np.array(velocities, float).reshape(-1, 3),
-        tuple(note["token"] for note in notes),
-        np.array([n["num_lidar_pts"] + n["num_radar_pts"] for n in notes], np.int64),
+        token=sample,
+        scene=scene["name"],
+        timestamp=time,
+        file=key["filename"],
+        sensor=sensor,
+        ego=ego,
+        sweeps=_sweeps_before(tables, key, to_key, time, sweeps - 1),
+        names=tuple(names),
+        boxes=np.array(boxes, float).reshape(-1, 9),
+        velocities=np.array(velocities, float).reshape(-1, 3),
+        annotations=tuple(note["token"] for note in notes),
+        counts=np.array([n["num_lidar_pts"] + n["num_radar_pts"] for n in notes], np.int64),
     )
 
 

@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +31,16 @@ def frame_record(frame: Frame) -> dict[str, Any]:
     def rows(table: np.ndarray) -> list[list[float | None]]:
         return [[None if np.isnan(v) else float(v) for v in row] for row in table]
 
-    return {
-        "token": frame.token,
-        "scene": frame.scene,
-        "timestamp": frame.timestamp,
-        "file": frame.file,
+    record = {field.name: getattr(frame, field.name) for field in fields(frame)}
+    return record | {
         "sensor": pose(frame.sensor),
         "ego": pose(frame.ego),
         "sweeps": [
             [s.token, s.file, None if s.transform is None else s.transform.tolist(), s.lag]
             for s in frame.sweeps
         ],
-        "names": list(frame.names),
         "boxes": rows(frame.boxes),
         "velocities": rows(frame.velocities),
-        "annotations": list(frame.annotations),
         "counts": frame.counts.tolist(),
     }
 
@@ -56,23 +51,20 @@ def frame_of(record: dict[str, Any]) -> Frame:
     def sweep(token: str, file: str, transform: Any, lag: float) -> Sweep:
         return Sweep(token, file, None if transform is None else np.array(transform), lag)
 
-    return Frame(
-        record["token"],
-        record["scene"],
-        record["timestamp"],
-        record["file"],
-        Pose.of(record["sensor"], record["token"]),
-        Pose.of(record["ego"], record["token"]),
-        tuple(sweep(*row) for row in record["sweeps"]),
-        tuple(record["names"]),
-        np.array(record["boxes"], float).reshape(-1, 9),
-        np.array(record["velocities"], float).reshape(-1, 3),
-        tuple(record["annotations"]),
-        np.array(record["counts"], np.int64),
-    )
+    changed = {
+        "sensor": Pose.of(record["sensor"], record["token"]),
+        "ego": Pose.of(record["ego"], record["token"]),
+        "sweeps": tuple(sweep(*row) for row in record["sweeps"]),
+        "names": tuple(record["names"]),
+        "boxes": np.array(record["boxes"], float).reshape(-1, 9),
+        "velocities": np.array(record["velocities"], float).reshape(-1, 3),
+        "annotations": tuple(record["annotations"]),
+        "counts": np.array(record["counts"], np.int64),
+    }
+    return Frame(**record | changed)
 
 
-def prepare(tables: Tables, target: Path, sweeps: int) -> Iterator[tuple[int, int]]:
+def write_index(tables: Tables, target: Path, sweeps: int) -> Iterator[tuple[int, int]]:
     """Write the index of all scenes and the objects' points; yields (frames done, frames in all).
 
     Objects: points of all sweeps inside each box of a detection class, relative to its centre.
@@ -121,7 +113,7 @@ class NuscenesFrames:
     def open(
         cls, root: Path, version: str, scenes: tuple[str, ...], sweeps: int, index: str = ""
     ) -> "NuscenesFrames":
-        """index: a folder that `prepare` wrote; "" reads the tables. InputError where no frame
+        """index: a folder that `write_index` wrote; "" reads the tables. InputError where no frame
         belongs to the scenes, or the index holds fewer sweeps."""
         if not index:
             tables = Tables(root, version)

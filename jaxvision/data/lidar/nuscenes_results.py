@@ -17,17 +17,22 @@ from jaxvision.errors import InputError, nearest
 from jaxvision.ops.quaternions import about_z, product, rotation_matrix
 
 ATTRIBUTES = (
-    *("pedestrian.moving", "pedestrian.sitting_lying_down", "pedestrian.standing"),
-    *("cycle.with_rider", "cycle.without_rider"),
-    *("vehicle.moving", "vehicle.parked", "vehicle.stopped"),
+    "pedestrian.moving",
+    "pedestrian.sitting_lying_down",
+    "pedestrian.standing",
+    "cycle.with_rider",
+    "cycle.without_rider",
+    "vehicle.moving",
+    "vehicle.parked",
+    "vehicle.stopped",
 )
-MOST_BOXES = 500  # of a sample
+MAX_BOXES = 500  # of a sample
 MOVING = 0.2  # m/s
 META = dict.fromkeys(("use_camera", "use_radar", "use_map", "use_external"), False)
 META = {"use_lidar": True} | META
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WorldBoxes:
     """Boxes of samples, one row each: see jaxvision.metrics.detection.EvaluatedBoxes.
 
@@ -46,18 +51,19 @@ class WorldBoxes:
 
 
 def _gather(rows: list[tuple]) -> WorldBoxes:
+    """Rows of the columns in order; see `WorldBoxes`."""
     columns = list(zip(*rows, strict=True)) or [()] * 9
     sample, translation, size, rotation, velocity, names, attributes, points, score = columns
     return WorldBoxes(
-        np.array(sample, np.int64),
-        np.array(translation, float).reshape(-1, 3),
-        np.array(size, float).reshape(-1, 3),
-        np.array(rotation, float).reshape(-1, 4),
-        np.array(velocity, float).reshape(-1, 2),
-        tuple(names),
-        tuple(attributes),
-        np.array(points, np.int64),
-        np.array(score, float),
+        sample=np.array(sample, np.int64),
+        translation=np.array(translation, float).reshape(-1, 3),
+        size=np.array(size, float).reshape(-1, 3),
+        rotation=np.array(rotation, float).reshape(-1, 4),
+        velocity=np.array(velocity, float).reshape(-1, 2),
+        names=tuple(names),
+        attributes=tuple(attributes),
+        points=np.array(points, np.int64),
+        score=np.array(score, float),
     )
 
 
@@ -117,9 +123,9 @@ def check_results(
         raise InputError(f"{path}: {len(missing)} samples are missing, the first {missing[0]!r}")
     rows = []
     for token, boxes in lists.items():
-        if len(boxes) > MOST_BOXES:
+        if len(boxes) > MAX_BOXES:
             raise InputError(
-                f"{path}: {len(boxes)} boxes of sample {token}; expected at most {MOST_BOXES}"
+                f"{path}: {len(boxes)} boxes of sample {token}; expected at most {MAX_BOXES}"
             )
         rows += [_read_box(box, token, number, classes, path) for box in boxes]
     return _gather(rows)
@@ -170,11 +176,14 @@ def world_entries(
     token: str,
     sensor: Pose,
     ego: Pose,
+    *,
     boxes: Float[np.ndarray, "n 9"],
     names: Sequence[str],
     scores: Float[np.ndarray, " n"],
 ) -> list[dict[str, Any]]:
     """Boxes of a sensor's frame as entries of a result file."""
+    if not len(boxes):
+        return []
     boxes = boxes.astype(float)
     rotation = about_z(heading_of(boxes[:, 8]))
     place = boxes[:, :3]
@@ -183,8 +192,7 @@ def world_entries(
         matrix = rotation_matrix(pose.rotation)
         place = place @ matrix.T + pose.translation
         velocity = velocity @ matrix.T
-        turned = np.broadcast_to(pose.rotation, rotation.shape)
-        rotation = product(turned, rotation)
+        rotation = product(pose.rotation, rotation)
     return [
         {
             "sample_token": token,
@@ -203,7 +211,7 @@ def world_entries(
 def write_results(path: Path, results: Mapping[str, list[dict[str, Any]]]) -> None:
     """A result file, lidar only. InputError for a sample with too many boxes."""
     for token, boxes in results.items():
-        if len(boxes) > MOST_BOXES:
-            raise InputError(f"{path}: {len(boxes)} boxes of sample {token}; at most {MOST_BOXES}")
+        if len(boxes) > MAX_BOXES:
+            raise InputError(f"{path}: {len(boxes)} boxes of sample {token}; at most {MAX_BOXES}")
     with atomic_write(path) as temporary:
         Path(temporary).write_text(json.dumps({"meta": META, "results": dict(results)}))

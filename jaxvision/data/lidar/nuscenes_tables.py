@@ -34,7 +34,7 @@ CLASS_OF = {
 }
 RACK = "static_object.bicycle_rack"
 # Longest gap (s) over which a velocity is trusted, one-sided.
-LONGEST_GAP = 1.5
+MAX_GAP = 1.5
 
 
 @dataclass(frozen=True)
@@ -181,18 +181,18 @@ class Tables:
         """m/s in the world from the neighbours of the track; NaN without one, or over a gap of more
         than 1.5 s (3 s between two neighbours)."""
         asked_by = f"sample_annotation {annotation['token']}"
-        first, last, most = annotation, annotation, LONGEST_GAP
+        first, last, max_gap = annotation, annotation, MAX_GAP
         if annotation["prev"]:
             first = self.row("sample_annotation", annotation["prev"], asked_by)
         if annotation["next"]:
             last = self.row("sample_annotation", annotation["next"], asked_by)
         if annotation["prev"] and annotation["next"]:
-            most *= 2
+            max_gap *= 2
         times = [
             1e-6 * self.row("sample", row["sample_token"], asked_by)["timestamp"]
             for row in (first, last)
         ]
         gap = times[1] - times[0]
-        if first is last or gap > most:
+        if first is last or gap > max_gap:
             return np.full(3, np.nan)
         return (np.array(last["translation"]) - np.array(first["translation"])) / gap

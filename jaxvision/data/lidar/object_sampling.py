@@ -13,7 +13,7 @@ from jaxvision.data.lidar.nuscenes_index import OBJECTS, read_rows
 from jaxvision.data.lidar.scan import read_floats
 from jaxvision.data.source import Records
 
-FEWEST_POINTS = 5
+MIN_POINTS = 5
 
 
 def balanced(
@@ -37,8 +37,8 @@ def balanced(
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Some records of another list, in an order of one's own."""
+class RecordSubset:
+    """Records of another list by their numbers, in any order; a record may come several times."""
 
     records: Records
     rows: Int[np.ndarray, " n"]
@@ -67,7 +67,7 @@ class ObjectBank:
         boxes: dict[str, list] = {}
         files: dict[str, list[str]] = {}
         for row in read_rows(folder, OBJECTS):
-            if row["scene"] in scenes and row["points"] >= FEWEST_POINTS:
+            if row["scene"] in scenes and row["points"] >= MIN_POINTS:
                 boxes.setdefault(row["name"], []).append(row["box"])
                 files.setdefault(row["name"], []).append(row["file"])
         return cls(
@@ -77,12 +77,17 @@ class ObjectBank:
         )
 
     def paste(
-        self, scan: BoxedScan, points: np.ndarray, most: Mapping[str, int], rng: np.random.Generator
+        self,
+        scan: BoxedScan,
+        points: Float[np.ndarray, "n 5"],
+        paste_counts: Mapping[str, int],
+        rng: np.random.Generator,
     ) -> tuple[Float[np.ndarray, "n 5"], Float[np.ndarray, "k 9"], tuple[str, ...]]:
-        """Points, boxes and names with up to `most[name]` objects of each class, those already
-        there counted, where they collide with none seen from above. Pasted points come first."""
+        """Points, boxes and names with up to `paste_counts[name]` objects of each class, those
+        already there counted, where they collide with none seen from above. Pasted points come
+        first."""
         boxes, names, added = scan.boxes, list(scan.names), []
-        for name, wanted in most.items():
+        for name, wanted in paste_counts.items():
             known = self.boxes.get(name)
             count = wanted - scan.names.count(name)
             if known is None or count <= 0:

@@ -7,13 +7,18 @@ import numpy as np
 from jaxvision.data.lidar.scan import read_bytes
 from jaxvision.errors import InputError
 
-TYPES = {
-    **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2"},
-    **{"ushort": "u2", "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4"},
-    **{"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"},
+# Both names of each type; the first is written.
+NAMES = {
+    "i1": ("char", "int8"),
+    "u1": ("uchar", "uint8"),
+    "i2": ("short", "int16"),
+    "u2": ("ushort", "uint16"),
+    "i4": ("int", "int32"),
+    "u4": ("uint", "uint32"),
+    "f4": ("float", "float32"),
+    "f8": ("double", "float64"),
 }
-NAMES = {"i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint"}
-NAMES |= {"f4": "float", "f8": "double"}
+TYPES = {name: code for code, names in NAMES.items() for name in names}
 ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": "<"}
 
 
@@ -72,6 +77,6 @@ def write_ply(path: Path, table: np.ndarray) -> None:
     assert table.dtype.names is not None
     kinds = {name: table.dtype[name].str[1:] for name in table.dtype.names}
     lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(table)}"]
-    lines += [f"property {NAMES[kind]} {name}" for name, kind in kinds.items()]
+    lines += [f"property {NAMES[kind][0]} {name}" for name, kind in kinds.items()]
     little = table.astype([(name, f"<{kind}") for name, kind in kinds.items()])
     path.write_bytes("\n".join([*lines, "end_header\n"]).encode() + little.tobytes())

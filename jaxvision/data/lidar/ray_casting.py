@@ -21,7 +21,7 @@ class Scene:
     ground: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sensor:
     """beams: lasers, evenly spread over `elevation` (degrees, lowest then highest).
     azimuths: firings a turn.  farthest: range (m).  noise: of the range (m).

@@ -58,7 +58,7 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def points_within(
+def points_in_range(
     points: Float[np.ndarray, "n c"], extent: tuple[float, ...]
 ) -> Bool[np.ndarray, " n"]:
     """Which points lie inside x, y, z minimum and maximum (m); all of them where it is empty."""
@@ -70,9 +70,9 @@ def points_within(
     return np.all((points[:, :3] >= low) & (points[:, :3] < high), axis=1)
 
 
-def within(scan: Scan, extent: tuple[float, ...], name: str) -> Scan:
+def crop_to_range(scan: Scan, extent: tuple[float, ...], name: str) -> Scan:
     """The points inside an extent; InputError where none is left."""
-    inside = points_within(scan.points, extent)
+    inside = points_in_range(scan.points, extent)
     if not inside.any():
         raise InputError(f"{name}: no point inside the range {tuple(extent)}")
     return Scan(scan.points[inside], None if scan.labels is None else scan.labels[inside])

@@ -60,11 +60,6 @@ class SemanticKitti:
         file = self._file(index, "labels", ".label")
         return Scan(points, semantic_ids(read_integers(file, "<u4", len(points))))
 
-    def prediction_file(self, index: int, outdir: Path) -> Path:
-        """Where the benchmark looks for the prediction of a scan."""
-        sequence, frame = self.frames[index]
-        return outdir / "sequences" / sequence / "predictions" / f"{frame}.label"
-
     def _file(self, index: int, folder: str, suffix: str) -> Path:
         sequence, frame = self.frames[index]
         return self.root / "sequences" / sequence / folder / (frame + suffix)
@@ -73,17 +68,6 @@ class SemanticKitti:
 def semantic_ids(stored: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     """The semantic half (low 16 bits) of stored labels."""
     return (stored & 0xFFFF).astype(np.int32)
-
-
-def instance_ids(stored: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """The instance half (high 16 bits) of stored labels."""
-    return (stored >> 16).astype(np.int32)
-
-
-def read_labels(path: Path, points: int | None = None) -> Int[np.ndarray, " n"]:
-    """The stored uint32 of a `.label` file, both halves."""
-    size = len(read_bytes(path)) // 4 if points is None else points
-    return read_integers(path, "<u4", size)
 
 
 def read_calibration(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:

@@ -18,8 +18,16 @@ CAR, PERSON, BUILDING, FENCE, VEGETATION, TRUNK, POLE = 10, 30, 50, 51, 70, 71, 
 SENSOR_HEIGHT = 1.73
 # Mean reflectance of each surface, 0 to 1; returns scatter around it.
 REFLECTANCE = {
-    **{ROAD: 0.20, SIDEWALK: 0.32, TERRAIN: 0.42, CAR: 0.55, PERSON: 0.35, BUILDING: 0.30},
-    **{FENCE: 0.38, VEGETATION: 0.48, TRUNK: 0.25, POLE: 0.65},
+    ROAD: 0.20,
+    SIDEWALK: 0.32,
+    TERRAIN: 0.42,
+    CAR: 0.55,
+    PERSON: 0.35,
+    BUILDING: 0.30,
+    FENCE: 0.38,
+    VEGETATION: 0.48,
+    TRUNK: 0.25,
+    POLE: 0.65,
 }
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from jaxvision.errors import InputError
 
 # Widest extent, in voxels, that the ops' keys represent without shifting (x, y, z).
-WIDEST = (1 << 17, 1 << 17, 1 << 13)
+MAX_EXTENT = (1 << 17, 1 << 17, 1 << 13)
 
 
 class Voxels(NamedTuple):
@@ -20,6 +20,15 @@ class Voxels(NamedTuple):
     voxel_of_point: Int[np.ndarray, " n"]
 
 
+def capacity_for(count: int) -> int:
+    """Rows that arrays of `count` rows are padded to: the next of 1024 * 2^(k/2), so that few sizes
+    compile and at most half as many rows again are padding."""
+    size = 1024
+    while size < count:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size // 3 * 4
+    return size
+
+
 def voxelise(points: Float[np.ndarray, "n c"], size: float, name: str = "scan") -> Voxels:
     """round-half-even(float32 xyz / size) less its minimum; a voxel stands for its first point.
 
@@ -28,10 +37,10 @@ def voxelise(points: Float[np.ndarray, "n c"], size: float, name: str = "scan") 
     whole = np.round(points[:, :3].astype(np.float32) / np.float32(size))
     whole -= whole.min(axis=0)
     widest = whole.max(axis=0) + 1
-    if (widest > WIDEST).any():
+    if (widest > MAX_EXTENT).any():
         raise InputError(
             f"{name}: {tuple(int(w) for w in widest)} voxels of {size} m wide; expected at most "
-            f"{WIDEST}"
+            f"{MAX_EXTENT}"
         )
     coords = whole.astype(np.int64)
     key = (coords[:, 0] << 32) | (coords[:, 1] << 14) | coords[:, 2]

@@ -98,13 +98,13 @@ class WindowGrid:
         The padding labels are not rolled with the tokens. So in shifted blocks some true pairs are
         cut and some tokens see padding: the published weights were trained with it.
         """
-        apart = None
+        separate = None
         if self.padded != (self.height, self.width):
-            apart = _differ(self.padding_labels())
+            separate = _differ(self.padding_labels())
         if self.shift:
             shifted = _differ(self.shift_labels())
-            apart = shifted if apart is None else apart | shifted
-        return None if apart is None else jnp.where(apart, MASKED, 0.0)
+            separate = shifted if separate is None else separate | shifted
+        return None if separate is None else jnp.where(separate, MASKED, 0.0)
 
 
 def _differ(labels: np.ndarray) -> Array:
@@ -120,7 +120,7 @@ def coordinate_grid(height: int, width: int) -> Float[np.ndarray, "h w 2"]:
     return np.stack(np.meshgrid(x, y), axis=-1)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BlockConfig:
     """width, motion_width: channels of the stream and of a block's motion feature.
     heads: of both.  window: tokens along a side.  mlp_ratio: hidden / width.

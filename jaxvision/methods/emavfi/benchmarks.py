@@ -75,7 +75,7 @@ def central(frames: Images) -> Images:
     return np.stack([readers.central_half(frame) for frame in frames])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
     """records(root): readers whose frames are (first, every target, last), evenly spaced in time.
     view: what is done to the frames first.  by_clip: mean per clip before the mean over clips.
@@ -99,25 +99,45 @@ class Protocol:
 
 
 def _snu_film(level: str) -> Protocol:
-    return Protocol(lambda root: readers.snu_film(root, level), plain, 0.5, 32)
+    return Protocol(
+        records=lambda root: readers.snu_film(root, level),
+        measure=plain,
+        down_scale=0.5,
+        divisor=32,
+    )
+
+
+def _xiph(view: Callable[[Images], Images]) -> Protocol:
+    return Protocol(records=readers.xiph, measure=eight_bit, down_scale=0.5, divisor=16, view=view)
+
+
+def _xtest(down_scale: float, view: Callable[[Images], Images]) -> Protocol:
+    return Protocol(
+        records=readers.xtest,
+        measure=rounded,
+        down_scale=down_scale,
+        divisor=32,
+        view=view,
+        targets=7,
+    )
 
 
 def _hd(name: str) -> Protocol:
     def records(root: Path) -> HdIntervals:
         return HdIntervals.of_class(root, name)
 
-    return Protocol(records, luma, divisor=32, targets=3, by_clip=True)
+    return Protocol(records=records, measure=luma, divisor=32, targets=3, by_clip=True)
 
 
 PROTOCOLS: dict[str, Protocol] = {
-    "vimeo90k": Protocol(lambda root: readers.vimeo_triplets(root, "test"), plain),
-    "ucf101": Protocol(readers.ucf101, rounded),
+    "vimeo90k": Protocol(records=lambda root: readers.vimeo_triplets(root, "test"), measure=plain),
+    "ucf101": Protocol(records=readers.ucf101, measure=rounded),
     **{f"snu_film_{level}": _snu_film(level) for level in readers.SNU_FILM_LEVELS},
-    "xiph_2k": Protocol(readers.xiph, eight_bit, 0.5, 16, halved),
-    "xiph_4k": Protocol(readers.xiph, eight_bit, 0.5, 16, central),
-    "middlebury": Protocol(readers.middlebury, error, divisor=32),
-    "xtest_2k": Protocol(readers.xtest, rounded, 0.5, 32, halved_unit, targets=7),
-    "xtest_4k": Protocol(readers.xtest, rounded, 0.25, 32, targets=7),
+    "xiph_2k": _xiph(halved),
+    "xiph_4k": _xiph(central),
+    "middlebury": Protocol(records=readers.middlebury, measure=error, divisor=32),
+    "xtest_2k": _xtest(0.5, halved_unit),
+    "xtest_4k": _xtest(0.25, unchanged),
     **{f"hd_{name}": _hd(name) for name in HD_CLIPS},
 }
 

@@ -91,7 +91,9 @@ def benchmark_evaluation(
         kept = {name: batch[name] for name in ("targets", "number", "clip")}
         return {**kept, "frames": jnp.stack(frames, axis=1)}
 
-    def accumulate(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+    def accumulate(
+        total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str
+    ) -> Any:
         total = dict(total or {})
         for row, number in enumerate(outputs["number"]):
             total[int(number)] = (
@@ -108,7 +110,13 @@ def benchmark_evaluation(
     def finish(total: Any, variables: Variables) -> dict[str, float]:
         return means(total, chosen.by_clip)
 
-    return Evaluation(sources, specs, outputs, accumulate, finish)
+    return Evaluation(
+        source=sources,
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=accumulate,
+        finish=finish,
+    )
 
 
 def means(
@@ -160,7 +168,9 @@ def camera_evaluation(config: ConfigDict, model: InterpolationNetwork) -> Evalua
             "target": inputs.to_unit(batch["target"]),
         }
 
-    def accumulate(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+    def accumulate(
+        total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str
+    ) -> Any:
         total = dict(total or {})
         for row, number in enumerate(index):
             truth = outputs["target"][row]
@@ -184,4 +194,10 @@ def camera_evaluation(config: ConfigDict, model: InterpolationNetwork) -> Evalua
 
     photographs = pictures.built_in("held_out")
     records = CameraRecords(photographs, CAMERA_PATHS * len(photographs))
-    return Evaluation(Source(records, size, transform), specs, outputs, accumulate, finish)
+    return Evaluation(
+        source=Source(records, size, transform),
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=accumulate,
+        finish=finish,
+    )

@@ -174,7 +174,15 @@ def draw(rng: np.random.Generator, size: tuple[int, int], crop: tuple[int, int])
     top = int(rng.integers(size[0] - crop[0] + 1))
     left = int(rng.integers(size[1] - crop[1] + 1))
     reverse, swap, vertical, horizontal = (bool(choice) for choice in rng.integers(2, size=4))
-    return Draw(top, left, reverse, swap, vertical, horizontal, turns)
+    return Draw(
+        top=top,
+        left=left,
+        reverse_channels=reverse,
+        swap=swap,
+        flip_vertical=vertical,
+        flip_horizontal=horizontal,
+        turns=turns,
+    )
 
 
 def augment(

@@ -48,15 +48,11 @@ def laplacian_pyramid(
 def laplacian_distances(
     a: Float[Array, "b h w c"], b: Float[Array, "b h w c"], levels: int = LEVELS
 ) -> Float[Array, " levels"]:
-    """Mean absolute difference of every level. The pyramid is linear: one of a - b suffices."""
+    """Mean absolute difference of every level, which all weigh the same in the loss.
+
+    The pyramid is linear: one of a - b suffices.
+    """
     return jnp.stack([jnp.mean(jnp.abs(band)) for band in laplacian_pyramid(a - b, levels)])
-
-
-def laplacian_loss(
-    a: Float[Array, "b h w c"], b: Float[Array, "b h w c"], levels: int = LEVELS
-) -> Float[Array, ""]:
-    """Sum over the levels, all weighing the same."""
-    return jnp.sum(laplacian_distances(a, b, levels))
 
 
 def interpolation_losses(

@@ -246,9 +246,11 @@ def retime_video(
     """
     if segment < 1:
         raise InputError(f"task.predict.segment={segment}: expected 1 or more")
+    # 1. The folder of segments, emptied where it is another job's.
     source, target = stream.path, outdir / f"{stream.path.stem}_retimed.mp4"
     parts = outdir / f"{source.stem}_retimed.parts"
     _keep_parts_of(parts, {**key, **_identity(source)})
+    # 2. One file per segment; those of an earlier run are only counted past.
     rate, taken, segments = stream.rate, 0, []
     with Progress(source.name, stream.count) as progress:
         numbered = groupby(intervals(stream, str(source)), lambda i: i.number // segment)
@@ -262,6 +264,7 @@ def retime_video(
             else:
                 write_segment(path, _frames(retimer, group, progress), rate)
             segments.append(path)
+    # 3. One video with the source's sound, and the report; then the segments may go.
     sound = join_segments(target, segments, source if stream.has_audio else None)
     report = {
         "source": str(source),

@@ -15,12 +15,8 @@ from jaxvision.errors import InputError
 from jaxvision.methods.emavfi import evaluation, flops, inputs, objective, prediction
 from jaxvision.methods.emavfi.model import InterpolationNetwork
 from jaxvision.methods.emavfi.variants import HEAD_DIM, NetworkConfig
+from jaxvision.tasks import dispatch
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
-
-
-def make_task(config: ConfigDict) -> Task:
-    """The task of a recipe."""
-    return InterpolationTask(config)
 
 
 def build_model(model: ConfigDict, dtype: str) -> InterpolationNetwork:
@@ -37,12 +33,12 @@ def build_model(model: ConfigDict, dtype: str) -> InterpolationNetwork:
             )
     return InterpolationNetwork(
         NetworkConfig(
-            model.width,
-            model.window,
-            tuple(model.depths),
-            model.mlp_ratio,
-            model.remat,
-            jnp.dtype(dtype),
+            width=model.width,
+            window=model.window,
+            depths=tuple(model.depths),
+            mlp_ratio=model.mlp_ratio,
+            remat=model.remat,
+            dtype=jnp.dtype(dtype),
         )
     )
 
@@ -116,3 +112,11 @@ class InterpolationTask(Task):
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
         return prediction.predict_files(self.config, self.model, variables, paths, outdir)
+
+
+TASKS = {"interpolation": InterpolationTask}
+
+
+def make_task(config: ConfigDict) -> Task:
+    """The task of a recipe."""
+    return dispatch.make(TASKS, config)

@@ -10,7 +10,7 @@ from jaxvision.methods.emavfi.attention import BlockConfig
 HEAD_DIM = 32
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
     """width: channels at full size; every stage doubles them.  window: side of an attention window.
     depths: convolutions of stages 1 to 3, attention blocks of stages 4 and 5.
@@ -40,7 +40,7 @@ class NetworkConfig:
         """The attention blocks of stage index 3 or 4."""
         width = self.widths[stage]
         return BlockConfig(
-            width,
+            width=width,
             motion_width=width // self.depths[stage],
             heads=width // HEAD_DIM,
             window=self.window,
@@ -63,8 +63,8 @@ class Variant(NamedTuple):
     parameters: int
 
 
-SMALL = NetworkConfig(16, depths=(2, 2, 2, 2, 2))
-BASE = NetworkConfig(32, depths=(2, 2, 2, 4, 4))
+SMALL = NetworkConfig(width=16, depths=(2, 2, 2, 2, 2))
+BASE = NetworkConfig(width=32, depths=(2, 2, 2, 4, 4))
 
 VARIANTS = {
     "small": Variant("ours_small.pkl", SMALL, False, False, 14_489_815),

@@ -129,7 +129,7 @@ def attention_entries(block: BlockConfig, prefix: str, path: str) -> Iterator[En
     """The inter-frame attention of a block; `kv` holds the keys' rows, then the values'."""
     width, motion, heads = block.width, block.motion_width, block.heads
     yield from _to_heads(f"{prefix}q", f"{path}/query", width, width, heads)
-    yield from _to_heads(f"{prefix}kv", f"{path}/key_value", 2 * width, width, heads, 2)
+    yield from _to_heads(f"{prefix}kv", f"{path}/key_value", 2 * width, width, heads, fused=2)
     yield from _to_heads(f"{prefix}cor_embed", f"{path}/coordinates", motion, 2, heads)
     yield from _from_heads(f"{prefix}proj", f"{path}/appearance_out", width, heads)
     yield from _from_heads(f"{prefix}motion_proj", f"{path}/motion_out", motion, heads)

@@ -21,7 +21,7 @@ COSINE_OFFSET = 0.008
 MAX_BETA = 0.999
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Schedule:
     """Float32 tables over diffusion steps 0..n-1, under the names of the published buffers."""
 
@@ -92,19 +92,6 @@ def add_noise(
     return signal * clean + spread * noise
 
 
-def noise_of(
-    schedule: Schedule,
-    x: Float[Array, "b *rest"],
-    t: Int[Array, " b"],
-    clean: Float[Array, "b *rest"],
-) -> Float[Array, "b *rest"]:
-    """The noise that `x` at step `t` holds if `clean` is what it came from."""
-    shape = (-1,) + (1,) * (x.ndim - 1)
-    scale = jnp.asarray(schedule.sqrt_recip_alphas_cumprod)[t].reshape(shape)
-    spread = jnp.asarray(schedule.sqrt_recipm1_alphas_cumprod)[t].reshape(shape)
-    return (scale * x - clean) / spread
-
-
 class Coefficients(NamedTuple):
     """A reverse step at each of some diffusion steps: clean * x0 + state * x + noise * z."""
 
@@ -156,6 +143,7 @@ def reverse(
     coefficients: Coefficients,
     tables: Any,
     draw: Callable[[Int[Array, ""]], Float[Array, "b t a"]] | None,
+    *,
     trajectory: bool = False,
 ) -> tuple[Float[Array, "b t a"], Float[Array, "n b t a"] | None]:
     """Reverse diffusion from `start` as one scan; also the state after every step where asked.

@@ -1,20 +1,25 @@
-"""How PDPP is judged: plans against the truth, and many samples against all that would be right."""
+"""PDPP's protocols: plans against the truth, and many samples against all that would be right.
+
+Plans are compared with what needs no network: random ones, and that of the most similar training
+window.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from jaxvision.data.procedures import Windows
 from jaxvision.data.source import Source
-from jaxvision.methods.pdpp.baselines import random_plans, retrieved_plans
 from jaxvision.metrics import procedure_planning as metrics
 from jaxvision.training.task import BatchSpecs, Evaluation, Variables
 
 Outputs = Callable[..., Mapping[str, Any]]
+CHUNK = 1024  # windows compared at a time
 
 
-def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str) -> Any:
     """Every record's answers by its index: the result does not depend on how they were batched."""
     total = total if total is not None else {}
     for row, number in enumerate(index):
@@ -31,9 +36,10 @@ def columns(total: Mapping[int, Mapping[str, np.ndarray]]) -> dict[str, np.ndarr
 def plan_evaluation(
     test: Windows,
     train: Windows | None,
-    actions: int,
-    specs: BatchSpecs,
     outputs: Outputs,
+    specs: BatchSpecs,
+    *,
+    actions: int,
     size: int,
     seed: int,
 ) -> Evaluation:
@@ -61,11 +67,17 @@ def plan_evaluation(
                 results |= {f"{name}_{key}": compared[key] for key in ("SR", "mAcc", "mIoU")}
         return results
 
-    return Evaluation(Source(test, size), specs, outputs, collect, finish)
+    return Evaluation(
+        source=Source(test, size),
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=collect,
+        finish=finish,
+    )
 
 
 def uncertainty_evaluation(
-    test: Windows, actions: int, specs: BatchSpecs, outputs: Outputs, size: int
+    test: Windows, outputs: Outputs, specs: BatchSpecs, *, actions: int, size: int
 ) -> Evaluation:
     """NLL, KL, ModePrec, ModeRec (section 4.5) of many sampled plans per window."""
 
@@ -74,11 +86,17 @@ def uncertainty_evaluation(
         per_window = metrics.uncertainty(found["plan"], found["samples"], actions)
         return metrics.uncertainty_summary(per_window)
 
-    return Evaluation(Source(test, size), specs, outputs, collect, finish)
+    return Evaluation(
+        source=Source(test, size),
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=collect,
+        finish=finish,
+    )
 
 
 def classifier_evaluation(
-    test: Windows, specs: BatchSpecs, outputs: Outputs, size: int
+    test: Windows, outputs: Outputs, specs: BatchSpecs, size: int
 ) -> Evaluation:
     """Top-1 accuracy of the task, percent."""
 
@@ -86,4 +104,37 @@ def classifier_evaluation(
         found = columns(total)
         return {"accuracy": 100 * float(np.mean(found["task"] == found["true_task"]))}
 
-    return Evaluation(Source(test, size), specs, outputs, collect, finish)
+    return Evaluation(
+        source=Source(test, size),
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=collect,
+        finish=finish,
+    )
+
+
+def random_plans(count: int, horizon: int, actions: int, seed: int) -> Int[np.ndarray, "n t"]:
+    """Every action uniform over all of them."""
+    return np.random.default_rng((seed, 7)).integers(actions, size=(count, horizon))
+
+
+def retrieved_plans(train: Windows, test: Windows) -> Int[np.ndarray, "n t"]:
+    """The plan of the training window whose start and goal are nearest (Euclidean)."""
+    best = np.full(len(test), np.inf)
+    nearest = np.zeros(len(test), np.int64)
+    for first in range(0, len(train), CHUNK):
+        part = slice(first, first + CHUNK)
+        distance = squared_distances(test.start, train.start[part])
+        distance += squared_distances(test.goal, train.goal[part])
+        rows = np.argmin(distance, axis=1)
+        found = distance[np.arange(len(test)), rows]
+        closer = found < best
+        best[closer], nearest[closer] = found[closer], first + rows[closer]
+    return train.plan[nearest]
+
+
+def squared_distances(
+    a: Float[np.ndarray, "n o"], b: Float[np.ndarray, "m o"]
+) -> Float[np.ndarray, "n m"]:
+    squares = np.sum(np.square(a), axis=1)[:, None] + np.sum(np.square(b), axis=1)
+    return squares - 2 * a @ b.T

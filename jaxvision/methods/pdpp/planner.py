@@ -65,6 +65,7 @@ def sample_actions(
     sampler: Sampler,
     condition: ConditionTerms,
     start: Float[Array, "b t a"],
+    *,
     draw: Callable[[Int[Array, ""]], Float[Array, "b t a"]] | None = None,
     trajectory: bool = False,
 ) -> tuple[Float[Array, "b t a"], Float[Array, "n b t a"] | None]:
@@ -87,13 +88,14 @@ def sample_actions(
         return model.apply(variables, x, condition, row, method="predict_actions")
 
     draw = draw if sampler.stochastic else None
-    return reverse(denoise, start, coefficients, tables, draw, trajectory)
+    return reverse(denoise, start, coefficients, tables, draw, trajectory=trajectory)
 
 
 def plan_loss(
     model: TemporalUNet,
     variables: Variables,
     sampler: Sampler,
+    *,
     plan: Int[Array, "b t"],
     task: Float[Array, "b k"],
     start: Float[Array, "b o"],

@@ -17,25 +17,16 @@ from jaxvision.methods.pdpp.classifier import TaskClassifier
 from jaxvision.methods.pdpp.model import TemporalUNet
 from jaxvision.methods.pdpp.planner import BASELINES, Sampler, plan_loss, sample_actions
 from jaxvision.methods.pdpp.state import StateLayout, one_hot, weighted_squares
+from jaxvision.tasks import dispatch
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
-STAGES = ("planner", "classifier")
 # Where the class comes from at test time: trained beside the planner, loaded, or the truth.
 CLASSIFIERS = ("joint", "frozen", "none")
 
 
-def make_task(config: ConfigDict) -> Task:
-    """The stage a recipe trains: "planner" or "classifier"."""
-    stage = config.task.stage
-    if stage not in STAGES:
-        raise InputError(f"task.stage {stage!r}{nearest(stage, STAGES)}")
-    inputs.check_horizon(config, len(config.model.multipliers))
-    return PlannerTask(config) if stage == "planner" else ClassifierTask(config)
-
-
 class WindowTask(Task):
-    """What both stages share: windows of procedures, and a classifier of their tasks."""
+    """What both tasks share: windows of procedures, and a classifier of their tasks."""
 
     @cached_property
     def layout(self) -> StateLayout:
@@ -99,7 +90,7 @@ class ClassifierTask(WindowTask):
         size = self.config.task.evaluation_batch
         test, _ = inputs.windows_of(self.config, "test")
         evaluate = evaluation.classifier_evaluation
-        return {"tasks": evaluate(test, self._specs(size), outputs, size)}
+        return {"tasks": evaluate(test, outputs, self._specs(size), size)}
 
 
 class PlannerTask(WindowTask):
@@ -163,12 +154,12 @@ class PlannerTask(WindowTask):
             self.model,
             {"params": variables["params"]["planner"]},
             self.sampler,
-            plan,
-            one_hot(batch["task"], self.layout.classes),
-            batch["start"],
-            batch["goal"],
-            t,
-            noise,
+            plan=plan,
+            task=one_hot(batch["task"], self.layout.classes),
+            start=batch["start"],
+            goal=batch["goal"],
+            t=t,
+            noise=noise,
         )
         total, right = jnp.sum(errors), jnp.argmax(predicted, axis=-1) == plan
         metrics = {
@@ -224,7 +215,7 @@ class PlannerTask(WindowTask):
             return jax.vmap(one)(keys).reshape(-1, horizon, actions)
 
         start = draw(jnp.int32(-1))
-        scores, _ = sample_actions(self.model, planner, self.sampler, condition, start, draw)
+        scores, _ = sample_actions(self.model, planner, self.sampler, condition, start, draw=draw)
         return scores.reshape(-1, samples, horizon, actions), logits
 
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
@@ -262,7 +253,7 @@ class PlannerTask(WindowTask):
         specs = self._specs(size)
         found = {
             "plans": evaluation.plan_evaluation(
-                test, train, actions, specs, one_plan, size, self.config.seed
+                test, train, one_plan, specs, actions=actions, size=size, seed=self.config.seed
             )
         }
         if task.uncertainty_samples:
@@ -275,7 +266,7 @@ class PlannerTask(WindowTask):
                 return {"samples": samples, "plan": batch["plan"]}
 
             found["uncertainty"] = evaluation.uncertainty_evaluation(
-                test, actions, self._specs(size), many, size
+                test, many, self._specs(size), actions=actions, size=size
             )
         return found
 
@@ -297,4 +288,21 @@ class PlannerTask(WindowTask):
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
         """A timeline picture and a JSON per feature file: see `timeline.predict_files`."""
-        return timeline.predict_files(self, variables, paths, outdir)
+        answer = jax.jit(self.predict)
+        rng = jax.random.key(self.config.seed)
+
+        def predict(batch: Batch) -> Mapping[str, np.ndarray]:
+            return jax.device_get(answer(variables, batch, rng))
+
+        return timeline.predict_files(self.config, predict, self.labels(), paths, outdir)
+
+
+TASKS = {"planner": PlannerTask, "classifier": ClassifierTask}
+RENAMED_KEYS = {"task.stage": "task.name"}
+
+
+def make_task(config: ConfigDict) -> Task:
+    """What a recipe trains: the planner (with a classifier beside it), or the classifier alone."""
+    task = dispatch.make(TASKS, config, RENAMED_KEYS)
+    inputs.check_horizon(config, len(config.model.multipliers))
+    return task

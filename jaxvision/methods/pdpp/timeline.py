@@ -1,21 +1,18 @@
 """Plans as people read them: a timeline picture with probabilities, and JSON."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Int, UInt8
+from ml_collections import ConfigDict
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxvision.methods.pdpp import inputs
 from jaxvision.training.run_record import write_json
 from jaxvision.viz.files import output_names, write_png
-
-if TYPE_CHECKING:
-    from jaxvision.methods.pdpp.task import PlannerTask
 
 SHOWN_ACTIONS, SHOWN_PLANS, SHOWN_TASKS = 5, 5, 3
 QUESTIONS_AT_ONCE = 8
@@ -100,22 +97,24 @@ def clipped(draw: ImageDraw.ImageDraw, text: str, font: Any, width: float) -> st
 
 
 def predict_files(
-    task: "PlannerTask", variables: Mapping, paths: Sequence[Path], outdir: Path
+    config: ConfigDict,
+    predict: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]],
+    labels: inputs.Labels,
+    paths: Sequence[Path],
+    outdir: Path,
 ) -> list[Path]:
     """Plans for every question of every feature file (`inputs.read_questions`).
 
-    Writes `<name>.json` with all answers of a file and `<name>_<number>.png` for each.
+    predict: a batch of windows -> `PlannerTask.predict`'s outputs.  Writes `<name>.json` with all
+    answers of a file and `<name>_<number>.png` for each.
     """
-    labels, channels = task.labels(), task.config.data.channels
-    predict = jax.jit(task.predict)
-    rng = jax.random.key(task.config.seed)
     written: list[Path] = []
     for path, name in zip(paths, output_names(paths), strict=True):
-        questions = inputs.read_questions(path, channels)
+        questions = inputs.read_questions(path, config.data.channels)
         answers = []
         for first in range(0, len(questions), QUESTIONS_AT_ONCE):
             asked = questions[first : first + QUESTIONS_AT_ONCE]
-            # One compiled shape: the last batch repeats its last question.
+            # One compiled shape: the last batch is filled up with its last question.
             rows = asked + [asked[-1]] * (QUESTIONS_AT_ONCE - len(asked))
             batch = {
                 "start": np.stack([q.start for q in rows]),
@@ -123,16 +122,16 @@ def predict_files(
                 "task": np.zeros(len(rows), np.int32),
                 "index": np.arange(first, first + len(rows), dtype=np.int32),
             }
-            outputs = jax.device_get(predict(variables, batch, rng))
+            outputs = predict(batch)
             for row, question in enumerate(asked):
-                told = answer({name: value[row] for name, value in outputs.items()}, labels)
-                answers.append({"seconds": question.seconds, **told})
-        for number, told in enumerate(answers):
-            written.append(outdir / f"{name}_{number}.png")
-            seconds = told["seconds"]
+                window = answer({key: value[row] for key, value in outputs.items()}, labels)
+                answers.append({"seconds": question.seconds, **window})
+        for number, window in enumerate(answers):
+            seconds = window["seconds"]
             span = f" {seconds[0]:g}-{seconds[1]:g} s" if seconds else ""
-            write_png(written[-1], picture(told, title=f"{path.stem}{span}"))
+            written.append(outdir / f"{name}_{number}.png")
+            write_png(written[-1], picture(window, title=f"{path.stem}{span}"))
         written.append(outdir / f"{name}.json")
-        whole = {"file": str(path), "horizon": task.config.data.horizon, "windows": answers}
-        write_json(written[-1], whole)
+        table = {"file": str(path), "horizon": config.data.horizon, "windows": answers}
+        write_json(written[-1], table)
     return written

@@ -4,10 +4,10 @@ import itertools
 from collections.abc import Iterator
 
 from jaxvision.methods.pdpp.blocks import ConvolutionBlock, Resample, ResidualBlock
-from jaxvision.methods.pdpp.classifier import ResidualMLP, TaskClassifier
+from jaxvision.methods.pdpp.classifier import TaskClassifier
 from jaxvision.methods.pdpp.diffusion import cosine_schedule
 from jaxvision.methods.pdpp.model import TemporalUNet
-from jaxvision.weights.layout import CONV1D, LINEAR, reshape, transpose
+from jaxvision.weights.layout import CONV1D, LINEAR, transpose
 from jaxvision.weights.mapping import Entry
 
 # A transposed convolution keeps (in, out, taps), and its taps are not flipped.
@@ -25,7 +25,7 @@ def planner_entries(
     """
     prefix = "module." if data_parallel else ""
     tables = [
-        Entry(f"{prefix}{name}", table.shape, None)
+        Entry(f"{prefix}{name}", table.shape, None, value=table)
         for name, table in cosine_schedule(diffusion_steps).tables().items()
     ]
     return [*tables, *unet_entries(model, path, f"{prefix}model.")]
@@ -125,25 +125,3 @@ def classifier_entries(
         for number, (inputs, outputs) in enumerate(itertools.pairwise(sizes), 1)
         for entry in linear_entries(f"{prefix}fc{number}", f"{path}/fc{number}", inputs, outputs)
     ]
-
-
-def residual_mlp_entries(model: ResidualMLP, path: str = "params") -> list[Entry]:
-    """Every tensor of the alternative classifier, in its order."""
-    width, hidden = model.width, model.expansion * model.width
-    row = reshape((1, 1, width), (width,))
-
-    def vector(name: str, ours: str) -> Entry:
-        return Entry(name, (1, 1, width), f"{path}/{ours}", row)
-
-    entries = list(linear_entries("embedding", f"{path}/embedding", model.observation, width))
-    for layer in range(model.depth):
-        name, ours = f"mlp.fc1_{layer}", f"block_{layer}"
-        entries += [
-            vector(f"{name}.scale", f"{ours}_scale"),
-            vector(f"{name}.affine.alpha", f"{ours}_affine_scale"),
-            vector(f"{name}.affine.beta", f"{ours}_affine_shift"),
-            *linear_entries(f"{name}.fn.0", f"{path}/{ours}_up", width, hidden),
-            *linear_entries(f"{name}.fn.2", f"{path}/{ours}_down", hidden, width),
-        ]
-    entries += [vector("aff.alpha", "affine_scale"), vector("aff.beta", "affine_shift")]
-    return [*entries, *linear_entries("classifier", f"{path}/head", width, model.classes)]

@@ -30,7 +30,7 @@ class Unit:
     repeats: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Flavour:
     """The numerics of a family; the values are those of the paper's code.
 
@@ -94,7 +94,7 @@ CLIP = dataclasses.replace(AUGREG, quick_gelu=True)
 FLAVOURS = {"paper": PAPER, "package": PACKAGE, "augreg": AUGREG, "clip": CLIP}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
     """tokens: rows of the table of boxes (in a clip: of an image model's, times its replicates).
     points: sampled by each token.  channels: of the feature map.  outputs: classes, or the width

@@ -26,8 +26,8 @@ _normal = nn.initializers.normal(0.02)
 _zeros = nn.initializers.zeros
 
 
-class Looked(NamedTuple):
-    """Where tokens looked in one sampling: their boxes, and the points in fractions."""
+class Sampling(NamedTuple):
+    """Where tokens sampled the feature map: their boxes, and the points in fractions."""
 
     boxes: Float[Array, "b n d2"]
     points: Float[Array, "b n p d"]
@@ -134,11 +134,11 @@ class FocusUnit(nn.Module):
         features: Float[Array, "b *t h w c"],
         rate: Float[Array, ""] | float = 0.0,
         gradient_scale: Float[Array, ""] | float = 1.0,
-    ) -> tuple[Float[Array, "b n d"], Float[Array, "b n d2"], tuple[Looked, ...]]:
+    ) -> tuple[Float[Array, "b n d"], Float[Array, "b n d2"], tuple[Sampling, ...]]:
         arch, flavour = self.architecture, self.architecture.flavour
         norm = functools.partial(layer_norm, epsilon=flavour.norm_epsilon, dtype=arch.dtype)
         width = self.unit.width
-        looked: tuple[Looked, ...] = ()
+        samplings: tuple[Sampling, ...] = ()
         for operation in self.unit.operations:
             if operation == "attention":
                 attention = Attention(heads_of(width, flavour), arch.dtype, name="attention")
@@ -156,7 +156,7 @@ class FocusUnit(nn.Module):
                 boxes = adjust_boxes(boxes, adjustment)
             elif operation == "sample":
                 points = self._points(tokens, boxes)
-                looked = (*looked, Looked(boxes, points))
+                samplings = (*samplings, Sampling(boxes, points))
                 branch = self._sampled(tokens, points, features, gradient_scale)
                 tokens = tokens + self._kept(branch, rate)
             else:
@@ -164,7 +164,7 @@ class FocusUnit(nn.Module):
                 encoding = norm("position_norm")(encoding)
                 tokens = tokens + dense(width, "position", arch.dtype, "embed", None)(encoding)
             tokens = constrain(tokens, "batch", None, "embed")
-        return tokens, boxes, looked
+        return tokens, boxes, samplings
 
     def _kept(self, branch: Array, rate: Float[Array, ""] | float) -> Array:
         """Drop path (1603.09382): one draw per sample and branch."""
@@ -229,7 +229,7 @@ class PlainUnit(nn.Module):
     def __call__(
         self, tokens: Float[Array, "b n d"], rate: Float[Array, ""]
     ) -> tuple[Float[Array, "b n d"], None]:
-        none = jnp.zeros(())
+        none = jnp.zeros(())  # neither boxes nor features: no operation here knows them
         unit = FocusUnit(self.architecture, self.unit, self.deterministic, name="unit")
         return unit(tokens, none, none, rate)[0], None
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import UInt8
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -15,25 +14,13 @@ from jaxvision.data import labelled_pictures
 from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.crops import centre_box, resized_crop_box, short_side_size
 from jaxvision.data.labelled_pictures import Digits, TfdsPictures
+from jaxvision.data.labels import read_labels
 from jaxvision.data.source import Records, Sample
+from jaxvision.data.tfds import TfdsRecords
 from jaxvision.errors import InputError, nearest
 
-# (mean, deviation) of each family's pixels in [0, 1].
-NORMALISATIONS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
-}
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 DATASETS = ("folder", "tfds", "digits")
-
-
-def normalise(
-    pictures: UInt8[Array, "*b h w 3"], family: str = "imagenet"
-) -> Float[Array, "*b h w 3"]:
-    """Pixels in [0, 1] less the family's mean, over its deviation, float32."""
-    mean, deviation = (np.array(values, np.float32) for values in NORMALISATIONS[family])
-    return (jnp.asarray(pictures, jnp.float32) / 255 - mean) / deviation
 
 
 def evaluation_picture(
@@ -90,11 +77,11 @@ def records_of(config: ConfigDict, split: str) -> Records:
     if data.name == "digits":
         return Digits(split)
     if data.name == "tfds":
-        return TfdsPictures(data.dataset, split, data.root)
+        return TfdsPictures(TfdsRecords(data.dataset, split, data.root))
     if not data[split]:
         raise InputError(f"data.{split}: expected a folder of class folders, or a list file")
     where = Path(data.root) / data[split]
-    names = classes_of(config)
+    names = class_names(config)
     if where.is_dir():
         return labelled_pictures.picture_folder(where, names)
     if not where.is_file():
@@ -102,14 +89,13 @@ def records_of(config: ConfigDict, split: str) -> Records:
     return labelled_pictures.picture_list(where, len(names))
 
 
-def classes_of(config: ConfigDict) -> tuple[str, ...]:
+def class_names(config: ConfigDict) -> tuple[str, ...]:
     """The names of the classes, in order: a labels file's, else the training folders'."""
     data = config.data
     if data.name == "digits":
         return tuple("0123456789")
     if data.labels:
-        lines = Path(data.labels).read_text().splitlines()
-        return tuple(line.strip() for line in lines if line.strip())
+        return read_labels(data.labels)
     if data.name == "tfds":
-        return TfdsPictures(data.dataset, "train", data.root).classes
+        return TfdsPictures(TfdsRecords(data.dataset, "train", data.root)).classes
     return labelled_pictures.class_names(Path(data.root) / data.train)

@@ -1,4 +1,9 @@
-"""SparseFormer: a transformer of a few tokens, each with a box, that looks at a few points."""
+"""SparseFormer: a transformer of a few tokens, each with a box, that samples a few points.
+
+One picture: the early convolution makes a feature map of it (`Stem`); units (blocks.py) move the
+boxes, sample the map inside them and mix tokens; the mean over tokens, or a class token, is
+classified.
+"""
 
 from typing import NamedTuple
 
@@ -11,28 +16,29 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from jaxvision.methods.sparseformer.architecture import PLAIN, Architecture, Unit
 from jaxvision.methods.sparseformer.blocks import (
     FocusUnit,
-    Looked,
     PlainUnit,
+    Sampling,
     dense,
     layer_norm,
     logical,
 )
 from jaxvision.methods.sparseformer.geometry import initial_boxes
-from jaxvision.methods.sparseformer.stem import Stem
+from jaxvision.nn.initializers import torch_default_bias
+from jaxvision.nn.sharding import constrain
 from jaxvision.nn.transformer import drop_path_rates
 
 
 class Answer(NamedTuple):
     """logits [b, outputs].  embedding [b, d]: what is classified.  tokens [b, n(+1), d]: each under
-    the final norm.  boxes [b, n, 4 or 6]: after all units; boxes_after_unit: after each.  looked:
-    every sampling in order."""
+    the final norm.  boxes [b, n, 4 or 6]: after all units; boxes_after_unit: after each.
+    samplings: all, in order."""
 
     logits: Float[Array, "b outputs"]
     embedding: Float[Array, "b d"]
     tokens: Float[Array, "b m d"]
     boxes: Float[Array, "b n d2"]
     boxes_after_unit: Float[Array, "units b n d2"]
-    looked: tuple[Looked, ...]
+    samplings: tuple[Sampling, ...]
 
 
 def plain_runs(architecture: Architecture) -> dict[int, int]:
@@ -61,6 +67,53 @@ def has_transition(architecture: Architecture, number: int) -> bool:
     return number > 0 and units[number].width != units[number - 1].width
 
 
+def channel_norm(x: Float[Array, "*b c"], epsilon: float, unbiased: bool) -> Float[Array, "*b c"]:
+    """Mean 0 and deviation 1 over the channels of each pixel, in float32, without scale and shift.
+
+    unbiased: the variance divides by c - 1 (the paper's code) instead of c.
+    """
+    values = x.astype(jnp.float32)
+    centred = values - jnp.mean(values, axis=-1, keepdims=True)
+    count = x.shape[-1] - unbiased
+    variance = jnp.sum(jnp.square(centred), axis=-1, keepdims=True) / count
+    return (centred / jnp.sqrt(variance + epsilon)).astype(x.dtype)
+
+
+class Stem(nn.Module):
+    """The early convolution, the only part that sees every pixel (section 3.3): 7x7 of
+    stride 2, ReLU, 3x3 max pooling of stride 2, channel norm.
+
+    The sides come out as ceil(ceil(side / 2) / 2). Frames of a clip are pictures of their own.
+    """
+
+    channels: int
+    norm_epsilon: float
+    norm_unbiased: bool
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b *t h w 3"]) -> Float[Array, "b *t h4 w4 c"]:
+        lead = images.shape[:-3]
+        x = images.reshape(-1, *images.shape[-3:])
+        x = nn.Conv(
+            self.channels,
+            (7, 7),
+            (2, 2),
+            padding=((3, 3), (3, 3)),
+            dtype=self.dtype,
+            kernel_init=nn.with_logical_partitioning(
+                nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+                (None, None, None, None),
+            ),
+            bias_init=nn.with_logical_partitioning(torch_default_bias(147), (None,)),
+            name="convolution",
+        )(x)
+        x = nn.max_pool(nn.relu(x), (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+        x = channel_norm(x, self.norm_epsilon, self.norm_unbiased)
+        x = x.reshape(*lead, *x.shape[1:])
+        return constrain(x, "batch", *(None,) * (x.ndim - 1))
+
+
 class SparseFormer(nn.Module):
     """Classifies pictures [b, h, w, 3], or clips [b, t, h, w, 3], normalised, of any size."""
 
@@ -77,17 +130,17 @@ class SparseFormer(nn.Module):
 
         gradient_scale: of the loss; the paper's bound on the points' gradient follows it.
         """
-        answer = self.look(images, deterministic, gradient_scale)
+        answer = self.trace(images, deterministic, gradient_scale)
         return answer.embedding if features else answer.logits
 
     @nn.compact
-    def look(
+    def trace(
         self,
         images: Float[Array, "b *t h w 3"],
         deterministic: bool = True,
         gradient_scale: Float[Array, ""] | float = 1.0,
     ) -> Answer:
-        """Everything a picture is answered with."""
+        """The answer to a picture with all that led to it."""
         arch = self.architecture
         flavour, units = arch.flavour, arch.units
         stem = Stem(
@@ -100,7 +153,8 @@ class SparseFormer(nn.Module):
         maps = stem(images.astype(arch.dtype))
         tokens, boxes = self._initial(images.shape[0])
         rates = drop_path_rates(arch.drop_path, arch.executions)
-        after, looked, done, number = [], [], 0, 0
+        after, samplings = [], []
+        number = done = 0  # units, and runs of units, that are behind
         runs = plain_runs(arch)
         while number < len(units):
             unit = units[number]
@@ -108,6 +162,7 @@ class SparseFormer(nn.Module):
             if 0 < arch.class_token_before == number:
                 tokens = self._with_class_token(tokens)
             if number in runs:
+                # Neighbours that are alike: one scan over their stacked weights.
                 count = runs[number]
                 stack = nn.scan(
                     PlainUnit,
@@ -120,13 +175,14 @@ class SparseFormer(nn.Module):
                 after += [boxes] * count
                 number, done = number + count, done + count
                 continue
+            # One set of weights, run as often as the unit repeats.
             focus = FocusUnit(arch, unit, deterministic, name=f"unit_{number}")
             for step, row in enumerate(self._stages(unit, number)):
                 tokens = tokens if row is None else tokens + row
-                tokens, boxes, seen = focus(
+                tokens, boxes, sampled = focus(
                     tokens, boxes, maps, float(rates[done + step]), gradient_scale
                 )
-                looked += seen
+                samplings += sampled
             after.append(boxes)
             number, done = number + 1, done + unit.repeats
         norm = layer_norm("norm", flavour.norm_epsilon, arch.dtype)
@@ -134,7 +190,14 @@ class SparseFormer(nn.Module):
         embedding = norm(pooled)
         head = dense(arch.outputs, "head", arch.dtype, "embed", "vocab", bias=arch.head_bias)
         logits = head(embedding)
-        return Answer(logits, embedding, norm(tokens), boxes, jnp.stack(after), tuple(looked))
+        return Answer(
+            logits=logits,
+            embedding=embedding,
+            tokens=norm(tokens),
+            boxes=boxes,
+            boxes_after_unit=jnp.stack(after),
+            samplings=tuple(samplings),
+        )
 
     def _initial(self, batch: int) -> tuple[Float[Array, "b n d"], Float[Array, "b n d2"]]:
         arch = self.architecture
@@ -187,7 +250,7 @@ class SparseFormer(nn.Module):
 def _box_table(arch: Architecture):
     def init(key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
         if arch.dimensions == 3:
-            # Clips start from an image model's weights (see inflation.py); this is upstream's draw.
+            # Clips start from an image model's weights (weights.py); this is upstream's draw.
             return jax.random.normal(key, shape, dtype)
         return jnp.asarray(np.asarray(initial_boxes(arch.tokens)), dtype)
 

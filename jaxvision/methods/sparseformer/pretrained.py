@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from jaxvision.data.labelled_pictures import read_picture
+from jaxvision.data.normalisation import normalise, statistics
+from jaxvision.data.pictures import read_picture
 from jaxvision.errors import InputError
-from jaxvision.methods.sparseformer.inputs import evaluation_picture, normalise
+from jaxvision.methods.sparseformer.inputs import evaluation_picture
 from jaxvision.methods.sparseformer.model import SparseFormer
 from jaxvision.methods.sparseformer.variants import PUBLISHED, VARIANTS, find_variant
 from jaxvision.methods.sparseformer.weights import entries_of, renamed_layout
@@ -104,4 +105,4 @@ def preprocess(picture: Any, family: str, resampling: str) -> Float[np.ndarray, 
             )
         image = Image.fromarray(pixels)
     pixels = evaluation_picture(image, SIZE, SHORT_SIDE, resampling)
-    return np.asarray(normalise(jnp.asarray(pixels[None]), family))
+    return np.asarray(normalise(jnp.asarray(pixels[None]), statistics(family)))

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
-from jaxvision.data.augment import random_erasing
 from jaxvision.data.augment.rand_augment import RandAugment
-from jaxvision.data.mixing import draw_mix, mix_batch
+from jaxvision.data.normalisation import normalise, statistics
+from jaxvision.data.pictures import read_picture
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
-from jaxvision.methods.sparseformer import inputs, prediction
+from jaxvision.methods.sparseformer import inputs
 from jaxvision.methods.sparseformer.architecture import (
     FLAVOURS,
     Architecture,
@@ -24,17 +24,11 @@ from jaxvision.methods.sparseformer.architecture import (
     paper_units,
 )
 from jaxvision.methods.sparseformer.model import SparseFormer
-from jaxvision.metrics.multi_view import collect_views, multi_view_accuracy
-from jaxvision.ops.cross_entropy import smooth_one_hot, soft_cross_entropy
-from jaxvision.training.draws import sample_keys
+from jaxvision.methods.sparseformer.sampling_strip import sampling_strip, samplings_of
+from jaxvision.tasks import classification, dispatch, label_prediction
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
 BOOTSTRAPPED = ("augreg", "clip")
-
-
-def make_task(config: ConfigDict) -> Task:
-    """The classification that a recipe describes."""
-    return ClassificationTask(config)
 
 
 def architecture_of(model: ConfigDict, classes: int, dtype: str) -> Architecture:
@@ -44,12 +38,12 @@ def architecture_of(model: ConfigDict, classes: int, dtype: str) -> Architecture
     bootstrapped = model.flavour in BOOTSTRAPPED
     build = bootstrapped_units if bootstrapped else paper_units
     return Architecture(
-        model.tokens,
-        model.points,
-        model.channels,
-        build(tuple(model.widths), model.cortex, model.repeats),
-        classes,
-        FLAVOURS[model.flavour],
+        tokens=model.tokens,
+        points=model.points,
+        channels=model.channels,
+        units=build(tuple(model.widths), model.cortex, model.repeats),
+        outputs=classes,
+        flavour=FLAVOURS[model.flavour],
         head_bias=model.flavour != "clip",
         class_token_before=2 if bootstrapped else 0,
         drop_path=model.drop_path,
@@ -70,7 +64,7 @@ class ClassificationTask(Task):
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
-        return inputs.classes_of(self.config)
+        return inputs.class_names(self.config)
 
     @cached_property
     def model(self) -> SparseFormer:
@@ -88,60 +82,27 @@ class ClassificationTask(Task):
             inputs.records_of(self.config, "train"),
             self.config.train.batch_size,
             inputs.TrainingPicture(size, tuple(task.scale), task.flip, policy),
-            repeats=task.repeats,
-            dealt=self.config.train.draw_groups,
+            record_repeats=task.record_repeats,
+            interleave_groups=self.config.train.draw_groups,
         )
 
     def batch_specs(self, split: str) -> BatchSpecs:
-        rows = self.config.train.batch_size
-        group = rows // self.config.train.accumulate // self.config.train.draw_groups
-        if self._mixes and group % 2:
-            raise InputError(
-                f"train.draw_groups={self.config.train.draw_groups} makes groups of {group} "
-                "pictures; mixing pairs them, so expected an even number"
-            )
-        return {"pictures": self._fields(rows)}
+        return self._specs(classification.rows(self.config))
 
-    def _fields(self, rows: int) -> dict[str, jax.ShapeDtypeStruct]:
+    def _specs(self, rows: int) -> BatchSpecs:
         size = self.config.data.size
-        return {
-            "picture": jax.ShapeDtypeStruct((rows, size, size, 3), jnp.uint8),
-            "label": jax.ShapeDtypeStruct((rows,), jnp.int32),
-        }
-
-    @property
-    def _mixes(self) -> bool:
-        return self.config.task.mixup_alpha > 0 or self.config.task.cutmix_alpha > 0
+        picture = jax.ShapeDtypeStruct((rows, size, size, 3), jnp.uint8)
+        label = jax.ShapeDtypeStruct((rows,), jnp.int32)
+        return {"pictures": {"picture": picture, "label": label}}
 
     def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
         """Adds normalised pixels (`input`); in training also erases boxes, mixes pictures, and adds
         the soft `target`."""
-        task, classes = self.config.task, len(self.class_names)
-        pixels = inputs.normalise(batch["picture"], self.config.data.normalisation)
+        pixels = normalise(batch["picture"], statistics(self.config.data.normalisation))
         if not train:
             return {**batch, "input": pixels}
-        height, width = pixels.shape[1:3]
-        erase_rng, mix_rng = jax.random.split(rng)
-        if task.erase_probability > 0:
-            keys = jax.vmap(jax.random.split)(sample_keys(erase_rng, batch))
-            boxes = random_erasing.draw_boxes(
-                keys[:, 0], (height, width), probability=task.erase_probability
-            )
-            pixels = random_erasing.erase(pixels[:, None], boxes, keys[:, 1])[:, 0]
-        if not self._mixes:
-            target = smooth_one_hot(batch["label"], classes, task.label_smoothing)
-            return {**batch, "input": pixels, "target": target}
-        mix = draw_mix(
-            mix_rng,
-            self.config.train.draw_groups,
-            (height, width),
-            mixup_alpha=task.mixup_alpha,
-            cutmix_alpha=task.cutmix_alpha,
-        )
-        pixels, target, _ = mix_batch(
-            pixels, batch["label"], mix, classes=classes, smoothing=task.label_smoothing
-        )
-        return {**batch, "input": pixels, "target": target}
+        softening = classification.Softening.of(self.config)
+        return classification.soften(batch, pixels, rng, softening, len(self.class_names))
 
     def loss(
         self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
@@ -149,20 +110,18 @@ class ClassificationTask(Task):
         logits = self.model.apply(
             variables, batch["input"], deterministic=not train, rngs={"dropout": rng}
         )
-        loss = soft_cross_entropy(logits, batch["target"])
-        count = jnp.float32(len(loss))
-        return jnp.mean(loss), Aux({"cross_entropy": (jnp.sum(loss), count)})
+        return classification.loss(logits, batch["target"])
 
     def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
         return Group(decay=0.0 if without_decay(path) else 1.0)
 
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Any]:
-        """`probabilities`, and where tokens looked: `boxes` and `points` of every sampling."""
-        answer = self.model.apply(variables, batch["input"], method="look")
+        """`probabilities`, and where tokens sampled: `boxes` and `points` of every sampling."""
+        answer = self.model.apply(variables, batch["input"], method="trace")
         return {
             "probabilities": jax.nn.softmax(answer.logits.astype(jnp.float32)),
-            "boxes": [seen.boxes for seen in answer.looked],
-            "points": [seen.points for seen in answer.looked],
+            "boxes": [sampling.boxes for sampling in answer.samplings],
+            "points": [sampling.points for sampling in answer.samplings],
         }
 
     def evaluations(self) -> Mapping[str, Evaluation]:
@@ -172,29 +131,44 @@ class ClassificationTask(Task):
             return {}
         records = inputs.records_of(self.config, "validation")
         crop = inputs.EvaluationPicture(data.size, data.short_side, data.resampling)
-
-        def outputs(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
-            logits = self.model.apply(variables, batch["input"])
-            number = batch["index"]
-            return {
-                "logits": logits,
-                "label": batch["label"],
-                "video": number,
-                "view": jnp.zeros_like(number),
-            }
-
-        validation = Evaluation(
+        validation = classification.evaluation(
             Source(records, size, crop),
-            {"pictures": self._fields(size)},
-            outputs,
-            collect_views,
-            lambda total, variables: multi_view_accuracy(total),
+            self._specs(size),
+            lambda variables, batch: self.model.apply(variables, batch["input"]),
+            self.class_names,
         )
         return {"validation": validation}
 
     def render(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        looks = prediction.looks_of(outputs, 0)
-        return {"looks": prediction.strip_of_looks(np.asarray(batch["picture"][0]), looks)}
+        picture = np.asarray(batch["picture"][0])
+        return {"sampling": sampling_strip(picture, samplings_of(outputs, 0))}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
-        return prediction.predict_files(self, variables, paths, outdir)
+        """The likeliest classes of each picture, and where its tokens sampled."""
+        data = self.config.data
+
+        @jax.jit
+        def answer_to(variables: Variables, batch: Batch) -> dict[str, Any]:
+            rng = jax.random.key(self.config.seed)
+            return self.predict(variables, self.prepare(batch, rng, False), rng)
+
+        def answer(path: Path) -> label_prediction.Answer:
+            pixels = inputs.evaluation_picture(
+                read_picture(path), data.size, data.short_side, data.resampling
+            )
+            outputs = jax.device_get(answer_to(variables, {"picture": pixels[None]}))
+            strip = sampling_strip(pixels, samplings_of(outputs, 0))
+            return outputs["probabilities"][0], lambda label: strip
+
+        return label_prediction.predict_files(
+            answer, self.class_names, paths, outdir, suffix="_sampling"
+        )
+
+
+TASKS: dict[str, type[Task]] = {"classification": ClassificationTask}
+RENAMED_KEYS = {"task.repeats": "task.record_repeats"}
+
+
+def make_task(config: ConfigDict) -> Task:
+    """The task of a SparseFormer recipe: `task.name` says which."""
+    return dispatch.make(TASKS, config, RENAMED_KEYS)

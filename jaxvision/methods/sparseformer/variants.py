@@ -76,12 +76,12 @@ def find_variant(name: str, dtype: str = "float32") -> Architecture:
         raise InputError(f"no SparseFormer {name!r}{nearest(name, VARIANTS)}")
     size, clip = BOOTSTRAPPED_SIZES[name], "clip" in name
     built = Architecture(
-        size.tokens,
-        16,
-        64,
-        bootstrapped_units(size.widths, size.cortex),
-        1000,
-        AUGREG,
+        tokens=size.tokens,
+        points=16,
+        channels=64,
+        units=bootstrapped_units(size.widths, size.cortex),
+        outputs=1000,
+        flavour=AUGREG,
         class_token_before=2,
         dtype=jnp.dtype(dtype),
     )
@@ -94,11 +94,11 @@ def find_variant(name: str, dtype: str = "float32") -> Architecture:
 
 def _paper(size: Size, flavour: Flavour, dtype: str) -> Architecture:
     return Architecture(
-        size.tokens,
-        36,
-        96,
-        paper_units(size.widths, size.cortex),
-        1000,
-        flavour,
+        tokens=size.tokens,
+        points=36,
+        channels=96,
+        units=paper_units(size.widths, size.cortex),
+        outputs=1000,
+        flavour=flavour,
         dtype=jnp.dtype(dtype),
     )

@@ -1,25 +1,20 @@
-"""Official SparseFormer state dicts <-> our variables, under both code bases' names."""
+"""Official SparseFormer state dicts <-> our variables, under both code bases' names; and an image
+model's weights for clips."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+from jaxtyping import Float
 
+from jaxvision.errors import InputError
 from jaxvision.methods.sparseformer.architecture import Architecture, Unit, heads_of
 from jaxvision.methods.sparseformer.model import has_transition, plain_runs
 from jaxvision.nn.adaptive_mixing import AdaptiveMixing
-from jaxvision.weights.layout import (
-    CONV2D,
-    LINEAR,
-    SAME,
-    Layout,
-    chain,
-    heads_bias,
-    heads_in,
-    heads_out,
-    reshape,
-)
+from jaxvision.weights.layout import CONV2D, LINEAR, Layout, chain, reshape
 from jaxvision.weights.mapping import Entry
 from jaxvision.weights.official import OtherLayout
+from jaxvision.weights.transformer_entries import attention, linear, mlp, norm
 
 # The paper's names, part by part, and the package's. No tensor changes its shape.
 RENAMED = (
@@ -115,7 +110,14 @@ def mixing_entries(
 ) -> list[Entry]:
     """Adaptive mixing alone, of `points` points of `channels` by tokens of `width`."""
     entries = _mixing(
-        points, channels, width, module.outputs, module.hidden, module.biases, "", "params"
+        "",
+        "params",
+        points=points,
+        channels=channels,
+        width=width,
+        outputs=module.outputs,
+        hidden=module.hidden,
+        biases=module.biases,
     )
     if not paper_names:
         return list(entries)
@@ -125,25 +127,26 @@ def mixing_entries(
 
 
 def _mixing(
+    name: str,
+    path: str,
+    *,
     points: int,
     channels: int,
     width: int,
     outputs: int,
     hidden: int,
     biases: bool,
-    name: str,
-    path: str,
 ) -> Iterator[Entry]:
     if biases:
         yield Entry(f"{name}m_beta", (channels,), f"{path}/channel_bias")
         yield Entry(f"{name}s_beta", (outputs,), f"{path}/point_bias")
     made = channels * channels + outputs * points
     generator = f"{name}parameter_generator"
-    yield from _norm(f"{generator}.0", f"{path}/generator_norm", width)
-    yield from _linear(f"{generator}.1", f"{path}/generator_hidden", width, hidden)
+    yield from norm(f"{generator}.0", f"{path}/generator_norm", width)
+    yield from linear(f"{generator}.1", f"{path}/generator_hidden", width, hidden)
     yield Entry(f"{generator}.2.weight", (made, hidden), f"{path}/generator_kernel", LINEAR)
     yield Entry(f"{generator}.2.bias", (made,), f"{path}/generator_bias")
-    yield from _linear(f"{name}out_proj", f"{path}/out", outputs * channels, width)
+    yield from linear(f"{name}out_proj", f"{path}/out", outputs * channels, width)
 
 
 class _Names:
@@ -175,7 +178,7 @@ class _Names:
                 path = f"params/unit_{number}"
                 yield from self._unit(f"layers.{layer}", path, unit, number, None)
             layer += 1
-        yield from _norm("norm", "params/norm", last)
+        yield from norm("norm", "params/norm", last)
         yield Entry("proj.weight", (arch.outputs, last), "params/head/kernel", LINEAR)
         if arch.head_bias:
             yield Entry("proj.bias", (arch.outputs,), "params/head/bias")
@@ -183,9 +186,9 @@ class _Names:
     def _transition(self, name: str, number: int) -> Iterator[Entry]:
         units, path = self.arch.units, f"params/transition_{number}"
         width = units[number].width
-        yield from _linear(f"{name}.0", path, units[number - 1].width, width)
+        yield from linear(f"{name}.0", path, units[number - 1].width, width)
         if self.arch.flavour.transition_norm:
-            yield from _norm(f"{name}.1", f"{path}_norm", width)
+            yield from norm(f"{name}.1", f"{path}_norm", width)
 
     def _unit(
         self, name: str, path: str, unit: Unit, number: int, row: int | None
@@ -203,14 +206,14 @@ class _Names:
             )
         if "sample" in operations:
             yield from _mixing(
-                self.arch.points,
-                self.arch.channels,
-                width,
-                self.arch.mixed_points,
-                self.arch.generator_width(width),
-                self.arch.flavour.mixing_biases,
                 f"{name}.adaptive_mixing.",
                 f"{path}/mixing",
+                points=self.arch.points,
+                channels=self.arch.channels,
+                width=width,
+                outputs=self.arch.mixed_points,
+                hidden=self.arch.generator_width(width),
+                biases=self.arch.flavour.mixing_biases,
             )
         parts = {
             "mlp": lambda: self._mlp(name, path, width, row),
@@ -226,67 +229,84 @@ class _Names:
         if "adjust" in operations:
             yield from self._adjust(f"{name}.roi_adjust_module", path, width)
         if "position" in operations:
-            yield from _norm(f"{name}.pe_transition.0", f"{path}/position_norm", width)
-            yield from _linear(f"{name}.pe_transition.1", f"{path}/position", width, width)
+            yield from norm(f"{name}.pe_transition.0", f"{path}/position_norm", width)
+            yield from linear(f"{name}.pe_transition.1", f"{path}/position", width, width)
 
     def _mlp(self, name: str, path: str, width: int, row: int | None) -> Iterator[Entry]:
-        yield from _norm(f"{name}.norm2", f"{path}/mlp_norm", width, row)
-        yield from _linear(f"{name}.mlp.fc1", f"{path}/mlp/up", width, 4 * width, row)
-        yield from _linear(f"{name}.mlp.fc2", f"{path}/mlp/down", 4 * width, width, row)
+        yield from norm(f"{name}.norm2", f"{path}/mlp_norm", width, row)
+        yield from mlp(f"{name}.mlp", f"{path}/mlp", width, 4 * width, row)
 
     def _attention(self, name: str, path: str, width: int, row: int | None) -> Iterator[Entry]:
-        heads = heads_of(width, self.arch.flavour)
+        sizes = (width, heads_of(width, self.arch.flavour))
         ours = f"{path}/attention"
-        projections = [
-            Entry(
-                f"{name}.attn.qkv.weight",
-                (3 * width, width),
-                f"{ours}/qkv/kernel",
-                heads_out(width, heads, fused=3),
-                row,
-            ),
-            Entry(
-                f"{name}.attn.qkv.bias",
-                (3 * width,),
-                f"{ours}/qkv/bias",
-                heads_bias(heads, fused=3),
-                row,
-            ),
-            Entry(
-                f"{name}.attn.proj.weight",
-                (width, width),
-                f"{ours}/out/kernel",
-                heads_in(width, heads),
-                row,
-            ),
-            Entry(f"{name}.attn.proj.bias", (width,), f"{ours}/out/bias", SAME, row),
-        ]
-        norm = list(_norm(f"{name}.norm1", f"{path}/attention_norm", width, row))
-        yield from (*projections, *norm) if self.paper_order else (*norm, *projections)
+        projections = attention(f"{name}.attn", ours, sizes, row, qkv_bias="fused")
+        before = norm(f"{name}.norm1", f"{ours}_norm", width, row)
+        yield from (*projections, *before) if self.paper_order else (*before, *projections)
 
     def _offset(self, name: str, path: str, width: int) -> Iterator[Entry]:
         size = self.arch.points * self.arch.dimensions
         name = f"{name}.roi_offset_module"
-        yield from _norm(f"{name}.0", f"{path}/offset_norm", width)
+        yield from norm(f"{name}.0", f"{path}/offset_norm", width)
         yield Entry(f"{name}.1.weight", (size, width), f"{path}/offset/kernel", LINEAR)
 
     def _adjust(self, name: str, path: str, width: int) -> Iterator[Entry]:
-        yield from _norm(f"{name}.0", f"{path}/adjust_norm", width)
+        yield from norm(f"{name}.0", f"{path}/adjust_norm", width)
         last = 1
         if self.arch.flavour.adjust_hidden:
-            yield from _linear(f"{name}.1", f"{path}/adjust_hidden", width, width)
+            yield from linear(f"{name}.1", f"{path}/adjust_hidden", width, width)
             last = 3
         size = 2 * self.arch.dimensions
         yield Entry(f"{name}.{last}.weight", (size, width), f"{path}/adjust/kernel", LINEAR)
 
 
-def _norm(name: str, path: str, width: int, row: int | None = None) -> Iterator[Entry]:
-    yield Entry(f"{name}.weight", (width,), f"{path}/scale", layer=row)
-    yield Entry(f"{name}.bias", (width,), f"{path}/bias", layer=row)
+# Clips (sparseformer/media.py of the package): tokens are repeated r times, each copy with its r-th
+# of the clip as its box in time; what moves points and boxes in time starts at exactly 0.
 
 
-def _linear(
-    name: str, path: str, inputs: int, outputs: int, row: int | None = None
-) -> Iterator[Entry]:
-    yield Entry(f"{name}.weight", (outputs, inputs), f"{path}/kernel", LINEAR, row)
-    yield Entry(f"{name}.bias", (outputs,), f"{path}/bias", layer=row)
+def inflated(architecture: Architecture, replicates: int) -> Architecture:
+    """The clip model of an image model, with `replicates` times as many tokens."""
+    if architecture.dimensions != 2 or replicates < 1:
+        raise InputError(
+            f"replicates={replicates} of a model of {architecture.dimensions} dimensions: expected "
+            "an image model, at least once"
+        )
+    tokens = architecture.tokens * replicates
+    return dataclasses.replace(architecture, tokens=tokens, dimensions=3)
+
+
+def inflate(tensors: Mapping[str, np.ndarray], replicates: int) -> dict[str, np.ndarray]:
+    """Official tensors of an image model -> those of its clip model, under the same names."""
+    return {name: _inflate(name, tensor, replicates) for name, tensor in tensors.items()}
+
+
+def _inflate(name: str, tensor: np.ndarray, replicates: int) -> np.ndarray:
+    *_, module, last = ("", *name.split("."))
+    if name == "feat_extractor.conv1.weight":
+        return tensor[:, :, None]
+    if module in ("initial_roi", "token_roi"):
+        return inflate_boxes(tensor, replicates)
+    if module in ("initial_embedding", "token_embedding"):
+        return tensor if len(tensor) == 1 else np.tile(tensor, (replicates, 1))
+    if last == "roi_offset_bias":
+        return _with_zeros(tensor.reshape(-1, 2)).reshape(-1)
+    if ".roi_offset_module.1." in name:
+        pairs = tensor.reshape(-1, 2, tensor.shape[-1])
+        return _with_zeros(pairs).reshape(-1, tensor.shape[-1])
+    if ".roi_adjust_module." in name and tensor.shape[0] == 4 and tensor.ndim == 2:
+        moves = tensor.reshape(2, 2, -1)
+        return _with_zeros(moves).reshape(6, -1)
+    return tensor
+
+
+def inflate_boxes(boxes: Float[np.ndarray, "n 4"], replicates: int) -> Float[np.ndarray, "m 6"]:
+    """The table repeated; copy k of r lies in time between k/r and (k+1)/r."""
+    copy = np.repeat(np.arange(replicates), len(boxes))[:, None]
+    space = np.tile(boxes, (replicates, 1))
+    times = [(copy / replicates), ((copy + 1) / replicates)]
+    parts = [space[:, :2], times[0], space[:, 2:], times[1]]
+    return np.concatenate(parts, axis=1).astype(boxes.dtype)
+
+
+def _with_zeros(x: np.ndarray) -> np.ndarray:
+    """A zero behind axis 1: (x, y) -> (x, y, 0)."""
+    return np.concatenate([x, np.zeros_like(x[:, :1])], axis=1)

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxvision.methods.videomae import objective
 from jaxvision.methods.videomae.classification_task import ClassificationTask, build_classifier
-from jaxvision.methods.videomae.classifier import VideoClassifier
+from jaxvision.nn.video_transformer import VideoClassifier, classifier_flops
 from jaxvision.ops.cross_entropy import soft_cross_entropy
+from jaxvision.tasks import classification
 from jaxvision.training.task import Aux, Batch, Group, Variables
 
 
@@ -73,5 +73,5 @@ class DistillationTask(ClassificationTask):
         return super().parameter_group(path, shape)
 
     def flops(self, split: str) -> float:
-        rows = self.config.train.batch_size * self.config.task.repeats
-        return super().flops(split) + rows * objective.classifier_flops(self.teacher)
+        teaching = classification.rows(self.config) * classifier_flops(self.teacher)
+        return super().flops(split) + teaching

@@ -1,4 +1,7 @@
-"""From records to clips, and from clips to what the network sees."""
+"""From records to clips: videos to pretrain on, photographs under a moving camera, a probe's clips.
+
+Fine-tuning's clips are `jaxvision.tasks.video_classification`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,40 +10,29 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import UInt8
 from ml_collections import ConfigDict
-from PIL import Image
 
-from jaxvision.data import pictures
+from jaxvision.data import pictures, video_clips
 from jaxvision.data.camera import KINDS, MOTIONS, draw_path
-from jaxvision.data.source import Source
+from jaxvision.data.crops import multi_scale_box
+from jaxvision.data.resize import pillow_resized_crop
+from jaxvision.data.source import Repeated, Sample, Source
+from jaxvision.data.video_list import LabelledVideo, VideoRecords, read_unlabelled_list
 from jaxvision.errors import InputError, nearest
+from jaxvision.tasks import video_classification
 from jaxvision.training.task import BatchSpecs
 
-IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 DATASETS = ("camera", "videos")
+# The published loader tells data sets apart by a part of the path: another stride, or other names
+# of picture files.
+STRIDES = {"SomethingV2": 2}
+TEMPLATES = {"SomethingV2": "img_{:05}.jpg", "AVA2.2": "image_{:06}.jpg"}
 
 
-def to_unit(video: UInt8[Array, "*b t h w 3"]) -> Float[Array, "*b t h w 3"]:
-    """Pixel values in [0, 1], float32."""
-    return video.astype(jnp.float32) / 255
-
-
-def normalise(video: UInt8[Array, "*b t h w 3"]) -> Float[Array, "*b t h w 3"]:
-    """Pixels less the ImageNet mean, over its deviation, float32."""
-    return (to_unit(video) - IMAGENET_MEAN) / IMAGENET_STD
-
-
-def crop_and_resize(
-    frame: Image.Image, box: tuple[int, int, int, int], size: tuple[int, int]
-) -> UInt8[np.ndarray, "h w 3"]:
-    """The pixels of `box` (left, top, right, bottom) as `size` (height, width).
-
-    Pillow's bilinear, antialiased where it shrinks, as in the published preprocessing.
-    """
-    height, width = size
-    return np.asarray(frame.crop(box).resize((width, height), Image.Resampling.BILINEAR))
+def class_names(config: ConfigDict) -> tuple[str, ...]:
+    """The names of a classifier's classes, in order."""
+    return video_classification.class_names(config.data)
 
 
 def pretraining_source(config: ConfigDict, split: str) -> Source:
@@ -48,6 +40,8 @@ def pretraining_source(config: ConfigDict, split: str) -> Source:
     data = config.data
     if data.name not in DATASETS:
         raise InputError(f"data.name {data.name!r}{nearest(data.name, DATASETS)}")
+    if data.name == "videos":
+        return video_source(config)
     found = pictures.folder(data.root) if data.root else pictures.built_in(split)
     records = Repeated(found, data.clips)
     return Source(records, config.train.batch_size, CameraClip.of(config))
@@ -84,21 +78,54 @@ def labelled_source(config: ConfigDict) -> tuple[Source, BatchSpecs]:
     return Source(records, size, transform), specs
 
 
+def video_source(config: ConfigDict) -> Source:
+    """Clips of the videos of `data.list`: lines "PATH 0 -1" (a video), or "FOLDER FIRST COUNT"."""
+    data, model = config.data, config.model
+    if not data.list:
+        raise InputError("data.list: expected a list file of videos to pretrain on")
+    items = read_unlabelled_list(
+        data.list,
+        data.root,
+        lambda path: by_path(path, TEMPLATES, data.frame_template),
+    )
+    clips = PretrainingClips(
+        model.frames, config.task.stride, tuple(model.image_size), config.task.crops_per_clip
+    )
+    return Source(VideoRecords(items), config.train.batch_size, clips)
+
+
+def by_path(path: str, rules: Mapping, otherwise):
+    """The rule of the data set that a path belongs to."""
+    return next((rule for part, rule in rules.items() if part in path), otherwise)
+
+
 @dataclass(frozen=True)
-class Repeated:
-    """`records` over and over, `count` in all: one epoch sees a picture from many paths."""
+class PretrainingClips:
+    """`crops_per_clip` random crops of one decoded clip, next to each other in the batch.
 
-    records: pictures.Pictures
-    count: int
+    stride: between frames, where the path does not say otherwise.  size: (height, width).
+    """
 
-    def __len__(self) -> int:
-        return self.count
+    frames: int
+    stride: int
+    size: tuple[int, int]
+    crops_per_clip: int = 1
 
-    def __getitem__(self, index: int) -> pictures.Pyramid:
-        return self.records[index % len(self.records)]
+    def __call__(self, item: LabelledVideo, rng: np.random.Generator, bucket: str) -> list[Sample]:
+        stride = by_path(str(item.path), STRIDES, self.stride)
+        with item.open() as video:
+            total = len(video)
+            start = int(rng.integers(video_clips.pretraining_starts(total, self.frames, stride)))
+            frames = video.frames(video_clips.pretraining_clip(total, self.frames, stride, start))
+        return [{"video": self.crop(frames, rng)} for _ in range(self.crops_per_clip)]
 
-    def name(self, index: int) -> str:
-        return self.records.name(index % len(self.records))
+    def crop(
+        self, frames: UInt8[np.ndarray, "t h w 3"], rng: np.random.Generator
+    ) -> UInt8[np.ndarray, "t h2 w2 3"]:
+        """One multi-scale crop; no flip and no change of colour in pretraining."""
+        height, width = frames.shape[1:3]
+        box = multi_scale_box(rng, height, width, self.size[0])
+        return pillow_resized_crop(frames, box, self.size)
 
 
 @dataclass(frozen=True)
@@ -121,23 +148,24 @@ class CameraClip:
     def draw(
         self, picture: pictures.Pyramid, rng: np.random.Generator, motion: str
     ) -> UInt8[np.ndarray, "t h w 3"]:
-        path = draw_path(rng, motion, picture[0].size, self.image_size, self.speed, self.reach)
+        size = picture[0].size
+        path = draw_path(rng, motion, size, self.image_size, speed=self.speed, reach=self.reach)
         return path.clip(picture, list(np.linspace(0, 1, self.frames)))
 
 
 @dataclass(frozen=True)
 class LabelledClips:
-    """Every kind of motion over every photograph, `repeats` paths each; held-out ones last."""
+    """Every kind of motion over every photograph, `paths` of each; held-out ones last."""
 
     training: pictures.Pictures
     held_out: pictures.Pictures
-    repeats: int = 16
+    paths: int = 16
 
     def __len__(self) -> int:
-        return (len(self.training) + len(self.held_out)) * len(KINDS) * self.repeats
+        return (len(self.training) + len(self.held_out)) * len(KINDS) * self.paths
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        photograph, place = divmod(index, len(KINDS) * self.repeats)
+        photograph, place = divmod(index, len(KINDS) * self.paths)
         held_out = photograph >= len(self.training)
         chosen = self.held_out if held_out else self.training
         return {
@@ -147,7 +175,7 @@ class LabelledClips:
         }
 
     def name(self, index: int) -> str:
-        photograph, place = divmod(index, len(KINDS) * self.repeats)
+        photograph, place = divmod(index, len(KINDS) * self.paths)
         if photograph < len(self.training):
             picture = self.training.name(photograph)
         else:

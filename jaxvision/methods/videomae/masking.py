@@ -1,50 +1,17 @@
-"""The masks of VideoMAE: tube and random for the encoder, running cell for the decoder.
+"""The running-cell mask of VideoMAE V2's decoder (section 3.2): 1 = not decoded, 0 = decoded.
 
-Convention of the paper's code: 1 = masked (hidden from the encoder, or not decoded), 0 = kept.
-Every function takes its draw as an argument. Counts are static, so that masks become index arrays
-of fixed length. Tokens lie row-major on a window (t, h, w).
+The encoder's masks are `jaxvision.ops.token_masks`.
 """
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Int
 
 from jaxvision.errors import InputError
-
-Window = tuple[int, int, int]
-
-
-def visible_count(window: Window, ratio: float, kind: str) -> int:
-    """Tokens an encoder mask keeps: (hw - int(ratio hw)) t for "tube", thw - int(ratio thw) for
-    "random"."""
-    t, h, w = window
-    if kind == "tube":
-        return (h * w - int(ratio * h * w)) * t
-    if kind == "random":
-        return t * h * w - int(ratio * t * h * w)
-    raise InputError(f"encoder mask {kind!r}: expected 'tube' or 'random'")
-
-
-def tube_mask(permutation: Int[Array, "b hw"], window: Window, ratio: float) -> Int[Array, "b thw"]:
-    """The same int(ratio*hw) positions masked in every frame (section 3.1 of VideoMAE).
-
-    `permutation` holds each of 0..hw-1 once per sample: where the shuffled position came from.
-    """
-    t, h, w = window
-    frame = (permutation >= h * w - int(ratio * h * w)).astype(jnp.int32)
-    return jnp.tile(frame, (1, t))
-
-
-def random_mask(
-    permutation: Int[Array, "b thw"], window: Window, ratio: float
-) -> Int[Array, "b thw"]:
-    """int(ratio*thw) positions masked anywhere."""
-    tokens = int(np.prod(window))
-    return (permutation >= tokens - int(ratio * tokens)).astype(jnp.int32)
+from jaxvision.ops.token_masks import Window
 
 
 def running_cell_maps(window: Window, ratio: float) -> Int[np.ndarray, "4 thw"]:
-    """The four phases of the running-cell decoder mask (section 3.2).
+    """The mask's four phases, of which each sample draws one.
 
     A queue of int(4*ratio) ones and zeros for the rest fills each 2x2 cell in row-major order,
     rolled by one more place in every tubelet row and phase. Raises InputError for odd h or w and
@@ -61,8 +28,3 @@ def running_cell_maps(window: Window, ratio: float) -> Int[np.ndarray, "4 thw"]:
     # The pointer has already advanced once before the first frame.
     cell = queue[(place + phase + row + 1) % 4].reshape(4, t, 2, 2)
     return np.tile(cell, (1, 1, h // 2, w // 2)).reshape(4, -1).astype(np.int32)
-
-
-def kept_indices(mask: Int[Array, "b n"], count: int) -> Int[Array, "b count"]:
-    """Positions where `mask` is 0, ascending; each row must hold exactly `count` of them."""
-    return jnp.argsort(mask, axis=1, stable=True)[:, :count]

@@ -3,10 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxvision.methods.videomae.classifier import VideoClassifier
 from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.nn.patches import patchify
-from jaxvision.nn.transformer import BlockConfig
+from jaxvision.nn.video_transformer import block_multiply_adds
 
 
 def pixel_targets(
@@ -55,25 +54,9 @@ def forward_flops(model: MaskedAutoencoder, visible: int, decoded: int) -> float
     values = model.grid.cube_values
     multiply_adds = (
         visible * values * encoder.width
-        + _block_multiply_adds(encoder, model.encoder_depth, visible)
+        + block_multiply_adds(encoder, model.encoder_depth, visible)
         + visible * encoder.width * decoder.width
-        + _block_multiply_adds(decoder, model.decoder_depth, visible + decoded)
+        + block_multiply_adds(decoder, model.decoder_depth, visible + decoded)
         + decoded * decoder.width * values
     )
     return 2.0 * multiply_adds
-
-
-def classifier_flops(model: VideoClassifier) -> float:
-    """Floating-point operations of one clip's forward pass: matmuls only."""
-    tokens, width = model.grid.tokens, model.block.width
-    multiply_adds = (
-        tokens * model.grid.cube_values * width
-        + _block_multiply_adds(model.block, model.depth, tokens)
-        + width * model.classes
-    )
-    return 2.0 * multiply_adds
-
-
-def _block_multiply_adds(block: BlockConfig, depth: int, tokens: int) -> float:
-    projections = 4 * block.width**2 + 2 * block.width * block.hidden
-    return depth * tokens * (projections + 2 * tokens * block.width)

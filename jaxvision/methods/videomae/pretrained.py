@@ -4,27 +4,28 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxvision.data import clip_sampling
 from jaxvision.data.crops import centre_box
+from jaxvision.data.normalisation import normalise
 from jaxvision.data.resize import resize_short_side
 from jaxvision.data.video import Video
+from jaxvision.data.video_clips import dense_validation_clip
 from jaxvision.errors import InputError
 from jaxvision.methods.videomae import hugging_face
-from jaxvision.methods.videomae.classifier import VideoClassifier
-from jaxvision.methods.videomae.inputs import IMAGENET_MEAN, IMAGENET_STD
-from jaxvision.methods.videomae.model import CubeGrid
 from jaxvision.methods.videomae.variants import (
     CLASSES,
     PREPROCESSING,
     PUBLISHED,
     SIZES,
+    classification_model,
     find_variant,
     pretraining_model,
 )
 from jaxvision.methods.videomae.weights import classification_entries, pretraining_entries
+from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier, VideoEncoder
 from jaxvision.weights.official import OfficialModel, OtherLayout
 
 LAYOUTS = {
@@ -34,6 +35,7 @@ LAYOUTS = {
 }
 STRIDE = 4
 # The first tensor of an encoder, officially and in transformers.
+_THEIR_NORM = "videomae.layernorm.weight"
 _EMBEDDING = ("patch_embed.proj.weight", "patch_embeddings.projection.weight")
 
 
@@ -63,13 +65,13 @@ def published() -> list[dict[str, str]]:
         shown = {
             "network": f"videomae/{row.variant}",
             "file": row.file,
-            "from": row.where,
-            "licence": row.licence,
+            "from": row.release.where,
+            "licence": row.release.licence,
             "preprocessing": PREPROCESSING,
         }
-        if row.protocol and row.top1:
-            top5 = f" / {row.top5:.1f}" if row.top5 else ""
-            shown |= {"views": str(row.protocol), "accuracy": f"{row.top1:.1f}{top5} %"}
+        stated = [f"{percent:.1f}" for percent in row.accuracy if percent is not None]
+        if stated:
+            shown |= {"views": str(row.protocol), "accuracy": f"{' / '.join(stated)} %"}
         rows.append(shown)
     return rows
 
@@ -81,8 +83,9 @@ def decoder_depth(names: Iterable[str]) -> int:
 
 
 def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
-    """The network that tensors of a file belong to, by their width, classes and decoder; None where
-    they are not VideoMAE's or of no published width."""
+    """The network that tensors of a file belong to, by their width, classes and decoder; without
+    head and decoder an encoder, to start a fine-tuning from. None where they are not VideoMAE's or
+    of no published width."""
     embedding = [name for name in tensors if name.endswith(_EMBEDDING)]
     if len(embedding) != 1:
         return None
@@ -96,10 +99,28 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
         return official_model(f"vit_{sizes[0]}_pretrain", tensors)
     heads = [tensors[name] for name in ("head.bias", "classifier.bias") if name in tensors]
     if not heads:
-        return None
+        return _encoder(sizes[0], tensors)
     classes = heads[0].shape[0]
     labels = [name for name, count in CLASSES.items() if count == classes]
     return official_model(f"vit_{sizes[0]}_{labels[0] if labels else f'{classes}classes'}", tensors)
+
+
+def _encoder(size: str, names: Iterable[str]) -> OfficialModel:
+    """What files without head or decoder hold: the encoder, and a norm where there is one."""
+    names = set(names)
+    pretrained = pretraining_model(size)
+    encoder = VideoEncoder(pretrained.grid, pretrained.encoder_block, pretrained.encoder_depth)
+    if "patch_embed.proj.weight" in names:  # a classifier's names
+        pooling = "mean" if "fc_norm.weight" in names else "first"
+        whole = classification_model(size, 1).clone(pooling=pooling)
+        entries = [e for e in classification_entries(whole) if not e.name.startswith("head.")]
+    else:
+        own = ("params/encoder/", "params/encoder_norm/")
+        entries = [e for e in pretraining_entries(pretrained) if str(e.path).startswith(own)]
+    if not names & {"encoder.norm.weight", "norm.weight", "fc_norm.weight", _THEIR_NORM}:
+        entries = [e for e in entries if "blocks." in e.name or "patch_embed." in e.name]
+    name = f"videomae/vit_{size}_encoder"
+    return OfficialModel(name, encoder, entries, partial(preprocess, grid=encoder.grid), LAYOUTS)
 
 
 def preprocess(
@@ -124,7 +145,7 @@ def preprocess(
     frames = resize_short_side(frames, max(grid.image_size))
     height, width = frames.shape[1:3]
     frames = centre_box(height, width, grid.image_size).cut(frames)
-    return ((frames / np.float32(255) - IMAGENET_MEAN) / IMAGENET_STD)[None].astype(np.float32)
+    return np.asarray(normalise(jnp.asarray(frames)))[None]
 
 
 def _clip_numbers(total: int, frames: int, stride: int) -> np.ndarray:
@@ -132,4 +153,4 @@ def _clip_numbers(total: int, frames: int, stride: int) -> np.ndarray:
         return np.arange(frames)
     if total == 0:
         raise InputError("no frames")
-    return clip_sampling.dense_validation_clip(total, frames, stride)
+    return dense_validation_clip(total, frames, stride)

@@ -30,7 +30,13 @@ def probe_evaluation(config: ConfigDict, model: MaskedAutoencoder) -> Evaluation
             "held_out": batch["held_out"],
         }
 
-    return Evaluation(source, specs, outputs, collect, finish)
+    return Evaluation(
+        source=source,
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=collect,
+        finish=finish,
+    )
 
 
 def pooled(
@@ -42,7 +48,7 @@ def pooled(
     return jnp.concatenate([jnp.mean(tokens, axis=1), change], axis=-1)
 
 
-def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str) -> Any:
     """Every record's row, kept by its index, so that batching cannot change the result."""
     total = total if total is not None else {}
     for row, number in enumerate(index):

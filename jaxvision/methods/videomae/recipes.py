@@ -4,11 +4,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError
-from jaxvision.methods.videomae.classification_task import classification_defaults
 from jaxvision.methods.videomae.transfer import from_k710, from_pretraining
 from jaxvision.methods.videomae.variants import CLASSES, DECODER_DEPTH, SIZES
-from jaxvision.training.config import base_config, find_recipe, run_recipe
+from jaxvision.tasks.video_classification import default_settings
+from jaxvision.training.config import base_config
 
 
 def finetuning(
@@ -32,8 +31,11 @@ def finetuning(
     """A row of the paper's table of fine-tuning settings (supplement; scripts/finetune).
 
     labels: a key of CLASSES; Something-Something samples segments and never flips.
-    gpus x clips: the published batch; each GPU drew its own mixing.
-    learning_rate: per 256 clips.  stride: between frames of a clip.
+    gpus x clips: the batch; each GPU draws its own mixing. On fewer GPUs than published, each still
+        takes its clips, and epochs stay.
+    learning_rate: per 256 clips, so that it shrinks with the batch (the linear rule of 1706.02677,
+        section 2.1, which the published scripts apply too).
+    stride: between frames of a clip.
     start: where `weights` come from: "pretraining", or "k710" (a Kinetics head keeps its classes'
         rows, any other starts fresh).
     """
@@ -43,7 +45,7 @@ def finetuning(
     config.model = ConfigDict(classifier_table(size))
     config.model.drop_path = drop_path
     config.model.head_dropout = head_dropout
-    config.task = ConfigDict(classification_defaults())
+    config.task = ConfigDict(default_settings())
     config.task.layer_decay = layer_decay
     config.task.stride = stride
     if labels == "ssv2":
@@ -76,7 +78,7 @@ def finetuning(
     return config
 
 
-def distillation(size: str, *, weights: str, teacher_weights: str) -> ConfigDict:
+def distillation(size: str, *, gpus: int, weights: str, teacher_weights: str) -> ConfigDict:
     """ViT-g's answers on Kinetics-710 into a small classifier that has been post-pretrained there.
 
     Not published: all settings are ours, taken from the student's own Kinetics-710 recipe.
@@ -84,7 +86,7 @@ def distillation(size: str, *, weights: str, teacher_weights: str) -> ConfigDict
     config = finetuning(
         size,
         "k710",
-        gpus=32,
+        gpus=gpus,
         clips=16,
         learning_rate=7e-4,
         epochs=90,
@@ -92,7 +94,7 @@ def distillation(size: str, *, weights: str, teacher_weights: str) -> ConfigDict
         drop_path=0.1,
     )
     config.teacher = ConfigDict(classifier_table("g"))
-    config.task.objective = "distillation"
+    config.task.name = "distillation"
     config.task.update({"temperature": 1.0, "label_weight": 0.0})
     config.init = ({"from": weights}, {"from": teacher_weights, "to": "teacher"})
     return config
@@ -103,7 +105,7 @@ def pretraining(
 ) -> ConfigDict:
     """A row of the paper's table of pretraining settings (supplement; scripts/pretrain).
 
-    gpus x clips: the published batch of decoded clips, each cropped four times.
+    gpus x clips: the batch of decoded clips, each cropped four times.
     learning_rate: per 256 clips.  epochs: passes over the list; a tenth of them warm-up.
     """
     row = SIZES[size]
@@ -125,14 +127,14 @@ def pretraining(
         config.model.remat = "full"
     config.task = ConfigDict(
         {
-            "objective": "reconstruction",
+            "name": "reconstruction",
             "encoder_mask": "tube",
             "encoder_mask_ratio": 0.9,
             "decoder_mask_ratio": 0.5,  # of all tokens; 0 = decode whatever the encoder misses
             "normalise_target": True,
             "probe": False,
             "stride": 4,  # Something-Something: 2, told by its path
-            "repeats": 4,  # crops of each decoded clip
+            "crops_per_clip": 4,  # crops of each decoded clip
         }
     )
     config.data.update(
@@ -152,21 +154,6 @@ def pretraining(
     config.optim.batch_scaling = 256
     config.optim.weight_decay.value = 0.05
     config.optim.clip_norm = clip_norm
-    return config
-
-
-def on_one_gpu(recipe: str, gpus: int) -> ConfigDict:
-    """A published recipe with the batch that each of its `gpus` GPUs had.
-
-    Learning rates are per 256 clips, so they shrink with the batch (the linear rule of 1706.02677,
-    section 2.1, which the published scripts apply too); epochs, warm-up included, are as published.
-    """
-    config = run_recipe(find_recipe(f"videomae/{recipe}"))
-    clips, rest = divmod(config.train.batch_size, gpus)
-    if rest:
-        raise InputError(f"{recipe}: {config.train.batch_size} clips do not divide by {gpus} GPUs")
-    config.train.batch_size = clips
-    config.train.draw_groups = 1
     return config
 
 

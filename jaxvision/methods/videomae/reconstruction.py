@@ -1,16 +1,28 @@
-"""Looking at what a masked autoencoder reconstructs."""
+"""Looking at what a masked autoencoder reconstructs, in a batch and of one's own files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, UInt8
+from PIL import Image, ImageOps
 
-from jaxvision.methods.videomae import inputs, masking, objective
-from jaxvision.methods.videomae.model import MaskedAutoencoder, take_tokens
+from jaxvision.data import pictures
+from jaxvision.data.normalisation import to_unit
+from jaxvision.data.video import Video
+from jaxvision.methods.videomae import inputs, objective
+from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.nn.patches import patchify, unpatchify
+from jaxvision.nn.video_transformer import CubeGrid, take_tokens
+from jaxvision.ops.token_masks import kept_indices
+from jaxvision.training.run_record import write_json
+from jaxvision.viz.files import output_names, write_mp4, write_png
+from jaxvision.viz.video import strip
 
 GREY = 0.5
+FRAMES_PER_SECOND = 8
 
 
 def reconstruct(
@@ -22,13 +34,13 @@ def reconstruct(
     own mean and deviation, as the paper's pictures do.
     """
     grid = model.grid
-    video = inputs.to_unit(batch["video"])
+    video = to_unit(batch["video"])
     cubes = patchify(video, grid.tubelet, grid.patch)
     visible = batch["visible"]
     seen = jnp.zeros(cubes.shape[:2], jnp.int32)
     rows = jnp.arange(seen.shape[0])[:, None]
     seen = seen.at[rows, visible].set(1)
-    hidden = masking.kept_indices(seen, grid.tokens - visible.shape[1])
+    hidden = kept_indices(seen, grid.tokens - visible.shape[1])
     prediction = model.apply(variables, batch["input"], visible, hidden).astype(jnp.float32)
     truth = take_tokens(cubes, hidden)
     if normalised:
@@ -51,10 +63,51 @@ def reconstruct(
 
 def picture(outputs: Mapping[str, np.ndarray], clips: int) -> UInt8[np.ndarray, "height width 3"]:
     """The first clips' frames in rows: original, masked, reconstructed."""
-    from jaxvision.viz.video import strip
-
     rows = []
     for clip in range(min(clips, len(outputs["original"]))):
         videos = {k: outputs[k][clip] for k in ("original", "masked", "reconstructed")}
         rows.append(strip(videos))
     return np.concatenate(rows, axis=0)
+
+
+def predict_files(
+    answer: Callable[[Mapping], Mapping[str, Array]],
+    grid: CubeGrid,
+    paths: Sequence[Path],
+    outdir: Path,
+    seed: int = 0,
+) -> list[Path]:
+    """For each picture or video: <name>.png (frames in rows: original, masked, reconstructed),
+    <name>.mp4 (the three side by side), and a line in predictions.json.
+
+    answer(batch): `reconstruct` of one clip, `video` and `index`. A picture becomes a clip under a
+    moving camera. `error` is the mean squared error over the hidden cubes, in units of the training
+    target. InputError for a file that cannot be read.
+    """
+    written: list[Path] = []
+    results = {}
+    for number, (path, name) in enumerate(zip(paths, output_names(paths), strict=True)):
+        batch = {"video": clip_of(path, grid, seed)[None], "index": np.array([number], np.int32)}
+        outputs = jax.device_get(answer(batch))
+        write_png(outdir / f"{name}.png", picture(outputs, 1))
+        shown = [outputs[key][0] for key in ("original", "masked", "reconstructed")]
+        write_mp4(outdir / f"{name}.mp4", np.concatenate(shown, axis=2), FRAMES_PER_SECOND)
+        written += [outdir / f"{name}.png", outdir / f"{name}.mp4"]
+        results[str(path)] = {"error": float(outputs["error"][0]), "picture": f"{name}.png"}
+    write_json(outdir / "predictions.json", results)
+    return [*written, outdir / "predictions.json"]
+
+
+def clip_of(path: Path, grid: CubeGrid, seed: int) -> UInt8[np.ndarray, "t h w 3"]:
+    """The file as a clip of the network's size."""
+    if path.suffix.lower() in pictures.SUFFIXES:
+        camera = inputs.CameraClip(grid.frames, grid.image_size, 0.5, (0.5, 1.0))
+        return camera(pictures.read_pyramid(path), np.random.default_rng(seed), "")["video"]
+    with Video(path) as file:
+        frames = file.frames(np.linspace(0, len(file) - 1, grid.frames).round().astype(int))
+    height, width = grid.image_size
+    fitted = (
+        ImageOps.fit(Image.fromarray(frame), (width, height), Image.Resampling.BICUBIC)
+        for frame in frames
+    )
+    return np.stack([np.asarray(picture) for picture in fitted])

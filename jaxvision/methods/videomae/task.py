@@ -1,7 +1,7 @@
 """VideoMAE pretraining as the engine sees it."""
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax
@@ -10,23 +10,20 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
+from jaxvision.data.normalisation import normalise, to_unit
 from jaxvision.data.source import Source
-from jaxvision.errors import InputError, nearest
-from jaxvision.methods.videomae import (
-    inputs,
-    masking,
-    objective,
-    prediction,
-    pretraining_clips,
-    reconstruction,
-)
+from jaxvision.errors import InputError
+from jaxvision.methods.videomae import inputs, masking, objective, reconstruction
 from jaxvision.methods.videomae.classification_task import ClassificationTask
 from jaxvision.methods.videomae.distillation import DistillationTask
-from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder, take_tokens
-from jaxvision.methods.videomae.parameter_groups import decays
+from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.methods.videomae.probe import probe_evaluation
 from jaxvision.nn.transformer import BlockConfig
+from jaxvision.nn.video_transformer import CubeGrid, take_tokens
+from jaxvision.ops import token_masks
+from jaxvision.tasks import dispatch
 from jaxvision.training.draws import sample_keys
+from jaxvision.training.layer_decay import decays
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
 
@@ -68,7 +65,7 @@ class PretrainingTask(Task):
     @cached_property
     def visible_count(self) -> int:
         task = self.config.task
-        count = masking.visible_count(
+        count = token_masks.visible_count(
             self.model.grid.window, task.encoder_mask_ratio, task.encoder_mask
         )
         if not 0 < count < self.model.grid.tokens:
@@ -85,14 +82,12 @@ class PretrainingTask(Task):
         return self.model.init(rng, video, visible, visible)
 
     def source(self, split: str) -> Source | Mapping[str, Source]:
-        if self.config.data.name == "videos":
-            return pretraining_clips.video_source(self.config)
         return inputs.pretraining_source(self.config, split)
 
     @property
     def rows(self) -> int:
         """Clips a step: records times the crops of each."""
-        return self.config.train.batch_size * self.config.task.get("repeats", 1)
+        return self.config.train.batch_size * self.config.task.crops_per_clip
 
     def batch_specs(self, split: str) -> BatchSpecs:
         grid = self.model.grid
@@ -107,8 +102,8 @@ class PretrainingTask(Task):
         decoded = self._decoded(keys[:, 1], mask)
         return {
             **batch,
-            "input": inputs.normalise(batch["video"]),
-            "visible": masking.kept_indices(mask, self.visible_count),
+            "input": normalise(batch["video"]),
+            "visible": token_masks.kept_indices(mask, self.visible_count),
             "decoded": decoded,
             "hidden": jnp.take_along_axis(mask, decoded, axis=1),
         }
@@ -118,14 +113,14 @@ class PretrainingTask(Task):
         tube = task.encoder_mask == "tube"
         places = window[1] * window[2] if tube else self.model.grid.tokens
         permutation = jax.vmap(lambda key: jax.random.permutation(key, places))(keys)
-        make = masking.tube_mask if tube else masking.random_mask
+        make = token_masks.tube_mask if tube else token_masks.random_mask
         return make(permutation, window, task.encoder_mask_ratio)
 
     def _decoded(self, keys: Array, mask: Array) -> Array:
         """Indices of the tokens to decode: a running cell, or all that the encoder did not see."""
         task, grid = self.config.task, self.model.grid
         if not task.decoder_mask_ratio:
-            return masking.kept_indices(1 - mask, grid.tokens - self.visible_count)
+            return token_masks.kept_indices(1 - mask, grid.tokens - self.visible_count)
         maps = masking.running_cell_maps(grid.window, task.decoder_mask_ratio)
         by_phase = np.stack([np.flatnonzero(phase == 0) for phase in maps])
         phases = jax.vmap(lambda key: jax.random.randint(key, (), 0, len(maps)))(keys)
@@ -144,7 +139,7 @@ class PretrainingTask(Task):
             rngs={"dropout": rng},
         )
         target = objective.pixel_targets(
-            inputs.to_unit(batch["video"]),
+            to_unit(batch["video"]),
             grid.tubelet,
             grid.patch,
             self.config.task.normalise_target,
@@ -178,7 +173,16 @@ class PretrainingTask(Task):
         return {"reconstruction": reconstruction.picture(outputs, clips=2)}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
-        return prediction.predict_files(self, variables, paths, outdir)
+        seed = self.config.seed
+
+        @jax.jit
+        def answer(variables: Variables, batch: Batch) -> dict[str, Array]:
+            prepare_rng, rng = jax.random.split(jax.random.key(seed))
+            return self.predict(variables, self.prepare(batch, prepare_rng, False), rng)
+
+        return reconstruction.predict_files(
+            partial(answer, variables), self.model.grid, paths, outdir, seed
+        )
 
 
 def pretraining_group(path: str) -> Group:
@@ -186,16 +190,14 @@ def pretraining_group(path: str) -> Group:
     return Group(decay=1.0 if decays(path) else 0.0)
 
 
-OBJECTIVES: dict[str, type[Task]] = {
+TASKS: dict[str, type[Task]] = {
     "reconstruction": PretrainingTask,
     "classification": ClassificationTask,
     "distillation": DistillationTask,
 }
+RENAMED_KEYS = {"task.objective": "task.name", "task.repeats": "task.crops_per_clip"}
 
 
 def make_task(config: ConfigDict) -> Task:
-    """The task of a VideoMAE recipe: `task.objective` says which."""
-    objective_name = config.task.get("objective", "reconstruction")
-    if objective_name not in OBJECTIVES:
-        raise InputError(f"task.objective {objective_name!r}{nearest(objective_name, OBJECTIVES)}")
-    return OBJECTIVES[objective_name](config)
+    """The task of a VideoMAE recipe: `task.name` says which."""
+    return dispatch.make(TASKS, config, RENAMED_KEYS)

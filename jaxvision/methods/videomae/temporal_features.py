@@ -3,21 +3,24 @@
 Every window of consecutive frames becomes one vector: the classifier's pooled and normed tokens.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from jaxvision.data.clip_sampling import window_starts
 from jaxvision.data.resize import resize
 from jaxvision.data.video import Video
+from jaxvision.data.video_clips import window_starts
 from jaxvision.errors import InputError, nearest
+from jaxvision.nn.video_transformer import CubeGrid
+from jaxvision.viz.files import output_names
 
 # Frames between the starts of neighbouring windows, by the benchmark they were published for.
 DATASETS = {"thumos14": 4, "fineaction": 16}
+BATCH = 4  # windows a call
 
-Features = Callable[[Mapping, Float[np.ndarray, "b t h w 3"]], Float[Array, "b d"]]
+Features = Callable[[Float[np.ndarray, "b t h w 3"]], Float[Array, "b d"]]
 
 
 def window_clip(
@@ -28,34 +31,39 @@ def window_clip(
     return resize(frames, size) / np.float32(255)
 
 
+def write_features(
+    features: Features, grid: CubeGrid, paths: Sequence[Path], outdir: Path, dataset: str
+) -> list[Path]:
+    """<name>.npy of each video: one feature per window, [windows, width]."""
+    written: list[Path] = []
+    for path, name in zip(paths, output_names(paths), strict=True):
+        rows = video_features(features, grid, path, dataset)
+        written.append(outdir / f"{name}.npy")
+        np.save(written[-1], rows)
+    return written
+
+
 def video_features(
-    features: Features,
-    variables: Mapping,
-    path: str | Path,
-    *,
-    frames: int,
-    size: tuple[int, int],
-    dataset: str = "thumos14",
-    batch: int = 4,
+    features: Features, grid: CubeGrid, path: str | Path, dataset: str = "thumos14"
 ) -> Float[np.ndarray, "windows d"]:
     """One feature per window of a video file, float32.
 
-    features(variables, clips): jitted; `batch` windows a call.  frames, size: of the network.
-    InputError for a video that cannot be read, or shorter than one window.
+    features(clips): jitted; BATCH windows of the network's `grid` a call. InputError for a video
+    that cannot be read, or shorter than one window.
     """
     if dataset not in DATASETS:
         raise InputError(f"features for {dataset!r}{nearest(dataset, DATASETS)}")
-    rows = []
+    frames, rows = grid.frames, []
     with Video(path) as video:
         starts = window_starts(len(video), frames, DATASETS[dataset])
         if len(starts) == 0:
             raise InputError(f"{path}: {len(video)} frames, fewer than a window of {frames}")
-        for first in range(0, len(starts), batch):
-            chosen = starts[first : first + batch]
+        for first in range(0, len(starts), BATCH):
+            chosen = starts[first : first + BATCH]
             # Neighbouring windows share frames: each is decoded and resized once.
             span = video.frames(np.arange(chosen[0], chosen[-1] + frames))
-            small = window_clip(span, size)
+            small = window_clip(span, grid.image_size)
             clips = [small[start - chosen[0] :][:frames] for start in chosen]
-            clips += [clips[-1]] * (batch - len(clips))  # one shape for every call
-            rows.append(np.asarray(features(variables, np.stack(clips)))[: len(chosen)])
+            clips += [clips[-1]] * (BATCH - len(clips))  # one shape for every call
+            rows.append(np.asarray(features(np.stack(clips)))[: len(chosen)])
     return np.concatenate(rows).astype(np.float32)

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from jaxvision.errors import InputError, nearest
-from jaxvision.methods.videomae.classifier import VideoClassifier
-from jaxvision.methods.videomae.model import CubeGrid, MaskedAutoencoder
+from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.nn.transformer import BlockConfig
+from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier
 
 
 class Size(NamedTuple):
@@ -145,81 +145,60 @@ class Protocol(NamedTuple):
         return f"{self.frames}x{self.segments}x{self.crops} {sampling}"
 
 
+class Release(NamedTuple):
+    """where: the page.  licence: of the weights."""
+
+    where: str
+    licence: str
+
+
 class Published(NamedTuple):
     """One file of weights that the authors published.
 
-    where: the page.  top1, top5: percent, None where not an action classifier or not stated.
+    top1, top5 of `accuracy`: percent; None where not an action classifier or not stated.
     """
 
     variant: str
     file: str
-    where: str
-    licence: str
+    release: Release
     protocol: Protocol | None = None
-    top1: float | None = None
-    top5: float | None = None
+    accuracy: tuple[float | None, float | None] = (None, None)
 
 
 # RGB in [0, 1], short side to 224, less the mean over the deviation: the same for all of them.
 PREPROCESSING = "RGB, short side 224, /255, ImageNet mean and deviation"
 _DENSE, _SPARSE = Protocol(16, 5, 3), Protocol(16, 2, 3, stride=0)
-_V2 = "github.com/OpenGVLab/VideoMAEv2 (docs/MODEL_ZOO.md)"
-_V2_HUB = "huggingface.co/OpenGVLab/VideoMAE2 (distill)"
-_V1 = "huggingface.co/MCG-NJU"
-_MIT, _NC = "MIT (repository)", "CC-BY-NC 4.0"
+_V2 = Release("github.com/OpenGVLab/VideoMAEv2 (docs/MODEL_ZOO.md)", "MIT (repository)")
+_V2_HUB = Release("huggingface.co/OpenGVLab/VideoMAE2 (distill)", "MIT (repository)")
+_V1 = Release("huggingface.co/MCG-NJU", "CC-BY-NC 4.0")
 
 PUBLISHED = (
-    Published("vit_g_pretrain", "vit_g_hybrid_pt_1200e.pth", _V2, _MIT),
-    Published("vit_g_k710", "vit_g_hybrid_pt_1200e_k710_ft.pth", _V2, _MIT, _DENSE, 83.8, 96.4),
-    Published("vit_g_k400", "vit_g_hybrid_pt_1200e_k400_ft.pth", _V2, _MIT, _DENSE, 87.2, 97.4),
+    Published("vit_g_pretrain", "vit_g_hybrid_pt_1200e.pth", _V2),
+    Published("vit_g_k710", "vit_g_hybrid_pt_1200e_k710_ft.pth", _V2, _DENSE, (83.8, 96.4)),
+    Published("vit_g_k400", "vit_g_hybrid_pt_1200e_k400_ft.pth", _V2, _DENSE, (87.2, 97.4)),
+    Published("vit_g_k400", "vit_g_hybrid_pt_1200e_k710_it_k400_ft.pth", _V2, _DENSE, (88.4, 98.0)),
+    Published("vit_g_k600", "vit_g_hybrid_pt_1200e_k710_it_k600_ft.pth", _V2, _DENSE, (88.8, 98.2)),
+    Published("vit_g_ssv2", "vit_g_hybrid_pt_1200e_ssv2_ft.pth", _V2, _SPARSE, (77.0, 95.9)),
     Published(
-        "vit_g_k400", "vit_g_hybrid_pt_1200e_k710_it_k400_ft.pth", _V2, _MIT, _DENSE, 88.4, 98.0
-    ),
-    Published(
-        "vit_g_k600", "vit_g_hybrid_pt_1200e_k710_it_k600_ft.pth", _V2, _MIT, _DENSE, 88.8, 98.2
-    ),
-    Published("vit_g_ssv2", "vit_g_hybrid_pt_1200e_ssv2_ft.pth", _V2, _MIT, _SPARSE, 77.0, 95.9),
-    Published(
-        "vit_g_ucf101", "vit_g_hybrid_pt_1200e_k710_it_ucf101_ft.pth", _V2, _MIT, _DENSE, 99.6, 100
+        "vit_g_ucf101", "vit_g_hybrid_pt_1200e_k710_it_ucf101_ft.pth", _V2, _DENSE, (99.6, 100)
     ),
     Published(
         "vit_g_hmdb51",
         "vit_g_hybrid_pt_1200e_k710_it_hmdb51_ft.pth",
         _V2,
-        _MIT,
         Protocol(16, 5, 3, stride=2),
-        88.1,
-        98.5,
+        (88.1, 98.5),
     ),
-    Published("vit_s_k710", "vit_s_k710_dl_from_giant.pth", _V2_HUB, _MIT, _DENSE, 77.6),
-    Published("vit_b_k710", "vit_b_k710_dl_from_giant.pth", _V2_HUB, _MIT, _DENSE, 81.5),
-    Published("vit_b_pretrain", "videomae-base/model.safetensors", _V1, _NC),
-    Published("vit_l_pretrain", "videomae-large/model.safetensors", _V1, _NC),
-    Published(
-        "vit_b_k400",
-        "videomae-base-finetuned-kinetics/model.safetensors",
-        _V1,
-        _NC,
-        _DENSE,
-        80.9,
-        94.7,
-    ),
-    Published(
-        "vit_l_k400",
-        "videomae-large-finetuned-kinetics/model.safetensors",
-        _V1,
-        _NC,
-        _DENSE,
-        84.7,
-        96.5,
-    ),
-    Published(
-        "vit_b_ssv2",
-        "videomae-base-finetuned-ssv2/model.safetensors",
-        _V1,
-        _NC,
-        _SPARSE,
-        70.6,
-        92.6,
+    Published("vit_s_k710", "vit_s_k710_dl_from_giant.pth", _V2_HUB, _DENSE, (77.6, None)),
+    Published("vit_b_k710", "vit_b_k710_dl_from_giant.pth", _V2_HUB, _DENSE, (81.5, None)),
+    Published("vit_b_pretrain", "videomae-base/model.safetensors", _V1),
+    Published("vit_l_pretrain", "videomae-large/model.safetensors", _V1),
+    *(
+        Published(variant, f"videomae-{name}/model.safetensors", _V1, protocol, accuracy)
+        for variant, name, protocol, accuracy in (
+            ("vit_b_k400", "base-finetuned-kinetics", _DENSE, (80.9, 94.7)),
+            ("vit_l_k400", "large-finetuned-kinetics", _DENSE, (84.7, 96.5)),
+            ("vit_b_ssv2", "base-finetuned-ssv2", _SPARSE, (70.6, 92.6)),
+        )
     ),
 )

@@ -57,7 +57,7 @@ def adaptive_mixing(
     None leaves it out.
     InputError for shapes that do not fit or an implementation that cannot run here.
     """
-    _check(x, channel, point, channel_bias, point_bias, activations)
+    _check(x, channel, point, (channel_bias, point_bias), activations)
     name = choose("adaptive_mixing", implementation, MIXERS, kernel_or_reference)
     if channel_bias is None:
         channel_bias = jnp.zeros(x.shape[-1], jnp.float32)
@@ -70,8 +70,7 @@ def _check(
     x: Array,
     channel: Array,
     point: Array,
-    channel_bias: Array | None,
-    point_bias: Array | None,
+    biases: tuple[Array | None, Array | None],
     activations: tuple[str, str],
 ) -> None:
     """InputError for the first thing that does not fit."""
@@ -88,10 +87,8 @@ def _check(
         refuse(f"channel {channel.shape} for x {x.shape}: expected {(*lead, c, c)}")
     if point.ndim != x.ndim or point.shape[:-2] != tuple(lead) or point.shape[-1] != p:
         refuse(f"point {point.shape} for x {x.shape}: expected {(*lead, 'out', p)}")
-    for name, bias, size in (
-        ("channel_bias", channel_bias, c),
-        ("point_bias", point_bias, point.shape[-2]),
-    ):
+    names, sizes = ("channel_bias", "point_bias"), (c, point.shape[-2])
+    for name, bias, size in zip(names, biases, sizes, strict=True):
         if bias is not None and bias.shape != (size,):
             refuse(f"{name} {bias.shape}: expected {(size,)}")
     for name, array in (("x", x), ("channel", channel), ("point", point)):

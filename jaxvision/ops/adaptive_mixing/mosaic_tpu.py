@@ -1,5 +1,11 @@
 """Adaptive mixing fused on a TPU: each token's matrices are read once, and what lies between the
-two products never leaves the chip. The backward pass computes it again."""
+two products never leaves the chip. The backward pass computes it again.
+
+Grid: blocks of 8 tokens, of all samples. In VMEM per step: for each of the 8 tokens its points
+[p, c], its two matrices [c, c] and [o, p] and its result [o, c]; the biases whole. Tokens have
+matrices of their own, so they cannot share a product: a loop works on one at a time while Mosaic
+copies the next block in. The biases' gradients sum over the grid, so its steps run in order there.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,5 +1,10 @@
-"""Adaptive mixing fused on NVIDIA GPUs: one program a token, sides padded to powers of two. The
-backward pass computes what lies between the two products again."""
+"""Adaptive mixing fused on NVIDIA GPUs.
+
+Grid: tokens, one program each. A program loads its token's points [p, c] and its two matrices
+[c, c] and [o, p], sides padded with zeros to powers of two of at least 16 (what tensor cores
+multiply), and keeps what lies between the two products in registers and shared memory: main memory
+is read and written once. The backward pass computes it again.
+"""
 
 from typing import Any
 

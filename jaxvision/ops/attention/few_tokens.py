@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxvision.ops.attention.reference import LEAST
 from jaxvision.ops.dispatch import over_batch
 
 Kernel = Callable[..., list[Array]]
-
-LEAST = -1e30
 
 
 def softmax(scores: Float[Array, "r m"], tokens: int) -> Float[Array, "r m"]:
@@ -25,18 +24,17 @@ def softmax(scores: Float[Array, "r m"], tokens: int) -> Float[Array, "r m"]:
 
 
 def softmax_gradient(
-    weights: Float[Array, "r m"], given: Float[Array, "r m"]
+    weights: Float[Array, "r m"], cotangent: Float[Array, "r m"]
 ) -> Float[Array, "r m"]:
     """By the scores, from that by the weights."""
-    return weights * (given - jnp.sum(weights * given, axis=1, keepdims=True))
+    return weights * (cotangent - jnp.sum(weights * cotangent, axis=1, keepdims=True))
 
 
 def differentiable(forward: Kernel, backward: Kernel) -> Callable[..., Float[Array, "b n h d"]]:
     """attend(query, key, value, interpret=False), split over samples and heads: see `attention`.
 
     forward(query, key, value, interpret=...): [the result].
-    backward(query, key, value, given, interpret=...): gradients by the first three from that by the
-        result.
+    backward(query, key, value, cotangent, interpret=...): gradients by the first three.
     interpret: run the kernels step by step, on any device.
     """
 
@@ -48,9 +46,9 @@ def differentiable(forward: Kernel, backward: Kernel) -> Callable[..., Float[Arr
     def residuals(query: Array, key: Array, value: Array, interpret: Any):
         return attend(query, key, value, interpret), (query, key, value)
 
-    def gradients(interpret: Any, kept: tuple[Array, Array, Array], given: Array):
+    def gradients(interpret: Any, kept: tuple[Array, Array, Array], cotangent: Array):
         local = functools.partial(backward, interpret=interpret)
-        return tuple(over_batch(local, *kept, given.astype(kept[0].dtype), heads=2))
+        return tuple(over_batch(local, *kept, cotangent.astype(kept[0].dtype), heads=2))
 
     attend.defvjp(residuals, gradients)
     return attend

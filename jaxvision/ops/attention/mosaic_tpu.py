@@ -3,6 +3,13 @@
 A head of width 4 to 16 fills a fraction of the matrix unit. Here as many heads as fill a register's
 lanes go through it together: the query is repeated once per head, each copy with zeros outside its
 head's channels, so that one product gives the scores of all these heads, one below the other.
+
+Grid: (samples, blocks of channels), independent of each other. A block is [rows, channels]: all
+tokens of a sample (padded to 16 rows, a register of bfloat16) by the fewest whole heads that fill
+128 lanes, or all channels where they do not divide; Mosaic copies the next block to VMEM while one
+is worked on. Tokens are few enough that scores never leave VMEM: a group of g heads holds scores
+[g rows, rows] in float32, and g is bounded so that the query's copies fit beside them. The backward
+pass reads the same blocks, computes the weights again, and sums over groups in float32.
 """
 
 import functools
@@ -72,11 +79,11 @@ def _forward(query: Array, key: Array, value: Array, *, heads: int, width: int, 
 
 
 def _backward(
-    query: Array, key: Array, value: Array, given: Array, *, heads: int, width: int, tokens: int
+    query: Array, key: Array, value: Array, cotangent: Array, *, heads: int, width: int, tokens: int
 ):
     by_query, by_key, by_value = (jnp.zeros(query.shape, jnp.float32) for _ in range(3))
     for own in _groups(heads, width, query):
-        spread, by_mixed = _spread(query, own), _spread(given, own)
+        spread, by_mixed = _spread(query, own), _spread(cotangent, own)
         weights = softmax(multiply(spread, key, (1, 1)), tokens)
         by_value += multiply(weights.astype(value.dtype), by_mixed, (0, 0))
         by_scores = softmax_gradient(weights, multiply(by_mixed, value, (1, 1)))

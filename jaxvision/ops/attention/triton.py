@@ -1,5 +1,12 @@
-"""Attention for few tokens and narrow heads on NVIDIA GPUs: one program a head of a sample, sides
-padded to powers of two. The backward pass computes the weights again."""
+"""Attention for few tokens and narrow heads on NVIDIA GPUs.
+
+Grid: (samples, heads), one program each. A program loads its head's query, key and value, [tokens,
+width] strided out of [batch, tokens, heads, width], into registers; sides are padded to powers of
+two of at least 16, the least that tensor cores multiply, so at most 128 x 16, and the scores
+128 x 128. They stay in registers between the two products: memory is read and written once, and
+neighbouring programs share cache lines. Padded keys get no weight; padded rows are not stored. The
+backward pass reads the same tiles and computes the weights again.
+"""
 
 import functools
 from typing import Any
@@ -51,10 +58,10 @@ def _forward(query: Array, key: Array, value: Array, *, tokens: int):
     return (multiply(weights.astype(value.dtype), value),)
 
 
-def _backward(query: Array, key: Array, value: Array, given: Array, *, tokens: int):
+def _backward(query: Array, key: Array, value: Array, cotangent: Array, *, tokens: int):
     weights = softmax(multiply(query, key, (1, 1)), tokens)
-    by_value = multiply(weights.astype(value.dtype), given, (0, 0))
-    by_scores = softmax_gradient(weights, multiply(given, value, (1, 1))).astype(query.dtype)
+    by_value = multiply(weights.astype(value.dtype), cotangent, (0, 0))
+    by_scores = softmax_gradient(weights, multiply(cotangent, value, (1, 1))).astype(query.dtype)
     return multiply(by_scores, key), multiply(by_scores, query, (0, 0)), by_value
 
 

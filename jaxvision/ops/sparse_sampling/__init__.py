@@ -83,7 +83,15 @@ def sparse_sampling(
     if reduce is not None and frames != "shared":
         raise InputError(f"sparse_sampling: reduce={reduce!r} needs frames='shared'")
     levels, where = _as_levels(features, points)
-    total = _sum_of_levels(levels, where, weights, groups, padding, frames, implementation)
+    total = _sum_of_levels(
+        levels,
+        where,
+        weights,
+        groups=groups,
+        padding=padding,
+        frames=frames,
+        implementation=implementation,
+    )
     if reduce is not None:
         total = _mean(total, groups, reduce)
     return total.astype(levels[0].dtype)
@@ -100,7 +108,15 @@ def sampled_means(
 ) -> tuple[Float[Array, "b n p cg"], Float[Array, "b n g t cg"]]:
     """Both means of `sparse_sampling(..., frames="shared")`, over frames and over points."""
     levels, where = _as_levels(features, points)
-    total = _sum_of_levels(levels, where, weights, groups, padding, "shared", implementation)
+    total = _sum_of_levels(
+        levels,
+        where,
+        weights,
+        groups=groups,
+        padding=padding,
+        frames="shared",
+        implementation=implementation,
+    )
     dtype = levels[0].dtype
     over_frames = _mean(total, groups, "frames").astype(dtype)
     return over_frames, _mean(total, groups, "points").astype(dtype)
@@ -117,19 +133,22 @@ def _sum_of_levels(
     levels: tuple[Array, ...],
     points: tuple[Array, ...],
     weights: Array | None,
+    *,
     groups: int,
     padding: Padding,
     frames: Frames,
     implementation: str | None,
 ) -> Array:
     """[b, n, p, (t,) c/groups] over all levels: in float32 where there are several."""
-    _check(levels, points, weights, groups, padding, frames)
+    _check(levels, points, weights, groups=groups, padding=padding, frames=frames)
     shared = levels[0].ndim == 5 and frames == "shared"
     total: Array = jnp.zeros((), jnp.float32)
     for number, (level, at) in enumerate(zip(levels, points, strict=True)):
         rows = math.prod(level.shape[2 if shared else 1 : -1])
         name = choose("sparse_sampling", implementation, SAMPLERS, partial(_preferred, rows))
-        sampled = _sample_level(level, at, groups, padding, shared, SAMPLERS[name])
+        sampled = _sample_level(
+            level, at, SAMPLERS[name], groups=groups, padding=padding, shared=shared
+        )
         if weights is not None:
             weight = weights[..., number].astype(jnp.float32)
             sampled = sampled * weight.reshape(*weight.shape, *(1,) * (sampled.ndim - 3))
@@ -149,7 +168,13 @@ def _preferred(rows: int, platform: str) -> str:
 
 
 def _sample_level(
-    features: Array, points: Array, groups: int, padding: Padding, shared: bool, sampler: Sampler
+    features: Array,
+    points: Array,
+    sampler: Sampler,
+    *,
+    groups: int,
+    padding: Padding,
+    shared: bool,
 ) -> Array:
     b, *between, channels = features.shape
     n, p = points.shape[1:3]
@@ -182,6 +207,7 @@ def _check(
     levels: tuple[Array, ...],
     points: tuple[Array, ...],
     weights: Array | None,
+    *,
     groups: int,
     padding: str,
     frames: str,

@@ -4,6 +4,13 @@ A TPU has no fast gather, but linear interpolation is a product: row k of the ma
 A[p, k] = hat(x_p - x_k) hat(y_p - y_k) at point p, with hat(d) = max(0, 1 - |d|). A tile of A is
 made in registers and multiplied with the map; its transpose gives the gradient of the map without a
 scatter, and its derivative that of the points.
+
+Grids: (maps, point tiles, row tiles) forward and for the points' gradient, (maps, row tiles, point
+tiles) for the map's. What an output block sums over comes last and runs in order, so that the block
+stays in VMEM until it is whole and is written once; the other two axes are independent. In VMEM per
+step: [256 points, channels], [512 rows, channels], their coordinates, a float32 sum, and A
+[256, 512], which exists only here. Points lie on sublanes and rows on lanes, except in the map's
+gradient, where A is made transposed.
 """
 
 import functools
@@ -21,7 +28,7 @@ from jaxvision.ops.sparse_sampling.gradients import differentiable
 # Tiles of points and of the map's rows: A is half a megabyte of float32.
 POINT_TILE = 256
 ROW_TILE = 512
-# Where padding rows lie: out of every point's reach.
+# The coordinate of padding rows: no point reaches them.
 _FAR = -4.0
 # The last axis of every grid sums into one block.
 _IN_ORDER = pltpu.CompilerParams(dimension_semantics=("parallel", "parallel", "arbitrary"))
@@ -41,7 +48,7 @@ def _forward(features: Array, where: Array, sizes: tuple[int, ...], interpret: A
 
         hats = [_hat(where_ref[0, :, i : i + 1] - grid_ref[i : i + 1, :]) for i in range(axes)]
         values = _inside(features_ref[0], row * tile_r, rows)
-        sum_ref[...] += _product(_all(hats), values)
+        sum_ref[...] += _product(_multiply_all(hats), values)
 
         @pl.when(row == pl.num_programs(2) - 1)
         def _():
@@ -64,7 +71,7 @@ def _forward(features: Array, where: Array, sizes: tuple[int, ...], interpret: A
     )(_row_places(sizes, pl.cdiv(rows, tile_r) * tile_r), where, features)
 
 
-def _of_points(
+def _points_gradient(
     features: Array, where: Array, cotangent: Array, sizes: tuple[int, ...], interpret: Any
 ) -> Float[Array, "x m d"]:
     """Gradient by the points: (cotangent @ map^T) against the derivative of A."""
@@ -79,8 +86,8 @@ def _of_points(
         def _():
             out_ref[...] = jnp.zeros_like(out_ref)
 
-        apart = [where_ref[0, :, i : i + 1] - grid_ref[i : i + 1, :] for i in range(axes)]
-        hats = [_hat(d) for d in apart]
+        distances = [where_ref[0, :, i : i + 1] - grid_ref[i : i + 1, :] for i in range(axes)]
+        hats = [_hat(d) for d in distances]
         values = _inside(features_ref[0], row * tile_r, rows)
         by_weight = jax.lax.dot_general(
             cotangent_ref[0],
@@ -92,8 +99,8 @@ def _of_points(
         column = jax.lax.broadcasted_iota(jnp.int32, (tile_m, axes), 1)
         total = jnp.zeros((tile_m, axes), jnp.float32)
         for axis in range(axes):
-            others = _all([hat for i, hat in enumerate(hats) if i != axis])
-            slope = by_weight * _slope(apart[axis]) * others
+            others = _multiply_all([hat for i, hat in enumerate(hats) if i != axis])
+            slope = by_weight * _slope(distances[axis]) * others
             total += jnp.where(column == axis, jnp.sum(slope, axis=1, keepdims=True), 0)
         out_ref[0] += total
 
@@ -114,10 +121,10 @@ def _of_points(
     )(_row_places(sizes, pl.cdiv(rows, tile_r) * tile_r), where, features, cotangent)
 
 
-def _of_features(
+def _features_gradient(
     features: Array, where: Array, cotangent: Array, sizes: tuple[int, ...], interpret: Any
 ) -> Float[Array, "x rows c"]:
-    """Gradient by the map: A^T @ cotangent, made transposed so that nothing is turned around."""
+    """Gradient by the map: A^T @ cotangent, with A made as its transpose."""
     x, rows, channels = features.shape
     m, axes = where.shape[1:]
     tile_m, tile_r = _tile(m, POINT_TILE, 128), _tile(rows, ROW_TILE, 8)
@@ -134,7 +141,7 @@ def _of_features(
         places = jnp.where(number < m, places, 4 * _FAR)
         hats = [_hat(places[i : i + 1, :] - grid_ref[:, i : i + 1]) for i in range(axes)]
         values = _inside(cotangent_ref[0], point * tile_m, m)
-        sum_ref[...] += _product(_all(hats), values)
+        sum_ref[...] += _product(_multiply_all(hats), values)
 
         @pl.when(point == pl.num_programs(2) - 1)
         def _():
@@ -173,23 +180,23 @@ def _row_places(sizes: tuple[int, ...], padded: int) -> Float[np.ndarray, "d row
     return np.pad(places, ((0, 0), (0, rest)), constant_values=_FAR).astype(np.float32)
 
 
-def _hat(apart: Array) -> Array:
-    return jnp.maximum(1 - jnp.abs(apart), 0)
+def _hat(distance: Array) -> Array:
+    return jnp.maximum(1 - jnp.abs(distance), 0)
 
 
-def _slope(apart: Array) -> Array:
+def _slope(distance: Array) -> Array:
     """The derivative of the hat that a difference of the two neighbours has, also at whole pixels:
     -1 on [0, 1), +1 on [-1, 0)."""
-    near = jnp.where(apart >= 0, -1.0, 1.0)
-    return jnp.where((apart >= -1) & (apart < 1), near, 0.0)
+    near = jnp.where(distance >= 0, -1.0, 1.0)
+    return jnp.where((distance >= -1) & (distance < 1), near, 0.0)
 
 
-def _all(factors: list[Array]) -> Array:
+def _multiply_all(factors: list[Array]) -> Array:
     return functools.reduce(jnp.multiply, factors)
 
 
 def _inside(block: Array, first: Array, count: int) -> Array:
-    """A block with zeros where its rows lie beyond `count` (they hold anything)."""
+    """A block with zeros in rows beyond `count`, whose contents are undefined."""
     if count % block.shape[0] == 0:
         return block
     number = jax.lax.broadcasted_iota(jnp.int32, block.shape, 0) + first
@@ -221,4 +228,4 @@ def _cost(features: Array, where: Array) -> pl.CostEstimate:
     )
 
 
-sample_rows = differentiable(_forward, _of_features, _of_points)
+sample_rows = differentiable(_forward, _features_gradient, _points_gradient)

@@ -1,8 +1,13 @@
 """Sampling with the rows of a large map fetched by a TPU's SparseCores.
 
-A TensorCore has no gather worth its name, and the hat form's work grows with the map. SparseCores
-(v5p, v6e, tpu7x; v5e has none) fetch rows by index from memory; weighting and summing them is left
-to XLA. The backward pass by the features is XLA's scatter.
+A TensorCore gathers slowly, and the hat form's work grows with the map. SparseCores (v5p, v6e,
+tpu7x; v5e has none) fetch rows by index from main memory; weighting and summing them is left to
+XLA. The backward pass by the features is XLA's scatter.
+
+The row numbers of all corners are one list, cut into windows of up to 64 KiB of rows. Every
+subcore of every core takes windows in turn: the pipeline copies a window's numbers to the subcore's
+memory, an indexed copy fetches the rows there, and they go back out in order. Two windows are in
+flight, so the copies in and out overlap.
 """
 
 import functools
@@ -31,7 +36,7 @@ def sample_rows(
     sizes: tuple[int, ...],
     take: Callable[[Array, Array], Array] | None = None,
 ) -> Float[Array, "x m c"]:
-    """See `reference.sample_rows`.  take: `take_rows`, or what stands for it in a test."""
+    """See `reference.sample_rows`.  take: `take_rows`, or its replacement in a test."""
 
     def local(features: Array, where: Array) -> Array:
         x, rows, c = features.shape

@@ -1,7 +1,12 @@
 """Sampling on NVIDIA GPUs: one program per block of points, masked gathers of whole rows.
 
-The gradient of the map is a product with hat functions (see mosaic_tpu.py), each program owning a
-block of rows: no atomic adds, so the same bits on every run.
+Forward and the points' gradient: grid (maps, blocks of 64 points). A program gathers the 4 or 8
+corners of its points one after the other, [64, channels] each from main memory or the cache, and
+sums them in float32 registers; channels are padded to a power of two.
+
+The gradient of the map is a product with hat functions (see mosaic_tpu.py): grid (maps, blocks of
+32 rows). Each program owns its rows and loops over all points, 64 at a time: no atomic adds, so the
+same bits on every run.
 """
 
 import functools
@@ -51,7 +56,7 @@ def _forward(features: Array, where: Array, sizes: tuple[int, ...], interpret: A
     )(features, where)
 
 
-def _of_points(
+def _points_gradient(
     features: Array, where: Array, cotangent: Array, sizes: tuple[int, ...], interpret: Any
 ) -> Float[Array, "x m d"]:
     channels, m = features.shape[2], where.shape[1]
@@ -87,7 +92,7 @@ def _of_points(
     )(features, where, cotangent)
 
 
-def _of_features(
+def _features_gradient(
     features: Array, where: Array, cotangent: Array, sizes: tuple[int, ...], interpret: Any
 ) -> Float[Array, "x rows c"]:
     x, rows, channels = features.shape
@@ -151,7 +156,7 @@ def _block(
 def _places(
     where_ref: Any, picture: Array, point: Array, real: Array, axes: int
 ) -> list[Float[Array, " p"]]:
-    """Coordinates of the points by axis; those beyond the last are far from everything."""
+    """Coordinates of the points by axis; those beyond the last lie outside every map."""
     return [
         plgpu.load(where_ref.at[picture, point, axis], mask=real, other=_FAR)
         for axis in range(axes)
@@ -185,4 +190,4 @@ def _gather_cost(features: Array, where: Array, axes: int) -> pl.CostEstimate:
     )
 
 
-sample_rows = differentiable(_forward, _of_features, _of_points)
+sample_rows = differentiable(_forward, _features_gradient, _points_gradient)

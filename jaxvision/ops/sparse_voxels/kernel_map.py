@@ -67,12 +67,16 @@ def build_kernel_map(
     inputs: Sites, outputs: Sites, size: Triple, stride: Triple, padding: Triple
 ) -> KernelMap:
     """Both directions of the map between two lists of voxels."""
+    # 1. The input that each output reads under each index: one search per column (kx, ky), since
+    #    voxels that differ in z alone lie side by side.
     columns = kernel_indices((size[0], size[1], 1))
     origin = outputs.coords * jnp.asarray((1, *stride)) - jnp.asarray((0, *padding))
     wanted = origin[:, None] + jnp.asarray(np.pad(columns, ((0, 0), (1, 0))))[:, None]
     found = find_runs(inputs, wanted, size[2])  # s, columns, outputs, kz
     found = jnp.where(outputs.valid[:, None, :, None], found, inputs.capacity)
     to_inputs = jnp.moveaxis(found, 3, 2).reshape(found.shape[0], -1, outputs.capacity)
+    # 2. The reverse. Between a list and itself an odd kernel is symmetric: index k reads i from o
+    #    where the opposite index reads o from i, and no second search is needed.
     same = inputs is outputs and stride == (1, 1, 1)
     if same and all(n % 2 for n in size) and padding == submanifold_padding(size):
         return KernelMap(to_inputs, to_inputs[:, ::-1], size[2])
@@ -83,6 +87,8 @@ def _outputs_of(
     inputs: Sites, outputs: Sites, size: Triple, stride: Triple, padding: Triple
 ) -> Int[Array, "s k i"]:
     """The output that reads each input under each kernel index: o = (i + padding - k) / stride."""
+    # 1. Outputs that can meet an input: nearest = floor((i + padding) / stride), and as many before
+    #    it per axis as the kernel is strides wide (reach). Searched by columns, z ascending.
     shifted = inputs.coords[..., 1:] + jnp.asarray(padding)
     nearest = jnp.floor_divide(shifted, jnp.asarray(stride))
     remainder = shifted - nearest * jnp.asarray(stride)
@@ -93,6 +99,8 @@ def _outputs_of(
     scan = jnp.broadcast_to(inputs.coords[:, None, :, :1], (*wanted.shape[:3], 1))
     found = find_runs(outputs, jnp.concatenate([scan, wanted], axis=-1), reach[2])[..., ::-1]
     found = jnp.moveaxis(found, 3, 2).reshape(found.shape[0], -1, inputs.capacity)
+    # 2. Index k meets the output `back_by` before the nearest, where k - remainder is a multiple of
+    #    the stride; `which` is that output's place among those found.
     step = jnp.asarray(kernel_indices(size))[:, None] - remainder[:, None]
     back_by, rest = jnp.divmod(step, jnp.asarray(stride))
     meets = jnp.all((rest == 0) & (step >= 0), axis=-1) & inputs.valid[:, None]
@@ -119,10 +127,12 @@ def strided_sites(
     shape: extent of the input grid (x, y, z) in voxels, or None for a grid without borders. The
         output has floor((n + 2 padding - size) / stride) + 1 per axis (spconv).
     """
+    # 1. Outputs that an input can reach: see `_outputs_of`.
     shifted = sites.coords[..., 1:] + jnp.asarray(padding)
     nearest = jnp.floor_divide(shifted, jnp.asarray(stride))
     remainder = shifted - nearest * jnp.asarray(stride)
     reach = [range(-(-n // s)) for n, s in zip(size, stride, strict=True)]
+    # 2. The output grid's extent.
     extent: Triple | None = None
     if shape is not None:
         x, y, z = (
@@ -132,6 +142,7 @@ def strided_sites(
         extent = (x, y, z)
         if min(extent) < 1:
             raise ValueError(f"strided_sites: a grid of {shape} leaves {extent} at stride {stride}")
+    # 3. All candidates of all inputs, most of them several times, made unique.
     candidates, exists = [], []
     for back in itertools.product(*reach):
         site = nearest - jnp.asarray(back)

@@ -17,6 +17,7 @@ def find_runs(sites: Sites, coords: Int[Array, "s *n 4"], length: int) -> Int[Ar
         rows = high.shape[0]
         # A run that starts below the representable range is searched from its lowest member.
         start = wanted.at[..., 3].set(jnp.maximum(wanted[..., 3], -(1 << 13)))
+        # 1. Binary search for the first row whose key is not below the run's start.
         want_high, want_low = key_words(start)
         first = jnp.zeros(want_high.shape, jnp.int32)
         last = jnp.full(want_high.shape, rows, jnp.int32)
@@ -31,6 +32,8 @@ def find_runs(sites: Sites, coords: Int[Array, "s *n 4"], length: int) -> Int[Ar
             return first, jnp.where(open_ & ~before, middle, last)
 
         first, _ = jax.lax.fori_loop(0, rows.bit_length(), halve, (first, last))
+        # 2. The run's members that exist lie among the next `length` rows, in order; each is
+        #    compared with all of these, since those that are missing move the others up.
         candidates = first[..., None] + jnp.arange(length)
         safe = jnp.minimum(candidates, rows - 1)
         found = []

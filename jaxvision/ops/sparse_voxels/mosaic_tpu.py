@@ -3,6 +3,15 @@
 Voxels are in lexicographic order, so the taps of one column (same x and y) read rows that lie side
 by side. The backward by the features is the same kernel over the reverse map; that by the weights
 reads the same windows.
+
+A program owns TILE (128) output rows and up to CHANNEL_TILE (128) output channels, whose float32
+sum stays in VMEM over all taps. The weights of all taps for these channels are whole in VMEM: 27 x
+64 x 64 floats are 0.4 MB. Features stay in HBM; the program copies the window of each column of
+taps into a slot of its own, all requested before the first is used, so that later windows arrive
+while earlier ones are multiplied. Rows are picked from a window by a one-hot product, as a TPU has
+no fast gather. Columns are the outer loop and the taps of one the inner, since a window serves all
+its taps. Programs are independent; only the weights' gradient is summed over shards and row tiles,
+in order, in the VMEM block that these programs share.
 """
 
 from typing import Any

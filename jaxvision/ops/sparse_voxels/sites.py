@@ -38,6 +38,13 @@ class Sites:
     overflow: Int[Array, " s"]
     stride: tuple[int, int, int] = (1, 1, 1)
 
+    @classmethod
+    def packed(cls, coords: Int[Array, "s v 3"], count: Int[Array, " s"]) -> "Sites":
+        """One scan a shard, whose `count` voxels x, y, z come in lexicographic order before the
+        padding (zeros)."""
+        scan = jnp.zeros((*coords.shape[:2], 1), jnp.int32)
+        return cls(jnp.concatenate([scan, coords], axis=-1), count, jnp.zeros_like(count))
+
     @property
     def capacity(self) -> int:
         """Rows of a shard."""
@@ -91,12 +98,14 @@ def unique_sites(
         high, low = _sentinel(key_words(coords), usable)
         # The input row is the last key, so the first of equal voxels is the first of the input.
         high, low, order = jax.lax.sort((high, low, jnp.arange(rows)), num_keys=3)
+        # Each change of key starts a voxel; its slot is the number of starts before it.
         differs = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
         starts = jnp.concatenate([jnp.ones((1,), bool), differs]) & usable[order]
         slot = jnp.cumsum(starts) - 1
         kept = usable[order] & (slot < capacity)
         slot = jnp.where(kept, slot, capacity)
         target = jnp.where(starts, slot, capacity)
+        # Only a voxel's first row writes; what has no slot is sent beyond the end and dropped.
         first = jnp.full((capacity,), rows).at[target].set(order, mode="drop")
         unique = jnp.zeros((capacity, 4), jnp.int32).at[target].set(coords[order], mode="drop")
         row_of = jnp.zeros((rows,), jnp.int32).at[order].set(slot, unique_indices=True)

@@ -1,5 +1,12 @@
 """Sparse convolution on NVIDIA GPUs: an output-stationary product whose rows are gathered as they
 are read, so that the neighbours of all taps never lie in memory. Sides are padded to powers of two.
+
+A program owns ROW_TILE (64) output rows by up to CHANNEL_TILE (64) output channels, summed in
+float32 registers over all taps, so that an output is written once and nothing is added atomically.
+Taps are the outer loop, input channels the inner one: a tap's row numbers are loaded once, and its
+(64, 64) piece of weights is shared by all programs of a channel tile through the L2 cache.
+The gradient by the weights owns a piece of one tap's matrix instead and runs over rows; the rows
+are cut into up to SEGMENTS parts to have enough programs, and the parts are summed afterwards.
 """
 
 from typing import Any
@@ -17,7 +24,7 @@ from jaxvision.ops.sparse_voxels.gradients import differentiable
 ROW_TILE = 64
 CHANNEL_TILE = 64
 # The least side of a matrix that the tensor cores multiply.
-LEAST = 16
+MIN_SIDE = 16
 # The weights' gradient is summed in this many parts at most, each in order: no atomic adds.
 SEGMENTS = 32
 SEGMENT_ROWS = 4096
@@ -135,7 +142,7 @@ def _gathered(features_ref: Any, shard: Array, read: Array, channel: Array) -> A
 
 
 def _side(count: int) -> int:
-    return min(max(pl.next_power_of_2(count), LEAST), CHANNEL_TILE)
+    return min(max(pl.next_power_of_2(count), MIN_SIDE), CHANNEL_TILE)
 
 
 def _cost(features: Array, rows: Array, channels: int, outputs: int) -> pl.CostEstimate:

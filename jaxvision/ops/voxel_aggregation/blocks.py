@@ -23,7 +23,7 @@ from jaxvision.ops.sparse_voxels import (
     data_fields=["blocks", "block_of", "local", "order", "counts", "reach_counts", "neighbours"],
     meta_fields=["edge", "neighbours_per_axis"],
 )
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BlockMap:
     """Which block every voxel lies in, and which blocks it hears from (LinK section 3.2).
 
@@ -72,15 +72,15 @@ def build_block_map(
         gather_rows(counts[..., None], neighbours.inputs)[..., 0], axis=1, dtype=jnp.int32
     )
     return BlockMap(
-        blocks,
-        block_of,
-        jnp.mod(sites.coords[..., 1:], edge),
-        jnp.argsort(block_of, axis=1, stable=True).astype(jnp.int32),
-        counts,
-        reach_counts,
-        neighbours,
-        edge,
-        neighbours_per_axis,
+        blocks=blocks,
+        block_of=block_of,
+        local=jnp.mod(sites.coords[..., 1:], edge),
+        order=jnp.argsort(block_of, axis=1, stable=True).astype(jnp.int32),
+        counts=counts,
+        reach_counts=reach_counts,
+        neighbours=neighbours,
+        edge=edge,
+        neighbours_per_axis=neighbours_per_axis,
     )
 
 

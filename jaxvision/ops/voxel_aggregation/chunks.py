@@ -21,7 +21,7 @@ class Chunk(NamedTuple):
     start: Int[Array, ""]
     fresh: Bool[Array, " n"]
 
-    def of(self, array: Array, axis: int = 1) -> Array:
+    def take(self, array: Array, axis: int = 1) -> Array:
         """These rows of an array."""
         return jax.lax.dynamic_slice_in_dim(array, self.start, len(self.fresh), axis)
 
@@ -45,6 +45,6 @@ def by_chunks(
     return jax.lax.fori_loop(0, (existing + size - 1) // size, one, results)
 
 
-def read(table: Float[Array, "s m+1 c"], rows: Int[Array, "s *n"]) -> Float[Array, "s *n c"]:
+def read_rows(table: Float[Array, "s m+1 c"], rows: Int[Array, "s *n"]) -> Float[Array, "s *n c"]:
     """table[rows] per shard; row m is zeros."""
     return jax.vmap(lambda t, r: t.at[r].get(mode="promise_in_bounds"))(table, rows)

@@ -13,7 +13,7 @@ FORMS: tuple[Form, ...] = ("mean", "cos", "sin", "cos_sin", "x", "cos_x")
 Factor = Array | float
 
 
-def waves(form: Form) -> bool:
+def has_waves(form: Form) -> bool:
     """Whether the first two parts are those of cosine and sine."""
     return form not in ("mean", "x")
 
@@ -23,14 +23,14 @@ def subtracts_own(form: Form) -> bool:
     return form in ("x", "cos_x")
 
 
-def parts(form: Form) -> int:
+def part_count(form: Form) -> int:
     """Products that are summed."""
-    return 2 * waves(form) + (form in ("mean", "x", "cos_x"))
+    return 2 * has_waves(form) + (form in ("mean", "x", "cos_x"))
 
 
 def incoming(form: Form, cos: Factor, sin: Factor, position: Factor) -> list[Factor]:
     """Factors at the giving voxel. cos, sin: of the local phase; position: the absolute phase."""
-    first = [cos, sin] if waves(form) else []
+    first = [cos, sin] if has_waves(form) else []
     if form == "mean":
         return [1.0]
     return [*first, position] if subtracts_own(form) else first

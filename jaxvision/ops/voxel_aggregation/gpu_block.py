@@ -1,4 +1,10 @@
-"""What a program on a GPU knows of its block: its voxels, its neighbours, and their phases."""
+"""What a program on a GPU knows of its block: its voxels, its neighbours, and their phases.
+
+Everything lies in global memory and is loaded by row as it is needed; what a program adds up stays
+in registers: a row of channels per part ((1, channels), rounded up to a power of two), and a tile
+of VOXELS x channels while it goes through its voxels. Loads and stores are masked, since blocks
+hold any number of voxels and channels need be no power of two.
+"""
 
 import functools
 import operator
@@ -13,10 +19,10 @@ from jaxvision.ops.voxel_aggregation.blocks import BlockMap, phases
 from jaxvision.ops.voxel_aggregation.forms import (
     Factor,
     Form,
+    has_waves,
     incoming,
     outgoing,
     subtracts_own,
-    waves,
 )
 
 # Voxels that a program reads at a time, at most.
@@ -51,18 +57,18 @@ class Geometry(NamedTuple):
         ends = jnp.cumsum(blocks.counts, axis=1, dtype=jnp.int32)
         angle = phases(blocks.offsets, projection)
         return cls(
-            blocks.order,
-            ends - blocks.counts,
-            ends,
-            blocks.local,
-            absolute,
-            blocks.neighbours.inputs,
-            blocks.neighbours.outputs,
-            1 / jnp.maximum(blocks.reach_counts, 1).astype(jnp.float32),
-            jnp.cos(angle),
-            jnp.sin(angle),
-            blocks.offsets.astype(jnp.float32),
-            projection.astype(jnp.float32).T,
+            order=blocks.order,
+            starts=ends - blocks.counts,
+            ends=ends,
+            local=blocks.local,
+            absolute=absolute,
+            inputs=blocks.neighbours.inputs,
+            outputs=blocks.neighbours.outputs,
+            share=1 / jnp.maximum(blocks.reach_counts, 1).astype(jnp.float32),
+            cos=jnp.cos(angle),
+            sin=jnp.sin(angle),
+            offsets=blocks.offsets.astype(jnp.float32),
+            projection=projection.astype(jnp.float32).T,
         )
 
     @staticmethod
@@ -111,9 +117,9 @@ class Block:
             for part in range(count)
         )
 
-    def turned(self, read: Totals, tap: Array, form: Form, sign: float) -> Totals:
+    def rotated(self, read: Totals, tap: Array, form: Form, sign: float) -> Totals:
         """A neighbour's parts, those of cosine and sine turned by the angle of its offset."""
-        if not waves(form):
+        if not has_waves(form):
             return read
         tables: tuple[Any, Any] = (self.known.cos, self.known.sin)
         cos, sin = (
@@ -149,7 +155,7 @@ class Voxels:
         cos: Factor = 0.0
         sin: Factor = 0.0
         position: Factor = 0.0
-        if waves(form):
+        if has_waves(form):
             self.local = self._places(known.local)
             phase = self._phase(self.local)
             cos, sin = jnp.cos(phase), jnp.sin(phase)
@@ -202,7 +208,7 @@ class Voxels:
 
         read: their features.  given: the cotangents of their results.
         """
-        if waves(form):
+        if has_waves(form):
             out, own = self.outgoing, self.incoming
             angle = given * (out[0] * averages[1] - out[1] * averages[0])
             angle += read * (own[0] * back[1] - own[1] * back[0])

@@ -37,11 +37,11 @@ def differentiable(
         form: Form,
         interpret: Any = False,
     ) -> Float[Array, "s v c"]:
-        return residuals(features, projection, coords, blocks, form, interpret)[0]
+        return residuals(features, projection, coords, blocks, form=form, interpret=interpret)[0]
 
     def residuals(features, projection, coords, blocks, form, interpret):
         def local(features, coords, blocks, projection):
-            return forward(features, projection, coords, blocks, form, interpret)
+            return forward(features, projection, coords, blocks, form=form, interpret=interpret)
 
         out, sums, averages = over_batch(local, features, coords, blocks, whole=(projection,))
         return out, (features, projection, coords, blocks, sums, averages)
@@ -51,14 +51,21 @@ def differentiable(
 
         def local(features, coords, blocks, sums, averages, cotangent, projection):
             by_features, by_projection = gradients(
-                features, projection, coords, blocks, sums, averages, cotangent, form, interpret
+                features,
+                projection,
+                coords,
+                blocks,
+                sums=sums,
+                averages=averages,
+                cotangent=cotangent,
+                form=form,
+                interpret=interpret,
             )
             # Each device's sum on an axis of its own: the one all-reduce comes after.
             return by_features, by_projection[None]
 
-        by_features, by_projection = over_batch(
-            local, features, coords, blocks, sums, averages, cotangent, whole=(projection,)
-        )
+        batched = features, coords, blocks, sums, averages, cotangent
+        by_features, by_projection = over_batch(local, *batched, whole=(projection,))
         by_projection = jnp.sum(by_projection, axis=0).astype(projection.dtype)
         return by_features.astype(features.dtype), by_projection, None, None
 

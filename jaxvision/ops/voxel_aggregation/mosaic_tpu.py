@@ -3,6 +3,12 @@
 The backward is the same operator transposed: voxels into blocks with the outgoing factors, blocks
 to those they heard from, back to the voxels with the incoming factors. Nothing is scattered, and
 sums are taken in a fixed order.
+
+Why three passes: a voxel of a 3 x 7 kernel hears 27 blocks, but its block's sum over them is the
+same for all its voxels. Summed once per block (`sum_voxels`, then `sum_blocks`) and handed back
+(`spread`), the work does not grow with the kernel's edge. Voxels are sorted by block beforehand, by
+XLA, so that each pass reads runs of rows that lie side by side (`jaxvision/ops/windows.py`) and
+writes tiles that no other program writes.
 """
 
 import jax
@@ -11,67 +17,58 @@ from jaxtyping import Array, Float, Int
 
 from jaxvision.ops.sparse_voxels import gather_rows
 from jaxvision.ops.voxel_aggregation.blocks import BlockMap, phases
-from jaxvision.ops.voxel_aggregation.forms import Form, parts, waves
+from jaxvision.ops.voxel_aggregation.forms import Form, has_waves, part_count
 from jaxvision.ops.voxel_aggregation.gradients import differentiable
 from jaxvision.ops.voxel_aggregation.tpu_spread import spread, spread_back
 from jaxvision.ops.voxel_aggregation.tpu_sums import sum_blocks, sum_voxels
 from jaxvision.ops.voxel_aggregation.tpu_tiles import TABLE_ROWS, padded_voxels
 
 
-def _forward(features, projection, coords, blocks, form, interpret):
+def _forward(features, projection, coords, blocks, *, form, interpret):
     table, order, inverse = _sorted(coords, blocks)
-    weights = _weights(projection)
-    sums = sum_voxels(
-        gather_rows(features, order), table, blocks.counts, weights, form, False, interpret
-    )
+    settings = {"form": form, "interpret": interpret}
+    weights, capacity = _weights(projection), blocks.counts.shape[1]
+    given = gather_rows(features, order)
+    sums = sum_voxels(given, table, blocks.counts, weights, taking=False, **settings)
     (totals,) = sum_blocks(
         sums,
         blocks.neighbours.inputs,
         blocks.neighbours.run,
-        *_turns(blocks, projection, form),
-        features.shape[2],
-        form,
-        interpret,
+        *_offset_rotations(blocks, projection, form),
+        channels=features.shape[2],
+        **settings,
     )
     averages = totals * _share(blocks, sums.shape[1])
-    capacity = blocks.counts.shape[1]
-    out = spread(averages, table, capacity, weights, form, features.dtype, interpret)
+    out = spread(averages, table, capacity, weights, dtype=features.dtype, **settings)
     return gather_rows(out, inverse), sums, averages
 
 
 def _gradients(
-    features, projection, coords, blocks, sums, averages, cotangent, form, interpret
+    features, projection, coords, blocks, *, sums, averages, cotangent, form, interpret
 ) -> tuple[Array, Array]:
     """By features and by the projection (float32, summed over these shards)."""
     table, order, inverse = _sorted(coords, blocks)
+    settings = {"form": form, "interpret": interpret}
     weights, channels = _weights(projection), features.shape[2]
-    given = gather_rows(cotangent, order)
-    taken = sum_voxels(given, table, blocks.counts, weights, form, True, interpret)
-    cos, sin = _turns(blocks, projection, form)
+    read, given = gather_rows(features, order), gather_rows(cotangent, order)
+    taken = sum_voxels(given, table, blocks.counts, weights, taking=True, **settings)
+    cos, sin = _offset_rotations(blocks, projection, form)
     back, *pairs = sum_blocks(
         taken * _share(blocks, sums.shape[1]),
         blocks.neighbours.outputs,
         blocks.neighbours.run,
         cos,
         -sin,
-        channels,
-        form,
-        interpret,
-        (sums, _quarter_turn(sums, channels)) if waves(form) else None,
+        channels=channels,
+        own=(sums, _quarter_turn(sums, channels)) if has_waves(form) else None,
+        **settings,
     )
+    capacity = blocks.counts.shape[1]
     by_features, by_weights = spread_back(
-        averages,
-        back,
-        gather_rows(features, order),
-        given,
-        table,
-        blocks.counts.shape[1],
-        weights,
-        form,
-        interpret,
+        averages, back, read, given, table, capacity=capacity, weights=weights, **settings
     )
     by_projection = (by_weights[0, 1:4] + by_weights[1, 4:7]).T
-    if waves(form):
+    if has_waves(form):
         along, across = (pair[:, :channels] + pair[:, channels : 2 * channels] for pair in pairs)
         by_angle = cos[:, :channels] * across - sin[:, :channels] * along
         offsets = blocks.offsets.astype(jnp.float32)
@@ -110,14 +107,14 @@ def _share(blocks: BlockMap, rows: int) -> Float[Array, "s b 1"]:
     return jnp.pad(share, ((0, 0), (0, rows - share.shape[1])))[..., None]
 
 
-def _turns(
+def _offset_rotations(
     blocks: BlockMap, projection: Array, form: Form
 ) -> tuple[Float[Array, "k n"], Float[Array, "k n"]]:
     """cos and sin of every neighbour's offset, for each column of the parts."""
     angle = phases(blocks.offsets, projection)
     still = jnp.zeros_like(angle)
-    angles = [angle, angle] if waves(form) else []
-    angles += [still] * (parts(form) - len(angles))
+    angles = [angle, angle] if has_waves(form) else []
+    angles += [still] * (part_count(form) - len(angles))
     joined = jnp.concatenate(angles, axis=1)
     return jnp.cos(joined), jnp.sin(joined)
 

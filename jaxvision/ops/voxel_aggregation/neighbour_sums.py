@@ -5,15 +5,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxvision.ops.voxel_aggregation.blocks import BlockMap, phases
-from jaxvision.ops.voxel_aggregation.chunks import Chunk, by_chunks, read
-from jaxvision.ops.voxel_aggregation.forms import Form, parts, waves
+from jaxvision.ops.voxel_aggregation.chunks import Chunk, by_chunks, read_rows
+from jaxvision.ops.voxel_aggregation.forms import Form, has_waves, part_count
 
 Totals = list[Array]
 
 
 def split_parts(rows: Float[Array, "s n p*c"], form: Form) -> Totals:
     """The parts of some rows, which lie side by side."""
-    return jnp.split(rows, parts(form), axis=-1)
+    return jnp.split(rows, part_count(form), axis=-1)
 
 
 def averages_of(
@@ -33,18 +33,18 @@ def averages_of(
     def work(chunk: Chunk, averages: Array) -> Array:
         def add(totals: Totals, step: tuple) -> tuple[Totals, None]:
             tap, cos, sin = step
-            given = split_parts(read(sums, tap), form)
-            return _added(totals, given, cos, sin, form), None
+            given = split_parts(read_rows(sums, tap), form)
+            return _add_rotated(totals, given, cos, sin, form), None
 
-        steps = (jnp.moveaxis(chunk.of(rows, 2), 1, 0), *_turns(blocks, projection))
+        steps = (jnp.moveaxis(chunk.take(rows, 2), 1, 0), *_offset_rotations(blocks, projection))
         totals, _ = jax.lax.scan(add, _zeros(sums, chunk, form), steps)
-        total = jnp.concatenate(totals, axis=-1) * chunk.of(share)[..., None]
+        total = jnp.concatenate(totals, axis=-1) * chunk.take(share)[..., None]
         return chunk.put(averages, total)
 
-    return by_chunks(rows.shape[2], _most(blocks), jnp.zeros_like(sums), work)
+    return by_chunks(rows.shape[2], _existing_blocks(blocks), jnp.zeros_like(sums), work)
 
 
-def given_back(
+def averages_transpose(
     taken: Float[Array, "s m+1 p*c"],
     sums: Float[Array, "s m+1 p*c"],
     projection: Float[Array, "c 3"],
@@ -58,49 +58,53 @@ def given_back(
     taken: gradients by the neighbours' sums.
     """
     rows = blocks.neighbours.outputs
-    cos, sin = _turns(blocks, projection)
+    cos, sin = _offset_rotations(blocks, projection)
 
     def work(chunk: Chunk, results: tuple[Array, Array]) -> tuple[Array, Array]:
         back, angles = results
-        own = split_parts(chunk.of(sums), form)
+        own = split_parts(chunk.take(sums), form)
         fresh = jnp.broadcast_to(chunk.fresh.astype(jnp.float32), (1, *own[0].shape[:2]))
 
         def add(totals: Totals, step: tuple) -> tuple[Totals, Array]:
             tap, cos, sin = step
-            given = split_parts(read(taken, tap), form)
-            totals = _added(totals, given, cos, -sin, form)
-            if not waves(form):
+            given = split_parts(read_rows(taken, tap), form)
+            totals = _add_rotated(totals, given, cos, -sin, form)
+            if not has_waves(form):
                 return totals, jnp.zeros_like(cos)
-            along = over_rows(fresh, given[0] * own[0] + given[1] * own[1])[0]
-            across = over_rows(fresh, given[1] * own[0] - given[0] * own[1])[0]
+            along = weighted_row_sums(fresh, given[0] * own[0] + given[1] * own[1])[0]
+            across = weighted_row_sums(fresh, given[1] * own[0] - given[0] * own[1])[0]
             return totals, cos * across - sin * along
 
-        steps = (jnp.moveaxis(chunk.of(rows, 2), 1, 0), cos, sin)
+        steps = (jnp.moveaxis(chunk.take(rows, 2), 1, 0), cos, sin)
         totals, angle = jax.lax.scan(add, _zeros(sums, chunk, form), steps)
         return chunk.put(back, jnp.concatenate(totals, axis=-1)), angles + angle
 
     start = jnp.zeros_like(sums), jnp.zeros_like(cos)
-    back, angles = by_chunks(rows.shape[2], _most(blocks), start, work)
-    return back, by_places(angles[None], blocks.offsets[None])
+    back, angles = by_chunks(rows.shape[2], _existing_blocks(blocks), start, work)
+    return back, projection_gradient(angles[None], blocks.offsets[None])
 
 
-def over_rows(weights: Float[Array, "k s n"], rows: Float[Array, "s n c"]) -> Float[Array, "k c"]:
+def weighted_row_sums(
+    weights: Float[Array, "k s n"], rows: Float[Array, "s n c"]
+) -> Float[Array, "k c"]:
     """Weighted sums over shards and rows, in full float32: a product of two matrices, since XLA is
     slow on a CPU to sum over rows."""
     flat = weights.reshape(len(weights), -1), rows.reshape(-1, rows.shape[-1])
     return jnp.matmul(*flat, precision=jax.lax.Precision.HIGHEST)
 
 
-def by_places(by_phase: Float[Array, "s n c"], places: Int[Array, "s n 3"]) -> Float[Array, "c 3"]:
+def projection_gradient(
+    by_phase: Float[Array, "s n c"], places: Int[Array, "s n 3"]
+) -> Float[Array, "c 3"]:
     """Gradient by the projection from that by projection @ place."""
-    return over_rows(jnp.moveaxis(places, -1, 0).astype(jnp.float32), by_phase).T
+    return weighted_row_sums(jnp.moveaxis(places, -1, 0).astype(jnp.float32), by_phase).T
 
 
-def _most(blocks: BlockMap) -> Int[Array, ""]:
+def _existing_blocks(blocks: BlockMap) -> Int[Array, ""]:
     return jnp.max(blocks.blocks.count)
 
 
-def _turns(
+def _offset_rotations(
     blocks: BlockMap, projection: Float[Array, "c 3"]
 ) -> tuple[Float[Array, "k c"], Float[Array, "k c"]]:
     angle = phases(blocks.offsets, projection)
@@ -108,11 +112,11 @@ def _turns(
 
 
 def _zeros(sums: Array, chunk: Chunk, form: Form) -> Totals:
-    return split_parts(jnp.zeros_like(chunk.of(sums)), form)
+    return split_parts(jnp.zeros_like(chunk.take(sums)), form)
 
 
-def _added(totals: Totals, given: Totals, cos: Array, sin: Array, form: Form) -> Totals:
-    if waves(form):
+def _add_rotated(totals: Totals, given: Totals, cos: Array, sin: Array, form: Form) -> Totals:
+    if has_waves(form):
         of_cos, of_sin, *rest = given
         given = [of_cos * cos - of_sin * sin, of_sin * cos + of_cos * sin, *rest]
     return [total + part for total, part in zip(totals, given, strict=True)]

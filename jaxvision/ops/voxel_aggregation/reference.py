@@ -13,21 +13,21 @@ from jaxtyping import Array, Float, Int
 
 from jaxvision.ops.sparse_voxels import kernel_indices
 from jaxvision.ops.voxel_aggregation.blocks import BlockMap, phases
-from jaxvision.ops.voxel_aggregation.chunks import Chunk, by_chunks, read
+from jaxvision.ops.voxel_aggregation.chunks import Chunk, by_chunks, read_rows
 from jaxvision.ops.voxel_aggregation.forms import (
     Factor,
     Form,
+    has_waves,
     incoming,
     outgoing,
-    parts,
+    part_count,
     subtracts_own,
-    waves,
 )
 from jaxvision.ops.voxel_aggregation.gradients import differentiable
 from jaxvision.ops.voxel_aggregation.neighbour_sums import (
     averages_of,
-    by_places,
-    given_back,
+    averages_transpose,
+    projection_gradient,
     split_parts,
 )
 
@@ -60,7 +60,15 @@ class Voxels(NamedTuple):
         reach = jnp.pad(jnp.maximum(blocks.reach_counts, 1), ((0, 0), (0, 1)), constant_values=1)
         share = 1 / reach.astype(jnp.float32)
         return cls(
-            blocks.block_of, blocks.local, coords, planes, lines, share, projection, edge, form
+            block_of=blocks.block_of,
+            local=blocks.local,
+            absolute=coords,
+            planes=planes,
+            lines=lines,
+            share=share,
+            projection=projection,
+            edge=edge,
+            form=form,
         )
 
     def factors(self, chunk: Chunk) -> tuple[list[Factor], list[Factor]]:
@@ -68,15 +76,15 @@ class Voxels(NamedTuple):
         cos: Factor = 0.0
         sin: Factor = 0.0
         position: Factor = 0.0
-        if waves(self.form):
-            x, y, z = jnp.moveaxis(chunk.of(self.local), -1, 0)
+        if has_waves(self.form):
+            x, y, z = jnp.moveaxis(chunk.take(self.local), -1, 0)
             plane = self.planes.at[x * self.edge + y].get(mode="promise_in_bounds")
             line = self.lines.at[z].get(mode="promise_in_bounds")
             cos_xy, sin_xy = jnp.split(plane, 2, axis=-1)
             cos_z, sin_z = jnp.split(line, 2, axis=-1)
             cos, sin = cos_xy * cos_z - sin_xy * sin_z, sin_xy * cos_z + cos_xy * sin_z
         if subtracts_own(self.form):
-            position = phases(chunk.of(self.absolute), self.projection)
+            position = phases(chunk.take(self.absolute), self.projection)
         return incoming(self.form, cos, sin, position), outgoing(self.form, cos, sin)
 
 
@@ -84,14 +92,14 @@ def _waves(phase: Float[Array, "e c"]) -> Float[Array, "e 2*c"]:
     return jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=-1)
 
 
-def _forward(features, projection, coords, blocks, form, _: Any):
+def _forward(features, projection, coords, blocks, *, form, interpret: Any):
     voxels = Voxels.of(coords, blocks, projection, form)
     sums = _block_sums(features, voxels, taking=False)
     averages = averages_of(sums, voxels.share, projection, blocks, form)
 
     def work(chunk: Chunk, out: Array) -> Array:
         _, factors = voxels.factors(chunk)
-        means = split_parts(read(averages, chunk.of(voxels.block_of)), form)
+        means = split_parts(read_rows(averages, chunk.take(voxels.block_of)), form)
         return chunk.put(out, _total(factors, means).astype(out.dtype))
 
     dtype = jnp.float32 if subtracts_own(form) else features.dtype
@@ -100,28 +108,32 @@ def _forward(features, projection, coords, blocks, form, _: Any):
     return out, sums, averages
 
 
-def _gradients(features, projection, coords, blocks, sums, averages, cotangent, form, _: Any):
+def _gradients(
+    features, projection, coords, blocks, *, sums, averages, cotangent, form, interpret: Any
+):
     """By features and by the projection (float32, summed over these shards)."""
     voxels = Voxels.of(coords, blocks, projection, form)
     taken = _block_sums(cotangent, voxels, taking=True)
-    back, by_projection = given_back(taken, sums, projection, blocks, form)
+    back, by_projection = averages_transpose(taken, sums, projection, blocks, form)
 
     def work(chunk: Chunk, results: tuple[Array, Array]) -> tuple[Array, Array]:
         by_features, by_projection = results
         giving, taking = voxels.factors(chunk)
-        rows = chunk.of(voxels.block_of)
-        returned = split_parts(read(back, rows), form)
-        feature = chunk.of(features).astype(jnp.float32)
+        rows = chunk.take(voxels.block_of)
+        returned = split_parts(read_rows(back, rows), form)
+        feature = chunk.take(features).astype(jnp.float32)
         by_features = chunk.put(by_features, _total(giving, returned).astype(features.dtype))
         fresh = chunk.fresh[:, None].astype(jnp.int32)
-        if waves(form):
-            means = split_parts(read(averages, rows), form)
-            given = chunk.of(cotangent).astype(jnp.float32)
+        if has_waves(form):
+            means = split_parts(read_rows(averages, rows), form)
+            given = chunk.take(cotangent).astype(jnp.float32)
             phase = given * (taking[0] * means[1] - taking[1] * means[0])
             phase += feature * (giving[0] * returned[1] - giving[1] * returned[0])
-            by_projection += by_places(phase, chunk.of(voxels.local) * fresh)
+            by_projection += projection_gradient(phase, chunk.take(voxels.local) * fresh)
         if subtracts_own(form):
-            by_projection += by_places(feature * returned[-1], chunk.of(voxels.absolute) * fresh)
+            by_projection += projection_gradient(
+                feature * returned[-1], chunk.take(voxels.absolute) * fresh
+            )
         return by_features, by_projection
 
     count = features.shape[1]
@@ -141,8 +153,8 @@ def _block_sums(
 
     def work(chunk: Chunk, sums: Array) -> Array:
         factors = voxels.factors(chunk)[taking]
-        block_of = chunk.of(voxels.block_of)
-        value = chunk.of(values).astype(jnp.float32)
+        block_of = chunk.take(voxels.block_of)
+        value = chunk.take(values).astype(jnp.float32)
         if taking:
             value *= jnp.take_along_axis(voxels.share, block_of, axis=1)[..., None]
         terms = jnp.concatenate([value * factor for factor in factors], axis=-1)
@@ -150,7 +162,7 @@ def _block_sums(
         target = jnp.where(chunk.fresh & (block_of < rows - 1), block_of, rows)
         return jax.vmap(lambda s, b, t: s.at[b].add(t, mode="drop"))(sums, target, terms)
 
-    start = jnp.zeros((shards, rows, parts(voxels.form) * channels), jnp.float32)
+    start = jnp.zeros((shards, rows, part_count(voxels.form) * channels), jnp.float32)
     return by_chunks(count, count, start, work)
 
 

@@ -1,4 +1,15 @@
-"""Means of blocks back to their voxels on a TPU, and the gradients of that."""
+"""Means of blocks back to their voxels on a TPU, and the gradients of that.
+
+A program owns TILE (128) sorted voxels. Their blocks are at most TILE neighbouring rows of the
+means, so that one window of BLOCK_PIECE rows from HBM holds them all and is read as one piece; the
+row of each voxel is picked by a one-hot product. The voxels' table (8, TILE) lies along the lanes:
+phases are a product of it with the projection, whose two (8, channels) layouts, for local and for
+absolute places, are whole in VMEM. Windows are requested first and the phases computed while they
+arrive.
+
+The gradient by the projection is one (2, 8, channels) sum over all programs: it stays in VMEM over
+the whole grid, which therefore runs in order on one core.
+"""
 
 import functools
 import operator
@@ -13,19 +24,19 @@ from jaxvision.ops.products import multiply
 from jaxvision.ops.voxel_aggregation.forms import (
     Factor,
     Form,
+    has_waves,
     incoming,
     outgoing,
     subtracts_own,
-    waves,
 )
 from jaxvision.ops.voxel_aggregation.tpu_tiles import (
-    APART,
-    IN_ORDER,
+    PARALLEL,
+    SEQUENTIAL,
     TABLE_ROWS,
-    apart,
     cost,
     factors_of,
     scalars,
+    split_channels,
     working_dtype,
 )
 from jaxvision.ops.windows import TILE, Reader, piece_of, reader_scratch, window_bounds
@@ -39,6 +50,7 @@ def spread(
     table: Int[Array, "s 8 p"],
     capacity: int,
     weights: Float[Array, "2 8 c"],
+    *,
     form: Form,
     dtype: Any,
     interpret: Any,
@@ -55,9 +67,9 @@ def spread(
         out_ref[...] = jnp.zeros_like(out_ref)
 
         def use(pick: Any) -> None:
-            taken = apart(pick(table_ref[:1, :]), channels)
+            taken = split_channels(pick(table_ref[:1, :]), channels)
             factors = outgoing(form, cos, sin)
-            total = add_up(factors, taken)
+            total = sum_products(factors, taken)
             out_ref[...] += total.astype(out_ref.dtype)
 
         # Sorted by block: one piece, so that nothing is summed in the result's dtype.
@@ -76,7 +88,7 @@ def spread(
         ],
         out_specs=pl.BlockSpec((None, TILE, channels), lambda s, t: (s, t, 0)),
         scratch_shapes=reader_scratch(1, piece, means.shape[2], working),
-        compiler_params=APART,
+        compiler_params=PARALLEL,
         cost_estimate=cost((shards, voxels), piece * means.shape[2], means.shape[2], means, table),
         interpret=interpret,
     )(
@@ -93,6 +105,7 @@ def spread_back(
     values: Float[Array, "s p c"],
     cotangent: Float[Array, "s p c"],
     table: Int[Array, "s 8 p"],
+    *,
     capacity: int,
     weights: Float[Array, "2 8 c"],
     form: Form,
@@ -130,18 +143,18 @@ def spread_back(
         where = places.astype(jnp.float32)
 
         def use_means(pick: Any) -> None:
-            if waves(form):
-                taken = apart(pick(places[:1]), channels)
+            if has_waves(form):
+                taken = split_channels(pick(places[:1]), channels)
                 factors = outgoing(form, cos, sin)
                 angle = given * (factors[0] * taken[1] - factors[1] * taken[0])
                 by_weights_ref[0] += multiply(where, angle)
 
         def use_back(pick: Any) -> None:
-            taken = apart(pick(places[:1]), channels)
+            taken = split_channels(pick(places[:1]), channels)
             factors = incoming(form, cos, sin, position)
-            total = add_up(factors, taken)
+            total = sum_products(factors, taken)
             out_ref[...] += total.astype(out_ref.dtype)
-            if waves(form):
+            if has_waves(form):
                 by_weights_ref[0] += multiply(where, own * (cos * taken[1] - sin * taken[0]))
             if subtracts_own(form):
                 by_weights_ref[1] += multiply(where, own * taken[-1])
@@ -172,7 +185,7 @@ def spread_back(
         out_specs=[row_tile, weight],
         scratch_shapes=reader_scratch(1, piece, width, working) * 2,
         # In order: the weights' gradient is summed over the grid.
-        compiler_params=IN_ORDER,
+        compiler_params=SEQUENTIAL,
         cost_estimate=cost(
             (shards, voxels), 2 * piece * width, 2 * width, means, back, values, cotangent, table
         ),
@@ -188,7 +201,7 @@ def spread_back(
     )
 
 
-def add_up(factors: list[Factor], parts: list[Array]) -> Array:
+def sum_products(factors: list[Factor], parts: list[Array]) -> Array:
     """The sum of factor * part."""
     return functools.reduce(
         operator.add, (f * part for f, part in zip(factors, parts, strict=True))

@@ -2,6 +2,18 @@
 
 Voxels are sorted by block, so that both passes read contiguous windows. Each is linear in its
 values, and serves the backward as well, with other factors.
+
+`sum_voxels`: a program owns TILE (128) blocks and its (TILE, parts * channels) sums stay in VMEM.
+The sorted voxels of these blocks are one run of rows in HBM, copied in pieces of PIECE (256) rows
+into two slots of VMEM: while one piece is worked on, the next arrives. The sum itself is a product
+with the (TILE, PIECE) matrix of who belongs to which block, since a TPU multiplies matrices faster
+than it scatters rows; first row and number of pieces come as scalars (SMEM), as a copy's address
+must be known before it starts.
+
+`sum_blocks`: a program owns TILE blocks; the window of every column of taps is requested from HBM
+at once, before the first is worked on. The (taps, width) tables of cosines and sines are small and
+whole in VMEM. The turn by an offset's angle mixes two channels c apart, which costs lane shuffles;
+so values times the sine are summed across all taps first and swapped once at the end.
 """
 
 from typing import Any
@@ -13,15 +25,15 @@ from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float, Int
 
 from jaxvision.ops.products import multiply
-from jaxvision.ops.voxel_aggregation.forms import Form, incoming, outgoing, waves
+from jaxvision.ops.voxel_aggregation.forms import Form, has_waves, incoming, outgoing
 from jaxvision.ops.voxel_aggregation.tpu_tiles import (
-    APART,
-    IN_ORDER,
+    PARALLEL,
+    SEQUENTIAL,
     TABLE_ROWS,
     cost,
     factors_of,
+    join_channels,
     scalars,
-    side_by_side,
     working_dtype,
 )
 from jaxvision.ops.windows import (
@@ -39,6 +51,7 @@ def sum_voxels(
     table: Int[Array, "s 8 p"],
     counts: Int[Array, "s m"],
     weights: Float[Array, "2 8 c"],
+    *,
     form: Form,
     taking: bool,
     interpret: Any,
@@ -93,7 +106,7 @@ def sum_voxels(
             cos, sin, position = factors_of(places, weights_ref, form)
             chosen = outgoing(form, cos, sin) if taking else incoming(form, cos, sin, position)
             rows = rows_ref[slot].astype(jnp.float32)
-            terms = side_by_side([factor * rows for factor in chosen]).astype(dtype)
+            terms = join_channels([factor * rows for factor in chosen]).astype(dtype)
             block = jax.lax.broadcasted_iota(jnp.int32, (TILE, PIECE), 0) + tile * TILE
             # Rows beyond the last block stay zeros: they stand for blocks that do not exist.
             member = (block == places[:1]) & (block < capacity)
@@ -118,7 +131,7 @@ def sum_voxels(
             pltpu.VMEM((2, TABLE_ROWS, PIECE), jnp.int32),
             pltpu.SemaphoreType.DMA((2, 2)),
         ],
-        compiler_params=APART,
+        compiler_params=PARALLEL,
         cost_estimate=cost(values.shape[:2], TILE * width, width, values, table),
         interpret=interpret,
     )(_voxel_bounds(counts), weights, values, table)
@@ -130,6 +143,7 @@ def sum_blocks(
     run: int,
     cos: Float[Array, "k n"],
     sin: Float[Array, "k n"],
+    *,
     channels: int,
     form: Form,
     interpret: Any,
@@ -144,7 +158,7 @@ def sum_blocks(
     shards, blocks, width = sums.shape
     taps, capacity = rows.shape[1:]
     columns, piece = taps // run, piece_of(blocks)
-    turns = waves(form)
+    turns = has_waves(form)
 
     def kernel(bounds_ref, rows_ref, cos_ref, sin_ref, sums_hbm, *rest):
         own_refs, rest = (rest[:2], rest[2:]) if own else ((), rest)
@@ -180,7 +194,7 @@ def sum_blocks(
             swapped = [-across[:, c : 2 * c], across[:, :c]]
             if width > 2 * c:
                 swapped.append(jnp.zeros_like(across[:, 2 * c :]))
-            out_ref[...] += side_by_side(swapped)
+            out_ref[...] += join_channels(swapped)
 
     tile = pl.BlockSpec((None, TILE, width), lambda s, t: (s, t, 0))
     table = pl.BlockSpec((taps, width), lambda s, t: (0, 0))
@@ -203,7 +217,7 @@ def sum_blocks(
             *reader_scratch(columns, piece, width, jnp.float32),
         ],
         # In order: sums over all pairs are taken over the grid.
-        compiler_params=IN_ORDER if own else APART,
+        compiler_params=SEQUENTIAL if own else PARALLEL,
         cost_estimate=cost((shards, blocks), taps * piece * width, 0, sums, rows, sums),
         interpret=interpret,
     )(window_bounds(rows, run, capacity, piece), rows, cos, sin, sums, *(own or ()))

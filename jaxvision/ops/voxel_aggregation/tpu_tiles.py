@@ -8,13 +8,13 @@ from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array
 
 from jaxvision.ops.products import multiply
-from jaxvision.ops.voxel_aggregation.forms import Factor, Form, subtracts_own, waves
+from jaxvision.ops.voxel_aggregation.forms import Factor, Form, has_waves, subtracts_own
 from jaxvision.ops.windows import PIECE, TILE
 
 # Rows of a table of voxels: block, local x, y, z, absolute x, y, z, and one to spare.
 TABLE_ROWS = 8
-IN_ORDER = pltpu.CompilerParams(dimension_semantics=("arbitrary", "arbitrary"))
-APART = pltpu.CompilerParams(dimension_semantics=("parallel", "parallel"))
+SEQUENTIAL = pltpu.CompilerParams(dimension_semantics=("arbitrary", "arbitrary"))
+PARALLEL = pltpu.CompilerParams(dimension_semantics=("parallel", "parallel"))
 
 
 def padded_voxels(count: int) -> int:
@@ -33,7 +33,7 @@ def factors_of(places: Array, weights_ref: Any, form: Form) -> tuple[Factor, Fac
     cos: Factor = 0.0
     sin: Factor = 0.0
     position: Factor = 0.0
-    if waves(form):
+    if has_waves(form):
         phase = multiply(where, weights_ref[0], (0, 0))
         cos, sin = jnp.cos(phase), jnp.sin(phase)
     if subtracts_own(form):
@@ -41,11 +41,11 @@ def factors_of(places: Array, weights_ref: Any, form: Form) -> tuple[Factor, Fac
     return cos, sin, position
 
 
-def side_by_side(parts: list[Array]) -> Array:
+def join_channels(parts: list[Array]) -> Array:
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=1)
 
 
-def apart(joined: Array, channels: int) -> list[Array]:
+def split_channels(joined: Array, channels: int) -> list[Array]:
     return [joined[:, i : i + channels] for i in range(0, joined.shape[1], channels)]
 
 

@@ -13,11 +13,11 @@ from jaxvision.data.lidar.hard_voxels import VoxelGrid
 from jaxvision.data.lidar.moving_streets import MovingStreet, MovingStreets
 from jaxvision.data.lidar.nuscenes_index import NuscenesFrames, frame_of, frame_record
 from jaxvision.data.lidar.nuscenes_tables import Tables
-from jaxvision.data.lidar.nuscenes_writer import write_nuscenes
 from jaxvision.data.lidar.object_sampling import ObjectBank, balanced
 from jaxvision.data.lidar.ray_casting import Sensor
 from jaxvision.data.lidar.streets import CAR
 from jaxvision.errors import InputError
+from made_up_nuscenes import write_nuscenes
 
 SENSOR = Sensor(beams=12, azimuths=120)
 TINY = Path(__file__).parents[2] / "goldens/datasets/nuscenes_tiny"

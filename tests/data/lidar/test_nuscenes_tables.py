@@ -9,7 +9,7 @@ import pytest
 
 from jaxvision.data.lidar import nuscenes_results as results
 from jaxvision.data.lidar.nuscenes import Lidarseg
-from jaxvision.data.lidar.nuscenes_frames import read_frame, read_frames
+from jaxvision.data.lidar.nuscenes_frames import Frame, read_frame
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.errors import InputError
 from jaxvision.metrics.detection import CLASSES
@@ -29,6 +29,10 @@ def edit(tables: Tables, name: str, change) -> None:
     file = tables.root / VERSION / f"{name}.json"
     rows = json.loads(file.read_text())
     file.write_text(json.dumps(change(rows)))
+
+
+def read_frames(tables: Tables, scenes: tuple[str, ...] | None, sweeps: int) -> list[Frame]:
+    return [read_frame(tables, sample, sweeps) for sample in tables.samples(scenes)]
 
 
 @pytest.mark.parametrize(

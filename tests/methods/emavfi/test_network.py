@@ -27,7 +27,7 @@ from jaxvision.weights import to_state_dict, to_variables
 from jaxvision.weights.mapping import flatten, unflatten
 from methods.emavfi.stand_in import flat, write_frames
 
-TINY = NetworkConfig(4, depths=(1, 1, 1, 1, 1))
+TINY = NetworkConfig(width=4, depths=(1, 1, 1, 1, 1))
 MODEL = InterpolationNetwork(TINY)
 
 

@@ -29,7 +29,7 @@ def official(tmp_path_factory):
 
 def test_files_come_back_byte_for_byte(official, tmp_path, capsys):
     assert main(["convert", "emavfi/small", str(official), str(tmp_path / "ours")]) == 0
-    back = tmp_path / "back.pth"
+    back = tmp_path / "back.pkl"
     assert main(["convert", "emavfi/small", str(tmp_path / "ours"), str(back)]) == 0
     before, after = read_checkpoint(official), read_checkpoint(back)
     assert list(before.tensors) == list(after.tensors)

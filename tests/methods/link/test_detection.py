@@ -11,15 +11,16 @@ from jaxvision.cli.main import main
 from jaxvision.data.lidar.boxed_scan import boxes_from_json, boxes_to_json
 from jaxvision.data.lidar.moving_streets import MovingStreets
 from jaxvision.data.lidar.nuscenes_tables import Tables
-from jaxvision.data.lidar.nuscenes_writer import write_nuscenes
 from jaxvision.data.lidar.ray_casting import Sensor
 from jaxvision.errors import InputError
 from jaxvision.loading import load_run, read_weights
 from jaxvision.methods.link.detection import evaluation, inputs
+from jaxvision.methods.link.task import RENAMED_KEYS
 from jaxvision.metrics.detection import Settings
 from jaxvision.registry import make_task
 from jaxvision.training.config import load_config
 from jaxvision.training.loop import train
+from made_up_nuscenes import write_nuscenes
 
 pytestmark = pytest.mark.xdist_group("link detection")
 SENSOR = {"beams": 10, "azimuths": 60}
@@ -116,10 +117,10 @@ def test_boxes_of_several_views_are_fused():
         "label": np.zeros((1, 3), np.int64),
         "valid": np.ones((1, 3), bool),
     }
-    fused = evaluation.answer_of(found, 0, ("car",), True)
+    fused = evaluation.boxes_of_scan(found, 0, ("car",), fused=True)
     assert fused["score"].tolist() == [0.6, 0.5]
-    apart = evaluation.answer_of(found, 0, ("car",), False)
-    assert apart["score"].tolist() == [0.6, 0.5, 0.3]
+    separate = evaluation.boxes_of_scan(found, 0, ("car",), fused=False)
+    assert separate["score"].tolist() == [0.6, 0.5, 0.3]
 
 
 def test_the_first_scan_is_drawn_with_its_truth():
@@ -205,7 +206,7 @@ def test_perfect_boxes_score_full_marks_in_the_world(nuscenes):
     records, classes = inputs.records_of(config, "test"), inputs.class_names(config)
     tables = Tables(records.root, "v1.0-mini")
     scans = perfect(records, classes)
-    result = evaluation.judge_in_world(scans, records, tables, classes)
+    result = evaluation.evaluate_in_world(scans, records, tables, classes)
     present = [n for n, count in enumerate(result["kept_counts"][0]) if count]
     assert 0 in present
     np.testing.assert_allclose(result["label_aps"][present], 1, atol=1e-9)
@@ -214,7 +215,7 @@ def test_perfect_boxes_score_full_marks_in_the_world(nuscenes):
     # Half a metre to the side: found at 1 m and beyond, not within 0.5 m.
     for scan in scans.values():
         scan["box"] = scan["box"] + np.eye(9)[0] * 0.6
-    moved = evaluation.judge_in_world(scans, records, tables, classes)
+    moved = evaluation.evaluate_in_world(scans, records, tables, classes)
     np.testing.assert_allclose(moved["label_aps"][0], [0, 1, 1, 1], atol=1e-9)
 
 
@@ -222,11 +223,11 @@ def test_the_same_rules_hold_in_the_sensors_frame():
     records = MovingStreets(2, 6, Sensor(**SENSOR))
     classes = ("car", "pedestrian")
     scans = perfect(records, classes)
-    settings = Settings(classes, dict.fromkeys(classes, 30.0))
-    result = evaluation.judge_in_sensor(scans, settings)
+    settings = Settings(classes=classes, ranges=dict.fromkeys(classes, 30.0))
+    result = evaluation.evaluate_in_sensor_frame(scans, settings)
     np.testing.assert_allclose(result["label_aps"], 1, atol=1e-9)
     scans[0]["label"] = 1 - scans[0]["label"]
-    swapped = evaluation.judge_in_sensor(scans, settings)
+    swapped = evaluation.evaluate_in_sensor_frame(scans, settings)
     assert (swapped["mean_dist_aps"] < 1).all()
 
 
@@ -238,12 +239,22 @@ def test_the_same_rules_hold_in_the_sensors_frame():
         ({"data.range": "(0.0, 0.0, 0.0, 1.0, 1.0)"}, "expected six numbers"),
         ({"data.voxel_size": (0.6, 0.6, 0.4)}, "leaves no cell; widen the range"),
         ({"data.name": "nuscene"}, "nuscenes"),
-        ({"model.network": "centrepoint"}, "centerpoint"),
+        ({"task.name": "detetion"}, "detection"),
     ],
 )
 def test_refused_settings(overrides, message):
     with pytest.raises(InputError, match=message):
         inputs.records_of(make_task(small_config(**overrides)).config, "train")
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_KEYS.items())
+def test_an_old_key_is_refused_with_its_new_name(old, new):
+    config = small_config()
+    table, key = old.split(".")
+    with config.unlocked():
+        config[table][key] = 1
+    with pytest.raises(InputError, match=f"'{old}' of link is now called '{new}'"):
+        make_task(config)
 
 
 def test_refused_classes(nuscenes):

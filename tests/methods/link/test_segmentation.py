@@ -12,7 +12,7 @@ from jaxvision.data.lidar.ray_casting import Sensor
 from jaxvision.data.lidar.streets import Streets, write_sequences
 from jaxvision.errors import InputError
 from jaxvision.loading import load_run, read_weights
-from jaxvision.methods.link import inputs
+from jaxvision.methods.link.segmentation import inputs
 from jaxvision.registry import make_task
 from jaxvision.training.config import load_config
 from jaxvision.training.evaluation import Evaluator

@@ -68,7 +68,7 @@ def test_published_learning_rates(name, peak, halved):
         ),
         ("coin", "data.horizon=5", "data.horizon 5: coin has horizons 3, 4"),
         ("demo", "data.horizon=2", "3 levels plans at least 3 steps"),
-        ("demo", "task.stage=plan", "did you mean 'planner'"),
+        ("demo", "task.name=plan", "did you mean 'planner'"),
     ],
 )
 def test_what_no_recipe_has_is_refused(recipe, override, named):
@@ -89,3 +89,10 @@ def test_misspelt_choices_are_refused(override, ask, named):
     task = make_task(load_config("pdpp/demo", [override]))
     with pytest.raises(InputError, match=named):
         ask(task)
+
+
+def test_the_key_of_an_older_version_is_refused_with_the_new_one():
+    config = load_config("pdpp/demo").unlock()
+    config.task.stage = config.task.name
+    with pytest.raises(InputError, match=r"'task\.stage' of pdpp is now called 'task\.name'"):
+        make_task(config)

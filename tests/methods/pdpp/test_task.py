@@ -38,7 +38,7 @@ def trained(tmp_path_factory):
     """A classifier's run, and a planner's that starts from it and keeps it."""
     folder = tmp_path_factory.mktemp("runs")
     overrides = {"checkpoint.every_steps": 4, "evaluate.weights": "raw"}
-    first = small_config(**{"task.stage": "classifier", **overrides})
+    first = small_config(**{"task.name": "classifier", **overrides})
     tasks = train(make_task(first), first, folder / "classifier", read_weights)
     link = ({"from": str(folder / "classifier"), "to": ""},)
     chained = {"task.classifier": "frozen", "init": link, "task.uncertainty_samples": 6}
@@ -79,9 +79,9 @@ def test_predict_writes_pictures_and_json(trained, tmp_path):
     out.mkdir()
     written = task.predict_files(variables, paths, out)
     assert len(written) == 7
-    told = json.loads((out / "tea.json").read_text())
-    assert [w["seconds"] for w in told["windows"]] == [[0.0, 9.0], [4.0, 14.5]]
-    for window in told["windows"]:
+    answered = json.loads((out / "tea.json").read_text())
+    assert [w["seconds"] for w in answered["windows"]] == [[0.0, 9.0], [4.0, 14.5]]
+    for window in answered["windows"]:
         assert len(window["plan"]["actions"]) == len(window["steps"]) == 3
         assert sum(p["probability"] for p in window["plans"]) <= 1 + 1e-6
         assert window["plan"]["probability"] == max(p["probability"] for p in window["plans"])
@@ -116,7 +116,7 @@ def test_questions_that_cannot_be_asked(tmp_path, arrays, named):
         inputs.read_questions(tmp_path / "x.npz", 8)
 
 
-def test_a_video_file_is_told_what_is_needed(tmp_path):
+def test_a_video_file_is_answered_what_is_needed(tmp_path):
     with pytest.raises(InputError, match="one row of 8 features per second"):
         inputs.read_questions(tmp_path / "clip.mp4", 8)
 

@@ -56,7 +56,7 @@ def config_of(folder, *overrides):
 def test_every_recipe_describes_a_network(name):
     config = load_config(name, ("data.name=digits",))
     task = make_task(config)
-    variant = name.removeprefix("sparseformer/").removesuffix("_1gpu")
+    variant = name.removeprefix("sparseformer/")
     published = find_variant(variant if variant in VARIANTS else "tiny")
     assert task.model.architecture.flavour == published.flavour
     if variant in VARIANTS:
@@ -85,18 +85,18 @@ def test_training_on_ones_own_folder_and_predicting(folder, tmp_path):
     assert task.class_names == ("dark", "light")
     results = train(task, config, tmp_path / "run", read_weights, jax.devices()[:1])
     assert 0 <= results["validation/top1"] <= 1
-    assert list((tmp_path / "run" / "pictures").glob("looks*.png"))
+    assert list((tmp_path / "run" / "pictures").glob("sampling*.png"))
 
     out = tmp_path / "answers"
     out.mkdir()
     variables = nn.unbox(task.init(jax.random.key(0)))
     paths = [folder / "dark" / "0.png", folder / "light" / "0.png"]
     written = task.predict_files(variables, paths, out)
-    assert {p.name for p in written} >= {"0_looks.png", "1_0_looks.png", "predictions.csv"}
+    assert {p.name for p in written} >= {"0_sampling.png", "0_2_sampling.png", "predictions.csv"}
     answers = json.loads((out / "predictions.json").read_text())
     assert sum(found["probability"] for found in answers[str(paths[0])]) == pytest.approx(1)
     # Two samplings, each a panel.
-    assert Image.open(out / "0_looks.png").size == (2 * 320, 320)
+    assert Image.open(out / "0_sampling.png").size == (2 * 320, 320)
 
 
 def test_decay_leaves_vectors_and_boxes_alone():

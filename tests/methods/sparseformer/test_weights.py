@@ -11,10 +11,15 @@ from flax import linen as nn
 from jaxvision.errors import InputError
 from jaxvision.loading import official_model, recognise
 from jaxvision.methods.sparseformer.architecture import PLAIN, Unit, paper_units
-from jaxvision.methods.sparseformer.inflation import inflate, inflated
 from jaxvision.methods.sparseformer.model import SparseFormer
 from jaxvision.methods.sparseformer.variants import PUBLISHED, VARIANTS, find_variant
-from jaxvision.methods.sparseformer.weights import entries_of, to_package_name, to_paper_name
+from jaxvision.methods.sparseformer.weights import (
+    entries_of,
+    inflate,
+    inflated,
+    to_package_name,
+    to_paper_name,
+)
 from jaxvision.weights import convert, to_variables
 from jaxvision.weights.checkpoint_file import write_checkpoint
 from jaxvision.weights.mapping import flatten

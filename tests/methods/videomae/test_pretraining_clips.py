@@ -9,7 +9,7 @@ from PIL import Image
 from jaxvision.data.loader import Schedule, TrainingBatches
 from jaxvision.data.video_list import read_unlabelled_list
 from jaxvision.errors import InputError
-from jaxvision.methods.videomae.pretraining_clips import STRIDES, TEMPLATES, by_path
+from jaxvision.methods.videomae.inputs import STRIDES, TEMPLATES, by_path
 from jaxvision.methods.videomae.task import make_task
 from jaxvision.training.config import load_config
 

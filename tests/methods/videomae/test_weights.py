@@ -13,10 +13,12 @@ from jaxvision.cli.main import main
 from jaxvision.errors import InputError
 from jaxvision.loading import official_model, read_weights, recognise
 from jaxvision.methods.videomae.hugging_face import from_official
+from jaxvision.methods.videomae.transfer import from_pretraining
 from jaxvision.methods.videomae.variants import PUBLISHED, VARIANTS
+from jaxvision.training import initialisation
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint, write_checkpoint
-from jaxvision.weights.mapping import flatten
+from jaxvision.weights.mapping import flatten, unflatten
 from round_trip import assert_same, official_tensors, round_trip
 
 
@@ -128,6 +130,31 @@ def test_decoders_of_other_depths_are_read(tmp_path):
     assert flatten(read_weights(str(tmp_path / "deep.pth")))[
         "params/decoder/stack/blocks/mlp/up/bias"
     ].shape == (8, 768)
+
+
+@pytest.mark.parametrize("kind", ["official", "hugging_face", "classifier", "without_norm"])
+def test_a_file_without_head_or_decoder_starts_a_fine_tuning(tmp_path, kind):
+    pretrained = official_tensors(official_model("videomae/vit_s_pretrain"))
+    tensors = {name: a for name, a in pretrained.items() if name.startswith("encoder.")}
+    if kind == "hugging_face":
+        tensors = from_official(tensors)
+    elif kind == "classifier":
+        tensors = official_tensors(official_model("videomae/vit_s_k400"))
+        tensors = {name: a for name, a in tensors.items() if not name.startswith("head.")}
+    elif kind == "without_norm":
+        tensors = {name: a for name, a in tensors.items() if not name.startswith("encoder.norm.")}
+    write_checkpoint(tmp_path / "encoder.pth", tensors, "model")
+    fresh = abstract(official_model("videomae/vit_s_12classes"))
+    shapes = unflatten({p: np.zeros(shape, np.float32) for p, shape in fresh.items()})
+    link = {"from": str(tmp_path / "encoder.pth"), **from_pretraining()}
+    variables, (report,) = initialisation.apply(shapes, [link], read_weights)
+    head = ["params/head/bias", "params/head/kernel"]
+    norm = [] if kind == "classifier" else ["params/norm/bias", "params/norm/scale"]
+    assert report.kept == head + norm
+    name = "patch_embed.proj.bias"
+    given = pretrained[f"encoder.{name}"] if kind != "classifier" else tensors[name]
+    found = flatten(variables)["params/encoder/patch_embedding/projection/bias"]
+    np.testing.assert_array_equal(found, given)
 
 
 def test_load_in_six_lines(tmp_path):

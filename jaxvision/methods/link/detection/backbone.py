@@ -4,16 +4,19 @@ elkv1: a block behind each stage.  elkv2: an aggregation beside the convolutions
 of the first three stages.  elkv3 (published results): a block beside each whole stage.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
-from jaxvision.methods.link.block import LargeKernelBlock
 from jaxvision.methods.link.detection.pyramid import STAGES, DetectionLevel
-from jaxvision.nn.initializers import torch_default_kernel
+from jaxvision.methods.link.large_kernel_block import (
+    LargeKernelBlock,
+    mix_channels,
+    position_init,
+)
 from jaxvision.nn.normalization import BatchNorm
 from jaxvision.nn.sparse import ConvolutionNorm, SparseConvolution
 from jaxvision.ops.sparse_voxels import KernelMap, dense_grid
@@ -24,6 +27,16 @@ VERSIONS: tuple[Version, ...] = ("baseline", "elkv1", "elkv2", "elkv3")
 EPSILON = 1e-3  # of every batch norm here
 MOMENTUM = 0.01  # weight of a batch in the running statistics, as published
 Features = Float[Array, "s v c"]
+
+
+def norm_settings(module: Any) -> dict[str, Any]:
+    """Settings of `module` that its convolutions' batch norms share."""
+    return {
+        "norm_groups": module.norm_groups,
+        "dtype": module.dtype,
+        "momentum": module.momentum,
+        "epsilon": EPSILON,
+    }
 
 
 class BasicBlock(nn.Module):
@@ -39,16 +52,8 @@ class BasicBlock(nn.Module):
     ) -> Features:
         y = x
         for name, relu in (("first", True), ("second", False)):
-            layer = ConvolutionNorm(
-                x.shape[-1],
-                relu=relu,
-                norm_groups=self.norm_groups,
-                dtype=self.dtype,
-                bias=True,
-                momentum=self.momentum,
-                epsilon=EPSILON,
-                name=name,
-            )
+            settings = norm_settings(self)
+            layer = ConvolutionNorm(x.shape[-1], relu=relu, bias=True, **settings, name=name)
             y = layer(y, neighbours, valid, train)
         return jax.nn.relu(x + y)
 
@@ -67,38 +72,17 @@ class ParallelBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Features, level: DetectionLevel, train: bool) -> Features:
         if level.blocks is None:
-            raise ValueError("ParallelBlock: the level has no blocks (DetectionShape.edge is None)")
+            raise ValueError("ParallelBlock: the level has no blocks (no LevelCapacities.edge)")
         channels, valid = x.shape[-1], level.sites.valid
-        first = ConvolutionNorm(
-            channels,
-            norm_groups=self.norm_groups,
-            dtype=self.dtype,
-            bias=True,
-            momentum=self.momentum,
-            epsilon=EPSILON,
-            name="first",
-        )
+        first = ConvolutionNorm(channels, bias=True, **norm_settings(self), name="first")
         y = first(x, level.neighbours, valid, train)
         y = SparseConvolution(channels, 27, dtype=self.dtype, bias=True, name="second")(
             y, level.neighbours
         )
         norm = BatchNorm(self.norm_groups, self.momentum, EPSILON, self.dtype, name="second_norm")
         y = norm(y, not train, valid)
-        mixed = nn.Dense(
-            channels,
-            use_bias=False,
-            dtype=self.dtype,
-            kernel_init=nn.with_logical_partitioning(torch_default_kernel(), ("embed", "mlp")),
-            name="pre_mix",
-        )(x)
-        mixed = nn.LayerNorm(
-            epsilon=1e-6, use_fast_variance=False, dtype=self.dtype, name="pre_norm"
-        )(mixed)
-        position = self.param(
-            "position",
-            nn.with_logical_partitioning(torch_default_kernel(in_axis=0), (None, "mlp")),
-            (3, channels),
-        )
+        mixed = mix_channels(x, self.dtype)
+        position = self.param("position", position_init, (3, channels))
         wide = aggregate(mixed, position.T, level.sites, level.blocks, self.form)
         return jax.nn.relu(y + norm(wide, not train, valid))
 
@@ -143,22 +127,13 @@ class DetectionBackbone(nn.Module):
         x = self._layer("flatten", self.planes[-1], 3)(x, flat.down, flat.sites.valid, train)
         grid = dense_grid(x, flat.sites, scans, flat.extent)
         shards, _, depth, height, width, channels = grid.shape
-        grid = grid.transpose(0, 1, 3, 4, 5, 2)
+        grid = jnp.moveaxis(grid, 2, -1)  # z folds into the channels
         return grid.reshape(shards * scans, height, width, channels * depth), found
 
     def _layer(
         self, name: str, outputs: int, volume: int = 27, relu: bool = True
     ) -> ConvolutionNorm:
-        return ConvolutionNorm(
-            outputs,
-            volume,
-            relu=relu,
-            norm_groups=self.norm_groups,
-            dtype=self.dtype,
-            momentum=self.momentum,
-            epsilon=EPSILON,
-            name=name,
-        )
+        return ConvolutionNorm(outputs, volume, relu=relu, **norm_settings(self), name=name)
 
     def _wide(self, number: int) -> LargeKernelBlock:
         return LargeKernelBlock(
@@ -192,12 +167,12 @@ class DetectionBackbone(nn.Module):
                     deep, *maps
                 )
         if self.version == "elkv1":
-            return self._wide(number)(deep, level)
+            return self._wide(number)(deep, level.sites, level.neighbours, level.blocks)
         if self.version != "elkv3":
             return deep
         width = self.planes[number - 1]
         deep = self._layer(f"stage{number}_tail", width, relu=False)(deep, *maps)
-        wide = self._wide(number)(x, level)
+        wide = self._wide(number)(x, level.sites, level.neighbours, level.blocks)
         wide = self._layer(f"wide{number}_tail", width, relu=False)(wide, *maps)
         found |= {f"conv{number}_tail": deep, f"elk{number}_tail": wide}
         return jax.nn.relu(deep + wide)

@@ -34,13 +34,19 @@ class Hidden(nn.Module):
 
     @nn.compact
     def __call__(self, x: Map, train: bool) -> Map:
-        x = _convolution(x, self.outputs, self.kaiming, None, self.dtype, "convolution")
+        x = _convolution(x, self.outputs, "convolution", self.dtype, kaiming=self.kaiming)
         x = BatchNorm(self.norm_groups, dtype=self.dtype, name="norm")(x, not train)
         return jax.nn.relu(x)
 
 
 def _convolution(
-    x: Map, outputs: int, kaiming: bool, bias: float | None, dtype: jnp.dtype, name: str
+    x: Map,
+    outputs: int,
+    name: str,
+    dtype: jnp.dtype,
+    *,
+    kaiming: bool = False,
+    bias: float | None = None,
 ) -> Map:
     """kaiming: initial kernel normal by fan out, bias 0.  bias: another initial value."""
     start = torch_default_bias(9 * x.shape[-1])
@@ -86,10 +92,10 @@ class CenterHead(nn.Module):
             for number, (name, outputs) in enumerate(sizes.items()):
                 hidden = boxes[task * len(sizes) + number]
                 maps[name] = _convolution(
-                    hidden, outputs, True, None, self.dtype, f"task{task}_{name}"
+                    hidden, outputs, f"task{task}_{name}", self.dtype, kaiming=True
                 )
             maps["hm"] = _convolution(
-                heat[task], classes, False, HEAT_BIAS, self.dtype, f"task{task}_hm"
+                heat[task], classes, f"task{task}_hm", self.dtype, bias=HEAT_BIAS
             )
             found.append({name: value.astype(jnp.float32) for name, value in maps.items()})
         return (found, shared) if features else found

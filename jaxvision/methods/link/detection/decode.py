@@ -11,7 +11,7 @@ from jaxvision.methods.link.detection.center_head import Map, Predictions
 from jaxvision.ops.rotated_boxes import circle_nms, rectangles, rotated_nms
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Decoding:
     """How maps become boxes.
 
@@ -59,30 +59,21 @@ def merge_flips(maps: dict[str, Map]) -> dict[str, Map]:
         value = maps[name]
         value = value.reshape(-1, 4, *value.shape[1:])
         rows, columns = 1, 2
-        turned = [(), (rows,), (columns,), (rows, columns)]
-        return [jnp.flip(value[:, n], axes) for n, axes in enumerate(turned)]
+        flipped = [(), (rows,), (columns,), (rows, columns)]
+        return [jnp.flip(value[:, n], axes) for n, axes in enumerate(flipped)]
 
     def mean(found: list[Map]) -> Map:
         return jnp.mean(jnp.stack(found), axis=0)
 
     merged = {name: mean(views(name)) for name in ("hm", "height", "dim")}
-    one = jnp.asarray
-    offset = views("reg")
-    merged["reg"] = mean(
-        [
-            offset[0],
-            one([0.0, 1.0]) + offset[1] * one([1.0, -1.0]),
-            one([1.0, 0.0]) + offset[2] * one([-1.0, 1.0]),
-            1 - offset[3],
-        ]
-    )
-    # Sine and cosine of the yaw; a mirrored y negates the cosine in the detector's yaw.
-    signs = {"rot": ([1, -1], [-1, 1]), "vel": ([1, -1], [-1, 1])}
-    for name, (y_flip, x_flip) in signs.items():
+    # Two numbers a cell, of x and y; of the yaw its sine and cosine: in the detector's yaw a
+    # mirrored y negates the cosine, a mirrored x the sine.
+    signs = jnp.asarray([[1, 1], [1, -1], [-1, 1], [-1, -1]], jnp.float32)
+    for name in ("rot", "vel"):
         if name in maps:
-            both = -jnp.ones(2)
-            factors = [jnp.ones(2), one(y_flip), one(x_flip), both]
-            merged[name] = mean([v * f for v, f in zip(views(name), factors, strict=True)])
+            merged[name] = mean([v * s for v, s in zip(views(name), signs, strict=True)])
+    # An offset counts from the cell's lower corner, so that u becomes 1 - u where its axis flips.
+    merged["reg"] = mean([v * s + (s < 0) for v, s in zip(views("reg"), signs, strict=True)])
     return merged
 
 
@@ -146,7 +137,7 @@ def _decode_task(
     return jax.vmap(one)(boxes, scores, labels, usable)
 
 
-def turn(boxes: Float[Array, "*n d"], angle: float) -> Float[Array, "*n d"]:
+def rotate_boxes(boxes: Float[Array, "*n d"], angle: float) -> Float[Array, "*n d"]:
     """Boxes of a scan whose points were turned by `angle`, brought back (or forth by -angle).
 
     The published rotation: rows x, y times [[c, -s], [s, c]] of the angle -`angle`; the velocity

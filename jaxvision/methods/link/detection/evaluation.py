@@ -1,4 +1,4 @@
-"""How detection is judged: nuScenes' own program on its tables, the same rules on other data."""
+"""How detection is evaluated: nuScenes' own program on its tables, the same rules on other data."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,19 +21,19 @@ from jaxvision.training.task import BatchSpecs, Evaluation, Variables
 SHORT = {"trans_err": "ate", "scale_err": "ase", "orient_err": "aoe", "vel_err": "ave"}
 
 
-def answer_of(
-    found: Mapping[str, np.ndarray], row: int, classes: tuple[str, ...], several: bool
+def boxes_of_scan(
+    found: Mapping[str, np.ndarray], row: int, classes: tuple[str, ...], fused: bool
 ) -> dict[str, np.ndarray]:
-    """One scan's boxes, in descending score. several: of several views, to be fused."""
+    """One scan's boxes, in descending score. fused: whether boxes of several views are."""
     valid = found["valid"][row]
     box, score, label = (found[name][row][valid] for name in ("box", "score", "label"))
-    if several:
+    if fused:
         footprints = np.stack(
             [box[:, 0], box[:, 1], box[:, 4], box[:, 3], heading_of(box[:, -1])], axis=1
         )
         order = fuse(footprints, score, label, class_thresholds(classes))
     else:
-        order = np.argsort(-score, kind="stable")[: results.MOST_BOXES]
+        order = np.argsort(-score, kind="stable")[: results.MAX_BOXES]
     return {"box": box[order], "score": score[order], "label": label[order]}
 
 
@@ -50,23 +50,26 @@ def detection_evaluation(
     specs: BatchSpecs,
     outputs: Callable[..., Mapping[str, Array]],
     classes: tuple[str, ...],
-    several: bool,
-    judged_within: float,
+    *,
+    fused: bool,
+    max_range_m: float,
     tables: Tables | None,
 ) -> Evaluation:
     """`map`, `nds` (percent), `ap_NAME` and `ap_NAME_2m` of each class (and the other distances),
     the mean true-positive errors `ate` (m), `ase`, `aoe` (rad), `ave` (m/s), `aae`, and `overflow`:
     voxels that found no room.
 
-    tables: of nuScenes, whose program judges then; else its rules are applied in the sensor's
-    frame, every class within `judged_within` m, without attributes, and there is no `nds`.
+    tables: of nuScenes, whose program is followed then; else its rules apply in the sensor's frame,
+    every class within `max_range_m`, without attributes, and there is no `nds`.
     """
 
-    def accumulate(total: Any, answers: Mapping[str, np.ndarray], index: np.ndarray) -> Any:
+    def accumulate(
+        total: Any, answers: Mapping[str, np.ndarray], index: np.ndarray, bucket: str
+    ) -> Any:
         total = total or {"overflow": 0, "scans": {}}
         total["overflow"] += int(answers["overflow"].sum())
         for row, number in enumerate(index):
-            scan = answer_of(answers, row, classes, several)
+            scan = boxes_of_scan(answers, row, classes, fused)
             count = int(answers["truth_count"][row])
             scan["truth"] = answers["truth"][row][:count]
             scan["truth_label"] = answers["truth_label"][row][:count]
@@ -75,12 +78,12 @@ def detection_evaluation(
 
     def finish(total: Any, variables: Variables) -> dict[str, float]:
         if tables is not None:
-            result = judge_in_world(total["scans"], source.records, tables, classes)
+            result = evaluate_in_world(total["scans"], source.records, tables, classes)
             settings = metrics.Settings()
         else:
-            ranges = dict.fromkeys(classes, judged_within)
-            settings = metrics.Settings(classes, ranges)
-            result = judge_in_sensor(total["scans"], settings)
+            ranges = dict.fromkeys(classes, max_range_m)
+            settings = metrics.Settings(classes=classes, ranges=ranges)
+            result = evaluate_in_sensor_frame(total["scans"], settings)
         found = {"map": 100 * result["mean_ap"]}
         if tables is not None:
             found["nds"] = 100 * result["nd_score"]
@@ -93,10 +96,16 @@ def detection_evaluation(
                 found[f"ap_{name}_{distance:g}m"] = 100 * result["label_aps"][n, k]
         return {n: float(value) for n, value in found.items()} | {"overflow": total["overflow"]}
 
-    return Evaluation(source, specs, outputs, accumulate, finish)
+    return Evaluation(
+        source=source,
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=accumulate,
+        finish=finish,
+    )
 
 
-def judge_in_world(
+def evaluate_in_world(
     scans: Mapping[int, Mapping[str, np.ndarray]],
     records: Records,
     tables: Tables,
@@ -110,7 +119,12 @@ def judge_in_world(
         names = [classes[label] for label in scan["label"]]
         boxes = with_velocity(scan["box"])
         lists[frame.token] = results.world_entries(
-            frame.token, frame.sensor, frame.ego, boxes, names, scan["score"]
+            frame.token,
+            frame.sensor,
+            frame.ego,
+            boxes=boxes,
+            names=names,
+            scores=scan["score"],
         )
     samples = list(lists)
     truth, racks = results.truth_of(tables, samples)
@@ -118,7 +132,7 @@ def judge_in_world(
     return evaluate_boxes(truth, racks, results.ego_places(tables, samples), predicted)
 
 
-def judge_in_sensor(
+def evaluate_in_sensor_frame(
     scans: Mapping[int, Mapping[str, np.ndarray]], settings: metrics.Settings
 ) -> dict[str, Any]:
     """The same rules on boxes of the sensors' own frames."""
@@ -133,14 +147,22 @@ def judge_in_sensor(
             scores = np.concatenate([scans[n][score] for n in numbers]).astype(float)
         none = np.full(len(boxes), -1)
         return metrics.EvaluatedBoxes(
-            *(sample, boxes[:, :3], boxes[:, 3:6], about_z(heading_of(boxes[:, 8]))),
-            *(boxes[:, 6:8], labels, none, none, scores),
+            sample=sample,
+            translation=boxes[:, :3],
+            size=boxes[:, 3:6],
+            rotation=about_z(heading_of(boxes[:, 8])),
+            velocity=boxes[:, 6:8],
+            label=labels,
+            attribute=none,
+            points=none,
+            score=scores,
         )
 
     ego = np.zeros((len(scans), 3))
     nothing = np.zeros((0, 3))
-    racks = metrics.Racks(np.zeros(0, np.int64), nothing, nothing, np.zeros((0, 4)))
-    kept = []
-    for boxes in (gathered("truth", "truth_label", None), gathered("box", "label", "score")):
-        kept.append(boxes.rows(metrics.judged(boxes, ego, racks, settings)))
-    return metrics.evaluate(kept[0], kept[1], settings)
+    racks = metrics.BikeRacks(np.zeros(0, np.int64), nothing, nothing, np.zeros((0, 4)))
+    truth, found = (
+        boxes.rows(metrics.filter_boxes(boxes, ego, racks, settings))
+        for boxes in (gathered("truth", "truth_label", None), gathered("box", "label", "score"))
+    )
+    return metrics.evaluate(truth, found, settings)

@@ -1,7 +1,7 @@
 """From a detection recipe's data to scans with boxes, voxels, targets and batches."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
@@ -16,12 +16,11 @@ from jaxvision.data.lidar.boxes import Motion, in_range_above
 from jaxvision.data.lidar.hard_voxels import VoxelGrid
 from jaxvision.data.lidar.moving_streets import MovingStreets
 from jaxvision.data.lidar.nuscenes_index import NuscenesFrames
-from jaxvision.data.lidar.object_sampling import Chosen, ObjectBank, balanced
+from jaxvision.data.lidar.object_sampling import ObjectBank, RecordSubset, balanced
 from jaxvision.data.source import Records
-from jaxvision.errors import InputError, nearest
-from jaxvision.methods.link.detection.pretrained import pack
+from jaxvision.errors import InputError
 from jaxvision.methods.link.detection.targets import TargetMaker
-from jaxvision.methods.link.inputs import sensor_of
+from jaxvision.methods.link.recipe_data import check_names, made_up_seed, root_of, sensor_of
 
 DATASETS = ("generated", "nuscenes", "own")
 # Buckets of training: with objects pasted, and, at the end of a run, without.
@@ -61,33 +60,21 @@ def grid_of(config: ConfigDict) -> VoxelGrid:
 
 def records_of(config: ConfigDict, split: str) -> Records:
     """Scans with boxes of "train" or "test"; data.train and data.test say which ones they are."""
+    check_names(config, split, DATASETS)
     data = config.data
-    if split not in ("train", "test"):
-        raise InputError(f"split {split!r}{nearest(split, ('train', 'test'))}")
-    if data.name not in DATASETS:
-        raise InputError(f"data.name {data.name!r}{nearest(data.name, DATASETS)}")
     part = data[split]
     if data.name == "generated":
-        # Streets of the two splits have different seeds, so none is in both.
-        seed = 2 * config.seed + (split == "test")
+        seed = made_up_seed(config, split)
         return MovingStreets(int(part), seed, sensor_of(config), data.sweeps)
-    if not data.root:
-        raise InputError(f"data.root is empty; expected the folder of {data.name}")
-    root = Path(data.root)
-    if not root.is_dir():
-        raise InputError(f"data.root {root}: no such folder")
+    root = root_of(config)
     if data.name == "own":
         return OwnBoxedScans.open(root / str(part), class_names(config), data.columns)
-    frames = NuscenesFrames.open(root, data.version, scenes_of(part), data.sweeps, data.index)
+    scenes = nuscenes.scenes_of(part)
+    frames = NuscenesFrames.open(root, data.version, scenes, data.sweeps, data.index)
     if split == "train" and data.resample:
         names = [frame.with_points_inside().names for frame in frames.frames]
-        return Chosen(frames, balanced(names, class_names(config), config.seed))
+        return RecordSubset(frames, balanced(names, class_names(config), config.seed))
     return frames
-
-
-def scenes_of(part) -> tuple[str, ...]:
-    """Scenes of a split: a name known here, or the list itself."""
-    return nuscenes.scenes_of(part) if isinstance(part, str) else tuple(part)
 
 
 def bank_of(config: ConfigDict) -> ObjectBank | None:
@@ -97,16 +84,17 @@ def bank_of(config: ConfigDict) -> ObjectBank | None:
         return None
     if not data.index:
         raise InputError("data.paste needs data.index, a folder of `jaxvision prepare nuscenes`")
-    return ObjectBank.open(Path(data.index), scenes_of(data.train))
+    return ObjectBank.open(Path(data.index), nuscenes.scenes_of(data.train))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DetectionPacking:
     """A scan as arrays of fixed size.
 
-    voxels: capacity; points: of a voxel; first_voxels: most of every view but the first.
+    voxels: capacity; points: of a voxel; extra_view_voxels: most of every view but the first.
     slots: boxes kept as `truth`.  views: copies of the scan (flip y, flip x, angle in rad), () in
     training, where every scan is augmented anew instead by `angle`, `scale` and `shift`.
+    bank, paste_counts: objects to paste while training, up to so many of each class.
     """
 
     classes: tuple[str, ...]
@@ -114,7 +102,7 @@ class DetectionPacking:
     maker: TargetMaker
     voxels: int
     points: int
-    other_voxels: int
+    extra_view_voxels: int
     slots: int
     views: tuple[tuple[bool, bool, float], ...] = ()
     augment: bool = False
@@ -122,7 +110,7 @@ class DetectionPacking:
     scale: tuple[float, float] = (0.9, 1.1)
     shift: float = 0.5
     bank: ObjectBank | None = None
-    most: Mapping[str, int] | None = None
+    paste_counts: Mapping[str, int] = field(default_factory=dict)
 
     def __call__(
         self, scan: BoxedScan, rng: np.random.Generator, bucket: str
@@ -135,7 +123,7 @@ class DetectionPacking:
             return packed | self._truth(*self._known(scan.boxes, scan.names))
         points, boxes, names = scan.merged(rng), scan.boxes, scan.names
         if self.bank is not None and bucket == PASTED:
-            points, boxes, names = self.bank.paste(scan, points, self.most or {}, rng)
+            points, boxes, names = self.bank.paste(scan, points, self.paste_counts, rng)
         boxes, labels = self._known(boxes, names)
         if self.augment:
             move = Motion.draw(rng, self.angle, self.scale, self.shift)
@@ -146,7 +134,7 @@ class DetectionPacking:
         packed, dropped = self._pack(points, self.voxels)
         packed["dropped"] = np.asarray(dropped, np.int32)
         packed["outside"] = np.asarray(
-            len(near) - int((near & self.maker.inside(boxes)).sum()), np.int32
+            len(near) - int((near & self.maker.on_maps(boxes)).sum()), np.int32
         )
         boxes, labels = boxes[near], labels[near]
         for task, targets in enumerate(self.maker(boxes, labels)):
@@ -169,7 +157,7 @@ class DetectionPacking:
     def _pack(
         self, points: Float[np.ndarray, "n 5"], most: int
     ) -> tuple[dict[str, np.ndarray], int]:
-        packed, dropped = pack(points, self.grid, min(most, self.voxels), self.points)
+        packed, dropped = self.grid.pack(points, min(most, self.voxels), self.points)
         if not packed["count"]:
             raise InputError(f"scan: no point inside the range {self.grid.extent}")
         missing = self.voxels - len(packed["coords"])
@@ -181,7 +169,7 @@ class DetectionPacking:
         views, lost = [], 0
         for number, (flip_y, flip_x, angle) in enumerate(self.views):
             move = Motion(flip_y, flip_x, angle, 1.0, (0.0, 0.0, 0.0))
-            most = self.other_voxels if number else self.voxels
+            most = self.extra_view_voxels if number else self.voxels
             packed, dropped = self._pack(move.points(points), most)
             views.append(packed)
             lost += dropped

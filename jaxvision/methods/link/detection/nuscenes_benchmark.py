@@ -8,7 +8,13 @@ import numpy as np
 
 from jaxvision.data.lidar import nuscenes_results as results
 from jaxvision.data.lidar.nuscenes_tables import Tables
-from jaxvision.metrics.detection import EvaluatedBoxes, Racks, Settings, evaluate, judged
+from jaxvision.metrics.detection import (
+    BikeRacks,
+    EvaluatedBoxes,
+    Settings,
+    evaluate,
+    filter_boxes,
+)
 
 
 def as_evaluated(boxes: results.WorldBoxes, classes: Sequence[str]) -> EvaluatedBoxes:
@@ -17,17 +23,9 @@ def as_evaluated(boxes: results.WorldBoxes, classes: Sequence[str]) -> Evaluated
     of_attribute = {name: n for n, name in enumerate(results.ATTRIBUTES)}
     labels = np.array([of_class.get(name, -1) for name in boxes.names], np.int64)
     attributes = np.array([of_attribute.get(name, -1) for name in boxes.attributes], np.int64)
-    found = EvaluatedBoxes(
-        boxes.sample,
-        boxes.translation,
-        boxes.size,
-        boxes.rotation,
-        boxes.velocity,
-        labels,
-        attributes,
-        boxes.points,
-        boxes.score,
-    )
+    same = set(EvaluatedBoxes._fields) - {"label", "attribute"}
+    columns = {name: getattr(boxes, name) for name in same}
+    found = EvaluatedBoxes(label=labels, attribute=attributes, **columns)
     return found.rows(labels >= 0)
 
 
@@ -40,11 +38,11 @@ def evaluate_boxes(
 ) -> dict[str, Any]:
     """The benchmark's numbers, and `kept_counts` [truth or prediction, class] after its filters."""
     settings = settings or Settings()
-    places = Racks(racks.sample, racks.translation, racks.size, racks.rotation)
+    places = BikeRacks(racks.sample, racks.translation, racks.size, racks.rotation)
     kept = []
     for boxes in (truth, predicted):
         found = as_evaluated(boxes, settings.classes)
-        kept.append(found.rows(judged(found, ego, places, settings)))
+        kept.append(found.rows(filter_boxes(found, ego, places, settings)))
     counts = [np.bincount(b.label, minlength=len(settings.classes)) for b in kept]
     return evaluate(kept[0], kept[1], settings) | {"kept_counts": np.stack(counts)}
 
@@ -52,7 +50,7 @@ def evaluate_boxes(
 def evaluate_file(
     tables: Tables, scenes: tuple[str, ...], path: Path, settings: Settings | None = None
 ) -> dict[str, Any]:
-    """A result file of a split's samples, judged as the official program does."""
+    """A result file of a split's samples, evaluated as the official program does."""
     settings = settings or Settings()
     samples = tables.samples(scenes)
     truth, racks = results.truth_of(tables, samples)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxvision.methods.link.detection.center_head import Map, Predictions
 
-LOWEST = 1e-4  # of a probability and its complement
+MIN_PROBABILITY = 1e-4  # of a probability and its complement
 
 
 class TaskTargets(NamedTuple):
@@ -38,7 +38,9 @@ def box_maps(maps: dict[str, Map]) -> Map:
 
 def task_loss(maps: dict[str, Map], targets: TaskTargets) -> TaskLoss:
     """Both losses of one task over a batch; sums are divided by its number of objects."""
-    heat = jnp.clip(jax.nn.sigmoid(maps["hm"].astype(jnp.float32)), LOWEST, 1 - LOWEST)
+    heat = jnp.clip(
+        jax.nn.sigmoid(maps["hm"].astype(jnp.float32)), MIN_PROBABILITY, 1 - MIN_PROBABILITY
+    )
     mask = targets.mask.astype(jnp.float32)
     count = jnp.sum(mask)
     negative = jnp.sum(jnp.log(1 - heat) * heat**2 * (1 - targets.heat) ** 4)

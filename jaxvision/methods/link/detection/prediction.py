@@ -1,13 +1,11 @@
 """Scans in; boxes as JSON, pictures, a page to look around in, and a submission file out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -17,38 +15,38 @@ from jaxvision.data.lidar.nuscenes_index import NuscenesFrames
 from jaxvision.data.lidar.nuscenes_results import world_entries, write_results
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.lidar.own_scans import only_scans
+from jaxvision.data.lidar.voxels import capacity_for
 from jaxvision.errors import InputError
-from jaxvision.methods.link.detection.evaluation import answer_of, with_velocity
-from jaxvision.methods.link.prediction import capacity_for
-from jaxvision.viz.boxes import draw_above, draw_ahead, shade
+from jaxvision.methods.link.detection.evaluation import boxes_of_scan, with_velocity
+from jaxvision.methods.link.detection.inputs import DetectionPacking
+from jaxvision.training.task import Batch
+from jaxvision.viz.boxes import BoxDrawing, draw_above, draw_ahead
 from jaxvision.viz.cloud_page import cloud_page
 from jaxvision.viz.files import output_names, write_png
 from jaxvision.viz.points import class_colours
 
-if TYPE_CHECKING:
-    from jaxvision.methods.link.detection.task import DetectionTask
-
 SHOWN = 0.3  # least score of a box in a picture
+SPARE_FOR_VIEWS = 1.1  # turned views may have a few voxels more than the scan
 RESULTS = "results_nusc.json"
+# `box`, `score`, `label` in descending score.
+Answer = Mapping[str, np.ndarray]
+DetectScan = Callable[[BoxedScan, Path], Answer]
 
 
 @dataclass(frozen=True)
-class KnownFrames:
-    """nuScenes key frames by file name, read when asked for."""
+class KeyFrames:
+    """nuScenes key frames by file name, read when asked for.  sample_of: token by file name."""
 
     tables: Tables
     sweeps: int
     sample_of: Mapping[str, str]
 
     @classmethod
-    def of(cls, task: "DetectionTask") -> "KnownFrames | None":
-        """Where the recipe's data is nuScenes and its tables are there."""
-        data = task.config.data
-        if data.name != "nuscenes" or not data.root:
-            return None
-        tables = Tables(Path(data.root), data.version)
+    def open(cls, root: Path, version: str, sweeps: int) -> "KeyFrames":
+        """sweeps: scans of each frame, its own included."""
+        tables = Tables(root, version)
         names = {Path(row["filename"]).name: token for token, row in tables.key_frames.items()}
-        return cls(tables, data.sweeps, names)
+        return cls(tables, sweeps, names)
 
     def frame(self, path: Path) -> Frame | None:
         """The frame whose points a file holds."""
@@ -56,32 +54,68 @@ class KnownFrames:
         return None if token is None else read_frame(self.tables, token, self.sweeps)
 
 
+def scan_detector(
+    packing: DetectionPacking,
+    predict: Callable[[Batch], Mapping[str, np.ndarray]],
+    fused: bool,
+) -> DetectScan:
+    """How a scan of any size is answered, in few array sizes; the path is named in errors.
+
+    packing: of the evaluation.  predict: boxes of a batch of one scan.  fused: whether boxes of
+    several angles are.
+    """
+
+    def detect(scan: BoxedScan, path: Path) -> Answer:
+        found = packing.grid.voxelise(scan.merged(), packing.voxels, packing.points)
+        if not len(found.coords):
+            raise InputError(f"{path}: no point inside the range {packing.grid.extent}")
+        wanted = capacity_for(int(SPARE_FOR_VIEWS * len(found.coords)))
+        fitting = replace(packing, voxels=min(wanted, packing.voxels))
+        packed = fitting(scan, np.random.default_rng(0), "scans")
+        answer = predict({name: np.asarray(value)[None] for name, value in packed.items()})
+        arrays = {name: np.asarray(value) for name, value in answer.items()}
+        return boxes_of_scan(arrays, 0, packing.classes, fused)
+
+    return detect
+
+
 def predict_files(
-    task: "DetectionTask", variables: Any, paths: list[Path], outdir: Path
+    paths: list[Path],
+    outdir: Path,
+    detect: DetectScan,
+    classes: tuple[str, ...],
+    *,
+    columns: int = 4,
+    known: KeyFrames | None = None,
 ) -> list[Path]:
     """For each `.bin` or `.ply`: NAME.json (boxes in the scan's own frame), NAME_above.png,
     NAME_ahead.png, NAME.html. Truth is shown where it is known: boxes in a `NAME.json` beside the
     scan, or nuScenes' own. Of nuScenes key frames also a result file for its benchmark.
 
+    columns: float32 values of a point in a `.bin`.
     InputError where no path is a scan, or one cannot be read.
     """
     scans = only_scans(paths)
     if not scans:
         raise InputError(f"{paths[0]}: expected .bin or .ply scans")
-    known = KnownFrames.of(task)
-    run = lru_cache(maxsize=8)(lambda voxels: jax.jit(task.predict))
     written: list[Path] = []
     results: dict[str, list[dict[str, Any]]] = {}
     for path, name in zip(scans, output_names(scans), strict=True):
         frame = known.frame(path) if known is not None else None
-        scan = read_scan(task, path, frame)
-        answer = predict_scan(task, variables, scan, path, run)
-        written += write_answer(task, scan, answer, path, outdir / name)
+        if known is not None and frame is not None:
+            scan = NuscenesFrames(known.tables.root, (frame,))[0]
+        else:
+            scan = read_own(path, columns, classes)
+        answer = detect(scan, path)
+        written += write_answer(path, scan, answer, classes, outdir / name)
         if frame is not None:
-            names = [task.classes[label] for label in answer["label"]]
-            boxes = with_velocity(answer["box"])
             results[frame.token] = world_entries(
-                frame.token, frame.sensor, frame.ego, boxes, names, answer["score"]
+                frame.token,
+                frame.sensor,
+                frame.ego,
+                boxes=with_velocity(answer["box"]),
+                names=[classes[label] for label in answer["label"]],
+                scores=answer["score"],
             )
     if results:
         write_results(outdir / RESULTS, results)
@@ -89,41 +123,17 @@ def predict_files(
     return written
 
 
-def read_scan(task: "DetectionTask", path: Path, frame: Frame | None) -> BoxedScan:
-    """A scan with its sweeps and what is known of its boxes."""
-    data = task.config.data
-    if frame is not None:
-        return NuscenesFrames(Path(data.root), (frame,))[0]
-    points = read_points(path, data.columns)
+def read_own(path: Path, columns: int, classes: tuple[str, ...]) -> BoxedScan:
+    """A scan of one's own, and the boxes of the `.json` beside it where there is one."""
+    points = read_points(path, columns)
     beside = path.with_suffix(".json")
     if not beside.is_file():
         return BoxedScan(points, np.zeros((0, 9), np.float32), ())
-    boxes, names = boxes_from_json(beside, task.classes)
+    boxes, names = boxes_from_json(beside, classes)
     return BoxedScan(points, boxes, names)
 
 
-def predict_scan(
-    task: "DetectionTask", variables: Any, scan: BoxedScan, path: Path, run: Any
-) -> dict[str, np.ndarray]:
-    """Boxes in descending score: `box`, `score`, `label`."""
-    packing = task.packing("test")
-    found = task.grid.voxelise(scan.merged(), packing.voxels, packing.points)
-    if not len(found.coords):
-        raise InputError(f"{path}: no point inside the range {task.grid.extent}")
-    # Turned views may have a few voxels more.
-    voxels = min(capacity_for(int(1.1 * len(found.coords))), packing.voxels)
-    packed = replace(packing, voxels=voxels)(scan, np.random.default_rng(0), "scans")
-    batch = {name: np.asarray(value)[None] for name, value in packed.items()}
-    answer = jax.tree.map(np.asarray, run(voxels)(variables, batch, jax.random.key(0)))
-    return answer_of(answer, 0, task.classes, task.fused)
-
-
-def colours_of(labels: np.ndarray, classes: tuple[str, ...]) -> UInt8[np.ndarray, "k 3"]:
-    """A colour for each box by its class; grey is left to the points."""
-    return class_colours(len(classes) + 1)[labels + 1]
-
-
-def words_of(answer: Mapping[str, np.ndarray], classes: tuple[str, ...]) -> list[str]:
+def captions(answer: Answer, classes: tuple[str, ...]) -> list[str]:
     """Class and score of each box, and its speed where it moves."""
     words = []
     for box, score, label in zip(answer["box"], answer["score"], answer["label"], strict=True):
@@ -133,7 +143,15 @@ def words_of(answer: Mapping[str, np.ndarray], classes: tuple[str, ...]) -> list
     return words
 
 
-def confident(answer: Mapping[str, np.ndarray], least: float = SHOWN) -> dict[str, np.ndarray]:
+def drawing_of(
+    answer: Answer, truth: Float[np.ndarray, "m 9"], classes: tuple[str, ...]
+) -> BoxDrawing:
+    """Boxes with a colour by their class (grey is left to the points) and their captions."""
+    colours = class_colours(len(classes) + 1)[answer["label"] + 1]
+    return BoxDrawing(answer["box"], colours, captions(answer, classes), truth)
+
+
+def confident(answer: Answer, least: float = SHOWN) -> Answer:
     """The boxes of at least that score."""
     kept = answer["score"] >= least
     return {name: value[kept] for name, value in answer.items()}
@@ -141,48 +159,28 @@ def confident(answer: Mapping[str, np.ndarray], least: float = SHOWN) -> dict[st
 
 def picture_above(
     points: Float[np.ndarray, "n c"],
-    answer: Mapping[str, np.ndarray],
+    answer: Answer,
     truth: Float[np.ndarray, "m 9"],
     classes: tuple[str, ...],
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The confident boxes and the truth (white) from above."""
-    shown = confident(answer)
-    colours, words = colours_of(shown["label"], classes), words_of(shown, classes)
-    return draw_above(points, shown["box"], colours, words, truth)
+    return draw_above(points, drawing_of(confident(answer), truth, classes))
 
 
 def write_answer(
-    task: "DetectionTask",
-    scan: BoxedScan,
-    answer: Mapping[str, np.ndarray],
-    path: Path,
-    stem: Path,
+    path: Path, scan: BoxedScan, answer: Answer, classes: tuple[str, ...], stem: Path
 ) -> list[Path]:
     """Everything about one scan; returns the files. stem: without suffix."""
-    classes, points, truth = task.classes, scan.points, scan.boxes
+    table, above, ahead, page = (
+        stem.with_name(f"{stem.name}{end}")
+        for end in (".json", "_above.png", "_ahead.png", ".html")
+    )
     names = [classes[label] for label in answer["label"]]
-    files = [stem.with_name(f"{stem.name}{end}") for end in (".json", "_above.png", "_ahead.png")]
-    page = stem.with_name(f"{stem.name}.html")
     boxes = boxes_to_json(answer["box"], names, answer["score"])
-    files[0].write_text(json.dumps({"scan": str(path), "boxes": boxes}, indent=1))
-    shown = confident(answer)
-    drawn = (
-        *(points, shown["box"], colours_of(shown["label"], classes)),
-        *(words_of(shown, classes), truth),
-    )
-    write_png(files[1], draw_above(*drawn))
-    write_png(files[2], draw_ahead(*drawn))
-    page.write_text(
-        cloud_page(
-            path.name,
-            points,
-            shade(points),
-            answer["box"],
-            colours_of(answer["label"], classes),
-            words_of(answer, classes),
-            answer["score"],
-            truth,
-            SHOWN,
-        )
-    )
-    return [*files, page]
+    table.write_text(json.dumps({"scan": str(path), "boxes": boxes}, indent=1))
+    shown = drawing_of(confident(answer), scan.boxes, classes)
+    write_png(above, draw_above(scan.points, shown))
+    write_png(ahead, draw_ahead(scan.points, shown))
+    whole = drawing_of(answer, scan.boxes, classes)
+    page.write_text(cloud_page(path.name, scan.points, whole, answer["score"], SHOWN))
+    return [table, above, ahead, page]

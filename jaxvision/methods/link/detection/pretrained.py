@@ -1,29 +1,31 @@
-"""LinK's published detectors as the converter and `jaxvision.load` see them."""
+"""LinK's published detectors: their names, files and inputs."""
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
-from jaxvision.data.lidar.hard_voxels import VoxelGrid, mean_points
+from jaxvision.data.lidar.hard_voxels import VoxelGrid
 from jaxvision.data.lidar.scan import check_points, read_floats
-from jaxvision.errors import InputError, nearest
+from jaxvision.data.lidar.voxels import capacity_for
+from jaxvision.errors import InputError
 from jaxvision.methods.link.detection.backbone import VERSIONS, Version
 from jaxvision.methods.link.detection.decode import Boxes, Decoding, decode
 from jaxvision.methods.link.detection.detector import Detector
-from jaxvision.methods.link.detection.pyramid import DetectionShape, build_detection_levels
+from jaxvision.methods.link.detection.pyramid import build_detection_levels
 from jaxvision.methods.link.detection.weights import SPCONV_1, detector_entries
-from jaxvision.methods.link.prediction import capacity_for
+from jaxvision.methods.link.levels import LevelCapacities
 from jaxvision.ops.sparse_voxels import Sites
 from jaxvision.weights.official import OfficialModel
 
 PREFIX = "centerpoint_"
 FIRST_PLANES = 16
+EDGE = 7  # voxels of a block of the published kernels
 # Voxels of scenes this small are far apart, and a strided convolution makes more than it reads.
 SPARSE = 50_000
 
@@ -46,9 +48,9 @@ class Setting(NamedTuple):
         """The published way from maps to boxes."""
         x, y = (8 * size for size in self.grid.size[:2])
         return Decoding(
-            (self.grid.extent[0], self.grid.extent[1]),
-            (x, y),
-            self.limits,
+            origin=(self.grid.extent[0], self.grid.extent[1]),
+            cell=(x, y),
+            limits=self.limits,
             candidates=self.candidates,
             kept=self.kept,
             overlap=self.overlap,
@@ -63,7 +65,15 @@ SETTINGS = {
     "nuscenes": Setting(NUSCENES_TASKS, True, FINE),
     "nuscenes_01": Setting(NUSCENES_TASKS, True, COARSE, voxels=120_000),
     "waymo": Setting(
-        (3,), False, WAYMO, 5, 150_000, 4096, 500, 0.7, (-80.0, -80.0, -10.0, 80.0, 80.0, 10.0)
+        (3,),
+        False,
+        WAYMO,
+        points=5,
+        voxels=150_000,
+        candidates=4096,
+        kept=500,
+        overlap=0.7,
+        limits=(-80.0, -80.0, -10.0, 80.0, 80.0, 10.0),
     ),
 }
 VARIANTS = tuple(f"{PREFIX}{version}_{data}" for version in VERSIONS for data in SETTINGS)
@@ -97,54 +107,27 @@ class ScanDetector(nn.Module):
         nn.share_scope(self, self.network)
 
     def __call__(self, scan: PackedSweeps) -> Boxes:
-        coords = jnp.asarray(scan.coords)
-        levels = detection_levels(
-            coords,
-            jnp.asarray(scan.existing),
-            DetectionShape(
-                self.grid,
-                None if self.network.version == "baseline" else 7,
-                level_shares(coords.shape[1]),
-                0.5,
-            ),
+        sites = Sites.packed(jnp.asarray(scan.coords), jnp.asarray(scan.existing))
+        capacities = LevelCapacities(
+            None if self.network.version == "baseline" else EDGE,
+            level_share=level_shares(sites.capacity),
+            block_share=0.5,
         )
+        levels = build_detection_levels(sites, self.grid, capacities)
         return decode(self.network(jnp.asarray(scan.features), levels), self.decoding)
 
 
-def detection_levels(
-    coords: Int[Array, "s v 3"], count: Int[Array, " s"], shape: DetectionShape
-) -> Any:
-    """Levels of packed scans, one a shard, whose voxels come in lexicographic order."""
-    scan = jnp.zeros((*coords.shape[:2], 1), jnp.int32)
-    sites = Sites(jnp.concatenate([scan, coords], axis=-1), count, jnp.zeros_like(count))
-    return build_detection_levels(sites, shape)
-
-
-def pack(
-    points: Float[np.ndarray, "n 5"], grid: VoxelGrid, voxels: int, most_points: int
-) -> tuple[dict[str, np.ndarray], int]:
-    """`coords`, `features`, `count`, of `voxels` rows, and how many voxels found no room."""
-    found = grid.voxelise(points, voxels, most_points)
-    means, count = mean_points(points, found), len(found.coords)
-    order = np.lexsort(found.coords.T[::-1])
-    coords = np.zeros((voxels, 3), np.int32)
-    features = np.zeros((voxels, points.shape[1]), np.float32)
-    coords[:count], features[:count] = found.coords[order], means[order]
-    packed = {"coords": coords, "features": features, "count": np.asarray(count, np.int32)}
-    return packed, found.left_out
-
-
-def official_detector(name: str, dtype: str = "float32") -> OfficialModel:
+def detector(name: str, dtype: str = "float32") -> OfficialModel | None:
     """The published detector called `name` ("centerpoint_elkv3_nuscenes"); for a head of one's own
     "centerpoint_elkv3_1_2classes": classes of each task, "..._still" without velocities, and
-    "..._4wide" for narrow networks."""
+    "..._4wide" for narrow networks; None where it is none of these."""
     found = re.fullmatch(
         rf"{PREFIX}({'|'.join(VERSIONS)})_(?:({'|'.join(SETTINGS)})|(\d+(?:_\d+)*)classes(_still)?)"
         r"(?:_([1-9]\d*)wide)?",
         name,
     )
     if not found:
-        raise InputError(f"link/{name}: no such variant{nearest(name, VARIANTS)}")
+        return None
     version: Version = found[1]  # type: ignore[assignment]
     setting = SETTINGS[found[2] or "nuscenes"]
     if found[3]:
@@ -152,26 +135,25 @@ def official_detector(name: str, dtype: str = "float32") -> OfficialModel:
         setting = setting._replace(tasks=tasks, velocity=not found[4])
     wide = int(found[5] or FIRST_PLANES)
     model = Detector(
-        setting.tasks,
-        setting.velocity,
-        version,
+        classes=setting.tasks,
+        velocity=setting.velocity,
+        version=version,
         planes=(wide, 2 * wide, 4 * wide, 8 * wide),
         neck_widths=(8 * wide, 16 * wide),
         joined_width=16 * wide,
         head_width=4 * wide,
         dtype=jnp.dtype(dtype),
     )
-    detector = ScanDetector(model, setting.grid.shape, setting.decoding())
-
-    def prepare(scan: Any) -> PackedSweeps:
-        return preprocess(scan, setting)
-
     return OfficialModel(
-        f"link/{name}", detector, detector_entries(model), prepare, {"spconv1": SPCONV_1}
+        f"link/{name}",
+        ScanDetector(model, setting.grid.shape, setting.decoding()),
+        detector_entries(model),
+        lambda scan: pack_sweeps(scan, setting),
+        {"spconv1": SPCONV_1},
     )
 
 
-def preprocess(scan: Float[np.ndarray, "n c"] | str | Path, setting: Setting) -> PackedSweeps:
+def pack_sweeps(scan: Float[np.ndarray, "n c"] | str | Path, setting: Setting) -> PackedSweeps:
     """Points x, y, z (m), intensity (0 to 255), time lag (s), or a key frame's `.bin` of five
     values a point (its ring is not read: the time lag is 0)."""
     if isinstance(scan, (str, Path)):
@@ -185,14 +167,15 @@ def preprocess(scan: Float[np.ndarray, "n c"] | str | Path, setting: Setting) ->
     found = len(setting.grid.voxelise(points, setting.voxels, setting.points).coords)
     if not found:
         raise InputError(f"points: none inside the range {setting.grid.extent}")
-    packed, _ = pack(points, setting.grid, min(capacity_for(found), setting.voxels), setting.points)
+    rows = min(capacity_for(found), setting.voxels)
+    packed, _ = setting.grid.pack(points, rows, setting.points)
     return PackedSweeps(
         packed["coords"][None], packed["features"][None], np.atleast_1d(packed["count"])
     )
 
 
-def published_detectors() -> list[dict[str, str]]:
-    """The table of published detection weights, for people."""
+def published() -> list[dict[str, str]]:
+    """Rows of the table of published weights, for people."""
     rows = []
     for version in VERSIONS:
         shown = {
@@ -206,7 +189,7 @@ def published_detectors() -> list[dict[str, str]]:
     return rows
 
 
-def recognise_detector(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
+def name_of(tensors: Mapping[str, np.ndarray]) -> str | None:
     """The detector that tensors of a file belong to, in either layout of spconv's kernels; None
     where they are no detector's. The files tell no range: nuScenes at 0.075 m, or Waymo."""
     bias = tensors.get("backbone.conv_input.1.bias")
@@ -228,4 +211,4 @@ def recognise_detector(tensors: Mapping[str, np.ndarray]) -> OfficialModel | Non
         if (tasks, velocity) == SETTINGS[name][:2]:
             data = name
     narrow = "" if len(bias) == FIRST_PLANES else f"_{len(bias)}wide"
-    return official_detector(f"{PREFIX}{version}_{data}{narrow}")
+    return f"{PREFIX}{version}_{data}{narrow}"

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Int
 
+from jaxvision.methods.link.levels import LEVELS, LevelCapacities
 from jaxvision.ops.sparse_voxels import (
     KernelMap,
     Sites,
@@ -18,7 +17,7 @@ from jaxvision.ops.sparse_voxels import (
     strided_sites,
     submanifold_map,
 )
-from jaxvision.ops.voxel_aggregation import BlockMap, build_block_map
+from jaxvision.ops.voxel_aggregation import BlockMap
 
 Triple = tuple[int, int, int]
 # (kernel, stride, padding) of the steps between levels, each (x, y, z); the last one flattens.
@@ -28,43 +27,23 @@ STEPS: tuple[tuple[Triple, Triple, Triple], ...] = (
     ((3, 3, 3), (2, 2, 2), (1, 1, 0)),
     ((1, 1, 3), (1, 1, 2), (0, 0, 0)),
 )
-STAGES = 4
+STAGES = LEVELS - 1
 
 
-@dataclass(frozen=True)
-class DetectionShape:
-    """Static sizes of a detector's levels.
-
-    grid: voxels of the range in x, y, z; the backbone adds one layer in z, as published.
-    edge: voxels of a block per axis, on every level; None for a backbone without large kernels.
-    level_share: capacity of each of the five levels as a share of the finest one's. A strided
-        convolution can make more sites than it reads; what finds no room is counted by `overflow`.
-    block_share: most blocks of a level as a share of its capacity.
-    """
-
-    grid: Triple
-    edge: int | None = 7
-    level_share: tuple[float, ...] = (1.0,) * (STAGES + 1)
-    block_share: float = 1.0
-
-    def __post_init__(self):
-        if len(self.level_share) != STAGES + 1 or self.level_share[0] != 1:
-            raise ValueError(f"level_share {self.level_share}: {STAGES + 1} shares, the first 1")
-
-    @property
-    def extents(self) -> tuple[Triple, ...]:
-        """Extent (x, y, z) of every level. ValueError where a level has no cell left."""
-        x, y, z = self.grid
-        found: list[Triple] = [(x, y, z + 1)]
-        for size, stride, padding in STEPS:
-            x, y, z = (
-                (n + 2 * p - k) // s + 1
-                for n, p, k, s in zip(found[-1], padding, size, stride, strict=True)
-            )
-            if min(x, y, z) < 1:
-                raise ValueError(f"a grid of {self.grid} voxels (x, y, z) leaves no cell")
-            found.append((x, y, z))
-        return tuple(found)
+def level_extents(grid: Triple) -> tuple[Triple, ...]:
+    """Extent (x, y, z) of every level over a range of `grid` voxels. The backbone adds one layer in
+    z, as published. ValueError where a level has no cell left."""
+    x, y, z = grid
+    found: list[Triple] = [(x, y, z + 1)]
+    for size, stride, padding in STEPS:
+        x, y, z = (
+            (n + 2 * p - k) // s + 1
+            for n, p, k, s in zip(found[-1], padding, size, stride, strict=True)
+        )
+        if min(x, y, z) < 1:
+            raise ValueError(f"a grid of {grid} voxels (x, y, z) leaves no cell")
+        found.append((x, y, z))
+    return tuple(found)
 
 
 @partial(
@@ -84,32 +63,31 @@ class DetectionLevel:
     extent: Triple
 
 
-def build_detection_levels(sites: Sites, shape: DetectionShape) -> tuple[DetectionLevel, ...]:
-    """Four stages at strides 1, 2, 4 and 8, then the level flattened in z."""
+def build_detection_levels(
+    sites: Sites, grid: Triple, capacities: LevelCapacities
+) -> tuple[DetectionLevel, ...]:
+    """Four stages at strides 1, 2, 4 and 8, then the level flattened in z.  grid: see
+    `level_extents`."""
+    extents = level_extents(grid)
 
     def stage(sites: Sites, down: KernelMap | None, extent: Triple) -> DetectionLevel:
-        blocks = None
-        if shape.edge is not None:
-            most = max(1, round(shape.block_share * sites.capacity))
-            blocks = build_block_map(sites, shape.edge, 3, most)
+        blocks = capacities.blocks(sites)
         return DetectionLevel(sites, submanifold_map(sites, 3), down, blocks, extent)
 
-    levels = [stage(sites, None, shape.extents[0])]
+    levels = [stage(sites, None, extents[0])]
     for number, (size, stride, padding) in enumerate(STEPS, 1):
         fine = levels[-1]
-        capacity = max(1, round(shape.level_share[number] * sites.capacity))
-        coarse, _ = strided_sites(fine.sites, size, stride, padding, fine.extent, capacity)
+        coarse, _ = strided_sites(
+            fine.sites,
+            size,
+            stride,
+            padding,
+            shape=fine.extent,
+            capacity=capacities.rows(number, sites.capacity),
+        )
         down = build_kernel_map(fine.sites, coarse, size, stride, padding)
-        extent = shape.extents[number]
         if number < STAGES:
-            levels.append(stage(coarse, down, extent))
+            levels.append(stage(coarse, down, extents[number]))
         else:
-            levels.append(DetectionLevel(coarse, None, down, None, extent))
+            levels.append(DetectionLevel(coarse, None, down, None, extents[number]))
     return tuple(levels)
-
-
-def detection_overflow(levels: tuple[DetectionLevel, ...]) -> Int[Array, " s"]:
-    """Voxels and blocks of all levels that found no room, per shard."""
-    lost = [level.sites.overflow for level in levels]
-    lost += [level.blocks.blocks.overflow for level in levels if level.blocks is not None]
-    return sum(lost[1:], jnp.asarray(lost[0]))

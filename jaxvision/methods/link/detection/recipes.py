@@ -5,7 +5,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from jaxvision.methods.link.detection.backbone import MOMENTUM, Version
-from jaxvision.methods.link.detection.pretrained import SETTINGS, level_shares
+from jaxvision.methods.link.detection.pretrained import EDGE, SETTINGS, level_shares
 from jaxvision.training.config import base_config
 
 
@@ -30,18 +30,42 @@ class DetectionRecipe(NamedTuple):
 
 
 NUSCENES_TASKS = (
-    *(("car",), ("truck", "construction_vehicle"), ("bus", "trailer"), ("barrier",)),
-    *(("motorcycle", "bicycle"), ("pedestrian", "traffic_cone")),
+    ("car",),
+    ("truck", "construction_vehicle"),
+    ("bus", "trailer"),
+    ("barrier",),
+    ("motorcycle", "bicycle"),
+    ("pedestrian", "traffic_cone"),
 )
 NUSCENES_PASTE = {
-    **{"car": 2, "truck": 3, "construction_vehicle": 7, "bus": 4, "trailer": 6, "barrier": 2},
-    **{"motorcycle": 6, "bicycle": 6, "pedestrian": 2, "traffic_cone": 2},
+    "car": 2,
+    "truck": 3,
+    "construction_vehicle": 7,
+    "bus": 4,
+    "trailer": 6,
+    "barrier": 2,
+    "motorcycle": 6,
+    "bicycle": 6,
+    "pedestrian": 2,
+    "traffic_cone": 2,
 }
 # Frames of the official training split after resampling, as CBGS counts them.
 RESAMPLED = 123580
 NUSCENES = DetectionRecipe(
-    *("nuscenes", NUSCENES_TASKS, RESAMPLED, 20, 4, 2, 1e-3, 120_000, NUSCENES_PASTE),
-    *((0.9, 1.1), 0.5, 0.25, (1.0,) * 6 + (0.2, 0.2, 1.0, 1.0), 10),
+    setting="nuscenes",
+    tasks=NUSCENES_TASKS,
+    frames=RESAMPLED,
+    epochs=20,
+    gpus=4,
+    per_gpu=2,
+    peak=1e-3,
+    train_voxels=120_000,
+    paste=NUSCENES_PASTE,
+    scale=(0.9, 1.1),
+    shift=0.5,
+    box_weight=0.25,
+    code_weights=(1.0,) * 6 + (0.2, 0.2, 1.0, 1.0),
+    sweeps=10,
 )
 NUSCENES_01 = NUSCENES._replace(setting="nuscenes_01", per_gpu=4, train_voxels=90_000)
 
@@ -53,11 +77,10 @@ def detection(recipe: DetectionRecipe, version: Version = "elkv3") -> ConfigDict
     config.method = "link"
     config.model = ConfigDict(
         {
-            "network": "centerpoint",
             "version": version,
             "form": "cos",
             "planes": (16, 32, 64, 128),
-            "edge": 7,
+            "edge": EDGE,
             "level_share": level_shares(setting.voxels),
             "block_share": 0.25,
             "neck_layers": 5,
@@ -70,9 +93,9 @@ def detection(recipe: DetectionRecipe, version: Version = "elkv3") -> ConfigDict
     )
     config.task = ConfigDict(
         {
+            "name": "detection",
             "box_weight": recipe.box_weight,
             "code_weights": recipe.code_weights,
-            "loss_groups": recipe.gpus,  # processes that average their losses
             "threshold": 0.1,
             "candidates": setting.candidates,
             "kept": setting.kept,
@@ -81,7 +104,7 @@ def detection(recipe: DetectionRecipe, version: Version = "elkv3") -> ConfigDict
             "limits": setting.limits,
             "double_flip": False,
             "angles": (0.0,),  # degrees of test-time turns
-            "judged_within": 50.0,
+            "max_range_m": 50.0,
             "evaluation_batch": recipe.gpus,
             "evaluation_voxels": setting.voxels,
         }
@@ -114,6 +137,7 @@ def detection(recipe: DetectionRecipe, version: Version = "elkv3") -> ConfigDict
     )
     batch = recipe.gpus * recipe.per_gpu
     config.train.batch_size = batch
+    config.train.loss_groups = recipe.gpus  # processes that average their losses
     config.train.steps = recipe.epochs * -(-recipe.frames // batch)
     config.optim.update({"name": "adamw", "b2": 0.99, "eps": 1e-8, "clip_norm": 35.0})
     low = recipe.peak / 10

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxvision.methods.link.detection.objective import TaskTargets
 
@@ -48,7 +48,7 @@ def wrap_yaw(yaw: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return yaw - np.floor(yaw / period + 0.5) * period
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TargetMaker:
     """tasks: number of classes of each.  origin, cell: as in `Decoding`.  shape: rows (y), columns
     (x) of the maps.  slots: most boxes of a task.  velocity: whether boxes carry one."""
@@ -109,7 +109,7 @@ class TargetMaker:
             target[slot] = np.concatenate([*parts, [np.sin(box[-1]), np.cos(box[-1])]])
         return TaskTargets(np.moveaxis(heat, 0, -1), target, cell, mask, category)  # type: ignore[arg-type]
 
-    def inside(self, boxes: Float[np.ndarray, "n d"]) -> np.ndarray:
+    def on_maps(self, boxes: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
         """Which boxes have their centre on the maps."""
         centre = ((boxes[:, :2] - self.origin) / self.cell).astype(np.int32)
         return np.all((centre >= 0) & (centre < self.shape[::-1]), axis=1)

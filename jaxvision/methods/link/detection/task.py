@@ -1,7 +1,7 @@
 """LinK detection as the engine sees it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
-from ml_collections import ConfigDict
 
 from jaxvision.data.lidar.hard_voxels import VoxelGrid
 from jaxvision.data.lidar.nuscenes_tables import Tables
@@ -18,43 +17,45 @@ from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.link.detection import inputs, prediction
 from jaxvision.methods.link.detection.backbone import VERSIONS
-from jaxvision.methods.link.detection.center_head import Predictions
-from jaxvision.methods.link.detection.decode import Boxes, Decoding, decode, turn
+from jaxvision.methods.link.detection.decode import Boxes, Decoding, decode, rotate_boxes
 from jaxvision.methods.link.detection.detector import Detector
-from jaxvision.methods.link.detection.evaluation import answer_of, detection_evaluation
-from jaxvision.methods.link.detection.objective import TaskLoss, TaskTargets, detection_loss
-from jaxvision.methods.link.detection.pretrained import detection_levels
-from jaxvision.methods.link.detection.pyramid import STAGES, DetectionShape, detection_overflow
+from jaxvision.methods.link.detection.evaluation import boxes_of_scan, detection_evaluation
+from jaxvision.methods.link.detection.objective import TaskTargets, detection_loss
+from jaxvision.methods.link.detection.pyramid import (
+    STAGES,
+    DetectionLevel,
+    build_detection_levels,
+    level_extents,
+)
 from jaxvision.methods.link.detection.targets import TargetMaker
+from jaxvision.methods.link.levels import LevelCapacities, overflow
 from jaxvision.metrics.detection import CLASSES
+from jaxvision.ops.sparse_voxels import Sites
+from jaxvision.training.loss_groups import mean_over_groups
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Task, Variables
 
-NETWORK = "centerpoint"
 
-
-def make_detection_task(config: ConfigDict) -> Task:
-    """Detection of boxes in LiDAR scans."""
-    model, data = config.model, config.data
-    if model.version not in VERSIONS:
-        raise InputError(f"model.version {model.version!r}{nearest(model.version, VERSIONS)}")
-    grid, classes = inputs.grid_of(config), inputs.class_names(config)
-    try:
-        DetectionShape(grid.shape).extents  # noqa: B018
-    except ValueError as error:
-        raise InputError(
-            f"data.range, data.voxel_size: {error}; widen the range or halve voxels"
-        ) from None
-    unknown = [name for name in data.paste if name not in classes]
-    if unknown:
-        raise InputError(f"data.paste: class {unknown[0]!r}{nearest(unknown[0], classes)}")
-    wrong = [name for name in classes if data.name == "nuscenes" and name not in CLASSES]
-    if wrong:
-        raise InputError(f"data.tasks: class {wrong[0]!r}{nearest(wrong[0], CLASSES)}")
-    return DetectionTask(config)
-
-
+@dataclass(frozen=True)
 class DetectionTask(Task):
     """One scan a shard. Parameters: the network's; collection batch_stats: running statistics."""
+
+    def __post_init__(self):
+        """InputError for settings that do not go together."""
+        model, data = self.config.model, self.config.data
+        if model.version not in VERSIONS:
+            raise InputError(f"model.version {model.version!r}{nearest(model.version, VERSIONS)}")
+        try:
+            level_extents(self.grid.shape)
+        except ValueError as error:
+            raise InputError(
+                f"data.range, data.voxel_size: {error}; widen the range or halve voxels"
+            ) from None
+        unknown = [name for name in data.paste if name not in self.classes]
+        if unknown:
+            raise InputError(f"data.paste: class {unknown[0]!r}{nearest(unknown[0], self.classes)}")
+        wrong = [name for name in self.classes if data.name == "nuscenes" and name not in CLASSES]
+        if wrong:
+            raise InputError(f"data.tasks: class {wrong[0]!r}{nearest(wrong[0], CLASSES)}")
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -68,39 +69,41 @@ class DetectionTask(Task):
     def model(self) -> Detector:
         model = self.config.model
         return Detector(
-            tuple(len(task) for task in inputs.task_classes(self.config)),
-            model.velocity,
-            model.version,
-            model.form,
-            tuple(model.planes),
-            model.neck_layers,
-            tuple(model.neck_widths),
-            model.joined_width,
-            model.head_width,
-            self.config.train.norm_groups,
-            jnp.dtype(self.config.dtype),
-            model.momentum,
+            classes=tuple(len(task) for task in inputs.task_classes(self.config)),
+            velocity=model.velocity,
+            version=model.version,
+            form=model.form,
+            planes=tuple(model.planes),
+            neck_layers=model.neck_layers,
+            neck_widths=tuple(model.neck_widths),
+            joined_width=model.joined_width,
+            head_width=model.head_width,
+            norm_groups=self.config.train.norm_groups,
+            dtype=jnp.dtype(self.config.dtype),
+            momentum=model.momentum,
         )
 
     @cached_property
-    def shape(self) -> DetectionShape:
+    def capacities(self) -> LevelCapacities:
         model = self.config.model
         edge = None if model.version == "baseline" else model.edge
-        return DetectionShape(self.grid.shape, edge, tuple(model.level_share), model.block_share)
+        return LevelCapacities(
+            edge, level_share=tuple(model.level_share), block_share=model.block_share
+        )
 
     @cached_property
     def decoding(self) -> Decoding:
         task, size, extent = self.config.task, self.grid.size, self.grid.extent
         stride = 1 << (STAGES - 1)
         return Decoding(
-            (extent[0], extent[1]),
-            (stride * size[0], stride * size[1]),
-            tuple(task.limits) or extent,
-            task.threshold,
-            task.candidates,
-            task.kept,
-            task.overlap,
-            tuple(task.squared_radii),
+            origin=(extent[0], extent[1]),
+            cell=(stride * size[0], stride * size[1]),
+            limits=tuple(task.limits) or extent,
+            threshold=task.threshold,
+            candidates=task.candidates,
+            kept=task.kept,
+            overlap=task.overlap,
+            squared_radii=tuple(task.squared_radii),
         )
 
     @cached_property
@@ -112,35 +115,41 @@ class DetectionTask(Task):
 
     def init(self, rng: PRNGKeyArray) -> Variables:
         ones = jnp.ones((self.config.train.norm_groups,), jnp.int32)
-        levels = detection_levels(jnp.zeros((len(ones), 8, 3), jnp.int32), ones, self.shape)
+        levels = self.levels(jnp.zeros((len(ones), 8, 3), jnp.int32), ones)
         return self.model.init(rng, jnp.zeros((len(ones), 8, inputs.FIELDS)), levels)
+
+    def levels(
+        self, coords: Int[Array, "s v 3"], count: Int[Array, " s"]
+    ) -> tuple[DetectionLevel, ...]:
+        """The levels of packed scans, whose voxels come in lexicographic order."""
+        return build_detection_levels(Sites.packed(coords, count), self.grid.shape, self.capacities)
 
     def packing(self, split: str) -> inputs.DetectionPacking:
         """How scans become arrays: augmented with targets in training, else in views."""
         data, task, training = self.config.data, self.config.task, split == "train"
-        x, y, _ = self.shape.extents[STAGES - 1]
+        x, y, _ = level_extents(self.grid.shape)[STAGES - 1]
         maker = TargetMaker(
-            self.model.classes,
-            self.decoding.origin,
-            self.decoding.cell,
-            (y, x),
-            data.slots,
-            self.model.velocity,
+            tasks=self.model.classes,
+            origin=self.decoding.origin,
+            cell=self.decoding.cell,
+            shape=(y, x),
+            slots=data.slots,
+            velocity=self.model.velocity,
         )
         return inputs.DetectionPacking(
-            self.classes,
-            self.grid,
-            maker,
-            data.voxels if training else task.evaluation_voxels,
-            data.points_per_voxel,
-            data.voxels,
-            data.slots,
-            () if training else self.views,
-            data.augment and training,
-            np.deg2rad(data.turn),
-            tuple(data.scale),
-            data.shift,
-            most=data.paste.to_dict() if data.paste else {},
+            classes=self.classes,
+            grid=self.grid,
+            maker=maker,
+            voxels=data.voxels if training else task.evaluation_voxels,
+            points=data.points_per_voxel,
+            extra_view_voxels=data.voxels,
+            slots=data.slots,
+            views=() if training else self.views,
+            augment=data.augment and training,
+            angle=np.deg2rad(data.turn),
+            scale=tuple(data.scale),
+            shift=data.shift,
+            paste_counts=data.paste.to_dict() if data.paste else {},
         )
 
     def source(self, split: str) -> Source | Mapping[str, Source]:
@@ -165,16 +174,22 @@ class DetectionTask(Task):
     def loss(
         self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
     ) -> tuple[Float[Array, ""], Aux]:
-        """Heat-map and box losses, each a mean over its `loss_groups` (processes as published)."""
-        levels = detection_levels(batch["coords"], batch["count"], self.shape)
+        """Heat-map and box losses, averaged over `train.loss_groups` (processes as published)."""
+        levels = self.levels(batch["coords"], batch["count"])
         maps, state = self.model.apply(
             variables, batch["features"], levels, train, mutable=["batch_stats"]
         )
-        fields = TaskTargets._fields
         targets = [
-            TaskTargets(*(batch[f"{name}{task}"] for name in fields)) for task in range(len(maps))
+            TaskTargets(*(batch[f"{name}{task}"] for name in TaskTargets._fields))
+            for task in range(len(maps))
         ]
-        total, parts = self._grouped(maps, targets)
+        weights = self.config.task.box_weight, tuple(self.config.task.code_weights)
+        total, parts = mean_over_groups(
+            lambda maps, targets: detection_loss(maps, targets, *weights),
+            self.config.train.loss_groups,
+            maps,
+            targets,
+        )
         scans = jnp.float32(batch["count"].shape[0])
         metrics = {}
         for task, part in enumerate(parts):
@@ -183,24 +198,8 @@ class DetectionTask(Task):
         for name in ("dropped", "outside"):
             label = {"dropped": "voxels_left_out", "outside": "boxes_outside"}[name]
             metrics[label] = (jnp.sum(batch[name]).astype(jnp.float32), scans)
-        lost = jnp.sum(detection_overflow(levels)).astype(jnp.float32)
+        lost = jnp.sum(overflow(levels)).astype(jnp.float32)
         return total, Aux(metrics | {"overflow": (lost, scans)}, state)
-
-    def _grouped(
-        self, maps: Predictions, targets: list[TaskTargets]
-    ) -> tuple[Float[Array, ""], list[TaskLoss]]:
-        task = self.config.task
-        batch = maps[0]["hm"].shape[0]
-        groups = task.loss_groups if batch % task.loss_groups == 0 else 1
-
-        def split(x: Array) -> Array:
-            return x.reshape(groups, -1, *x.shape[1:])
-
-        def one(maps: Predictions, targets: list[TaskTargets]):
-            return detection_loss(maps, targets, task.box_weight, tuple(task.code_weights))
-
-        found = jax.vmap(one)(jax.tree.map(split, maps), jax.tree.map(split, targets))
-        return jax.tree.map(lambda x: jnp.mean(x, axis=0), found)
 
     def detect(
         self,
@@ -211,10 +210,10 @@ class DetectionTask(Task):
         flips: bool = False,
     ) -> tuple[Boxes, Int[Array, " s"]]:
         """Boxes of every scan, or of every four views, and what found no room in each shard."""
-        levels = detection_levels(coords, count, self.shape)
+        levels = self.levels(coords, count)
         # Running statistics only: the number of groups does not matter here.
         maps = self.model.clone(norm_groups=1).apply(variables, features, levels)
-        return decode(maps, self.decoding, flips), detection_overflow(levels)
+        return decode(maps, self.decoding, flips), overflow(levels)
 
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
         """`box` [b, n, 9], `score`, `label`, `valid`, `overflow` of each scan. Boxes of a batch
@@ -233,11 +232,11 @@ class DetectionTask(Task):
         fields = {
             n: v.reshape(scans, len(angles), *v.shape[1:]) for n, v in found._asdict().items()
         }
-        turned = [
-            turn(fields["box"][:, n], np.deg2rad(angle)) if angle else fields["box"][:, n]
+        rotated = [
+            rotate_boxes(fields["box"][:, n], np.deg2rad(angle)) if angle else fields["box"][:, n]
             for n, angle in enumerate(angles)
         ]
-        fields["box"] = jnp.stack(turned, axis=1)
+        fields["box"] = jnp.stack(rotated, axis=1)
         fields = {name: v.reshape(scans, -1, *v.shape[3:]) for name, v in fields.items()}
         lost = jnp.sum(lost.reshape(scans, views), axis=1) + batch["dropped"]
         return fields | {"overflow": lost}
@@ -263,16 +262,16 @@ class DetectionTask(Task):
                 {"scans": packing.specs(size)},
                 outputs,
                 self.classes,
-                self.fused,
-                task.judged_within,
-                tables,
+                fused=self.fused,
+                max_range_m=task.max_range_m,
+                tables=tables,
             )
         }
 
     def render(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The first scan from above: boxes found, and the truth in white."""
         found = {name: np.asarray(value) for name, value in outputs.items()}
-        answer = answer_of(found, 0, self.classes, False)
+        answer = boxes_of_scan(found, 0, self.classes, fused=False)
         first = {name: np.asarray(batch[name])[0] for name in ("features", "truth")}
         points = first["features"][: int(np.ravel(batch["count"])[0])]
         truth = first["truth"][: int(np.ravel(batch["truth_count"])[0])]
@@ -280,4 +279,16 @@ class DetectionTask(Task):
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
         """Boxes as JSON, two pictures and a page to look around in, per scan."""
-        return prediction.predict_files(self, variables, paths, outdir)
+        data = self.config.data
+        run = jax.jit(self.predict)
+        detect = prediction.scan_detector(
+            self.packing("test"),
+            lambda batch: run(variables, batch, jax.random.key(0)),
+            self.fused,
+        )
+        known = None
+        if data.name == "nuscenes" and data.root:
+            known = prediction.KeyFrames.open(Path(data.root), data.version, data.sweeps)
+        return prediction.predict_files(
+            paths, outdir, detect, self.classes, columns=data.columns, known=known
+        )

@@ -11,8 +11,8 @@ from jaxvision.ops.rotated_boxes import rotated_nms
 
 # Highest overlap of two kept boxes of a class, as published for nuScenes.
 THRESHOLDS = {"traffic_cone": 0.05, "bicycle": 0.15, "bus": 0.25}
-OTHERWISE = 0.1
-MOST = 500
+DEFAULT_THRESHOLD = 0.1
+MAX_BOXES = 500
 _suppress = jax.jit(rotated_nms, static_argnums=3)
 
 
@@ -21,7 +21,7 @@ def fuse(
     scores: Float[np.ndarray, " n"],
     classes: Int[np.ndarray, " n"],
     thresholds: Mapping[int, float],
-    most: int = MOST,
+    max_boxes: int = MAX_BOXES,
 ) -> Int[np.ndarray, " m"]:
     """Rows that survive, in descending score.
 
@@ -43,9 +43,9 @@ def fuse(
         )
         kept.append(rows[np.asarray(found)[: int(count)]])
     rows = np.concatenate(kept)
-    return rows[np.argsort(-scores[rows], kind="stable")][:most]
+    return rows[np.argsort(-scores[rows], kind="stable")][:max_boxes]
 
 
 def class_thresholds(names: tuple[str, ...]) -> dict[int, float]:
     """The published threshold of each class, by number."""
-    return {number: THRESHOLDS.get(name, OTHERWISE) for number, name in enumerate(names)}
+    return {number: THRESHOLDS.get(name, DEFAULT_THRESHOLD) for number, name in enumerate(names)}

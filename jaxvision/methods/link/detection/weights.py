@@ -37,11 +37,12 @@ def _sparse_entries(
     path: str,
     inputs: int,
     outputs: int,
+    *,
     norm: str | None,
     bias: bool = False,
     size: tuple[int, int, int] = (3, 3, 3),
 ) -> Iterator[Entry]:
-    """A sparse convolution at `path` with its batch norm called `norm`."""
+    """A sparse convolution at `path` with its batch norm called `norm`, if it has one."""
     kernel, (x, y, z) = spconv_kernel(inputs, outputs, size), size
     place = f"params/{path}" if norm is None else f"params/{path}/SparseConvolution_0"
     yield Entry(f"{name}.weight", (outputs, z, y, x, inputs), f"{place}/kernel", kernel)
@@ -54,13 +55,20 @@ def _sparse_entries(
 def _basic_block(name: str, path: str, width: int) -> Iterator[Entry]:
     for ours, number in (("first", 1), ("second", 2)):
         yield from _sparse_entries(
-            f"{name}.conv{number}", f"{path}/{ours}", width, width, f"{name}.bn{number}", True
+            f"{name}.conv{number}",
+            f"{path}/{ours}",
+            width,
+            width,
+            norm=f"{name}.bn{number}",
+            bias=True,
         )
 
 
 def _parallel_block(name: str, path: str, width: int) -> Iterator[Entry]:
-    yield from _sparse_entries(f"{name}.conv1", f"{path}/first", width, width, f"{name}.bn1", True)
-    yield from _sparse_entries(f"{name}.conv2", f"{path}/second", width, width, None, True)
+    for ours, number, norm in (("first", 1, f"{name}.bn1"), ("second", 2, None)):
+        yield from _sparse_entries(
+            f"{name}.conv{number}", f"{path}/{ours}", width, width, norm=norm, bias=True
+        )
     yield from norm_entries(f"{name}.bn2", f"{path}/second_norm", width)
     place = f"params/{path}"
     yield Entry(f"{name}.elk.pre_mix.0.weight", (width, width), f"{place}/pre_mix/kernel", LINEAR)
@@ -74,14 +82,16 @@ def _parallel_block(name: str, path: str, width: int) -> Iterator[Entry]:
 def backbone_entries(model: DetectionBackbone, inputs: int = FEATURES) -> Iterator[Entry]:
     """Every tensor of a published backbone.  inputs: features of a voxel."""
     planes = model.planes
-    yield from _sparse_entries("conv_input.0", "input", inputs, planes[0], "conv_input.1")
+    yield from _sparse_entries("conv_input.0", "input", inputs, planes[0], norm="conv_input.1")
     for n in range(1, STAGES + 1):
         width, first = planes[n - 1], 0
         if n > 1:
             # elkv3 names the strided layer, the others number it inside its stage.
             down = f"down{n}" if model.version == "elkv3" else f"conv{n}"
             first = 0 if model.version == "elkv3" else 3
-            yield from _sparse_entries(f"{down}.0", f"down{n}", planes[n - 2], width, f"{down}.1")
+            yield from _sparse_entries(
+                f"{down}.0", f"down{n}", planes[n - 2], width, norm=f"{down}.1"
+            )
         for block in (0, 1):
             name, path = f"conv{n}.{first + block}", f"stage{n}_{block}"
             if model.version == "elkv2" and n < STAGES:
@@ -90,15 +100,17 @@ def backbone_entries(model: DetectionBackbone, inputs: int = FEATURES) -> Iterat
                 yield from _basic_block(name, path, width)
         if model.version == "elkv3":
             tail = f"conv{n}_tail"
-            yield from _sparse_entries(f"{tail}.0", f"stage{n}_tail", width, width, f"{tail}.1")
+            yield from _sparse_entries(
+                f"{tail}.0", f"stage{n}_tail", width, width, norm=f"{tail}.1"
+            )
         if model.version in ("elkv1", "elkv3"):
             yield from block_entries(f"wide{n}", f"elk{n}.", width, width, False)
         if model.version == "elkv3":
             tail = f"elk{n}_tail"
-            yield from _sparse_entries(f"{tail}.0", f"wide{n}_tail", width, width, f"{tail}.1")
+            yield from _sparse_entries(f"{tail}.0", f"wide{n}_tail", width, width, norm=f"{tail}.1")
     last = planes[-1]
     yield from _sparse_entries(
-        "extra_conv.0", "flatten", last, last, "extra_conv.1", size=(1, 1, 3)
+        "extra_conv.0", "flatten", last, last, norm="extra_conv.1", size=(1, 1, 3)
     )
 
 
@@ -165,7 +177,7 @@ def head_entries(
             yield Entry(f"{official}.3.bias", (size,), f"{ours}/bias")
 
 
-def inside(entries: Iterator[Entry], name: str, path: str) -> Iterator[Entry]:
+def with_prefix(entries: Iterator[Entry], name: str, path: str) -> Iterator[Entry]:
     """The same tensors as part of a larger network.  name: official prefix.  path: ours."""
     for entry in entries:
         ours = entry.path
@@ -185,9 +197,9 @@ def detector_entries(model: Detector, depth: int = 2) -> list[Entry]:
     )
     head = head_entries(model.classes, model.velocity, model.head_width, 2 * model.joined_width)
     return [
-        *inside(backbone_entries(backbone), "backbone", "backbone"),
-        *inside(neck_entries(neck, model.planes[-1] * depth), "neck", "neck"),
-        *inside(head, "bbox_head", "head"),
+        *with_prefix(backbone_entries(backbone), "backbone", "backbone"),
+        *with_prefix(neck_entries(neck, model.planes[-1] * depth), "neck", "neck"),
+        *with_prefix(head, "bbox_head", "head"),
     ]
 
 

@@ -1,0 +1,1 @@
+"""A class for every point of a scan: LinK U-Net, LinK encoder and their MinkUNet baseline."""

@@ -1,0 +1,123 @@
+"""Scans in, labels in the same format, pictures and a summary out."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxvision.data.lidar.classes import Classes
+from jaxvision.data.lidar.nuscenes_tables import Tables
+from jaxvision.data.lidar.own_scans import only_scans, read_scan, write_prediction
+from jaxvision.data.lidar.scan import Scan, points_in_range
+from jaxvision.data.lidar.voxels import capacity_for, voxelise
+from jaxvision.errors import InputError
+from jaxvision.methods.link.segmentation.inputs import Packing
+from jaxvision.training.task import Batch
+from jaxvision.viz.files import output_names, write_png
+from jaxvision.viz.points import birds_eye, class_colours, perspective
+
+# A point outside the range is labelled with the ignored class.
+OUTSIDE = 0
+# Turned and scaled views may have a few voxels more than the scan.
+SPARE_FOR_VIEWS = 1.1
+# The class of every point of a scan; the path is named in errors.
+LabelScan = Callable[[Scan, Path], Int[np.ndarray, " n"]]
+
+
+def scan_labeller(
+    packing: Packing, predict: Callable[[Batch], Mapping[str, np.ndarray]], seed: int
+) -> LabelScan:
+    """How a scan of any size is labelled, in few array sizes.
+
+    packing: of the evaluation.  predict: `classes` of a batch of one scan.  seed: of the views.
+    """
+
+    def label(scan: Scan, path: Path) -> Int[np.ndarray, " n"]:
+        inside = points_in_range(scan.points, packing.extent)
+        if not inside.any():
+            raise InputError(f"{path}: no point inside the range {packing.extent}")
+        kept = Scan(scan.points[inside])
+        voxels = len(voxelise(kept.points, packing.voxel_size, str(path)).coords)
+        spare = SPARE_FOR_VIEWS if packing.augment else 1.0
+        fitting = replace(
+            packing,
+            voxels=capacity_for(int(voxels * spare)),
+            points=capacity_for(len(kept.points)),
+            extent=(),
+        )
+        packed = fitting(kept, np.random.default_rng(seed), "scans")
+        answer = predict({name: np.asarray(value)[None] for name, value in packed.items()})
+        classes = np.full(len(scan.points), OUTSIDE, np.int32)
+        classes[inside] = np.asarray(answer["classes"])[0, : len(kept.points)]
+        return classes
+
+    return label
+
+
+def predict_files(
+    paths: list[Path],
+    outdir: Path,
+    label: LabelScan,
+    classes: Classes,
+    *,
+    columns: int = 4,
+    tokens: Mapping[str, str] | None = None,
+) -> list[Path]:
+    """For each `.bin` or `.ply`: its labels, NAME_above.png, NAME_ahead.png, NAME.json.
+
+    A scan inside `sequences/SS/velodyne` is written where the SemanticKITTI benchmark looks for
+    it, a nuScenes key frame as `lidarseg/test/TOKEN_lidarseg.bin`. InputError where no path is a
+    scan, or one cannot be read.
+    columns: float32 values of a point in a `.bin`.  tokens: see `nuscenes_tokens`.
+    """
+    scans = only_scans(paths)
+    if not scans:
+        raise InputError(f"{paths[0]}: expected .bin or .ply scans")
+    written: list[Path] = []
+    for path, name in zip(scans, output_names(scans), strict=True):
+        scan = read_scan(path, columns=columns)
+        found = label(scan, path)
+        token = (tokens or {}).get(path.name)
+        written.append(write_labels(path, found, classes, outdir / name, token))
+        written += write_pictures(path, scan, found, classes, outdir / name)
+    return written
+
+
+def nuscenes_tokens(root: Path, version: str) -> dict[str, str]:
+    """Record of each key frame by its file's name."""
+    rows = Tables(root, version).table("sample_data")
+    return {Path(row["filename"]).name: token for token, row in rows.items()}
+
+
+def write_labels(
+    path: Path, found: Int[np.ndarray, " n"], classes: Classes, stem: Path, token: str | None
+) -> Path:
+    """The labels of the scan `path` where its benchmark looks for them, else at `stem`."""
+    outdir, parents = stem.parent, path.resolve().parents
+    if token is not None:
+        file = outdir / "lidarseg" / "test" / f"{token}_lidarseg.bin"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(found.astype("u1").tobytes())
+        return file
+    if len(parents) > 2 and parents[0].name == "velodyne" and parents[2].name == "sequences":
+        stem = outdir / "sequences" / parents[1].name / "predictions" / path.stem
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    return write_prediction(path, classes.written_ids(found), stem)
+
+
+def write_pictures(
+    path: Path, scan: Scan, found: Int[np.ndarray, " n"], classes: Classes, stem: Path
+) -> list[Path]:
+    """The scan in its classes' colours from above and ahead, and the points of each as JSON."""
+    colours = class_colours(len(classes))[found]
+    above, ahead = (stem.with_name(f"{stem.name}_{view}.png") for view in ("above", "ahead"))
+    write_png(above, birds_eye(scan.points[:, :3], colours))
+    write_png(ahead, perspective(scan.points[:, :3], colours))
+    counts = np.bincount(found, minlength=len(classes))
+    summary = stem.with_name(f"{stem.name}.json")
+    points = {n: int(count) for n, count in zip(classes.names, counts, strict=True) if count}
+    summary.write_text(json.dumps({"scan": str(path), "points": points}, indent=1))
+    return [above, ahead, summary]

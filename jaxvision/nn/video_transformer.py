@@ -1,0 +1,168 @@
+"""A plain vision transformer over the cubes of a video: the encoder, and a classifier on it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from jaxvision.nn.patches import CubeEmbedding, patchify
+from jaxvision.nn.positions import sincos_1d
+from jaxvision.nn.sharding import constrain
+from jaxvision.nn.transformer import BlockConfig, TransformerStack, layer_norm
+from jaxvision.ops.position_tables import resize_table
+
+
+@dataclasses.dataclass(frozen=True)
+class CubeGrid:
+    """How a video is cut: frames and (height, width) in pixels, cube sides in frames and pixels."""
+
+    frames: int = 16
+    image_size: tuple[int, int] = (224, 224)
+    tubelet: int = 2
+    patch: int = 16
+
+    @property
+    def window(self) -> tuple[int, int, int]:
+        """Tokens along (t, h, w)."""
+        return self.window_of((self.frames, *self.image_size))
+
+    def window_of(self, size: tuple[int, ...]) -> tuple[int, int, int]:
+        """Tokens along (t, h, w) of a video of `size` (frames, height, width), cut alike."""
+        frames, height, width = size
+        return frames // self.tubelet, height // self.patch, width // self.patch
+
+    @property
+    def tokens(self) -> int:
+        return int(np.prod(self.window))
+
+    @property
+    def cube_values(self) -> int:
+        return self.tubelet * self.patch**2 * 3
+
+
+def take_tokens(x: Float[Array, "b n d"], indices: Int[Array, "b m"]) -> Float[Array, "b m d"]:
+    """Rows `indices` of each sample's tokens."""
+    return jnp.take_along_axis(x, indices[:, :, None], axis=1)
+
+
+class VideoEncoder(nn.Module):
+    """Cube embedding, flat sine-cosine positions, blocks; all tokens or only the visible ones.
+
+    grid: the size that positions are made for. A video of another size is cut alike, and its
+        positions are the grid's, resized: in space bicubically, then in time linearly.
+    token_dropout: rate on the tokens before the first block.
+    position_table: a table among the parameters instead of sine-cosine positions. The reference's
+        forward pass detaches it, so it never trains.
+    """
+
+    grid: CubeGrid
+    block: BlockConfig
+    depth: int
+    token_dropout: float = 0.0
+    position_table: bool = False
+
+    @nn.compact
+    def __call__(
+        self,
+        video: Float[Array, "b t h w 3"],
+        visible: Int[Array, "b m"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "b m d"]:
+        """Tokens after the last block (before any norm).
+
+        video: normalised pixels.  visible: ascending token indices, or None for all tokens.
+        """
+        grid, width = self.grid, self.block.width
+        cubes = patchify(video.astype(self.block.dtype), grid.tubelet, grid.patch)
+        positions = jnp.asarray(sincos_1d(grid.tokens, width))
+        if self.position_table:
+            positions = jax.lax.stop_gradient(self._position_table())
+        positions = resize_table(positions, grid.window, grid.window_of(video.shape[1:4]))[None]
+        if visible is not None:
+            cubes = take_tokens(cubes, visible)
+            positions = positions[0][visible]
+        x = CubeEmbedding(width, dtype=self.block.dtype, name="patch_embedding")(cubes)
+        x = constrain(x + positions.astype(x.dtype), "batch", None, "embed")
+        x = nn.Dropout(self.token_dropout)(x, deterministic=deterministic)
+        return TransformerStack(self.block, self.depth, name="stack")(x, deterministic)
+
+    def _position_table(self) -> Float[Array, "n d"]:
+        init = nn.with_logical_partitioning(nn.initializers.normal(0.02), (None, "embed"))
+        return self.param("positions", init, (self.grid.tokens, self.block.width))
+
+
+class VideoClassifier(nn.Module):
+    """Encoder, pooling, norm, head (modeling_finetune.py; every published size is a config of it).
+
+    pooling: "mean" of all tokens, then the norm; or "first", the norm of the first token (t, h, w
+        all 0: there is no class token).
+    init_scale: factor on the head's initial values.
+    dropout: `token_dropout` on the embedded tokens, `head_dropout` on the pooled features; the
+        blocks' own rates are in `block`.
+    """
+
+    grid: CubeGrid
+    block: BlockConfig
+    depth: int
+    classes: int
+    pooling: str = "mean"
+    position_table: bool = False
+    token_dropout: float = 0.0
+    head_dropout: float = 0.0
+    init_scale: float = 1.0
+
+    @nn.compact
+    def __call__(
+        self,
+        video: Float[Array, "b t h w 3"],
+        deterministic: bool = True,
+        features: bool = False,
+    ) -> Float[Array, "b classes"] | Float[Array, "b d"]:
+        """Logits of a normalised video in float32, or its pooled and normed features."""
+        encoder = VideoEncoder(
+            self.grid,
+            self.block,
+            self.depth,
+            self.token_dropout,
+            self.position_table,
+            name="encoder",
+        )
+        x = encoder(video, deterministic=deterministic).astype(jnp.float32)
+        x = jnp.mean(x, axis=1) if self.pooling == "mean" else x[:, 0]
+        x = layer_norm(self.block, "norm")(x)
+        if features:
+            return x.astype(jnp.float32)
+        x = nn.Dropout(self.head_dropout)(x, deterministic=deterministic)
+        return self._head(x).astype(jnp.float32)
+
+    def _head(self, x: Float[Array, "b d"]) -> Float[Array, "b classes"]:
+        def scaled(key, shape, dtype=jnp.float32):
+            return 0.02 * self.init_scale * jax.random.normal(key, shape, dtype)
+
+        return nn.Dense(
+            self.classes,
+            dtype=self.block.dtype,
+            kernel_init=nn.with_logical_partitioning(scaled, ("embed", "vocab")),
+            bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("vocab",)),
+            name="head",
+        )(x)
+
+
+def classifier_flops(model: VideoClassifier) -> float:
+    """Floating-point operations of one clip's forward pass: matmuls only, a multiply-add is two."""
+    tokens, width = model.grid.tokens, model.block.width
+    multiply_adds = (
+        tokens * model.grid.cube_values * width
+        + block_multiply_adds(model.block, model.depth, tokens)
+        + width * model.classes
+    )
+    return 2.0 * multiply_adds
+
+
+def block_multiply_adds(block: BlockConfig, depth: int, tokens: int) -> float:
+    """Of the matmuls of `depth` blocks over one sample's tokens."""
+    projections = 4 * block.width**2 + 2 * block.width * block.hidden
+    return depth * tokens * (projections + 2 * tokens * block.width)

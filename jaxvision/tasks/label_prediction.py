@@ -1,0 +1,55 @@
+"""`predict` for a classifier: the likeliest classes of one's own files, as tables and pictures."""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from jaxvision.training.run_record import write_json
+from jaxvision.viz.files import output_names, write_png
+
+SHOWN = 5
+# A file's probabilities, and its picture under the name of the likeliest class.
+Answer = tuple[Float[np.ndarray, " classes"], Callable[[str], UInt8[np.ndarray, "height width 3"]]]
+
+
+def predict_files(
+    answer: Callable[[Path], Answer],
+    names: Sequence[str],
+    paths: Sequence[Path],
+    outdir: Path,
+    suffix: str = "",
+) -> list[Path]:
+    """The likeliest classes of files: predictions.json, predictions.csv, and <name><suffix>.png.
+
+    Returns what was written. `answer` raises InputError for a file that cannot be read.
+    """
+    written: list[Path] = []
+    results: dict[str, list[dict[str, Any]]] = {}
+    for path, name in zip(paths, output_names(paths), strict=True):
+        scores, draw = answer(path)
+        results[str(path)] = likeliest(scores, names)
+        written.append(outdir / f"{name}{suffix}.png")
+        write_png(written[-1], draw(results[str(path)][0]["class"]))
+    return [*written, *write_labels(results, outdir)]
+
+
+def likeliest(scores: Float[np.ndarray, " classes"], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The classes of the largest probabilities, largest first."""
+    best = np.argsort(-scores, kind="stable")[:SHOWN]
+    return [{"class": names[k], "probability": float(scores[k])} for k in best]
+
+
+def write_labels(results: Mapping[str, Sequence[Mapping[str, Any]]], outdir: Path) -> list[Path]:
+    """predictions.json and predictions.csv of {file: its likeliest classes}."""
+    write_json(outdir / "predictions.json", results)
+    with (outdir / "predictions.csv").open("w", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["file", "rank", "class", "probability"])
+        for file, answers in results.items():
+            for rank, found in enumerate(answers, 1):
+                table.writerow([file, rank, found["class"], f"{found['probability']:.6f}"])
+    return [outdir / "predictions.json", outdir / "predictions.csv"]

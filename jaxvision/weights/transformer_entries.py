@@ -1,0 +1,118 @@
+"""The official tensors of a vision transformer's parts, in the order in which timm's names come."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from jaxvision.weights.layout import (
+    LINEAR,
+    chain,
+    heads_bias,
+    heads_in,
+    heads_out,
+    reshape,
+    transpose,
+)
+from jaxvision.weights.mapping import Entry
+
+# Biases of queries, keys and values: one tensor of all three; query and value apart, the key
+# without one (BEiT); or none.
+QkvBias = Literal["fused", "split", "none"]
+
+
+def norm(name: str, path: str, width: int, layer: int | None = None) -> list[Entry]:
+    """A LayerNorm; `layer`: its row where ours are stacked."""
+    return [
+        Entry(f"{name}.weight", (width,), f"{path}/scale", layer=layer),
+        Entry(f"{name}.bias", (width,), f"{path}/bias", layer=layer),
+    ]
+
+
+def linear(
+    name: str, path: str, inputs: int, outputs: int, layer: int | None = None
+) -> list[Entry]:
+    """A linear map with a bias."""
+    return [
+        Entry(f"{name}.weight", (outputs, inputs), f"{path}/kernel", LINEAR, layer),
+        Entry(f"{name}.bias", (outputs,), f"{path}/bias", layer=layer),
+    ]
+
+
+def cube_embedding(name: str, path: str, width: int, cube: tuple[int, int, int]) -> list[Entry]:
+    """A strided convolution over cubes of (t, h, w) pixels, which ours keeps as a matrix."""
+    kernel = (width, 3, *cube)
+    # (out, channel, t, h, w) -> (t, h, w, channel, out), then one row per value of a cube.
+    to_matrix = chain(transpose(2, 3, 4, 1, 0), reshape((*cube, 3, width), (-1, width)))
+    return [
+        Entry(f"{name}.weight", kernel, f"{path}/kernel", to_matrix),
+        Entry(f"{name}.bias", (width,), f"{path}/bias"),
+    ]
+
+
+def attention(
+    name: str,
+    path: str,
+    sizes: tuple[int, int],
+    layer: int | None = None,
+    *,
+    qkv_bias: QkvBias,
+    cosine: bool = False,
+) -> Iterator[Entry]:
+    """Self-attention with one fused projection.
+
+    sizes: (width, heads).  cosine: a learned scale per head (Swin V2).
+    """
+    width, heads = sizes
+    if cosine:
+        shape = (heads, 1, 1)
+        yield Entry(f"{name}.scale", shape, f"{path}/scale", reshape(shape, (-1,)), layer)
+    if qkv_bias == "split":
+        for letter, ours in (("q", "query_bias"), ("v", "value_bias")):
+            bias = heads_bias(heads)
+            yield Entry(f"{name}.{letter}_bias", (width,), f"{path}/{ours}", bias, layer)
+    fused = heads_out(width, heads, fused=3)
+    yield Entry(f"{name}.qkv.weight", (3 * width, width), f"{path}/qkv/kernel", fused, layer)
+    if qkv_bias == "fused":
+        bias = heads_bias(heads, fused=3)
+        yield Entry(f"{name}.qkv.bias", (3 * width,), f"{path}/qkv/bias", bias, layer)
+    back = heads_in(width, heads)
+    yield Entry(f"{name}.proj.weight", (width, width), f"{path}/out/kernel", back, layer)
+    yield Entry(f"{name}.proj.bias", (width,), f"{path}/out/bias", layer=layer)
+
+
+def mlp(name: str, path: str, width: int, hidden: int, layer: int | None = None) -> list[Entry]:
+    """Two linear maps."""
+    return [
+        *linear(f"{name}.fc1", f"{path}/up", width, hidden, layer),
+        *linear(f"{name}.fc2", f"{path}/down", hidden, width, layer),
+    ]
+
+
+def blocks(
+    name: str,
+    path: str,
+    depth: int,
+    *,
+    width: int,
+    heads: int,
+    hidden: int,
+    qkv_bias: QkvBias,
+    layer_scale: bool = False,
+    cosine: bool = False,
+) -> Iterator[Entry]:
+    """Blocks `name`.0 to `name`.{depth - 1}, stacked on ours below `path`."""
+    for layer in range(depth):
+        block = f"{name}.{layer}"
+        if layer_scale:
+            yield Entry(f"{block}.gamma_1", (width,), f"{path}/attention_scale", layer=layer)
+            yield Entry(f"{block}.gamma_2", (width,), f"{path}/mlp_scale", layer=layer)
+        yield from norm(f"{block}.norm1", f"{path}/attention_norm", width, layer)
+        yield from attention(
+            f"{block}.attn",
+            f"{path}/attention",
+            (width, heads),
+            layer,
+            qkv_bias=qkv_bias,
+            cosine=cosine,
+        )
+        yield from norm(f"{block}.norm2", f"{path}/mlp_norm", width, layer)
+        yield from mlp(f"{block}.mlp", f"{path}/mlp", width, hidden, layer)
