@@ -6,6 +6,7 @@ surfaces and the camera's place do not.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -239,7 +240,7 @@ class RoomPictures:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         rng = np.random.default_rng((self.seed, index))
         label = index % len(KINDS)
         room, camera = draw_room(rng, list(KINDS)[label], self.side)

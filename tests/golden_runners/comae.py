@@ -44,7 +44,7 @@ def network(config: dict):
             config[f"{prefix}embed_dim"],
             config[f"{prefix}num_heads"],
             mlp_ratio=config["mlp_ratio"],
-            qkv_bias="fused",
+            fused_bias=True,
             norm_epsilon=config["norm_eps"],
             drop_path=config.get("drop_path_rate", 0.0),
         )
@@ -328,11 +328,11 @@ def names_and_counts(case: Case) -> dict:
         size, stage = name.split("/")
         variant = config["variants"][size]
         grid = PatchGrid(config["image_size"], config["patch_size"])
-        block = BlockConfig(variant["embed_dim"], variant["num_heads"], qkv_bias="fused")
+        block = BlockConfig(variant["embed_dim"], variant["num_heads"], fused_bias=True)
         if stage == "cpc":
             entries = contrast_entries(PatchContrast(grid, block, variant["depth"]))
         elif stage == "mm_mae":
-            second = BlockConfig(decoder["embed_dim"], decoder["num_heads"], qkv_bias="fused")
+            second = BlockConfig(decoder["embed_dim"], decoder["num_heads"], fused_bias=True)
             entries = autoencoder_entries(
                 MultiModalAutoencoder(grid, block, variant["depth"], second, decoder["depth"])
             )

@@ -24,10 +24,11 @@ from jaxvision.data.crops import Box
 from jaxvision.data.mixing import Mix, box_of, mix_batch
 from jaxvision.data.normalisation import IMAGENET, normalise
 from jaxvision.data.rgbd_transforms import EvaluationPair, TrainingPair
-from jaxvision.methods.comae.recipes import AUTOENCODER_START, CLASSIFIER_START
 from jaxvision.methods.comae.parameter_groups import finetuning_group, pretraining_group
-from jaxvision.metrics.classification import accuracy, mean_class_accuracy
-from jaxvision.nn.transformer import drop_path, drop_path_rates
+from jaxvision.methods.comae.recipes import AUTOENCODER_START, CLASSIFIER_START
+from jaxvision.metrics.multi_view import class_recalls, top_k
+from jaxvision.metrics.segmentation import confusion_matrix
+from jaxvision.nn.transformer import drop_path_rates, drop_samples
 from jaxvision.ops.cross_entropy import smooth_one_hot, soft_cross_entropy
 from jaxvision.ops.position_tables import resize_spatial
 from jaxvision.training import initialisation, schedules
@@ -69,7 +70,9 @@ def parameter_groups(case: Case) -> dict:
 
 def rate_table(peak: float, config: dict) -> dict:
     return {
-        "name": "cosine_by_epoch",
+        "name": "cosine",
+        "clock": "fractional_epoch",
+        "inclusive_warmup": False,
         "peak": peak,
         "end": config["min_lr"],
         "warmup_epochs": config["warmup_epochs"],
@@ -89,7 +92,7 @@ def learning_rates(case: Case) -> dict:
             per_epoch,
         )
         epochs = np.array(case.config["epochs_sampled"][name])
-        answers[name] = jax.vmap(schedule)(np.rint(epochs * per_epoch))
+        answers[name] = jax.vmap(schedule)(np.rint(epochs * per_epoch).astype(int))
     answers["finetune_group_lr_scale_0.65^3"] = answers["finetune"] * 0.65**3
     return answers
 
@@ -210,7 +213,7 @@ def chain(case: Case) -> dict:
 @runner("comae", "timm/models/layers/drop.py:drop_path")
 def stochastic_depth(case: Case) -> dict:
     branch, draw = jnp.asarray(case.input("x")), jnp.asarray(case.input("u"))
-    return {"y": jax.jit(drop_path)(branch, draw, case.config["rate"])}
+    return {"y": jax.jit(drop_samples)(branch, draw, case.config["rate"])}
 
 
 @runner("comae", "timm/data/mixup.py:Mixup (batch mode)")
@@ -298,10 +301,11 @@ def metrics(case: Case) -> dict:
     logits, labels = case.input("logits"), case.input("targets")
     classes, size = case.config["num_classes"], case.config["batch_size"]
     losses = jax.nn.logsumexp(logits, axis=1) - np.take_along_axis(logits, labels[:, None], 1)[:, 0]
+    counts = confusion_matrix(np.argmax(logits, axis=1), labels, classes).T
     batches = [np.mean(losses[i : i + size]) for i in range(0, len(labels), size)]
     return {
-        "top1": 100 * accuracy(logits, labels, 1),
-        "top5": 100 * accuracy(logits, labels, 5),
-        "mean_class": 100 * mean_class_accuracy(logits, labels, classes),
+        "top1": 100 * top_k(logits, labels, 1),
+        "top5": 100 * top_k(logits, labels, 5),
+        "mean_class": 100 * np.mean(class_recalls(counts)),
         "loss": np.mean(batches),
     }

@@ -1,4 +1,4 @@
-"""CoMAE's networks: one plain ViT for RGB and depth (HHA), told apart by their patch embeddings alone.
+"""CoMAE's networks: one plain ViT for RGB and depth (HHA), with a patch embedding for each.
 
 Three networks share the encoder's blocks: `PatchContrast` (section 3.2), `MultiModalAutoencoder`
 (section 3.3) and `SceneClassifier` (fine-tuning). Depth enters as a picture of three channels.
@@ -7,7 +7,6 @@ Three networks share the encoder's blocks: `PatchContrast` (section 3.2), `Multi
 import dataclasses
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -128,8 +127,8 @@ def _unit(tokens: Float[Array, "... d"]) -> Float[Array, "... d"]:
 class MultiModalAutoencoder(nn.Module):
     """Stage 2: both modalities masked apart, encoded and decoded jointly.
 
-    Encoder and decoder see [class, RGB patches, class, depth patches] as one sequence. Positions are
-    fixed tables, kept as constants because published files hold them and fine-tuning starts from one.
+    Encoder and decoder see [class, RGB patches, class, depth patches] as one sequence. Positions
+    are fixed tables, kept as constants: published files hold them, and fine-tuning starts from one.
     """
 
     grid: PatchGrid
@@ -228,8 +227,8 @@ class MultiModalAutoencoder(nn.Module):
 class SceneClassifier(nn.Module):
     """Fine-tuning: [class, RGB patches, class, depth patches] as one sequence, pooled, classified.
 
-    One class token and one learned position table serve both modalities. A modality that is left out
-    keeps its class token; its patches are hidden from attention and from the mean, which equals
+    One class token and one learned position table serve both modalities. A modality that is left
+    out keeps its class token; its patches are hidden from attention and from the mean, which equals
     leaving them out of the sequence.
 
     pooling: "mean" of the patches, then a norm; or the mean of both class tokens after a norm of
@@ -275,7 +274,9 @@ class SceneClassifier(nn.Module):
         key_mask = None
         if seen is not None:
             key_mask = jnp.repeat(seen, patches + 1, axis=1) | ~is_patch
-        x = TransformerStack(self.block, self.depth, name="stack")(x, deterministic, key_mask)
+        x = TransformerStack(self.block, self.depth, name="stack")(
+            x, deterministic, key_mask=key_mask
+        )
         if self.pooling == "mean":
             counted = jnp.broadcast_to(is_patch, x.shape[:2])
             if key_mask is not None:

@@ -4,8 +4,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxvision.nn.transformer import BlockConfig
-
 TARGET_EPSILON = 1e-6
 
 
@@ -59,9 +57,3 @@ def masked_error(
     error = jnp.mean(jnp.square(prediction.astype(jnp.float32) - target), axis=-1)
     weight = mask.astype(jnp.float32)
     return jnp.sum(error * weight), jnp.sum(weight)
-
-
-def block_multiply_adds(block: BlockConfig, depth: int, tokens: int) -> float:
-    """Of the matmuls of `depth` blocks over one sample's tokens."""
-    projections = 4 * block.width**2 + 2 * block.width * block.hidden
-    return depth * tokens * (projections + 2 * tokens * block.width)

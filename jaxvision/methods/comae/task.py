@@ -28,6 +28,7 @@ from jaxvision.methods.comae.model import (
 )
 from jaxvision.methods.comae.parameter_groups import finetuning_group, pretraining_group
 from jaxvision.nn.transformer import BlockConfig
+from jaxvision.nn.video_transformer import block_multiply_adds
 from jaxvision.tasks import classification, dispatch
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
@@ -53,7 +54,7 @@ def block_of(model: ConfigDict, dtype: str, prefix: str = "", **more: Any) -> Bl
         width,
         heads,
         mlp_ratio=model.mlp_ratio,
-        qkv_bias="fused",
+        fused_bias=True,
         remat=model.remat,
         dtype=jnp.dtype(dtype),
         **more,
@@ -62,6 +63,8 @@ def block_of(model: ConfigDict, dtype: str, prefix: str = "", **more: Any) -> Bl
 
 class PairTask(Task):
     """What the stages share: where pairs come from and how they are cut."""
+
+    model: Any
 
     @cached_property
     def grid(self) -> PatchGrid:
@@ -147,7 +150,7 @@ class ContrastTask(PairTask):
         model, patches = self.model, self.grid.patches
         pair = 2 * (
             patches * self.grid.patch_values * model.block.width
-            + objective.block_multiply_adds(model.block, model.depth, patches)
+            + block_multiply_adds(model.block, model.depth, patches)
         )
         pair += patches**2 * model.block.width
         return 3 * 2.0 * pair * self.config.train.batch_size
@@ -228,10 +231,10 @@ class AutoencoderTask(PairTask):
         model, seen = self.model, 2 * (self.kept + 1)
         places = 2 * (self.grid.patches + 1)
         width, decoder = model.block.width, model.decoder_block.width
-        pair = 2 * self.kept * self.grid.patch_values * width
-        pair += objective.block_multiply_adds(model.block, model.depth, seen)
+        pair: float = 2 * self.kept * self.grid.patch_values * width
+        pair += block_multiply_adds(model.block, model.depth, seen)
         pair += seen * width * decoder
-        pair += objective.block_multiply_adds(model.decoder_block, model.decoder_depth, places)
+        pair += block_multiply_adds(model.decoder_block, model.decoder_depth, places)
         pair += 2 * self.grid.patches * decoder * self.grid.patch_values
         return 3 * 2.0 * pair * self.config.train.batch_size
 
@@ -293,6 +296,7 @@ class ClassificationTask(PairTask):
             soften_rng,
             classification.Softening.of(self.config),
             len(self.class_names),
+            erased=-IMAGENET.mean / IMAGENET.deviation,  # black
         )
         rgb, depth = jnp.split(batch["input"], 2, axis=2)
         seen = draw_seen(seen_rng, self.config.train.draw_groups, len(rgb))
@@ -313,8 +317,8 @@ class ClassificationTask(PairTask):
 
     def flops(self, split: str) -> float:
         model, tokens = self.model, 2 * (self.grid.patches + 1)
-        pair = 2 * self.grid.patches * self.grid.patch_values * model.block.width
-        pair += objective.block_multiply_adds(model.block, model.depth, tokens)
+        pair: float = 2 * self.grid.patches * self.grid.patch_values * model.block.width
+        pair += block_multiply_adds(model.block, model.depth, tokens)
         pair += model.block.width * model.classes
         return 3 * 2.0 * pair * self.config.train.batch_size
 

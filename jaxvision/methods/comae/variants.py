@@ -36,7 +36,7 @@ def network(size: str, stage: str, classes: int = 0, dtype: str = "float32") -> 
     row, grid = SIZES[size], PatchGrid()
 
     def block(width: int, heads: int) -> BlockConfig:
-        return BlockConfig(width, heads, qkv_bias="fused", dtype=jnp.dtype(dtype))
+        return BlockConfig(width, heads, fused_bias=True, dtype=jnp.dtype(dtype))
 
     encoder = block(row.width, row.heads)
     if stage == "contrast":

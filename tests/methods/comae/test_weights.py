@@ -22,10 +22,10 @@ from jaxvision.weights.mapping import flatten
 from round_trip import assert_same, official_tensors
 
 GRID = PatchGrid(16, 4)
-BLOCK = BlockConfig(16, 2, qkv_bias="fused")
+BLOCK = BlockConfig(16, 2, fused_bias=True)
 NETWORKS = {
     "contrast": PatchContrast(GRID, BLOCK, 2),
-    "autoencoder": MultiModalAutoencoder(GRID, BLOCK, 2, BlockConfig(8, 2, qkv_bias="fused"), 1),
+    "autoencoder": MultiModalAutoencoder(GRID, BLOCK, 2, BlockConfig(8, 2, fused_bias=True), 1),
     "mean": SceneClassifier(GRID, BLOCK, 2, 5),
     "class_token": SceneClassifier(GRID, BLOCK, 2, 5, "class_token"),
 }
