@@ -171,7 +171,7 @@ def main() -> None:
             found = [Path(folder) / f"{number}.mp4" for number in range(arguments.videos)]
             for seed, path in enumerate(found):
                 write_numbered(path, seed)
-        items = tuple(LabelledVideo(path=path, label=0) for path in found)
+        items = tuple(LabelledVideo(path, 0) for path in found)
         if not arguments.files:
             wrong, checked = wrong_frames(items, arguments.clips)
             console.print(f"frames wrong: {wrong} of {checked}")

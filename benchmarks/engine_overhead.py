@@ -123,15 +123,17 @@ def dispatch_seconds(leaves: int, calls: int = 300) -> float:
 
 
 def checksum_seconds_per_gb(megabytes: int = 256) -> float:
-    """Verifying the manifest of a checkpoint, as every restore does."""
+    """Reading a checkpoint's files back from the disk, as after every save, and checking them
+    against its manifest, as every restore does."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "data").write_bytes(np.random.default_rng(0).bytes(megabytes * 10**6))
-        manifest.write(folder, folder)
+        manifest.write(folder, folder, {})
         marker = f"Checkpoint commit was successful to {folder}"
         (folder / manifest.COMMIT_MARKER).write_text(marker)
         started = time.perf_counter()
-        damaged = manifest.damage(folder)
+        manifest.forget(folder)
+        damaged = manifest.damage(folder, {})
         seconds = time.perf_counter() - started
         if damaged:
             raise SystemExit(damaged)

@@ -1,14 +1,76 @@
 """The one error that means "what you gave me is wrong", and how to name the nearest right thing."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+
+MOST = 2000  # characters of a message
 
 
 class InputError(Exception):
     """Bad input. The message is one line: the file, key or shape at fault, and what was expected.
 
-    The command line prints it without a traceback and exits with status 2.
+    The command line prints it without a traceback and exits with status 2. Names and texts of files
+    may be in it: it is cut where it is too long, and control characters are written out.
     """
+
+    def __init__(self, message: object = ""):
+        super().__init__(one_line(str(message)))
+
+
+def one_line(text: str, most: int = MOST) -> str:
+    """`text` as one line of at most `most` characters, all of them printable, and a word where it
+    was cut."""
+    kept = text[:most]
+    if not kept.isprintable():
+        escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in kept)
+        kept = "".join(escaped)[:most]
+    return kept if len(text) <= most else f"{kept} ... ({len(text)} characters)"
+
+
+@contextlib.contextmanager
+def reading(path: object, what: str, ours: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """The net at a reader's edge: whatever a damaged file makes libraries raise becomes an
+    InputError that names the file and what it was read as. Exceptions of `ours` pass."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (InputError, *ours)):
+            raise
+        if isinstance(error, OSError) and error.strerror:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        reason = one_line(" ".join(str(error).split()), 200) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as {what}: {reason}") from error
+
+
+# A full disk, one that may not be written, and a file or a folder in place of the other.
+DISK_ERRORS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+}
+
+
+def disk_problem(error: BaseException) -> str | None:
+    """What a disk has to say in an error, or None. Libraries wrap it in errors of their own."""
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    text = " ".join(str(error).split())
+    said = ("No space left", "File too large", "Disk quota exceeded", "Read-only file system")
+    return next((f"{word} ({one_line(text, 120)})" for word in said if word in text), None)
+
+
+@contextlib.contextmanager
+def writing(folder: object) -> Iterator[None]:
+    """Makes what a disk says, while files are written into `folder`, one line that names it."""
+    try:
+        yield
+    except Exception as error:
+        problem = disk_problem(error)
+        if problem is None or isinstance(error, InputError):
+            raise
+        raise InputError(f"{folder}: cannot be written: {problem}") from error
 
 
 FEW = 24  # names that one line can hold

@@ -19,6 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax import export as jax_export
 
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.errors import InputError, nearest
 from jaxvision.training.config import as_json
 from jaxvision.training.run_record import versions, write_json
@@ -65,11 +66,13 @@ def export_model(
     for platform in platforms:
         exported = export_one(function, shapes, batch, platform)
         written.append(out / f"{platform}.jax_export")
-        written[-1].write_bytes(exported.serialize())
+        with atomic_write(written[-1]) as temporary:
+            Path(temporary).write_bytes(exported.serialize())
     assert exported is not None
     needed = {path: values[path] for path in shapes}
     save_parameters(out / PARAMETERS, unflatten(values))
-    np.savez(out / ARRAYS, **needed)  # type: ignore[arg-type]
+    with atomic_write(out / ARRAYS) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **needed)  # type: ignore[arg-type]
     write_json(out / "config.json", as_json(task.config))
     outputs = jax.tree.unflatten(exported.out_tree, exported.out_avals)
     write_json(out / DESCRIPTION, description(batch, outputs, platforms))

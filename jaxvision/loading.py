@@ -9,10 +9,9 @@ from typing import Any
 from jax.sharding import Mesh
 
 from jaxvision.errors import InputError, nearest
-from jaxvision.registry import METHODS, make_task
+from jaxvision.registry import METHODS, load_config, make_task
 from jaxvision.training import initialisation
 from jaxvision.training.checkpoint import Checkpoints
-from jaxvision.training.config import load_config
 from jaxvision.training.mesh import make_mesh
 from jaxvision.training.sharding import put
 from jaxvision.training.state import abstract_variables, answering_variables

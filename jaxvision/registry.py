@@ -1,11 +1,16 @@
-"""The methods, and how a config becomes a task. An eleventh method is one line here."""
+"""The methods, and how a recipe becomes a task of one. An eleventh method is one line here."""
 
 import importlib
+from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from jaxvision.errors import InputError, nearest
+from jaxvision.training import config as engine_config
+from jaxvision.training import settings as engine_settings
+from jaxvision.training.config import refuse_renamed
 from jaxvision.training.task import Task
 
 
@@ -33,13 +38,46 @@ METHODS = {
 
 def make_task(config: ConfigDict) -> Task:
     """The task of `config.method`. InputError names the nearest method for an unknown one."""
-    method = METHODS.get(config.method)
-    if method is None:
-        raise InputError(f"unknown method {config.method!r}{nearest(config.method, METHODS)}")
+    return method_module(config.method, "task").make_task(config)
+
+
+def load_config(path: str, overrides: Iterable[str] = ()) -> ConfigDict:
+    """See `training.config.load_config`; an override by a method's old key gets the new name."""
     try:
-        module = importlib.import_module(f"jaxvision.methods.{config.method}.task")
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith(f"jaxvision.methods.{config.method}"):
-            raise InputError(f"{method.title} ({config.method}) cannot be run yet") from None
+        return engine_config.load_config(path, overrides)
+    except InputError:
+        keys = [override.partition("=")[0] for override in overrides]
+        refuse_old_keys(engine_config.read_config(path).method, keys)
         raise
-    return module.make_task(config)
+
+
+def refuse_old_keys(method: str, keys: Iterable[str]) -> None:
+    """InputError with the new name where one of `keys` is in the RENAMED_KEYS of a method's task.py
+    ({old key: new key})."""
+    refuse_renamed(keys, getattr(method_module(method, "task"), "RENAMED_KEYS", {}))
+
+
+def settings(method: str) -> Mapping[str, str]:
+    """{key: a line about it} of the settings of the engine and of a method. A line at a table
+    speaks for all in it."""
+    engine = {key: line for key, (_, line) in engine_settings.SETTINGS.items()}
+    return engine | method_module(method, "settings").SETTINGS
+
+
+def line_about(key: str, settings: Mapping[str, str]) -> str:
+    """The line of `settings` about a setting, or about the innermost table it is in, or ""."""
+    while key not in settings and "." in key:
+        key = key.rpartition(".")[0]
+    return settings.get(key, "")
+
+
+def method_module(method: str, name: str) -> ModuleType:
+    """`jaxvision.methods.<method>.<name>`. InputError where the method is unknown or planned."""
+    if method not in METHODS:
+        raise InputError(f"unknown method {method!r}{nearest(method, METHODS)}")
+    try:
+        return importlib.import_module(f"jaxvision.methods.{method}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith(f"jaxvision.methods.{method}"):
+            raise InputError(f"{METHODS[method].title} ({method}) cannot be run yet") from None
+        raise

@@ -3,9 +3,71 @@
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+
+
+class Config(dict):
+    """A case's `config`, or a table in it, that knows which of its keys were read.
+
+    Tests of `in` read nothing; whole iterations read all. Equal tables of one component share what
+    was read of them, and are one key of a cache: what a cached function reads counts for all.
+    """
+
+    _read_of: ClassVar[dict[tuple[str, str], set[str]]] = {}
+
+    def __init__(self, table: Mapping[str, Any], component: str):
+        super().__init__((key, _known(value, component)) for key, value in table.items())
+        self._identity = (component, json.dumps(table, sort_keys=True))
+        self._read = self._read_of.setdefault(self._identity, set())
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Config) and self._identity == other._identity
+
+    def __iter__(self) -> Iterator[str]:  # without it `dict(config)` reads behind our back
+        return super().__iter__()
+
+    def __getitem__(self, key: str) -> Any:
+        self._read.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in self else default  # noqa: SIM401
+
+    def items(self):
+        return [(key, self[key]) for key in self]
+
+    def values(self):
+        return [self[key] for key in self]
+
+    def unread(self) -> list[str]:
+        """ "a" of every key that was not read, "a.b" of those in tables that were."""
+        missed = []
+        for key in self:
+            value = dict.__getitem__(self, key)
+            if key not in self._read:
+                missed.append(key)
+                continue
+            within = enumerate(value) if isinstance(value, list) else [("", value)]
+            for number, table in within:
+                if isinstance(table, Config):
+                    place = f"{key}.{number}." if number != "" else f"{key}."
+                    missed += [place + name for name in table.unread()]
+        return missed
+
+
+def _known(value: Any, component: str) -> Any:
+    if isinstance(value, dict):
+        return Config(value, component)
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return [_known(item, component) for item in value]
+    return value
 
 
 class Case:
@@ -18,7 +80,7 @@ class Case:
         meta = json.loads(self._arrays.pop("meta").tobytes().decode())
         self.method: str = meta["method"]
         self.component: str = meta["component"]
-        self.config: dict = meta["config"]
+        self.config = Config(meta["config"], self.component)
         self.tolerance: float = meta["tolerance"]
         self.notes: str = meta.get("notes", "")
         self.outputs: dict[str, dict] = meta["outputs"]
@@ -126,16 +188,48 @@ class Case:
         )
 
 
-Runner = Callable[[Case], Mapping[str, object]]
+Answer = Callable[[Case], Mapping[str, object]]
+
+
+class Runner(NamedTuple):
+    """answer: the outputs of a case.  fixed: {config key: the one value that this project knows}.
+    ignores: {config key, or a pattern such as "calls.*.note": why it says nothing to a runner}."""
+
+    answer: Answer
+    fixed: Mapping[str, Any]
+    ignores: Mapping[str, str]
+
+    def check(self, case: Case) -> None:
+        """AssertionError where an answer differs, or the runner overlooked a key of the config."""
+        for key in self.fixed.keys() & case.config.keys():
+            value, known = (json.dumps(x[key], sort_keys=True) for x in (case.config, self.fixed))
+            assert value == known, f"{case.path.name}: config {key} is {value}, we know {known}"
+        case.check(self.answer(case))
+        missed = [
+            key
+            for key in case.config.unread()
+            if not any(fnmatchcase(key, pattern) for pattern in self.ignores)
+        ]
+        assert not missed, (
+            f"{case.path.name}: the runner of {case.component!r} read no {', '.join(missed)} of "
+            "the config: read it, or name it in `fixed` or `ignores`"
+        )
+
+
 RUNNERS: dict[tuple[str, str], Runner] = {}
 
 
-def runner(method: str, *components: str) -> Callable[[Runner], Runner]:
+def runner(
+    method: str,
+    *components: str,
+    fixed: Mapping[str, Any] | None = None,
+    ignores: Mapping[str, str] | None = None,
+) -> Callable[[Answer], Answer]:
     """Register a function that answers every case of these components of a method."""
 
-    def register(function: Runner) -> Runner:
+    def register(answer: Answer) -> Answer:
         for component in components:
-            RUNNERS[method, component] = function
-        return function
+            RUNNERS[method, component] = Runner(answer, fixed or {}, ignores or {})
+        return answer
 
     return register

@@ -19,7 +19,7 @@ ALLOWED = {
     "weights": {"ops"},
     "nn": {"ops"},
     "metrics": {"ops"},
-    "data": {"ops"},
+    "data": {"ops", "weights"},
     "viz": {"data"},
     "training": {"data", "metrics", "viz", "nn", "ops", "weights"},
     "tasks": {"training", "data", "metrics", "viz", "nn", "ops"},
@@ -27,7 +27,7 @@ ALLOWED = {
     "registry": {"training", "methods"},
     "planning": {"training", "viz"},
     "loading": {"registry", "training", "weights", "methods"},
-    "export": {"training", "weights"},
+    "export": {"training", "weights", "data"},
     "cli": {
         "registry",
         "loading",

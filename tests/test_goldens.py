@@ -43,8 +43,8 @@ def _size(shape: list[int]) -> int:
 
 def test_case(path: Path) -> None:
     case = Case(path)
-    run = RUNNERS.get((case.method, case.component))
-    assert run is not None, (
+    runner = RUNNERS.get((case.method, case.component))
+    assert runner is not None, (
         f"{path.name}: no runner for component {case.component!r} of {case.method!r}"
     )
-    case.check(run(case))
+    runner.check(case)

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
     )
 
-    from jaxvision.errors import InputError, nearest
+    from jaxvision.errors import InputError, nearest, writing
     from jaxvision.training.evaluation import Evaluator
     from jaxvision.training.run_record import write_json
     from jaxvision.viz.files import write_png
@@ -47,9 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{name}: {value:.6g}")
     out = arguments.out or arguments.workdir
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "results.json", results)
-        for name, picture in pictures.items():
-            write_png(out / f"{name}.png", picture)
-            print(f"picture: {out / f'{name}.png'}")
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            write_json(out / "results.json", results)
+            for name, picture in pictures.items():
+                write_png(out / f"{name}.png", picture)
+                print(f"picture: {out / f'{name}.png'}")
     return 0

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from jaxvision.errors import InputError
+    from jaxvision.errors import InputError, writing
     from jaxvision.export import export_model
     from jaxvision.loading import load_run
 
@@ -54,13 +54,15 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.weights,
         arguments.step,
     )
-    for path in export_model(
-        task,
-        variables,
-        arguments.out,
-        arguments.platform,
-        arguments.batch_size,
-        arguments.bucket,
-    ):
+    with writing(arguments.out):
+        written = export_model(
+            task,
+            variables,
+            arguments.out,
+            arguments.platform,
+            batch_size=arguments.batch_size,
+            bucket=arguments.bucket,
+        )
+    for path in written:
         print(path)
     return 0

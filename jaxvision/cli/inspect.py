@@ -1,10 +1,13 @@
 """Look before you train: the resolved config, every parameter's shape and sharding, one batch.
 
+Settings that are not the engine's defaults come first, each with the place that set it.
+
 Nothing is trained and no parameter is made.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 SUMMARY = "the resolved config, parameters, shardings, and one batch as pictures"
 
@@ -22,8 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from jaxvision.registry import make_task
-    from jaxvision.training.config import check_choices, leaves, load_config
+    from jaxvision.registry import load_config, make_task
+    from jaxvision.training.config import check_choices
     from jaxvision.training.run import prepare_run
     from jaxvision.training.state import parameter_groups
     from jaxvision.weights.mapping import flatten
@@ -36,9 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not console.is_terminal:
         console.width = 240  # rows that a pipe should get whole
 
-    table = Table("setting", "value", box=None, header_style="bold")
-    for key, value in leaves(config):
-        table.add_row(key, str(value))
+    table = Table("setting", "value", "set in", "what it is", box=None, header_style="bold")
+    for row in setting_rows(config, arguments.config, arguments.overrides):
+        table.add_row(*row)
     console.print(table)
 
     params = prepared.target.variables()["params"]
@@ -68,6 +71,24 @@ def run(arguments: argparse.Namespace) -> int:
         for picture in write_batch(host_batch.arrays, arguments.out):
             console.print(f"picture: {picture}", highlight=False)
     return 0
+
+
+def setting_rows(config: Any, recipe: str, overrides: list[str]) -> list[tuple[str, ...]]:
+    """(key, value, where it was set, a line about it) of every setting: first those that differ
+    from the engine's defaults, then those that do not."""
+    from jaxvision.registry import line_about, settings
+    from jaxvision.training.config import base_config, leaves
+    from jaxvision.training.origins import origins_of
+
+    lines, origins = settings(config.method), origins_of(recipe, overrides)
+    defaults, nothing = dict(leaves(base_config().to_dict())), object()
+    changed: list[tuple[str, ...]] = []
+    unchanged: list[tuple[str, ...]] = []
+    for key, value in leaves(config.to_dict()):
+        differs = value != defaults.get(key, nothing)
+        row = (key, str(value), origins.get(key, "") if differs else "", line_about(key, lines))
+        (changed if differs else unchanged).append(row)
+    return changed + unchanged
 
 
 def write_batch(arrays: dict, out: Path) -> list[Path]:

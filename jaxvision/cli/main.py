@@ -4,12 +4,13 @@ import argparse
 import importlib
 import os
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from jaxvision import __version__
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, disk_problem, nearest
 
 # Each verb is a module here with SUMMARY, add_arguments(parser) and run(arguments) -> exit status.
 VERBS = (
@@ -90,8 +91,11 @@ def run_verb(run, arguments: argparse.Namespace) -> int:
     """Call a verb; bad input becomes one line and 2, a preemption 75."""
     import logging
 
-    # Orbax and absl narrate every save at levels that drown what a person needs to see.
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # Orbax and absl narrate every save at levels that drown what a person needs to see, and show
+    # tracebacks of background threads whose errors the loop tells in a line.
+    for narrator in ("absl", "asyncio"):
+        logging.getLogger(narrator).setLevel(logging.CRITICAL)
+    drop_disk_tracebacks()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return run(arguments) or 0
@@ -100,6 +104,9 @@ def run_verb(run, arguments: argparse.Namespace) -> int:
     except BrokenPipeError:
         return 0
     except Exception as error:
+        problem = disk_problem(error)
+        if problem is not None:
+            return refuse(problem)
         # The engine's exceptions are known only once jax has been imported.
         if type(error).__name__ == "Preempted":
             print(f"{error}; to go on, run again: {' '.join(sys.argv)}", file=sys.stderr)
@@ -114,6 +121,24 @@ def run_verb(run, arguments: argparse.Namespace) -> int:
             traceback.print_exc()
             return 1
         raise
+
+
+def drop_disk_tracebacks() -> None:
+    """When a disk is full, threads of other libraries show a traceback each, some at the very end:
+    the run tells it in one line."""
+
+    def dropping(show: Callable[..., Any]) -> Callable[..., Any]:
+        def hook(*arguments: Any) -> None:
+            error = getattr(arguments[0], "exc_value", None) or arguments[-2:][0]
+            echo = str(error) in ("Event loop is closed", "handle is closed")
+            if not isinstance(error, BaseException) or not (echo or disk_problem(error)):
+                show(*arguments)
+
+        return hook
+
+    sys.excepthook = dropping(sys.excepthook)
+    sys.unraisablehook = dropping(sys.unraisablehook)
+    threading.excepthook = dropping(threading.excepthook)
 
 
 def end_with_readers() -> NoReturn:

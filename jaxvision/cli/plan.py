@@ -97,8 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxvision.planning import measured, report, search
     from jaxvision.planning.compile import with_settings
     from jaxvision.planning.plan import Assumptions, Planner, Target
-    from jaxvision.registry import make_task
-    from jaxvision.training.config import load_config
+    from jaxvision.registry import load_config, make_task
 
     config = load_config(arguments.config, arguments.overrides)
     assumptions = Assumptions(

@@ -22,15 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from jaxvision.errors import writing
     from jaxvision.loading import load_run
 
     paths = find_inputs(arguments.inputs)
     task, _, variables = load_run(
         arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
     )
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for path in task.predict_files(variables, paths, arguments.out):
-        print(path)
+    with writing(arguments.out):
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        for path in task.predict_files(variables, paths, arguments.out):
+            print(path)
     return 0
 
 

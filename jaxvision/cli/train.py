@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from jaxvision.training.config import load_config
+    from jaxvision.registry import load_config, make_task, refuse_old_keys
+    from jaxvision.training.config import config_of_run, leaves
     from jaxvision.training.distributed import settings, start_distributed
 
     overrides = list(arguments.overrides)
@@ -37,13 +38,15 @@ def run(arguments: argparse.Namespace) -> int:
         overrides.append("debug=True")
         check_shapes()
     config = load_config(arguments.config, overrides)
+    stored = arguments.workdir / "config.json"
+    if stored.is_file():
+        refuse_old_keys(config.method, dict(leaves(config_of_run(stored))))
     start_distributed({"workdir": str(arguments.workdir), **settings(config)})
 
     from jaxvision.loading import read_weights
-    from jaxvision.registry import make_task
     from jaxvision.training.loop import train
 
-    train(make_task(config), config, arguments.workdir, read_weights)
+    train(make_task(config), config, arguments.workdir, read_weights, recipe=str(arguments.config))
     return 0
 
 

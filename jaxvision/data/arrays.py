@@ -1,75 +1,101 @@
-"""Arrays in `.npy` and `.npz` files, told by content, without running what a pickle asks for.
+"""Arrays in `.npy`, `.npz` and `.pkl` files, told by content, running nothing that a pickle asks.
 
-Published features are npz archives named `.npy`, and tables are pickled dictionaries in real `.npy`
-files. A pickle may only build NumPy arrays and plain Python values here.
+Published features are npz archives named `.npy`, tables are pickled dictionaries in real `.npy`
+files, and annotations plain pickles. A pickle may only hold NumPy arrays and plain Python values
+here (weights/pickle_machine.py reads it). Sizes are checked against the file before memory is asked
+for.
 """
 
-import pickle
+import contextlib
+import io
+import math
+import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, reading
+from jaxvision.weights.pickle_machine import DamagedError, Opaque, PickleMachine, RefusedError
+from jaxvision.weights.plain_names import OBJECT_ARRAY, PLAIN_NAMES, array_of
 
 ZIP_MAGIC, NPY_MAGIC = b"PK\x03\x04", b"\x93NUMPY"
-# All that a pickled array, dtype or NumPy scalar asks for, under old and new module names.
-ALLOWED = {
-    (f"numpy.{core}.multiarray", name)
-    for core in ("core", "_core")
-    for name in ("_reconstruct", "scalar")
-} | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
-
-
-class ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays and plain values; refuses to look anything else up."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"asks for {module}.{name}")
-        return super().find_class(module, name)
+# What a compressed archive may expand to: features shrink by less than ten.
+EXPANSION, FREE_EXPANSION = 64, 64 << 20
 
 
 def read_arrays(path: Path) -> Mapping[str, Any]:
-    """{key: array} of an archive or of a pickled dictionary; {"": array} of a plain array.
+    """{key: array} of an archive or of a pickled dictionary; {"": array} of a plain array. Arrays
+    are read-only.
 
     InputError names the file where it is none of these, is damaged, or holds a pickle that asks
     for more than arrays.
     """
-    try:
-        with open(path, "rb") as file:
-            magic = file.read(6)
-            file.seek(0)
-            if magic.startswith(ZIP_MAGIC):
-                with np.load(file, allow_pickle=False) as archive:
-                    return {key: archive[key] for key in archive.files}
-            if magic != NPY_MAGIC:
-                raise InputError(f"{path}: neither an .npy array nor an .npz archive")
-            return _read_npy(file)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise InputError(f"{path}: damaged or not plain arrays ({error})") from error
-    except (pickle.UnpicklingError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: its pickle {error}; expected only arrays") from error
-
-
-def _read_npy(file: Any) -> Mapping[str, Any]:
-    version = np.lib.format.read_magic(file)
-    read_header = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    _, _, dtype = read_header(file)
-    if not dtype.hasobject:
+    with _arrays(path) as file:
+        magic = file.read(6)
         file.seek(0)
-        return {"": np.lib.format.read_array(file, allow_pickle=False)}
-    value = ArrayUnpickler(file, encoding="latin1").load()
-    if isinstance(value, np.ndarray) and value.dtype.hasobject and value.size == 1:
-        value = value.item()
+        if magic.startswith(ZIP_MAGIC):
+            return _read_archive(file)
+        if magic != NPY_MAGIC:
+            raise DamagedError("neither an .npy array nor an .npz archive")
+        return _read_npy(file, pickled=True)
+
+
+def read_pickle(path: Path) -> Mapping[str, Any]:
+    """The dictionary of plain values and arrays that a `.pkl` file holds, of Python 2 or 3; errors
+    as above."""
+    with _arrays(path) as file:
+        return _mapping(_unpickled(file.read()))
+
+
+@contextlib.contextmanager
+def _arrays(path: Path) -> Iterator[IO[bytes]]:
+    """The opened file; what is wrong with it becomes an InputError."""
+    try:
+        with reading(path, "arrays", (RefusedError, DamagedError)), open(path, "rb") as file:
+            yield file
+    except RefusedError as error:
+        raise InputError(f"{path}: its pickle asks for {error}; expected only arrays") from error
+    except DamagedError as error:
+        raise InputError(f"{path}: damaged or not plain arrays: {error}") from error
+
+
+def _read_archive(file: IO[bytes]) -> dict[str, Any]:
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        size = sum(entry.file_size for entry in entries)
+        if size > FREE_EXPANSION + EXPANSION * os.fstat(file.fileno()).st_size:
+            raise DamagedError(f"an archive that expands to {size} bytes")
+        return {
+            entry.filename.removesuffix(".npy"): _read_npy(io.BytesIO(archive.read(entry)))[""]
+            for entry in entries
+        }
+
+
+def _read_npy(file: IO[bytes], pickled: bool = False) -> Mapping[str, Any]:
+    version = np.lib.format.read_magic(file)
+    first = version == (1, 0)
+    header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    shape, column_major, dtype = header(file)
+    data = file.read()
+    if not dtype.hasobject:
+        needed = math.prod(shape) * dtype.itemsize
+        return {"": array_of(memoryview(data)[:needed], dtype, shape, column_major)}
+    if not pickled:
+        raise RefusedError("objects in an archive")
+    return _mapping(_unpickled(data))
+
+
+def _unpickled(data: bytes) -> Any:
+    return PickleMachine(PLAIN_NAMES, strict=True).load(data)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """The dictionary that a pickle is, or that its array of one object holds."""
+    if isinstance(value, Opaque) and value.name == OBJECT_ARRAY and len(value.state) == 1:
+        (value,) = value.state
     if not isinstance(value, dict):
-        raise ValueError(f"a pickled {type(value).__name__}, expected a dictionary")
+        raise DamagedError(f"a pickled {type(value).__name__}, expected a dictionary")
     return value

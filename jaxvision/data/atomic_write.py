@@ -1,8 +1,9 @@
-"""Writing a file so that a stopped program never leaves half of one."""
+"""Writing a file so that a stopped program never leaves half of one, nor half a line."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 @contextlib.contextmanager
@@ -15,3 +16,18 @@ def atomic_write(path: Path) -> Iterator[str]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def open_lines(path: Path) -> IO[str]:
+    """`path`, opened to add lines. One that a crash tore, at its end, is cut off first: it would
+    swallow the next."""
+    with path.open("ab+") as file:
+        end = file.seek(0, 2)
+        while end:
+            start = file.seek(max(end - 4096, 0))
+            block = file.read(end - start)
+            end = start + block.rfind(b"\n") + 1
+            if b"\n" in block:
+                break
+        file.truncate(end)
+    return path.open("a", encoding="utf-8")

@@ -17,7 +17,7 @@ from absl import flags
 
 from jaxvision.data.source import Sample, Source
 from jaxvision.data.timeout import Stalled, with_timeout
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, one_line
 
 MAX_REPLACEMENTS = 8
 
@@ -154,57 +154,83 @@ class TrainingBatches:
         self, source: Source, bucket: str, place: int, index: int, replaced: list
     ) -> tuple[list[Sample], int]:
         """The samples of a record, or of the one at hash(seed, index) where it cannot be read, and
-        so on. A transform that decodes says with InputError that the record is at fault."""
+        so on, whatever it raised: damaged files make decoders raise anything.
+
+        Many in a row that fail in the transform, and not for want of input, are an error of ours:
+        the last is raised as it is.
+        """
         for attempt in range(MAX_REPLACEMENTS):
             # 1. Read and transform; draws depend on the place in the run, not on the attempt.
             rng = np.random.default_rng((self.seed, place, index))
+            read = False
             try:
                 record = source.records[index]
+                read = True
+                return as_list(source.transform(record, rng, bucket)), index
             except Exception as error:
-                reason = first_line(error)
-            else:
-                try:
-                    return as_list(source.transform(record, rng, bucket)), index
-                except InputError as error:
-                    reason = first_line(error)
+                failure = error
             # 2. Note why not, and go on with the record that the hash names, on every host alike.
-            replaced.append((source.records.name(index), reason))
+            replaced.append((source.records.name(index), reason_of(failure)))
             digest = hashlib.blake2b(f"{self.seed}/{index}/{attempt}".encode(), digest_size=8)
             index = int.from_bytes(digest.digest(), "big") % len(source.records)
+        if read and not isinstance(failure, InputError | OSError):
+            raise failure
         name, reason = replaced[-1]
         raise InputError(
             f"{MAX_REPLACEMENTS} records in a row cannot be read; last {name}: {reason}"
-        )
+        ) from failure
 
 
 @dataclass(frozen=True)
 class EvaluationBatches:
-    """A source read once in order; the last batch is padded with its first record, not valid."""
+    """A source read once in order; the last batch is padded with its first record, not valid.
+
+    incomplete: a record that cannot be read is named in the batch's `replaced`, and its place
+        padded, too; else it is refused.
+    """
 
     source: Source
     bucket: str
     shares: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
+    incomplete: bool = False
 
     def __len__(self) -> int:
         return -(-len(self.source.records) // self.source.batch_size)
 
     def __getitem__(self, step: int) -> HostBatch:
         source, size = self.source, self.source.batch_size
-        samples, names = [], []
+        samples: list[Sample] = []
+        names: list[str] = []
+        unreadable: list[tuple[str, str]] = []
         for start, stop in self.shares:
             for row in range(round(start * size), round(stop * size)):
                 index = step * size + row
                 valid = index < len(source.records)
                 name = source.records.name(index if valid else 0)
                 try:
-                    record = source.records[index if valid else 0]
+                    made = self._samples(index if valid else 0, index)
                 except Exception as error:
-                    raise InputError(f"{name}: {first_line(error)}") from error
-                rng = np.random.default_rng((0, index))
-                for sample in as_list(source.transform(record, rng, self.bucket)):
+                    if not self.incomplete:
+                        raise InputError(f"{name}: {reason_of(error)}") from error
+                    if valid:
+                        unreadable.append((name, reason_of(error)))
+                    made, valid = self._padding(), False
+                for sample in made:
                     samples.append({**sample, "valid": valid, "index": np.int32(index)})
                 names.append(name)
-        return HostBatch(self.bucket, dict(source.collate(samples, self.bucket)), names, [])
+        arrays = dict(source.collate(samples, self.bucket))
+        return HostBatch(self.bucket, arrays, names, unreadable)
+
+    def _samples(self, index: int, seed: int) -> list[Sample]:
+        rng = np.random.default_rng((0, seed))
+        return as_list(self.source.transform(self.source.records[index], rng, self.bucket))
+
+    def _padding(self) -> list[Sample]:
+        """The samples of the first record that can be read."""
+        for index in range(len(self.source.records)):
+            with contextlib.suppress(Exception):
+                return self._samples(index, index)
+        raise InputError(f"none of the {len(self.source.records)} records can be read")
 
     def names(self, step: int) -> list[str]:
         """Names of the records that a batch is to read, which are not read here."""
@@ -230,8 +256,12 @@ def as_list(samples: Sample | list[Sample]) -> list[Sample]:
     return samples if isinstance(samples, list) else [samples]
 
 
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def reason_of(error: Exception) -> str:
+    """The first line of what it says, with its kind where it is not one that tells of a file."""
+    said = one_line((str(error).splitlines() or [""])[0], 300)
+    if said and isinstance(error, InputError | OSError):
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +12,10 @@ Sample = Mapping[str, Any]
 
 
 class Records(Protocol):
-    """Random access to raw records. Reading one may fail: the loader replaces and counts it."""
+    """Random access to raw records. Reading one may fail: the loader replaces and counts it.
+
+    Records of listed files may have `files()`, their paths: an evaluation looks for them first.
+    """
 
     def __len__(self) -> int: ...
 
@@ -20,6 +24,11 @@ class Records(Protocol):
     def name(self, index: int) -> str:
         """What a person would call record `index` (a file's path)."""
         ...
+
+
+def missing_files(records: Records) -> list[Path]:
+    """Those of the files that records are to be read from that are not there."""
+    return [path for path in getattr(records, "files", tuple)() if not path.exists()]
 
 
 def stack(samples: Sequence[Sample], bucket: str) -> dict[str, np.ndarray]:
@@ -47,6 +56,23 @@ class Repeated:
 
     def name(self, index: int) -> str:
         return self.records.name(index % len(self.records))
+
+
+@dataclass(frozen=True)
+class RecordSubset:
+    """The records called `numbers` of a longer list, in that order; one may come several times."""
+
+    records: Records
+    numbers: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.records[int(self.numbers[index])]
+
+    def name(self, index: int) -> str:
+        return self.records.name(int(self.numbers[index]))
 
 
 @dataclass(frozen=True)

@@ -284,3 +284,6 @@ class NumberedVideos:
 
     def name(self, index: int) -> str:
         return self.videos.name(index // max(self.segments, 1))
+
+    def files(self) -> list[Path]:
+        return getattr(self.videos, "files", list)()

@@ -15,25 +15,17 @@ SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".
 FRAME_TEMPLATE = "img_{:05}.jpg"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class LabelledVideo:
-    """frames: how many picture files the folder holds, or None for a video file.  shard: where the
-    frames are, for a video that was cut into shards."""
+    """frames: where they are, of a video kept as pictures; None for a video file."""
 
     path: Path
     label: int
-    frames: int | None = None
-    template: str = FRAME_TEMPLATE
-    first: int = 1
-    shard: ShardedVideo | None = None
+    frames: FrameSequence | None = None
 
     def open(self) -> Video | FrameSequence:
         """The video's frames, to be used as a context manager. InputError where unreadable."""
-        if self.shard is not None:
-            return self.shard
-        if self.frames is None:
-            return Video(self.path)
-        return FrameFolder(self.path, self.frames, self.template, self.first)
+        return Video(self.path) if self.frames is None else self.frames
 
 
 @dataclass(frozen=True)
@@ -50,6 +42,9 @@ class VideoRecords:
 
     def name(self, index: int) -> str:
         return str(self.items[index].path)
+
+    def files(self) -> list[Path]:
+        return [item.path for item in self.items if not isinstance(item.frames, ShardedVideo)]
 
 
 def read_list(
@@ -75,9 +70,11 @@ def read_list(
         if not name or not label.lstrip("-").isdigit():
             raise InputError(f"{where}: {line.strip()!r}: expected 'PATH LABEL'")
         head, _, count = name.rpartition(" ")
-        frames = None
+        pictures = 0
         if head and count.isdigit() and not name.lower().endswith(SUFFIXES):
-            name, frames = head, int(count)
+            name, pictures = head, int(count)
+            if not pictures:
+                raise InputError(f"{where}: a folder of 0 frames")
         elif not name.lower().endswith(SUFFIXES):
             raise InputError(
                 f"{where}: {name!r} is no video file ({', '.join(SUFFIXES)}), and for a folder of "
@@ -85,20 +82,11 @@ def read_list(
             )
         if not 0 <= int(label) < classes:
             raise InputError(f"{where}: label {label} is not in 0 .. {classes - 1}")
-        if frames == 0:
-            raise InputError(f"{where}: a folder of 0 frames")
-        shard = _shard(shards, name.strip(), where)
         file = Path(root) / name.strip()
-        items.append(
-            LabelledVideo(
-                path=file,
-                label=int(label),
-                frames=frames,
-                template=template,
-                first=first,
-                shard=shard,
-            )
-        )
+        frames: FrameSequence | None = _shard(shards, name.strip(), where)
+        if frames is None and pictures:
+            frames = FrameFolder(file, pictures, template, first)
+        items.append(LabelledVideo(file, int(label), frames))
     if not items:
         raise InputError(f"{path}: an empty list")
     return tuple(items)
@@ -124,18 +112,11 @@ def read_unlabelled_list(
             ) from None
         if count == 0:
             raise InputError(f"{path}:{number}: a video of 0 frames")
-        frames = None if count < 0 else count
-        shard = _shard(shards, name, f"{path}:{number}")
-        items.append(
-            LabelledVideo(
-                path=Path(root) / name,
-                label=0,
-                frames=frames,
-                template=template(name),
-                first=first,
-                shard=shard,
-            )
-        )
+        file = Path(root) / name
+        frames: FrameSequence | None = _shard(shards, name, f"{path}:{number}")
+        if frames is None and count > 0:
+            frames = FrameFolder(file, count, template(name), first)
+        items.append(LabelledVideo(file, 0, frames))
     if not items:
         raise InputError(f"{path}: an empty list")
     return tuple(items)
@@ -161,12 +142,12 @@ def read_class_folders(
         raise InputError(f"{root / unknown[0]}: a folder of no class; classes: {classes[:8]}")
     if shards is not None:
         return tuple(
-            LabelledVideo(path=root / name, label=classes.index(name.split("/")[0]), shard=shard)
+            LabelledVideo(root / name, classes.index(name.split("/")[0]), shard)
             for name, shard in sorted(shards.items(), key=lambda item: item[0].split("/"))
             if "/" in name
         ), classes
     items = [
-        LabelledVideo(path=path, label=label)
+        LabelledVideo(path, label)
         for label, name in enumerate(classes)
         for path in sorted((root / name).rglob("*"))
         if path.suffix.lower() in SUFFIXES

@@ -1,6 +1,8 @@
 """A plain vision transformer over the cubes of a video: the encoder, and a classifier on it."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +10,14 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
+from jaxvision.errors import InputError
 from jaxvision.nn.patches import CubeEmbedding, patchify
 from jaxvision.nn.positions import sincos_1d
 from jaxvision.nn.sharding import constrain
 from jaxvision.nn.transformer import BlockConfig, TransformerStack, layer_norm
 from jaxvision.ops.position_tables import resize_table
+
+POOLINGS = ("mean", "first")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +154,48 @@ class VideoClassifier(nn.Module):
             bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("vocab",)),
             name="head",
         )(x)
+
+
+# From a recipe's `model` table.
+
+
+def grid_of(model: Mapping[str, Any]) -> CubeGrid:
+    """InputError where cubes do not fill the video."""
+    grid = CubeGrid(model["frames"], tuple(model["image_size"]), model["tubelet"], model["patch"])
+    sides = ("frames", "image_size", "image_size")
+    cuts = ("tubelet", "patch", "patch")
+    for side, cut, length in zip(sides, cuts, (grid.frames, *grid.image_size), strict=True):
+        if length % model[cut]:
+            raise InputError(
+                f"model.{side} by model.{cut}: {length} is no multiple of {model[cut]}"
+            )
+    return grid
+
+
+def block_of(model: Mapping[str, Any], dtype: str, **changes: Any) -> BlockConfig:
+    """The block of the table's settings, with `changes`."""
+    known = {field.name for field in dataclasses.fields(BlockConfig)}
+    given = {name: value for name, value in model.items() if name in known}
+    return BlockConfig(**{**given, "dtype": jnp.dtype(dtype), **changes})
+
+
+def build_classifier(model: Mapping[str, Any], classes: int, dtype: str) -> VideoClassifier:
+    """The classifier that the table describes."""
+    if model["pooling"] not in POOLINGS:
+        raise InputError(
+            f"model.pooling {model['pooling']!r}: expected one of {', '.join(POOLINGS)}"
+        )
+    return VideoClassifier(
+        grid_of(model),
+        block_of(model, dtype, kernel_init="normal_0.02"),
+        model["depth"],
+        classes,
+        pooling=model["pooling"],
+        position_table=model["position_table"],
+        token_dropout=model["dropout"],
+        head_dropout=model["head_dropout"],
+        init_scale=model["init_scale"],
+    )
 
 
 def classifier_flops(model: VideoClassifier) -> float:

@@ -18,6 +18,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxvision.errors import InputError, nearest
+from jaxvision.training.settings import SETTINGS
 
 # Settings that say how a run is carried out, not what it computes: they may change on a resume.
 OPERATIONAL = (
@@ -30,72 +31,25 @@ OPERATIONAL = (
     "data.workers",
     "data.threads",
     "data.patience",
+    "data.max_unreadable",
+    "evaluate.max_unreadable",
 )
+
+
+# Settings of the engine that were renamed: {old key: new key}.
+RENAMED_KEYS: dict[str, str] = {}
 
 
 def base_config() -> ConfigDict:
     """Every setting of the engine. Methods add theirs under `model`, `data` and `task`."""
-    return ConfigDict(
-        {
-            "method": "",
-            "seed": 0,
-            "dtype": "float32",  # of activations; parameters are float32 always
-            "model": {},
-            "task": {},
-            "data": {
-                "workers": 0,  # processes that prepare batches; 0 = threads in this one
-                "threads": 1,
-                "patience": 900.0,  # seconds for a batch to come before the run ends; 0 = for ever
-                "max_unreadable": 0.01,  # share of records that may fail before the run stops
-            },
-            "train": {
-                "steps": 0,  # optimizer steps; or
-                "epochs": 0.0,
-                "batch_size": 0,  # records a step, over all devices and micro-batches
-                "accumulate": 1,  # micro-batches a step
-                "draw_groups": 1,  # groups of a batch that share one draw (mixup, modality)
-                "norm_groups": 1,  # groups of a batch with batch-norm statistics of their own
-                "loss_groups": 1,  # groups of a batch whose losses are averaged, each a mean or sum
-                "max_not_finite": 10,  # dropped updates before the run stops
-            },
-            "optim": {
-                "name": "adamw",
-                "learning_rate": {"name": "constant", "value": 1e-3},
-                "schedules": {},  # {name: a learning rate for the groups that name it}
-                "weight_decay": {"name": "constant", "value": 0.0},
-                "b1_schedule": {},  # instead of b1
-                "b1": 0.9,
-                "b2": 0.999,
-                "eps": 1e-8,
-                "momentum": 0.9,
-                "nesterov": False,
-                "clip_norm": 0.0,  # of the global gradient; 0 = none
-                "batch_scaling": 0,  # learning rates are per this many records; 0 = as given
-            },
-            "ema": {
-                "decay": 0.0,  # 0 = no average
-                "start_step": 0,
-                "interval": 1,
-                "collections": (),  # beside params
-            },
-            "frozen": {  # parameters that are not trained (teachers)
-                "prefix": "",  # those whose path starts with it; "" = all
-                "dtype": "float32",  # or "bfloat16"
-                "sharded": True,  # False = whole on every device
-            },
-            "init": (),  # links of training/initialisation.py, e.g. {"from": "weights.pth"}
-            "mesh": {"data": -1, "fsdp": 1, "tensor": 1},  # -1 fills
-            "checkpoint": {"every_steps": 1000, "keep": 3, "best": "", "best_mode": "max"},
-            "evaluate": {
-                "every_steps": 0,  # 0 = only after the last step
-                "weights": "raw",  # or "ema"
-            },
-            "log": {"every_steps": 50, "pictures_every_steps": 0},
-            "profile": {"start_step": 0, "steps": 0},
-            "debug": False,
-        },
-        convert_dict=True,
-    )
+    config: dict[str, Any] = {"method": "", "model": {}, "task": {}}
+    for key, (default, _) in SETTINGS.items():
+        *tables, last = key.split(".")
+        node = config
+        for table in tables:
+            node = node.setdefault(table, {})
+        node[last] = default
+    return ConfigDict(config, convert_dict=True)
 
 
 def load_config(path: str, overrides: Iterable[str] = ()) -> ConfigDict:
@@ -104,17 +58,33 @@ def load_config(path: str, overrides: Iterable[str] = ()) -> ConfigDict:
     `path` may leave out the folder and the suffix, and may end in the recipe's arguments:
     "videomae/demo", "sparseformer/tiny:gpus=1". InputError names the file or the nearest right key.
     """
+    config = read_config(path)
+    for override in overrides:
+        apply_override(config, override)
+    return config.copy_and_resolve_references().lock()
+
+
+def read_config(path: str) -> ConfigDict:
+    """What a recipe, or the resolved config of a run (a JSON file), says by itself."""
     name, argument = split_argument(path)
     file = find_recipe(name)
     if file.suffix != ".json":
         config = run_recipe(file, argument)
     elif argument is None:
-        config = config_of_run(file)  # the resolved config of a run
+        config = config_of_run(file)
     else:
         raise InputError(f"{file}: the config of a run takes no arguments, got {argument!r}")
-    for override in overrides:
-        apply_override(config, override)
-    return config.copy_and_resolve_references().lock()
+    refuse_renamed(dict(leaves(config)), RENAMED_KEYS)
+    return config
+
+
+def refuse_renamed(keys: Iterable[str], renamed: Mapping[str, str]) -> None:
+    """InputError where one of `keys` has been renamed, or is in a table that has: it says the new
+    name. renamed: {old key: new key}."""
+    for key in keys:
+        for old, new in renamed.items():
+            if f"{key}.".startswith(f"{old}."):
+                raise InputError(f"config key {old!r} is now called {new!r}")
 
 
 def split_argument(path: str) -> tuple[str, str | None]:
@@ -168,8 +138,10 @@ def recipe_arguments(text: str, **defaults: int | float | str | bool) -> SimpleN
 def config_of_run(file: Path) -> ConfigDict:
     try:
         stored = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: not the config of a run ({error})") from error
+    if not isinstance(stored, dict) or not stored:
+        raise InputError(f"{file}: not the config of a run (expected a table of settings)")
     return ConfigDict(stored)
 
 
@@ -207,6 +179,7 @@ def apply_override(config: ConfigDict, override: str) -> None:
     node: Any = config
     for depth, name in enumerate([*parents, last]):
         if not isinstance(node, ConfigDict) or name not in node:
+            refuse_renamed([key], RENAMED_KEYS)
             known = dict(leaves(config)).keys()
             raise InputError(
                 f"no config key {'.'.join([*parents, last][: depth + 1])!r}{nearest(key, known)}"

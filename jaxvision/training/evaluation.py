@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from jaxvision.data.loader import EvaluationBatches, batches
-from jaxvision.data.source import Source
+from jaxvision.data.loader import EvaluationBatches, HostBatch, batches
+from jaxvision.data.source import Source, missing_files
+from jaxvision.errors import InputError
 from jaxvision.training.row_writes import NO_ROW, write_rows
 from jaxvision.training.run import abstract_batch, compile_by_bucket
 from jaxvision.training.sharding import (
@@ -42,9 +44,12 @@ class Evaluator:
         }
         self._compiled: dict[str, dict[str, Any]] = {}
         self._keepers: dict[str, dict[str, Keeper]] = {}
+        self._allowed = task.config.evaluate.get("max_unreadable", 0)
+        self._unreadable: dict[str, set[str]] = {}
         self.evaluations = dict(task.evaluations())
-        for evaluation in self.evaluations.values():
+        for name, evaluation in self.evaluations.items():
             check_batch(evaluation.batch_specs, mesh)
+            self._look_for_files(name, evaluation.source)
 
     def compile(self, variables: Variables) -> None:
         """Compile every evaluation for (abstract) variables."""
@@ -76,11 +81,13 @@ class Evaluator:
         for name, evaluation in self.evaluations.items():
             if only is not None and name != only:
                 continue
+            self._unreadable[name] = set()
             kept = evaluation.accumulate is None
             total = (self._keep if kept else self._gather)(name, evaluation, variables, progress)
             with jax.set_mesh(self._mesh):
                 finished = evaluation.finish(total, variables)
             results |= {f"{name}/{key}": float(value) for key, value in finished.items()}
+            results |= self._incomplete(name, progress)
             # What lies on all hosts' devices, all must read.
             if evaluation.render is not None and (kept or jax.process_index() == 0):
                 rendered = evaluation.render(total)
@@ -126,12 +133,43 @@ class Evaluator:
         """The batches of a bucket on the mesh, in order."""
         size = next(iter(evaluation.batch_specs[bucket].values())).shape[0]
         shares = tuple((a / size, b / size) for a, b in rows_of_host(self._mesh, size))
-        data = EvaluationBatches(source_of(evaluation, bucket), bucket, shares)
+        source = source_of(evaluation, bucket)
+        data = EvaluationBatches(source, bucket, shares, incomplete=self._allowed > 0)
         with batches(data, **self._reading) as iterator:
             for number, host_batch in enumerate(iterator):
+                self._note_unreadable(name, host_batch, progress)
                 yield place(host_batch.arrays, self._mesh, size)
                 if number and number % 50 == 0:
                     progress(f"{name}: {number}/{len(data)} batches ({bucket})")
+
+    def _look_for_files(self, name: str, source: Source | Mapping[str, Source]) -> None:
+        """InputError at the start, not after the training, where more are missing than allowed."""
+        sources = source.values() if isinstance(source, Mapping) else (source,)
+        missing = dict.fromkeys(path for each in sources for path in missing_files(each.records))
+        if len(missing) > self._allowed:
+            raise InputError(
+                f"{name}: {len(missing)} listed files are missing, first {next(iter(missing))}"
+            )
+
+    def _note_unreadable(self, name: str, host_batch: HostBatch, progress: Callable) -> None:
+        for record, reason in host_batch.replaced:
+            self._unreadable[name].add(record)
+            progress(f"{name}: unreadable, left out: {record}: {reason}")
+            if len(self._unreadable[name]) > self._allowed:
+                raise InputError(
+                    f"{name}: {len(self._unreadable[name])} records cannot be read, more than "
+                    f"evaluate.max_unreadable={self._allowed}; last {record}: {reason}"
+                )
+
+    def _incomplete(self, name: str, progress: Callable) -> dict[str, float]:
+        """{"<evaluation>/unreadable": records left out, over all hosts}, where there are any."""
+        mine = np.int32(len(self._unreadable[name]))
+        several = jax.process_count() > 1
+        left_out = int(np.sum(multihost_utils.process_allgather(mine)) if several else mine)
+        if not left_out:
+            return {}
+        progress(f"{name}: incomplete: {left_out} records could not be read")
+        return {f"{name}/unreadable": float(left_out)}
 
     def _outputs(self, evaluation: Evaluation) -> Callable[[Variables, Mapping], Any]:
         def outputs(variables: Variables, batch: Mapping) -> Any:

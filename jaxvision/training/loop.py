@@ -15,8 +15,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxvision.data.loader import HostBatch, batches
-from jaxvision.errors import InputError
-from jaxvision.training.checkpoint import Checkpoints
+from jaxvision.errors import InputError, writing
+from jaxvision.training.checkpoint import Checkpoints, SaveError
 from jaxvision.training.config import as_json, check_choices
 from jaxvision.training.evaluation import Evaluator
 from jaxvision.training.preemption import Preempted, StopSignal
@@ -39,16 +39,22 @@ def train(
     workdir: Path,
     read_weights: ReadWeights,
     devices: Sequence[jax.Device] | None = None,
+    recipe: str = "",
 ) -> dict[str, float]:
     """Train `task` in `workdir` to its last step, from its newest checkpoint if there is one.
 
-    devices: what the mesh is made of; all by default.
+    devices: what the mesh is made of; all by default.  recipe: what `config` was made from.
 
     Returns the last evaluation's results. Raises Preempted after SIGTERM or SIGINT, with the state
     saved; InputError for bad input.
     """
     check_choices(config)
-    with open_workdir(workdir, config), jax.debug_nans(config.debug):
+    facts = {"recipe": recipe, "classes": list(getattr(task, "class_names", ()))}
+    with (
+        writing(workdir),
+        open_workdir(workdir, config, facts),
+        jax.debug_nans(config.debug),
+    ):
         run = prepare_run(task, config, devices)
         checkpoints = Checkpoints(
             workdir, config.checkpoint.keep, config.checkpoint.best, config.checkpoint.best_mode
@@ -66,6 +72,7 @@ def start_state(
 ) -> TrainState:
     """The newest whole checkpoint's state, or a fresh one through the initialisation chain."""
     started = time.perf_counter()
+    checkpoints.mend_frozen(lambda: run.initial_state(read_weights)[0], reporter.say)
     step = checkpoints.usable_step(report=reporter.say)
     if step is not None:
         state = checkpoints.restore(step, run.target)
@@ -129,47 +136,76 @@ class Loop:
         # Names of the records of every step whose metrics may still be unread.
         self.recent: deque[tuple[int, list[str]]] = deque(maxlen=run.config.log.every_steps + 1)
         self.records_read = self.records_replaced = self.not_finite = 0
+        self.unreadable: set[str] = set()
+        sources = {id(s): s for s in run.data.sources.values()}.values()
+        self.records = sum(len(source.records) for source in sources)
         self.results: dict[str, float] = {}
 
     def run(self, state: TrainState) -> dict[str, float]:
-        first = int(state.step)
-        steps = self.prepared.steps
-        with (
-            StopSignal() as stop,
-            batches(
-                self.prepared.data,
-                first,
-                self.config.data.workers,
-                self.config.data.threads,
-                self.config.data.patience,
-            ) as host_batches,
-            contextlib.closing(self.placed(host_batches)) as placed,
-        ):
-            for step in range(first, steps):
-                self.profile(step)
-                host_batch, batch = next(placed)
-                self.recent.append((step, host_batch.names))
-                state, metrics = self.compiled[host_batch.bucket](state, batch)
-                self.pending.append((step, metrics))
-                self.checkpoints.check()
-                done = step + 1
-                last = done == steps
-                if last or step == first or due(done, self.config.log.every_steps):
-                    self.log(done)
-                results = {}
-                if last or due(done, self.config.evaluate.every_steps):
-                    results = self.evaluate(done, state)
-                if self.predict and (last or due(done, self.config.log.pictures_every_steps)):
-                    self.draw(done, state, host_batch.bucket, batch)
-                stopping = stop.agreed(done)
-                rated = self.config.checkpoint.best in results
-                if last or stopping or rated or due(done, self.config.checkpoint.every_steps):
-                    self.save(done, state, results)
-                if stopping and not last:
-                    self.checkpoints.close()
-                    raise Preempted(done)
-            self.checkpoints.close()
+        first, steps = int(state.step), self.prepared.steps
+        # A run that ended between a save and its evaluation owes the latter.
+        self.results = self.checkpoints.results(first)
+        if first and self.evaluates(first) and not self.checkpoints.evaluated(first):
+            self.evaluate(first, state)
+        try:
+            with (
+                StopSignal() as stop,
+                batches(
+                    self.prepared.data,
+                    first,
+                    self.config.data.workers,
+                    self.config.data.threads,
+                    self.config.data.patience,
+                ) as host_batches,
+                contextlib.closing(self.placed(host_batches)) as placed,
+            ):
+                for step in range(first, steps):
+                    self.profile(step)
+                    host_batch, batch = next(placed)
+                    self.recent.append((step, host_batch.names))
+                    state, metrics = self.compiled[host_batch.bucket](state, batch)
+                    self.pending.append((step, metrics))
+                    self.checkpoints.check()
+                    done = step + 1
+                    last = done == steps
+                    if last or step == first or due(done, self.config.log.every_steps):
+                        self.log(done)
+                    stopping = stop.agreed(done)
+                    rated = self.config.checkpoint.best and self.evaluates(done)
+                    # Before anything that reads other files, and may fail over them.
+                    if last or stopping or rated or due(done, self.config.checkpoint.every_steps):
+                        self.save(done, state)
+                    if stopping and not last:
+                        self.checkpoints.close()
+                        raise Preempted(done)
+                    if self.evaluates(done):
+                        self.evaluate(done, state)
+                    if self.predict and (last or due(done, self.config.log.pictures_every_steps)):
+                        self.draw(done, state, host_batch.bucket, batch)
+                self.checkpoints.close()
+        except Exception as error:
+            self.save_what_is_left(state, error)
+            raise
         return self.results
+
+    def save_what_is_left(self, state: TrainState, error: Exception) -> None:
+        """Save the last step before an error, in a run of one process (several cannot agree on it),
+        where it is not the disk that failed."""
+        if jax.process_count() > 1 or isinstance(error, SaveError) or state.step.is_deleted():
+            return
+        with contextlib.suppress(Exception):
+            self.checkpoints.close()
+            reached = int(state.step)
+            if reached and reached not in self.checkpoints.steps():
+                self.save(reached, state)
+                self.checkpoints.close()
+                self.reporter.say(f"saved before the error: step {reached}")
+
+    def evaluates(self, done: int) -> bool:
+        """Whether an evaluation belongs to this step."""
+        last = done == self.prepared.steps
+        every = self.config.evaluate.every_steps
+        return bool(self.evaluator.evaluations) and (last or due(done, every))
 
     def placed(
         self, host_batches: Iterator[HostBatch]
@@ -186,17 +222,20 @@ class Loop:
         yield from queue
 
     def count_records(self, host_batch: HostBatch) -> None:
-        """Name replaced records; stop when too many cannot be read."""
+        """Name replaced records, each once; stop when too many cannot be read."""
         self.records_read += len(host_batch.names)
         self.records_replaced += len(host_batch.replaced)
         for name, reason in host_batch.replaced:
-            self.reporter.say(f"unreadable, replaced: {name}: {reason}")
-        share = self.config.data.max_unreadable
-        if self.records_replaced > share * max(self.records_read, 100):
+            if name not in self.unreadable:
+                self.reporter.say(f"unreadable, replaced: {name}: {reason}")
+            self.unreadable.add(name)
+        share, seen = self.config.data.max_unreadable, min(self.records_read, self.records)
+        if len(self.unreadable) > share * max(seen, 100):
             name, reason = host_batch.replaced[-1]
             raise InputError(
-                f"{self.records_replaced} of {self.records_read} records cannot be read, more than "
-                f"data.max_unreadable={share}; last {name}: {reason}"
+                f"{len(self.unreadable)} of {seen} records cannot be read, more than "
+                f"data.max_unreadable={share}; last {name}: {reason}; mend or remove them, "
+                "or allow more with --config.data.max_unreadable"
             )
 
     def log(self, done: int) -> None:
@@ -231,14 +270,12 @@ class Loop:
                 f"{self.not_finite} updates were not finite, more than train.max_not_finite"
             )
 
-    def evaluate(self, done: int, state: TrainState) -> dict[str, float]:
-        if not self.evaluator.evaluations:
-            return {}
+    def evaluate(self, done: int, state: TrainState) -> None:
         variables = state.variables(averaged=self.config.evaluate.weights == "ema")
         self.results, pictures = self.evaluator.run(variables, progress=self.reporter.say)
         self.reporter.metrics(done, self.results, prefix="evaluate/")
+        self.checkpoints.add_results(done, self.results)
         self.show(done, pictures)
-        return self.results
 
     def draw(self, done: int, state: TrainState, bucket: str, batch: Mapping) -> None:
         """Pictures of what the model makes of the step's batch."""
@@ -253,11 +290,10 @@ class Loop:
         for path in self.reporter.pictures(done, pictures, "pictures"):
             self.reporter.say(f"picture: {path}")
 
-    def save(self, done: int, state: TrainState, results: Mapping[str, float]) -> None:
+    def save(self, done: int, state: TrainState) -> None:
         info = {
             "config": as_json(self.config),
             "versions": versions(),
-            "results": dict(results),
             "steps": self.prepared.steps,
         }
         self.checkpoints.save(done, state, info)

@@ -10,6 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jaxvision.data.atomic_write import open_lines
+
 
 class Reporter:
     """Writes on the first process; silent on the others.
@@ -25,7 +27,7 @@ class Reporter:
             return
         from tensorboardX import SummaryWriter
 
-        self._jsonl = (workdir / "metrics.jsonl").open("a")
+        self._jsonl = open_lines(workdir / "metrics.jsonl")
         self._tensorboard = SummaryWriter(str(workdir / "tensorboard"))
         self._progress = Progress(
             TextColumn("[bold]step"),

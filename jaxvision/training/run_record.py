@@ -8,17 +8,22 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.atomic_write import atomic_write, open_lines
 from jaxvision.errors import InputError
-from jaxvision.training.config import as_json, command_line, difference
+from jaxvision.training import manifest
+from jaxvision.training.config import as_json, command_line, config_of_run, difference
 
+# One table of what is true of the whole run, beside its config: {"run": id, ...}.
+FACTS = "run.json"
 LIBRARIES = ("jaxvision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
@@ -47,8 +52,12 @@ def commit() -> str | None:
 
 
 @contextlib.contextmanager
-def open_workdir(workdir: Path, config: ConfigDict) -> Iterator[Path]:
+def open_workdir(
+    workdir: Path, config: ConfigDict, facts: Mapping[str, Any] | None = None
+) -> Iterator[Path]:
     """Make and lock `workdir` for one run of `config`, and record this start in it.
+
+    facts: of the run, for its table.
 
     InputError where it cannot be written, holds a run of another config (the difference is shown),
     or is in use. The lock is the kernel's: it goes with the process, however that ends.
@@ -73,23 +82,30 @@ def open_workdir(workdir: Path, config: ConfigDict) -> Iterator[Path]:
         lock.write(str(os.getpid()))
         lock.flush()
         check_same_run(workdir, config)
-        record(workdir, config)
+        record(workdir, config, facts or {})
         yield workdir
 
 
 def check_same_run(workdir: Path, config: ConfigDict) -> None:
-    """InputError with the difference where `workdir` holds a run of another config."""
+    """InputError with the difference where `workdir` holds a run of another config, or a config
+    that cannot be read."""
     file = workdir / "config.json"
     if not file.exists():
         return
-    lines = difference(json.loads(file.read_text()), as_json(config))
+    try:
+        lines = difference(as_json(config_of_run(file)), as_json(config))
+    except InputError as error:
+        raise InputError(
+            f"{error}; remove it if what is in this workdir is a run of the config given now"
+        ) from error
     if lines:
         raise InputError(f"workdir {workdir} holds a run of another config: {'; '.join(lines)}")
 
 
-def record(workdir: Path, config: ConfigDict) -> None:
-    """config.json, and one line in runs.jsonl for every start."""
+def record(workdir: Path, config: ConfigDict, facts: Mapping[str, Any]) -> None:
+    """config.json, run.json, and one line in runs.jsonl for every start."""
     write_json(workdir / "config.json", as_json(config))
+    write_json(workdir / FACTS, {"run": run_id(workdir) or uuid.uuid4().hex, **facts})
     start = {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command_line(),
@@ -98,8 +114,22 @@ def record(workdir: Path, config: ConfigDict) -> None:
         "devices": [d.device_kind for d in jax.devices()],
         "processes": jax.process_count(),
     }
-    with (workdir / "runs.jsonl").open("a") as file:
+    with open_lines(workdir / "runs.jsonl") as file:
         file.write(json.dumps(start) + "\n")
+
+
+def run_id(workdir: Path) -> str | None:
+    """The id of the run in `workdir`: what its table says, else what most of its checkpoints say,
+    else None."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads((workdir / FACTS).read_text())["run"]
+        if isinstance(known, str):
+            return known
+    said: Counter[str] = Counter()
+    for folder in (workdir / "checkpoints").glob("[0-9]*"):
+        with contextlib.suppress(ValueError):
+            said[str(manifest.read(folder).get("run"))] += 1
+    return said.most_common(1)[0][0] if said else None
 
 
 def write_json(path: Path, value: Any) -> None:

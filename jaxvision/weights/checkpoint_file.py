@@ -23,9 +23,11 @@ KEYS = (
     "net",
     "model_ema",
     "state_dict_ema",
+    "blobs",
 )
 # What wrappers put in front of every name: data parallelism, compilation, re-uploads.
 PREFIXES = ("module.", "_orig_mod.", "model.")
+MOST_PREFIXES = 4
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class CheckpointFile:
 def read_checkpoint(
     path: str | Path, keys: Sequence[str] = KEYS, entry: str | None = None
 ) -> CheckpointFile:
-    """Read a `.safetensors` file, or any other name as a `torch.save` file.
+    """Read a `.safetensors` file, or any other name as a `torch.save` file or a plain
+    pickle.
 
     keys: entries that may hold the weights.  entry: the one that must.  Raises InputError where
     there are none.
@@ -62,6 +65,8 @@ def read_checkpoint(
         if entry is not None:
             raise InputError(f"{path}: has no entries, so none called {entry!r}")
         tensors, metadata = read_safetensors(path)
+        if not tensors:
+            raise InputError(f"{path}: no tensors")
         return _unwrapped(tensors, None, dict(metadata))
     contents = read_torch_file(path)
     if not isinstance(contents, Mapping):
@@ -78,7 +83,7 @@ def read_checkpoint(
     if not tensors:
         raise InputError(
             f"{path}: no tensors, and none under {', '.join(keys)}; its entries are "
-            f"{', '.join(map(str, list(contents)[:8]))}"
+            f"{', '.join(str(name)[:80] for name in list(contents)[:8])}"
         )
     return _unwrapped(tensors, None, {k: v for k, v in contents.items() if k not in tensors})
 
@@ -112,7 +117,10 @@ def _holds_tensors(part: Any) -> bool:
 
 def _unwrapped(tensors: dict, key: str | None, rest: dict) -> CheckpointFile:
     prefix = ""
-    while taken := [p for p in PREFIXES if all(n.startswith(prefix + p) for n in tensors)]:
+    for _ in range(MOST_PREFIXES):
+        taken = [p for p in PREFIXES if all(n.startswith(prefix + p) for n in tensors)]
+        if not taken:
+            break
         prefix += taken[0]
     return CheckpointFile(
         {name[len(prefix) :]: array for name, array in tensors.items()}, key, prefix, rest

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flax import traverse_util
 
 from jaxvision.errors import InputError
 from jaxvision.weights.layout import SAME, Layout
@@ -45,11 +44,15 @@ class Entry:
 
 def flatten(variables: Mapping) -> FlatArrays:
     """Nested variables -> `{"collection/module/leaf": array}`."""
+    from flax import traverse_util  # here: readers of files wait for no jax
+
     return traverse_util.flatten_dict(variables, sep="/")
 
 
 def unflatten(flat: Mapping) -> dict:
     """Inverse of `flatten`."""
+    from flax import traverse_util
+
     return traverse_util.unflatten_dict(dict(flat), sep="/")
 
 

@@ -1,6 +1,7 @@
 """`.safetensors` files: an eight-byte header length, a JSON header, and the tensors' bytes."""
 
 import json
+import math
 import os
 import struct
 from collections.abc import Mapping
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, reading
+from jaxvision.weights.plain_names import MAX_RANK
 from jaxvision.weights.torch_names import DTYPES
 
 _NAMES = {
@@ -41,27 +43,27 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str,
     Raises InputError, one line naming the file and the tensor at fault.
     """
     path = Path(path)
-    try:
+    with reading(path, "a .safetensors file"):
         size = os.path.getsize(path)
         if size < 8:
             raise InputError(f"{path}: {size} bytes are no .safetensors file")
         mapped = np.asarray(np.memmap(path, np.uint8, mode="r"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    (length,) = struct.unpack("<Q", mapped[:8].tobytes())
-    if length > min(size - 8, _MAX_HEADER):
-        raise InputError(f"{path}: no .safetensors file, or its header is cut short")
-    try:
-        header = json.loads(mapped[8 : 8 + length].tobytes())
-        metadata = dict(header.pop("__metadata__", {}))
-        entries = {
-            name: (entry["dtype"], tuple(entry["shape"]), *entry["data_offsets"])
-            for name, entry in header.items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: the .safetensors header makes no sense: {error}") from error
-    data = mapped[8 + length :]
-    return {name: _tensor(path, name, data, *entry) for name, entry in entries.items()}, metadata
+        (length,) = struct.unpack("<Q", mapped[:8].tobytes())
+        if length > min(size - 8, _MAX_HEADER):
+            raise InputError(f"{path}: no .safetensors file, or its header is cut short")
+        try:
+            header = json.loads(mapped[8 : 8 + length].tobytes())
+            metadata = dict(header.pop("__metadata__", {}))
+            entries = {
+                name: (entry["dtype"], tuple(entry["shape"]), *entry["data_offsets"][:2])
+                for name, entry in header.items()
+            }
+        except Exception as error:
+            kind = type(error).__name__
+            raise InputError(f"{path}: the .safetensors header makes no sense ({kind})") from error
+        data = mapped[8 + length :]
+        tensors = {name: _tensor(path, name, data, *entry) for name, entry in entries.items()}
+    return tensors, metadata
 
 
 def _tensor(
@@ -70,8 +72,8 @@ def _tensor(
     if code not in _DTYPES:
         raise InputError(f"{path}: {name} has dtype {code}; known: {', '.join(_DTYPES)}")
     dtype = _DTYPES[code]
-    whole = all(isinstance(n, int) and n >= 0 for n in (*shape, begin, end))
-    if not whole or end - begin != int(np.prod(shape, dtype=object)) * dtype.itemsize:
+    whole = all(isinstance(n, int) and n >= 0 for n in (*shape[:MAX_RANK], begin, end))
+    if not whole or len(shape) > MAX_RANK or end - begin != math.prod(shape) * dtype.itemsize:
         raise InputError(f"{path}: {name} of shape {shape} does not fill bytes {begin} to {end}")
     if end > len(data):
         raise InputError(f"{path}: cut short: {name} ends at byte {end} of {len(data)}")

@@ -1,35 +1,25 @@
-"""`torch.save` files without PyTorch: the zip format (since 1.6) and the one before it, read-only.
+"""`torch.save` files without PyTorch: the zip format (since 1.6) and the one before it, read-only,
+and the plain pickles of NumPy arrays that came before PyTorch (Caffe2's `.pkl`).
 
 Nothing a file asks for is run (see pickle_machine.py). Tensors are views of the mapped file: a
 checkpoint of any size costs no memory until its values are used.
 """
 
+import mmap
 import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, reading
 from jaxvision.weights.pickle_machine import DamagedError, Known, PickleMachine, RefusedError
 from jaxvision.weights.torch_names import NAMES
 
-# What zipfile, numpy and the file system raise over damaged directories and headers.
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    OverflowError,
-    NotImplementedError,
-    RecursionError,
-    struct.error,
-)
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 # A local file header of the zip format: what its fixed part is, and where its two lengths stand.
@@ -47,31 +37,23 @@ def read_torch_file(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        if zipfile.is_zipfile(path):
-            return _read_zip(path)
-        return _read_legacy(path)
+        with reading(path, "a PyTorch checkpoint", (RefusedError, DamagedError)):
+            return _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
     except RefusedError as error:
         raise InputError(
-            f"{path}: refused, since it asks for {_one_line(error)}; weights hold data only"
+            f"{path}: refused, since it asks for {error}; weights hold data only"
         ) from error
     except DamagedError as error:
-        raise InputError(f"{path}: damaged or no PyTorch checkpoint: {_one_line(error)}") from error
-    except _UNREADABLE as error:
-        raise InputError(
-            f"{path}: cannot be read as a PyTorch checkpoint: {_one_line(error)}"
-        ) from error
-
-
-def _one_line(error: Exception) -> str:
-    """Its message, short enough for one line whatever a damaged file put into it."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]} ..."
+        raise InputError(f"{path}: damaged or no PyTorch checkpoint: {error}") from error
 
 
 def _read_zip(path: Path) -> Any:
     mapped = np.asarray(np.memmap(path, np.uint8, mode="r"))
     with zipfile.ZipFile(path) as archive:
         records = {info.filename: info for info in archive.infolist()}
+    # Records that share bytes are read once each: thousands of them in a small file.
+    if sum(info.file_size for info in records.values()) > len(mapped):
+        raise DamagedError("its records are larger than the file")
     pickles = [name for name in records if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
         raise DamagedError("the archive holds no data.pkl")
@@ -130,45 +112,58 @@ class _Storages:
 def storage_id(identifier: Any) -> tuple[str, np.dtype, int]:
     """(key, dtype, number of values) of a persistent id ("storage", type, key, device, number)."""
     if not isinstance(identifier, tuple) or len(identifier) < 5 or identifier[0] != "storage":
-        raise DamagedError(f"persistent id {identifier!r}")
+        raise DamagedError("a persistent id that is no storage's")
     _, kind, key, _, count = identifier[:5]
     if not isinstance(kind, Known) or not isinstance(kind.value, np.dtype):
-        raise RefusedError(f"a storage of type {getattr(kind, 'name', kind)}")
-    return str(key), kind.value, int(count)
+        raise RefusedError(f"a storage of type {getattr(kind, 'name', type(kind).__name__)}")
+    if not isinstance(key, str | int) or not isinstance(count, int) or not 0 <= count < 2**48:
+        raise DamagedError("a storage whose key or size is none")
+    return str(key), kind.value, count
 
 
 def _read_legacy(path: Path) -> Any:
-    """Magic number, protocol, system, object, the storages' keys, then each storage's values."""
-    with path.open("rb") as stream:
-        if stream.read(4) == b"PK\x03\x04":
+    """Magic number, protocol, system, object, the storages' keys, then each storage's values.
+    A plain pickle is its object."""
+    size = os.path.getsize(path)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        # A read past the end of a mapped file asks for no memory.
+        stream = cast(IO[bytes], mapped)
+        if mapped[:4] == b"PK\x03\x04":
             raise DamagedError(
                 "the zip archive is cut short: its directory, at the end, is missing"
             )
-        stream.seek(0)
-        if [_header(stream), _header(stream)] != [_LEGACY_MAGIC, _LEGACY_PROTOCOL]:
-            raise DamagedError("neither torch.save's zip format nor the one before it")
+        first = _header(stream)
+        if isinstance(first, dict) and stream.tell() == size:
+            return first
+        if first != _LEGACY_MAGIC or _header(stream) != _LEGACY_PROTOCOL:
+            raise DamagedError("neither torch.save's zip format, nor the one before it, nor data")
         _header(stream)
         # Tensors are read before the values: they view arrays filled afterwards.
         waiting: dict[str, np.ndarray] = {}
+        left = size
 
         def promise(identifier: Any) -> np.ndarray:
             key, dtype, count = storage_id(identifier)
             if len(identifier) > 5 and identifier[5] is not None:
                 raise RefusedError("a view of a storage, from PyTorch before 0.4")
-            if count < 0 or count * dtype.itemsize > os.path.getsize(path):
-                raise DamagedError(f"storage {key} of {count} values is larger than the file")
-            return waiting.setdefault(key, np.zeros(count, dtype))
+            nonlocal left
+            if key not in waiting:
+                left -= count * dtype.itemsize
+                if left < 0:
+                    raise DamagedError(f"storage {key} of {count} values is larger than the file")
+                waiting[key] = np.zeros(count, dtype)
+            return waiting[key]
 
         contents = PickleMachine(NAMES, promise).load(stream)
-        for key in PickleMachine(NAMES, _no_storage).load(stream):
+        for key in PickleMachine(NAMES).load(stream):
             _fill(waiting, str(key), stream)
         return contents
 
 
 def _header(stream: IO[bytes]) -> Any:
     try:
-        return PickleMachine(NAMES, _no_storage).load(stream)
-    except (DamagedError, RefusedError):
+        return PickleMachine(NAMES).load(stream)
+    except DamagedError:
         return None
 
 
@@ -181,7 +176,3 @@ def _fill(waiting: dict[str, np.ndarray], key: str, stream: IO[bytes]) -> None:
     if len(data) != target.nbytes:
         raise DamagedError(f"storage {key} is cut short")
     target[:] = np.frombuffer(data, target.dtype)
-
-
-def _no_storage(identifier: Any) -> Any:
-    raise DamagedError(f"an unexpected storage {identifier!r}")

@@ -1,13 +1,15 @@
 """What the names inside a `torch.save` file mean: plain data, made by functions of ours."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from jaxvision.weights.pickle_machine import DamagedError, Known, RefusedError, Unfinished
+from jaxvision.weights.pickle_machine import DamagedError, Known, RefusedError
+from jaxvision.weights.plain_names import PLAIN_NAMES, checked_shape
 
 # PyTorch's name of a dtype -> NumPy's.
 DTYPES: dict[str, np.dtype] = {
@@ -49,17 +51,19 @@ STORAGES: dict[str, str] = {
 }
 
 
-def tensor(storage: Any, offset: int, shape: Iterable[int], strides: Iterable[int]) -> np.ndarray:
+# A tensor may repeat the values of its storage (an expanded buffer), up to so many.
+MAX_REPEATED = 1 << 16
+
+
+def tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> np.ndarray:
     """A view of `storage` (flat, read-only): offset and strides in elements."""
-    shape, strides = tuple(shape), tuple(strides)
+    shape, strides, (offset,) = map(checked_shape, (shape, strides, (offset,)))
     if not isinstance(storage, np.ndarray) or len(shape) != len(strides):
         raise DamagedError("a tensor without a storage")
-    if offset < 0 or any(n < 0 for n in (*shape, *strides)):
-        raise DamagedError(f"a tensor at offset {offset} of shape {shape} and strides {strides}")
     if 0 in shape:
         return np.zeros(shape, storage.dtype)
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    if last >= storage.size:
+    if last >= storage.size or math.prod(shape) > max(storage.size, MAX_REPEATED):
         raise DamagedError(
             f"a tensor of shape {shape} needs {last + 1} values of a storage of {storage.size}"
         )
@@ -69,139 +73,74 @@ def tensor(storage: Any, offset: int, shape: Iterable[int], strides: Iterable[in
     )
 
 
-def _tensor_v2(storage: Any, offset: int, shape: Any, strides: Any, *_: Any) -> np.ndarray:
-    return tensor(storage, offset, shape, strides)
-
-
 def _tensor_v3(
     storage: Any,
-    offset: int,
+    offset: Any,
     shape: Any,
     strides: Any,
     grad: Any,
     hooks: Any,
-    dtype: Known,
+    dtype: Any,
     *_: Any,
 ) -> np.ndarray:
     # The offset and strides of an untyped storage count elements of `dtype`.
-    return tensor(np.asarray(storage).view(dtype.value), offset, shape, strides)
+    if not isinstance(storage, np.ndarray) or not isinstance(dtype, Known) or dtype.value is None:
+        raise DamagedError("a tensor without a storage")
+    return tensor(storage.view(dtype.value), offset, shape, strides)
 
 
-def _parameter(data: np.ndarray, *_: Any) -> np.ndarray:
+def _parameter(data: Any, *_: Any) -> np.ndarray:
+    if not isinstance(data, np.ndarray):
+        raise DamagedError("a parameter that is no tensor")
     return data
 
 
-def _with_attributes(function: Known, cls: Any, arguments: tuple, state: Any) -> Any:
-    if function.make is None:
-        raise RefusedError(f"a call of {function.name}")
+def _with_attributes(function: Any, cls: Any, arguments: Any, state: Any) -> Any:
+    name = getattr(function, "name", type(function).__name__)
+    rebuilds = isinstance(function, Known) and name.startswith("torch._utils _rebuild_")
+    if not rebuilds or function.make is None:
+        raise RefusedError(f"a call of {name}")
     return function.make(*arguments)
 
 
-def _namespace(*_: Any) -> Unfinished:
-    return Unfinished(lambda state: SimpleNamespace(**state))
+def _size(sizes: Any = ()) -> tuple[int, ...]:
+    return checked_shape(sizes)
 
 
-def _numpy_dtype(code: str, *_: Any) -> Unfinished:
-    dtype = np.dtype(code)
-    if dtype.hasobject or dtype.fields:
-        raise RefusedError(f"numpy dtype {code}")
-
-    def finish(state: tuple) -> np.dtype:
-        return dtype.newbyteorder(state[1]) if state[1] in "<>" else dtype
-
-    return Unfinished(finish)
+def _device(*name: Any) -> str:
+    if len(name) > 2 or not all(isinstance(part, str | int) for part in name):
+        raise DamagedError("a device that is none")
+    return ":".join(map(str, name))
 
 
-def _numpy_scalar(dtype: Any, data: bytes) -> np.generic:
-    return np.frombuffer(data, _settled(dtype))[0]
+def _namespace() -> SimpleNamespace:
+    return SimpleNamespace()
 
 
-def _numpy_array(*_: Any) -> Unfinished:
-    def finish(state: tuple) -> np.ndarray:
-        _, shape, dtype, column_major, data = state
-        flat = np.frombuffer(_latin1(data), _settled(dtype))
-        return flat.reshape(shape, order="F" if column_major else "C")
-
-    return Unfinished(finish)
-
-
-def _settled(dtype: Any) -> np.dtype:
-    return dtype if isinstance(dtype, np.dtype) else dtype.finish((3, "="))
-
-
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    if encoding not in ("latin1", "latin-1", "utf-8", "ascii"):
-        raise RefusedError(f"_codecs.encode to {encoding}")
-    return text.encode(encoding)
-
-
-def _latin1(data: str | bytes) -> bytes:
-    return data.encode("latin1") if isinstance(data, str) else data
-
-
-def _default_dict(factory: Any = None, *items: Any) -> dict:
-    return dict(*items)
-
-
-def _path(*parts: str) -> str:
+def _path(*parts: Any) -> str:
+    if len(parts) > 64 or not all(isinstance(part, str) for part in parts):
+        raise DamagedError("a path that is none")
     return "/".join(parts)
 
 
-_NUMPY_CALLS: dict[str, Callable[..., Any]] = {
-    "scalar": _numpy_scalar,
-    "_reconstruct": _numpy_array,
-}
 _CALLS: dict[str, Callable[..., Any]] = {
-    "torch._utils _rebuild_tensor_v2": _tensor_v2,
-    "torch._utils _rebuild_tensor_v3": _tensor_v3,
     "torch._utils _rebuild_tensor": tensor,
+    "torch._utils _rebuild_tensor_v2": tensor,
+    "torch._utils _rebuild_tensor_v3": _tensor_v3,
     "torch._utils _rebuild_parameter": _parameter,
     "torch._utils _rebuild_parameter_with_state": _parameter,
     "torch._tensor _rebuild_from_type_v2": _with_attributes,
-    "torch Size": tuple,
-    "torch device": lambda *name: ":".join(map(str, name)),
-    "collections OrderedDict": dict,
-    "collections defaultdict": _default_dict,
-    "collections Counter": dict,
+    "torch Size": _size,
+    "torch device": _device,
     "argparse Namespace": _namespace,
-    "_codecs encode": _encode,
     "pathlib PosixPath": _path,
     "pathlib PurePosixPath": _path,
-    "copyreg _reconstructor": lambda cls, *_: cls,
-    "copy_reg _reconstructor": lambda cls, *_: cls,
-    **{
-        f"{module} {name}": make
-        for module in ("builtins", "__builtin__")
-        for name, make in {
-            "set": set,
-            "frozenset": frozenset,
-            "slice": slice,
-            "complex": complex,
-            "bytearray": bytearray,
-        }.items()
-    },
-    **{
-        f"numpy.{core}.multiarray {name}": make
-        for core in ("core", "_core")
-        for name, make in _NUMPY_CALLS.items()
-    },
-    "numpy dtype": _numpy_dtype,
 }
 # Mentioned as arguments of the calls above, never called themselves.
-_MENTIONS = (
-    "numpy ndarray",
-    "torch Tensor",
-    "torch.nn.parameter Parameter",
-    "builtins object",
-    "__builtin__ object",
-    *(
-        f"{module} {name}"
-        for module in ("builtins", "__builtin__")
-        for name in ("int", "list", "dict")
-    ),
-)
+_MENTIONS = ("torch Tensor", "torch.nn.parameter Parameter")
 
 NAMES: dict[str, Known] = {
+    **PLAIN_NAMES,
     **{name: Known(name, make) for name, make in _CALLS.items()},
     **{name: Known(name) for name in _MENTIONS},
     **{f"torch {name}": Known(f"torch {name}", value=dtype) for name, dtype in DTYPES.items()},

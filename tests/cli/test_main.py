@@ -1,12 +1,15 @@
 """Every verb on a small recipe, and one clear line for what cannot be."""
 
+import errno
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from jaxvision.cli.main import main
 from jaxvision.data import pictures
+from jaxvision.viz.files import write_mp4
 from processes import SMALL
 
 TRAIN = [
@@ -76,12 +79,55 @@ def test_predict_draws_pictures_and_videos(trained, tmp_path, capsys):
 
 
 @pytest.mark.xdist_group("cli")
+def test_a_full_disk_is_one_line_and_nothing_is_half_written(
+    trained, tmp_path, capsys, monkeypatch
+):
+    def full(file, *_, **__):
+        with open(file, "wb") if isinstance(file, str) else file as stream:
+            stream.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", lambda self, file, **_: full(file))
+    clip = tmp_path / "clip.mp4"
+    write_mp4(clip, np.zeros((8, 32, 32, 3), np.uint8), 8)
+    out = tmp_path / "out"
+    line = refused(capsys, "predict", f"--workdir={trained}", f"--out={out}", str(clip))
+    assert line.endswith(f"{out}: cannot be written: No space left on device\n")
+    assert list(out.iterdir()) == []
+    monkeypatch.setattr(np, "savez", full)
+    line = refused(capsys, "export", f"--workdir={trained}", "--platform=cpu", "--", str(out))
+    assert line.endswith(f"{out}: cannot be written: No space left on device\n")
+    assert not list(out.glob("variables*"))
+
+
+@pytest.mark.xdist_group("cli")
+def test_a_file_in_place_of_a_folder_is_one_line(trained, tmp_path, capsys):
+    (tmp_path / "out").write_text("mine")
+    clip = tmp_path / "clip.mp4"
+    write_mp4(clip, np.zeros((8, 32, 32, 3), np.uint8), 8)
+    out = tmp_path / "out"
+    for verb in (["predict", str(clip), f"--out={out}"], ["export", str(out)]):
+        line = refused(capsys, *verb, f"--workdir={trained}")
+        assert line.endswith(f"{out}: File exists\n")
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.xdist_group("cli")
 def test_inspect_shows_parameters_and_a_batch(tmp_path, capsys):
     options = ["--config.mesh.fsdp=2", "--config.mesh.data=4", f"--out={tmp_path}"]
     assert main(["inspect", "--config=videomae/demo", *SMALL, *options]) == 0
     out = capsys.readouterr().out
     assert "encoder/stack/blocks/mlp/up/kernel" in out
-    assert "optim.clip_norm" in out
+    rows = [line.split(maxsplit=3) for line in out.splitlines()]
+    by_key = {row[0]: row[1:] for row in rows if len(row) == 4}
+    place, line = by_key["optim.clip_norm"][1:]
+    assert by_key["optim.clip_norm"][0] == "1.0"
+    assert place.startswith("configs/videomae/demo.py:")
+    assert line.rstrip() == "of the global gradient; 0 = none"
+    assert by_key["model.width"][:2] == ["32", "--config"]
+    assert by_key["model.width"][2].rstrip() == "of the encoder's tokens"
+    keys = [row[0] for row in rows if row]
+    assert keys.index("optim.clip_norm") < keys.index("optim.b1"), "what differs comes first"
     assert "parameters; mesh {'data': 4, 'fsdp': 2, 'tensor': 1}" in out
     assert (tmp_path / "batch_video.png").is_file()
 
@@ -94,6 +140,28 @@ def test_list_names_methods_and_recipes(capsys):
     assert "unknown method 'videomea'; did you mean 'videomae'?" in refused(
         capsys, "list", "videomea"
     )
+
+
+def test_list_shows_a_recipe_and_its_arguments(tmp_path, monkeypatch, capsys):
+    assert main(["list", "videomae/demo"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("videomae/demo\nVideoMAE V2 pretraining in miniature")
+    line = refused(capsys, "list", "videomae/demo:gpus=1")
+    assert "demo.py: takes no arguments, got 'gpus=1'" in line
+    file = tmp_path / "configs" / "pdpp" / "small.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        '"""A small one."""\nfrom jaxvision.training.config import base_config, recipe_arguments\n'
+        "def get_config(arguments=''):\n    given = recipe_arguments(arguments, gpus=8)\n"
+        "    return base_config()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["list", "pdpp/small:gpus=1"]) == 0
+    assert capsys.readouterr().out == "pdpp/small:gpus=8\nA small one.\n"
+    assert main(["list", "pdpp"]) == 0
+    assert "pdpp/small:gpus=8" in capsys.readouterr().out
+    line = refused(capsys, "list", "pdpp/small:gpsu=1")
+    assert "no recipe argument 'gpsu'; did you mean 'gpus'?" in line
 
 
 def test_no_verb_teaches(capsys):

@@ -95,6 +95,54 @@ def test_a_source_of_only_damaged_records_is_refused():
         read(training(count=8, broken=tuple(range(8))))
 
 
+@pytest.mark.parametrize("error", [ValueError, MemoryError, SyntaxError, KeyError])
+def test_a_record_whose_decoding_raises_anything_is_replaced(error):
+    """As decoders do over a wrong length, too many pixels or another size in mid-file."""
+
+    def decoded(record, rng, bucket):
+        if record == 3:
+            raise error("of a library\nmore")
+        return noisy(record, rng, bucket)
+
+    source = Source(Numbers(23), 4, decoded)
+    with batches(TrainingBatches({"all": source}, Schedule.single("all", 6), 5)) as iterator:
+        found = list(iterator)
+    (item,) = [item for batch in found for item in batch.replaced]
+    assert item[0] == "number 3"
+    assert item[1].startswith(error.__name__)
+    assert "more" not in item[1]
+    assert not (np.concatenate([batch.arrays["number"] for batch in found]) == 3).any()
+
+
+def test_a_transform_that_always_fails_is_a_programming_error():
+    def wrong(record, rng, bucket):
+        return record.shape
+
+    data = TrainingBatches({"all": Source(Numbers(23), 4, wrong)}, Schedule.single("all", 6), 5)
+    with pytest.raises(AttributeError, match="'int' object has no attribute 'shape'"):
+        data[0]
+
+
+def test_an_unreadable_evaluation_record_is_refused_or_left_out():
+    source = Source(Numbers(10, (0, 4)), 4, noisy)
+    with pytest.raises(InputError, match="number 0: number 0 is damaged"):
+        read(EvaluationBatches(source, "all"))
+    with batches(EvaluationBatches(source, "all", incomplete=True)) as iterator:
+        found = list(iterator)
+    assert [batch.replaced for batch in found] == [
+        [("number 0", "number 0 is damaged")],
+        [("number 4", "number 4 is damaged")],
+        [],  # its padding is the unreadable first record's place
+    ]
+    arrays = [batch.arrays for batch in found]
+    assert all(len(batch["number"]) == 4 for batch in arrays)
+    numbers = np.concatenate([batch["number"][batch["valid"]] for batch in arrays])
+    np.testing.assert_array_equal(numbers, [1, 2, 3, 5, 6, 7, 8, 9])
+    source = Source(Numbers(2, (0, 1)), 2, noisy)
+    with pytest.raises(InputError, match="none of the 2 records can be read"):
+        read(EvaluationBatches(source, "all", incomplete=True))
+
+
 def test_fewer_records_than_a_batch_are_refused():
     with pytest.raises(InputError, match="3 records are fewer than one batch of 4"):
         training(count=3)

@@ -52,6 +52,15 @@ def frames(x) -> np.ndarray:
     return x.reshape(-1, *x.shape[2:])
 
 
+# Of every published network.
+FIXED = {
+    "qkv_bias": True,
+    "block_norm_eps": 1e-6,
+    "patch_embed_norm_eps": 1e-5,
+    "scales": [4, 8, 16],
+}
+
+
 def network_config(config: dict) -> NetworkConfig:
     network = NetworkConfig(
         width=config["F"],
@@ -62,6 +71,8 @@ def network_config(config: dict) -> NetworkConfig:
     assert list(network.widths) == config["embed_dims"]
     assert [network.block(3).heads, network.block(4).heads] == config["num_heads"]
     assert [network.block(s).motion_width for s in (3, 4)] == config["motion_dims"][3:]
+    assert config["head_hidden"] == 2 * [network.head_hidden]
+    assert config["unet_c"] == network.unet_width
     return network
 
 
@@ -71,7 +82,11 @@ def part(case: Case, entries) -> dict:
     return {"params": variables["params"]["part"]}
 
 
-@runner("emavfi", "model/feature_extractor.py:pad_if_needed and MotionFormerBlock.attn_mask")
+@runner(
+    "emavfi",
+    "model/feature_extractor.py:pad_if_needed and MotionFormerBlock.attn_mask",
+    fixed={"masked_value": -100.0},
+)
 def attention_masks(case: Case) -> dict:
     answers = {}
     for name, size in case.config["masks"].items():
@@ -83,7 +98,7 @@ def attention_masks(case: Case) -> dict:
     return answers
 
 
-@runner("emavfi", "model/feature_extractor.py:MotionFormer.get_cor")
+@runner("emavfi", "model/feature_extractor.py:MotionFormer.get_cor", fixed={"range": [-1, 1]})
 def coordinates(case: Case) -> dict:
     answers = {}
     for name in case.outputs:
@@ -92,7 +107,11 @@ def coordinates(case: Case) -> dict:
     return answers
 
 
-@runner("emavfi", "model/feature_extractor.py:ConvBlock and MotionFormer.patch_embed2")
+@runner(
+    "emavfi",
+    "model/feature_extractor.py:ConvBlock and MotionFormer.patch_embed2",
+    fixed={"activation": "PReLU per channel"},
+)
 def conv_stages(case: Case) -> dict:
     (one, two), depth = case.config["widths"], case.config["convs_per_stage"]
     entries = [
@@ -112,7 +131,7 @@ def conv_stages(case: Case) -> dict:
     return {"x1": first(x1), "x2": first(x2)}
 
 
-@runner("emavfi", "model/feature_extractor.py:CrossScalePatchEmbed")
+@runner("emavfi", "model/feature_extractor.py:CrossScalePatchEmbed", fixed={"norm_eps": 1e-5})
 def cross_scale(case: Case) -> dict:
     inputs, width = tuple(case.config["in_dims"]), case.config["embed_dim"]
     variables = part(case, weights.cross_scale_entries(inputs, width, "", "params/part"))
@@ -121,7 +140,11 @@ def cross_scale(case: Case) -> dict:
     return tokens(x)
 
 
-@runner("emavfi", "model/feature_extractor.py:OverlapPatchEmbed")
+@runner(
+    "emavfi",
+    "model/feature_extractor.py:OverlapPatchEmbed",
+    fixed={"kernel": 3, "stride": 2, "padding": 1, "norm_eps": 1e-5},
+)
 def overlap(case: Case) -> dict:
     width = case.config["embed_dim"]
     entries = weights.overlap_entries(case.config["in_chans"], width, "", "params/part")
@@ -133,7 +156,11 @@ def tokens(x) -> dict:
     return {"tokens": np.asarray(x).reshape(x.shape[0], -1, x.shape[-1]), "hw": x.shape[1:3]}
 
 
-@runner("emavfi", "model/feature_extractor.py:InterFrameAttention")
+@runner(
+    "emavfi",
+    "model/feature_extractor.py:InterFrameAttention",
+    fixed={"qkv_bias": True, "scale": "head_dim**-0.5"},
+)
 def attention_core(case: Case) -> dict:
     config = case.config
     block = BlockConfig(
@@ -152,7 +179,11 @@ def attention_core(case: Case) -> dict:
     }
 
 
-@runner("emavfi", "model/feature_extractor.py:Mlp")
+@runner(
+    "emavfi",
+    "model/feature_extractor.py:Mlp",
+    fixed={"activation": "exact (erf) GELU"},
+)
 def mlp(case: Case) -> dict:
     config = case.config
     block = BlockConfig(
@@ -166,7 +197,12 @@ def mlp(case: Case) -> dict:
     return {"out": np.asarray(out).reshape(x.shape)}
 
 
-@runner("emavfi", "model/feature_extractor.py:MotionFormerBlock")
+@runner(
+    "emavfi",
+    "model/feature_extractor.py:MotionFormerBlock",
+    fixed={"qkv_bias": True},
+    ignores={"batch": "the shapes of the inputs say it"},
+)
 def block(case: Case) -> dict:
     config = case.config
     settings = BlockConfig(
@@ -205,7 +241,12 @@ def block(case: Case) -> dict:
     return answers | gradient_outputs(case.outputs, {"params": {"part": grads["params"]}}, entries)
 
 
-@runner("emavfi", "model/feature_extractor.py:MotionFormer")
+@runner(
+    "emavfi",
+    "model/feature_extractor.py:MotionFormer",
+    fixed=FIXED,
+    ignores={"variant": "the cases of the whole network check it"},
+)
 def extractor(case: Case) -> dict:
     network = network_config(case.config)
     variables = part(case, weights.extractor_entries(network, "", "params/part"))
@@ -218,7 +259,11 @@ def feature_outputs(features) -> dict:
     return answers | {f"motion_{3 + i}": first(frames(x)) for i, x in enumerate(features.motion)}
 
 
-@runner("emavfi", "model/warplayer.py:warp")
+@runner(
+    "emavfi",
+    "model/warplayer.py:warp",
+    fixed={"align_corners": True, "padding": "border", "mode": "bilinear"},
+)
 def warps(case: Case) -> dict:
     image, flow = last(case.input("image")), last(case.input("flow"))
     if not case.has_input("ct"):
@@ -228,7 +273,11 @@ def warps(case: Case) -> dict:
     return {"out": first(out), "grad_image": first(grad_image), "grad_flow": first(grad_flow)}
 
 
-@runner("emavfi", "model/flow_estimation.py:resize and PixelShuffle")
+@runner(
+    "emavfi",
+    "model/flow_estimation.py:resize and PixelShuffle",
+    fixed={"mode": "bilinear", "align_corners": False, "antialias": False},
+)
 def resizes(case: Case) -> dict:
     x = last(case.input("x"))
     resize = jax.jit(resize_bilinear, static_argnums=1)

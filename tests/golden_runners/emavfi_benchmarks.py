@@ -26,6 +26,7 @@ def padder(case: Case) -> dict:
         (height, width, divisor, *Padder.for_size(height, width, divisor))
         for height, width, divisor in question(case, "pads")[:, :3].tolist()
     ]
+    assert {row[2] for row in rows} == set(case.config["divisors"])
     x = last(case.input("x"))
     pads = Padder.for_size(*x.shape[1:3], 4)
     padded = pads.pad(x)
@@ -58,6 +59,7 @@ def xtest(case: Case) -> dict:
     "emavfi",
     "benchmark/utils/yuv_frame_io.py:YUV_Read, with Pillow 13.0.0 (bicubic default) and "
     "scikit-image 0.26.0",
+    fixed={"format": "yuv420 planar 8-bit"},
 )
 def yuv(case: Case) -> dict:
     with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +78,13 @@ SSIM = (
 )
 
 
-@runner("emavfi", METRICS, SSIM)
+@runner(
+    "emavfi",
+    METRICS,
+    SSIM,
+    fixed={"xiph_ssim_filter": "uniform", "ssim_k": [0.01, 0.03]},
+    ignores={"ssim_kernel": "says in words what ssim_window and ssim_sigma mean"},
+)
 def metrics(case: Case) -> dict:
     prediction, truth8 = np.moveaxis(case.input("pred"), 0, -1), case.input("gt_u8")
     truth, rounded = truth8 / 255, quality.round_to_8_bits(prediction)

@@ -1,15 +1,14 @@
 """Golden runners of EMA-VFI: the whole network, inference and training."""
 
 import functools
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from golden_case import Case, runner
-from golden_runners.emavfi import feature_outputs, first, last, network_config
+from golden_case import Case, Config, runner
+from golden_runners.emavfi import FIXED, feature_outputs, first, last, network_config
 from golden_runners.gradients import gradient_outputs
 from jaxvision.methods.emavfi import inference, objective, weights
 from jaxvision.methods.emavfi.inference import InferenceSettings
@@ -63,7 +62,7 @@ def split(x: np.ndarray) -> np.ndarray:
     return np.stack([last(x[:, :3]), last(x[:, 3:])], axis=1)
 
 
-@runner("emavfi", "model/flow_estimation.py:MultiScaleFlow.forward")
+@runner("emavfi", "model/flow_estimation.py:MultiScaleFlow.forward", fixed=FIXED)
 def whole_network(case: Case) -> dict:
     model, _, variables = network_of(case)
     pair = split(case.input("x"))
@@ -81,6 +80,7 @@ def whole_network(case: Case) -> dict:
 @runner("emavfi", "model/loss.py:LapLoss")
 def laplacian(case: Case) -> dict:
     a, b, levels = last(case.input("a")), last(case.input("b")), case.config["levels"]
+    assert a.shape[-1] == case.config["channels"]
 
     @jax.jit
     def run(a, b):
@@ -97,9 +97,8 @@ def laplacian(case: Case) -> dict:
 
 
 @functools.cache
-def training(settings: str):
+def training(config: Config):
     """Jitted (variables, pair, target) -> loss, its parts and gradients; and the optimizer."""
-    config = json.loads(settings)
     model = InterpolationNetwork(network_config(config))
     assert config["optimizer"] == "AdamW"
     optimizer = optax.adamw(
@@ -121,10 +120,10 @@ def training(settings: str):
     return optimizer, step
 
 
-@runner("emavfi", "Trainer.py:Model.update; model/loss.py:LapLoss")
+@runner("emavfi", "Trainer.py:Model.update; model/loss.py:LapLoss", fixed=FIXED)
 def train(case: Case) -> dict:
     _, entries, variables = network_of(case)
-    optimizer, step = training(json.dumps(case.config, sort_keys=True))
+    optimizer, step = training(case.config)
     state, losses, answers = optimizer.init(variables), [], {}
     pair, target = split(case.input("x")), last(case.input("gt"))
     steps = case.outputs["loss_4_steps"]["shape"][0] if "loss_4_steps" in case.outputs else 1
@@ -146,9 +145,14 @@ def train(case: Case) -> dict:
 interpolate = jax.jit(inference.interpolate, static_argnames=("model", "settings"))
 
 
-@runner("emavfi", "Trainer.py:Model.inference, hr_inference")
-@runner("emavfi", "Trainer.py:Model.hr_inference, multi_inference")
-@runner("emavfi", "Trainer.py:Model.multi_inference")
+@runner(
+    "emavfi",
+    "Trainer.py:Model.inference, hr_inference",
+    "Trainer.py:Model.hr_inference, multi_inference",
+    "Trainer.py:Model.multi_inference",
+    fixed=FIXED,
+    ignores={name: "each of the calls has its own" for name in ("timesteps", "multi_times")},
+)
 def calls(case: Case) -> dict:
     """Every call of `config.calls`; multi_inference answers the first sample only."""
     model, _, variables = network_of(case)
@@ -166,7 +170,11 @@ def calls(case: Case) -> dict:
     return answers
 
 
-@runner("emavfi", "Trainer.py:Model.inference; benchmark/utils/padder.py:InputPadder")
+@runner(
+    "emavfi",
+    "Trainer.py:Model.inference; benchmark/utils/padder.py:InputPadder",
+    fixed={**FIXED, "pad": "replicate"},
+)
 def padded(case: Case) -> dict:
     model, _, variables = network_of(case)
     pair, t = pair_of(case), (case.config["timestep"],)
@@ -188,6 +196,7 @@ def estimate_motion(model, variables, pair, t, settings):
     "emavfi",
     "Trainer.py:Model.multi_inference; model/flow_estimation.py:MultiScaleFlow.forward, "
     "calculate_flow",
+    fixed=FIXED,
 )
 def timesteps(case: Case) -> dict:
     model, _, variables = network_of(case)
@@ -209,7 +218,7 @@ def timesteps(case: Case) -> dict:
     return answers
 
 
-@runner("emavfi", "demo_2x.py; Trainer.py:Model.inference")
+@runner("emavfi", "demo_2x.py; Trainer.py:Model.inference", fixed=FIXED)
 def photographs(case: Case) -> dict:
     model, _, variables = network_of(case)
     config = case.config

@@ -54,6 +54,7 @@ def official_coords(sites: sv.Sites) -> np.ndarray:
     "link",
     f"{OPS}/functional/conv.py:conv3d (kmap), downsample.py:spdownsample, "
     "utils/kernel.py:get_kernel_offsets",
+    ignores={"cases": "says in words what the outputs are"},
 )
 def kernel_maps(case: Case) -> dict:
     rows = Rows(case.input("coords"))
@@ -90,7 +91,15 @@ def kernel_maps(case: Case) -> dict:
     }
 
 
-@runner("link", f"{OPS}/modules/conv.py:Conv3d")
+@runner(
+    "link",
+    f"{OPS}/modules/conv.py:Conv3d",
+    ignores={
+        "chain": "says in words what the layers are",
+        "in_channels": "the first layer has it",
+        "channels": "the first layer has it",
+    },
+)
 def torchsparse_chain(case: Case) -> dict:
     rows = Rows(case.input("coords"))
     layers = case.config["layers"]
@@ -106,12 +115,13 @@ def torchsparse_chain(case: Case) -> dict:
     def forward(features, parameters):
         sites, x, stack, outputs = rows.sites, features, [], {}
         for layer in layers:
-            name, size = layer["name"], layer["kernel"]
+            name, size, stride = layer["name"], layer["kernel"], layer["stride"]
             kernel = parameters[f"{name}.kernel"]
+            assert kernel.shape[-2:] == (layer["in"], layer["out"])
+            assert (stride == 1) == (layer["op"] in ("submanifold", "pointwise")), layer
             if layer["op"] == "submanifold":
                 x = sv.sparse_convolution(x, kernel, sv.submanifold_map(sites, size))
             elif layer["op"] == "strided":
-                stride = layer["stride"]
                 coarse, _ = sv.coarse_sites(sites, stride, sites.capacity)
                 down = sv.build_kernel_map(sites, coarse, (size,) * 3, (stride,) * 3, (0, 0, 0))
                 stack.append((sites, down))
@@ -153,7 +163,11 @@ def torchsparse_chain(case: Case) -> dict:
     return answers
 
 
-@runner("link", "detection/det3d/models/backbones/scn.py):SubMConv3d, SparseConv3d")
+@runner(
+    "link",
+    "detection/det3d/models/backbones/scn.py):SubMConv3d, SparseConv3d",
+    ignores={"chain": "says in words what the layers are"},
+)
 def spconv_chain(case: Case) -> dict:
     indices = case.input("indices").astype(np.int32)  # batch, z, y, x
     rows = Rows(np.concatenate([indices[:, :0:-1], indices[:, :1]], axis=1))
@@ -175,15 +189,18 @@ def spconv_chain(case: Case) -> dict:
         outputs = {}
         for layer in layers:
             name, size = layer["name"], triple(layer["kernel"])
+            stride, pad = triple(layer["stride"]), triple(layer["pad"])
+            kernel = parameters[f"{name}.weight"]
+            assert kernel.shape[-2:] == (layer["in"], layer["out"])
             if layer["op"] == "submanifold":
+                assert (stride, pad) == ((1, 1, 1), tuple(side // 2 for side in size))
                 table = sv.submanifold_map(sites, size)
             else:
-                stride, pad = triple(layer["stride"]), triple(layer["pad"])
                 capacity = 2 * sites.capacity
                 fine = sites
                 sites, shape = sv.strided_sites(fine, size, stride, pad, shape, capacity)
                 table = sv.build_kernel_map(fine, sites, size, stride, pad)
-            x = sv.sparse_convolution(x, parameters[f"{name}.weight"], table)
+            x = sv.sparse_convolution(x, kernel, table)
             if layer["bias"]:
                 x = jnp.where(sites.valid[..., None], x + parameters[f"{name}.bias"], 0)
             outputs[name] = (sites, x, jnp.asarray(shape))
@@ -237,6 +254,7 @@ def block_mean(case: Case) -> dict:
     rows = Rows(case.input("coords"))
     run = aggregation(case.config["block_size"], case.config["neighbours_per_axis"])
     feats, cotangent = (rows.ours(case.input(name)) for name in ("feats", "cotangent"))
+    assert feats.shape[-1] == case.config["channels"]
     blocks, mean, out, gradient = run(feats, cotangent, rows.sites)
     count = int(blocks.blocks.count[0])
     coords = np.asarray(blocks.blocks.coords)[0, :count]
@@ -262,6 +280,7 @@ def link_block(case: Case) -> dict:
     config = case.config
     channels, form = config["channels"], config["base_op"]
     stride = config.get("tensor_stride", 1)
+    assert config["block_size"] == stride * config.get("s", config["block_size"])
     detection = "groups" not in config
     # The detector's blocks store a full projection; these two forms read its first half.
     groups = (2 if form in ("cos", "x") else 1) if detection else config["groups"]

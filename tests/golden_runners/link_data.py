@@ -14,6 +14,7 @@ DATASETS = "segmentation/core/datasets"
 @runner(
     "link",
     f"{DATASETS}/semantic_kitti.py:learning_mapping; segmentation/test.py:saveBinLabel",
+    fixed={"num_ids": 260, "unmapped": 255},
 )
 def kitti_classes(case: Case) -> dict:
     return {
@@ -24,6 +25,7 @@ def kitti_classes(case: Case) -> dict:
 
 @runner("link", f"{DATASETS}/nuscenes.py:learning_mapping")
 def nuscenes_classes(case: Case) -> dict:
+    assert len(NUSCENES) == case.config["classes"]
     return {"train_ids": NUSCENES.train_ids(case.input("raw_ids"), "ignored")}
 
 

@@ -1,12 +1,11 @@
 """Golden runners of LinK's detection networks: backbones, neck, head, the whole detector."""
 
 import functools
-import json
 
 import jax
 import numpy as np
 
-from golden_case import Case, runner
+from golden_case import Case, Config, runner
 from golden_runners.gradients import gradient_outputs
 from golden_runners.link import Rows
 from jaxvision.methods.link.detection import weights
@@ -23,6 +22,12 @@ BACKBONES = {
     f"{SCN}:SpMiddleResNetFHD{version.removeprefix('baseline').upper().replace('V', 'v')}": version
     for version in VERSIONS
 }
+PLACED = {
+    "voxel_size": "the voxels come with their coordinates",
+    "range": "the voxels come with their coordinates",
+}
+# Numbers of a box in each map, each made by two layers.
+MAPS = {"reg": [2, 2], "height": [1, 2], "dim": [3, 2], "rot": [2, 2], "vel": [2, 2]}
 # Strided sites outnumber the voxels of small scenes on the second and third level.
 SHARES = (1.0, 3.0, 3.0, 2.0, 1.5)
 
@@ -59,12 +64,20 @@ def stage_outputs(levels, found) -> dict:
     return answers
 
 
+def check_grid(config: Config) -> None:
+    """The published grid has one row more along z than ours, which stays empty."""
+    z, y, x = config["sparse_shape_zyx"]
+    assert [x, y, z - 1] == config["grid_size_xyz"]
+
+
 @functools.cache
-def backbone(component: str, text: str):
-    config = json.loads(text)
+def backbone(component: str, config: Config):
     version = BACKBONES[component]
     model = DetectionBackbone(version, tuple(config["planes"]))
-    edge = None if version == "baseline" else config["block_size"]
+    edge = config["block_size"]
+    edge = None if version == "baseline" else edge
+    check_grid(config)
+    assert component.endswith(f":{config['backbone']}")
     grid = tuple(config["grid_size_xyz"])
     capacities = LevelCapacities(edge, level_share=SHARES)
     entries = list(weights.backbone_entries(model, config["num_input_features"]))
@@ -87,9 +100,9 @@ def backbone(component: str, text: str):
     return entries, forward, pull
 
 
-@runner("link", *BACKBONES)
+@runner("link", *BACKBONES, ignores=PLACED)
 def detection_backbone(case: Case) -> dict:
-    entries, forward, pull = backbone(case.component, json.dumps(case.config))
+    entries, forward, pull = backbone(case.component, case.config)
     rows = rows_of(case)
     variables, _ = to_variables(case.state_dict(), entries)
     x = rows.ours(case.input("features"))
@@ -120,11 +133,22 @@ def neck(case: Case) -> dict:
     return {name: nchw(out) for name in case.outputs}
 
 
-@runner("link", "detection/det3d/models/bbox_heads/center_head.py:CenterHead.forward")
+def has_velocity(maps: Config) -> bool:
+    """Whether a head's maps are ours with velocity, or ours without."""
+    assert all(size == MAPS[name] for name, size in maps.items())
+    assert not MAPS.keys() - maps.keys() - {"vel"}
+    return "vel" in maps
+
+
+@runner(
+    "link",
+    "detection/det3d/models/bbox_heads/center_head.py:CenterHead.forward",
+    fixed={"num_hm_conv": 2},
+)
 def center_head(case: Case) -> dict:
     config = case.config
     classes = tuple(len(task) for task in config["tasks"])
-    velocity, width = "vel" in config["common_heads"], config["share_conv_channel"]
+    velocity, width = has_velocity(config["common_heads"]), config["share_conv_channel"]
     model = CenterHead(classes, velocity, width)
     entries = list(weights.head_entries(classes, velocity, width, config["in_channels"]))
     variables, _ = to_variables(case.state_dict(), entries)
@@ -141,12 +165,19 @@ def head_outputs(found) -> dict:
     "link",
     "detection/configs/nusc/voxelnet/nusc_centerpoint_voxelnet_0075voxel_fix_bn_z_elkv3.py "
     "(VoxelNet: reader, backbone SpMiddleResNetFHDELKv3, neck RPN, bbox_head CenterHead)",
+    fixed={"model": "VoxelNet nuScenes 0.075 elkv3"},
+    ignores=PLACED,
 )
 def whole_detector(case: Case) -> dict:
     config, neck = case.config, case.config["neck"]
+    check_grid(config)
+    strides = (neck["ds_layer_strides"], neck["us_layer_strides"])
+    assert strides == ([1, 2], [1, 2])
+    for name in ("layer_nums", "us_num_filters"):
+        assert len(set(neck[name])) == 1, name
     model = Detector(
         tuple(len(task) for task in config["tasks"]),
-        "vel" in config["head"]["common_heads"],
+        has_velocity(config["head"]["common_heads"]),
         neck_layers=neck["layer_nums"][0],
         neck_widths=tuple(neck["ds_num_filters"]),
         joined_width=neck["us_num_filters"][0],
@@ -164,7 +195,9 @@ def whole_detector(case: Case) -> dict:
         )
         return found, stages, levels
 
-    entries = weights.detector_entries(model, level_extents(grid)[-1][2])
+    height = level_extents(grid)[-1][2]
+    assert neck["num_input_features"] == height * model.planes[-1]
+    entries = weights.detector_entries(model, height)
     variables, _ = to_variables(case.state_dict(), entries)
     found, stages, levels = forward(variables, rows.ours(case.input("features")), rows.sites)
     assert not np.any([level.sites.overflow for level in levels])

@@ -146,9 +146,14 @@ def losses(case: Case) -> dict:
     f"{HEAD}:CenterHead.predict (double_flip)",
     f"{HEAD}:CenterHead.post_processing (tt_rotation)",
     f"{HEAD}:_circle_nms; core/utils/circle_nms_jit.py",
+    fixed={"max_per_img": 500},
 )
 def decoded(case: Case) -> dict:
     config, nms = case.config, case.config["nms"]
+    assert (nms["use_rotate_nms"], nms["use_multi_class_nms"]) == (True, False)
+    if "tasks" in config:
+        classes = [maps["hm"].shape[-1] for maps in task_maps(case)]
+        assert classes == [len(task) for task in config["tasks"]]
     how = decoding.Decoding(
         origin=tuple(config["pc_range"]),
         cell=tuple(config["out_size_factor"] * size for size in config["voxel_size"]),

@@ -1,13 +1,12 @@
 """Golden runners of LinK's segmentation networks, losses and optimizer."""
 
 import functools
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from golden_case import Case, runner
+from golden_case import Case, Config, runner
 from golden_runners.gradients import gradient_outputs
 from golden_runners.link import Rows
 from jaxvision.methods.link.levels import LevelCapacities
@@ -29,9 +28,8 @@ COMPONENTS = {
 
 
 @functools.cache
-def network(component: str, text: str):
+def network(component: str, config: Config):
     """Model, entries, and a jitted pass with losses and gradients where there are labels."""
-    config = json.loads(text)
     model = SegmentationNetwork(
         COMPONENTS[component],
         config["num_classes"],
@@ -71,7 +69,7 @@ def network(component: str, text: str):
 
 @runner("link", *COMPONENTS)
 def segmentation_network(case: Case) -> dict:
-    _, entries, plain, with_losses = network(case.component, json.dumps(case.config))
+    _, entries, plain, with_losses = network(case.component, case.config)
     rows = Rows(case.input("coords"))
     variables, _ = to_variables(case.state_dict(), entries)
     params, state = variables["params"], {"batch_stats": variables["batch_stats"]}
@@ -98,9 +96,14 @@ def segmentation_network(case: Case) -> dict:
     return answers
 
 
-@runner("link", "segmentation/core/lovasz_losses.py:lovasz_softmax; core/builder.py:make_criterion")
+@runner(
+    "link",
+    "segmentation/core/lovasz_losses.py:lovasz_softmax; core/builder.py:make_criterion",
+    fixed={"ignore": objective.IGNORE, "classes": "present"},
+)
 def losses(case: Case) -> dict:
     logits, labels = case.input("logits"), case.input("labels")
+    assert logits.shape[-1] == case.config["num_classes"]
     answers = {}
     for name, loss in [
         ("cross_entropy", objective.cross_entropy),
@@ -118,7 +121,11 @@ def published_rate(base: float, world: int, batch_per_gpu: int, dataset: int, ep
     return schedules.make(table, steps, 1)
 
 
-@runner("link", "segmentation/core/schedulers.py:cosine_schedule_with_warmup")
+@runner(
+    "link",
+    "segmentation/core/schedulers.py:cosine_schedule_with_warmup",
+    ignores={"base_lr": "the outputs are factors on it"},
+)
 def learning_rates(case: Case) -> dict:
     answers = {}
     for name, recipe in case.config["cases"].items():

@@ -39,7 +39,12 @@ def iou_evaluation(case: Case) -> dict:
     return answers_of(confusion, case.config["ignore"])
 
 
-@runner("metrics", "evaluate_semantics.py")
+@runner(
+    "metrics",
+    "evaluate_semantics.py",
+    fixed={"split": "valid"},
+    ignores={"learning_map_inv": "nothing is written here; LinK's class tables have it"},
+)
 def semantickitti_files(case: Case) -> dict:
     config = case.config
     by_class: dict[int, list[int]] = {}
@@ -90,7 +95,11 @@ def semantickitti_reader(case: Case) -> dict:
     return answers
 
 
-@runner("metrics", "nuscenes.eval.lidarseg.evaluate:LidarSegEval.evaluate")
+@runner(
+    "metrics",
+    "nuscenes.eval.lidarseg.evaluate:LidarSegEval.evaluate",
+    fixed={"ignore_index": 0},
+)
 def lidarseg(case: Case) -> dict:
     config, root = case.config, dataset(case)
     number = {name: n for n, name in enumerate(config["class_names"])}

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from golden_case import Case, runner
+from golden_case import Case, Config, runner
 from golden_runners.gradients import gradient_outputs
 from golden_runners.pdpp_residual_mlp import ResidualMLP, residual_mlp_entries
 from jaxvision.methods.pdpp import weights
@@ -25,11 +25,10 @@ def channels_last(x: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def unet(config: str):
+def unet(config: Config):
     """A bare U-Net on whole states, jitted with and without gradients."""
-    settings = json.loads(config)
-    layout = StateLayout(0, settings["transition_dim"], 0)
-    model = TemporalUNet(layout, settings["dim"], tuple(settings["dim_mults"]))
+    layout = StateLayout(0, config["transition_dim"], 0)
+    model = TemporalUNet(layout, config["dim"], tuple(config["dim_mults"]))
 
     @jax.jit
     def gradients(variables, x, t, cotangent):
@@ -39,10 +38,16 @@ def unet(config: str):
     return model, jax.jit(model.apply), gradients
 
 
-@runner("pdpp", UNET, UNET + " (zero-initialised convolutions)")
+@runner(
+    "pdpp",
+    UNET,
+    UNET + " (zero-initialised convolutions)",
+    fixed={"group_norm_groups": 32, "group_norm_eps": 1e-5, "kernel_size": 3},
+    ignores={"horizons": "the shapes of the inputs say them"},
+)
 def whole_state_unet(case: Case) -> dict:
-    keys = ("transition_dim", "dim", "dim_mults")
-    model, forward, gradients = unet(json.dumps({k: case.config[k] for k in keys}))
+    assert not any(case.weight(name).any() for name in case.config.get("zero_initialised", []))
+    model, forward, gradients = unet(case.config)
     entries = weights.unet_entries(model)
     variables, _ = to_variables(case.state_dict(), entries)
     t = case.input("t")
@@ -62,10 +67,16 @@ def whole_state_unet(case: Case) -> dict:
     return answers
 
 
-@runner("pdpp", "model/helpers.py and model/temporal.py")
+@runner(
+    "pdpp",
+    "model/helpers.py and model/temporal.py",
+    fixed={"groups": 32, "eps": 1e-5},
+    ignores={"blocks": "says in words what the weights of each name are"},
+)
 def blocks(case: Case) -> dict:
     config, state_dict = case.config, case.state_dict()
     emb = case.input("emb")
+    assert emb.shape[-1] == config["emb_dim"]
 
     def sizes(name: str) -> tuple[int, int]:
         outputs, inputs, _ = state_dict[f"{name}.weight"].shape
@@ -112,6 +123,7 @@ def blocks(case: Case) -> dict:
 @runner("pdpp", "train_mlp.py:head")
 def task_classifier(case: Case) -> dict:
     model = TaskClassifier(case.config["num_classes"], case.config["input_dim"])
+    assert list(model.hidden) == case.config["hidden"]
     entries = weights.classifier_entries(model, data_parallel=False)
     variables, _ = to_variables(case.state_dict(), entries)
     labels = case.input("labels")
@@ -149,7 +161,14 @@ def residual_mlp(case: Case) -> dict:
 CHECKPOINT = "main_distributed.py:save_checkpoint2, train_mlp.py:save_checkpoint2"
 
 
-@runner("pdpp", CHECKPOINT)
+@runner(
+    "pdpp",
+    CHECKPOINT,
+    ignores={
+        "file_keys": "what the file holds around these tensors",
+        "mlp_file_keys": "what the file holds around these tensors",
+    },
+)
 def checkpoint_layout(case: Case) -> dict:
     """The entries give the published names and shapes, in the published order, or this raises."""
     config = case.config

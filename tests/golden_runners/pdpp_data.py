@@ -19,6 +19,7 @@ def planning(case: Case) -> dict:
     layout = state.StateLayout(config["class_dim"], config["action_dim"], config["observation_dim"])
     outputs, truth = case.input("outputs"), case.input("labels")
     tasks, frames = case.input("tasks"), case.input("frames")
+    assert truth.shape[1] == config["horizon"]
     scores = outputs[..., layout.action_part]
     target = np.asarray(state.one_hot(truth, layout.actions))
     rows = np.repeat(np.asarray(state.one_hot(tasks, layout.classes))[:, None], len(truth[0]), 1)
@@ -51,6 +52,8 @@ def planning(case: Case) -> dict:
 
 @runner("pdpp", "uncertain.py:test")
 def uncertainty(case: Case) -> dict:
+    sizes = tuple(case.config[name] for name in ("num_items", "num_samples", "horizon"))
+    assert case.input("samples").shape == sizes
     found = metrics.uncertainty(
         case.input("labels"), case.input("samples"), case.config["action_dim"]
     )
@@ -58,13 +61,18 @@ def uncertainty(case: Case) -> dict:
     return answers | {f"per_sample_{name}": values for name, values in found.items()}
 
 
-@runner("pdpp", "dataloader/data_load_mlp.py:PlanningDataset")
+@runner(
+    "pdpp",
+    "dataloader/data_load_mlp.py:PlanningDataset",
+    fixed={"window_frames": procedures.OBSERVATION_SECONDS},
+)
 def dataset(case: Case) -> dict:
     """Writes the dataset in its owners' layout, reads it, and cuts its windows."""
     config = case.config
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         features = {v["vid"]: case.input(f"features_{v['vid']}") for v in config["videos"]}
+        assert all(len(features[v["vid"]]) == v["num_frames"] for v in config["videos"])
         WRITERS[config["dataset"]](root, case, features)
         name = {"crosstask": "crosstask_how"}.get(config["dataset"], config["dataset"].lower())
         read = procedure_files.READERS[name](root, config["split"], config["feature_channels"])

@@ -23,6 +23,10 @@ from jaxvision.weights import to_state_dict, to_variables
 
 LOSS = "model/diffusion.py:GaussianDiffusion.p_losses"
 SAMPLE = "model/diffusion.py:GaussianDiffusion.p_sample_loop"
+FIXED = {
+    "state_order": ["class", "action", "observation"],
+    "loss": "Weighted_MSE, weight 10 on first and last action, sum",
+}
 
 
 def planner(config: dict) -> tuple[TemporalUNet, Sampler]:
@@ -30,7 +34,9 @@ def planner(config: dict) -> tuple[TemporalUNet, Sampler]:
     model = TemporalUNet(
         layout, config["dim"], tuple(config["dim_mults"]), config.get("time_embedding", True)
     )
-    name = config.get("baseline") or ("ddpm" if config.get("sampler") == "ddpm" else "ddim")
+    published = config.get("sampler", "ddim10")  # "one model call" of the baselines
+    name = config.get("baseline") or ("ddpm" if published == "ddpm" else "ddim")
+    assert name != "ddim" or published == "ddim10"
     return model, Sampler(name, config["n_diffusion_steps"])
 
 
@@ -56,7 +62,7 @@ def noise_of(
     return (scale * x - clean) / spread
 
 
-@runner("pdpp", LOSS, LOSS + " (baseline)")
+@runner("pdpp", LOSS, LOSS + " (baseline)", fixed=FIXED)
 def loss(case: Case) -> dict:
     model, sampler = planner(case.config)
     variables, entries = planner_variables(case, model)
@@ -96,7 +102,13 @@ def loss(case: Case) -> dict:
     return answers | gradient_outputs(case.outputs, grads, entries)
 
 
-@runner("pdpp", SAMPLE, SAMPLE + " (baseline)")
+@runner(
+    "pdpp",
+    SAMPLE,
+    SAMPLE + " (baseline)",
+    fixed=FIXED,
+    ignores={"ddim_timesteps": "the case of the schedule's buffers has them"},
+)
 def sample(case: Case) -> dict:
     model, sampler = planner(case.config)
     variables, _ = planner_variables(case, model)
@@ -130,7 +142,11 @@ def sample(case: Case) -> dict:
     return answers
 
 
-@runner("pdpp", "model/diffusion.py:GaussianDiffusion.__init__")
+@runner(
+    "pdpp",
+    "model/diffusion.py:GaussianDiffusion.__init__",
+    fixed={"s": 0.008, "max_beta": 0.999, "ddim_discretisation": "uniform"},
+)
 def schedule_buffers(case: Case) -> dict:
     answers = {}
     for n in case.config["n_diffusion_steps"]:
@@ -150,6 +166,7 @@ def diffusion_algebra(case: Case) -> dict:
     schedule = diffusion.cosine_schedule(case.config["n_diffusion_steps"])
     x0, xt, noise = (jnp.asarray(case.input(n)) for n in ("x0", "xt", "noise"))
     t, before = case.input("t"), case.input("t_prev")
+    assert x0.shape[1] == case.config["horizon"]
 
     @jax.jit
     def step(coefficients, noise):
@@ -187,21 +204,27 @@ def projection(case: Case) -> dict:
     }
 
 
-@runner("pdpp", "model/helpers.py:Weighted_MSE")
+@runner("pdpp", "model/helpers.py:Weighted_MSE", fixed={"weight": 10.0})
 def weighted_mse(case: Case) -> dict:
     config = case.config
     layout = StateLayout(config["class_dim"], config["action_dim"], config["observation_dim"])
     run = jax.jit(jax.value_and_grad(functools.partial(state.weighted_mse, layout=layout)))
+    assert case.input("pred").shape[1] == config["horizon"]
     value, gradient = run(case.input("pred"), case.input("target"))
     return {"loss": value, "grad_pred": gradient}
 
 
-@runner("pdpp", "utils/training.py:Trainer.train")
+@runner(
+    "pdpp",
+    "utils/training.py:Trainer.train",
+    fixed={**FIXED, "optimizer": "AdamW betas 0.9 0.999 eps 1e-8 weight_decay 0"},
+)
 def train_steps(case: Case) -> dict:
     config = case.config
     model, sampler = planner(config)
     variables, entries = planner_variables(case, model)
     layout, params = model.layout, variables["params"]
+    assert case.input("labels").shape[-1] == config["horizon"]
     engine = base_config()
     engine.optim.learning_rate = published_rate(config["lr"], config["total_steps"])
     engine.ema.update(
@@ -268,7 +291,11 @@ def published_rate(peak: float, total: int) -> dict:
     }
 
 
-@runner("pdpp", "model/helpers.py:get_lr_schedule_with_warmup")
+@runner(
+    "pdpp",
+    "model/helpers.py:get_lr_schedule_with_warmup",
+    fixed={"warmup_fraction": "20/120", "decay_every_fraction": "30/120", "decay": 0.5},
+)
 def lr_schedule(case: Case) -> dict:
     answers = {}
     for total in case.config["totals"]:

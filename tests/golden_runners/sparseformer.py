@@ -1,13 +1,12 @@
 """Golden runners of SparseFormer: whole models, images and clips, values and gradients."""
 
 import functools
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from golden_case import Case, runner
+from golden_case import Case, Config, runner
 from golden_runners.gradients import gradient_outputs
 from jaxvision.methods.sparseformer import architecture
 from jaxvision.methods.sparseformer.architecture import Architecture, Flavour, Unit
@@ -53,13 +52,15 @@ def paper_architecture(config: dict) -> Architecture:
 
 def package_architecture(config: dict) -> Architecture:
     given = config["compatible_config"]
+    sampling = given["grid_sample_config"]
+    assert (sampling["mode"], sampling["align_corners"]) == ("bilinear", False)
     flavour = Flavour(
         **{
             **vars(architecture.PACKAGE),
             "norm_epsilon": given["ln_eps"],
             "head_width": 64 if given["type_num_attn_heads"] == 2 else 0,
             "adjust_hidden": given["type_op_adjust"] == 2,
-            "padding": given["grid_sample_config"]["padding_mode"],
+            "padding": sampling["padding_mode"],
             "mixing_biases": given["mixing_bias"],
             "generator_width": given["pg_inner_dim"],
             "transition_norm": given["transition_ln"],
@@ -75,7 +76,7 @@ def package_architecture(config: dict) -> Architecture:
             config["width_configs"], config["ops_list"], config["repeats"], strict=True
         )
     )
-    pooled = config["head_op"] == "avg"
+    pooled, before = config["head_op"] == "avg", config.get("cls_token_insert_layer", 0)
     return Architecture(
         tokens=config["num_latent_tokens"],
         points=config["num_sampling_points"],
@@ -84,7 +85,7 @@ def package_architecture(config: dict) -> Architecture:
         outputs=config["proj_dim"],
         flavour=flavour,
         head_bias=config.get("proj_bias", True),
-        class_token_before=0 if pooled else config["cls_token_insert_layer"],
+        class_token_before=0 if pooled else before,
         drop_path=config.get("drop_path_rate", 0.0),
     )
 
@@ -128,7 +129,13 @@ def images_of(case: Case) -> np.ndarray:
     return channels_last(case.input("video" if case.has_input("video") else "image"))
 
 
-@runner("sparseformer", PAPER, PACKAGE, VIDEO)
+@runner(
+    "sparseformer",
+    PAPER,
+    PACKAGE,
+    VIDEO,
+    ignores={"model_type": "its name in the package's factory"},
+)
 def whole_model(case: Case) -> dict:
     arch = architecture_of(case.config)
     entries = entries_of(arch)
@@ -180,28 +187,31 @@ def both_code_bases(case: Case) -> dict:
 
 
 @functools.cache
-def training_step(config: str):
-    settings = json.loads(config)
-    arch = paper_architecture(settings)
+def training_step(config: Config):
+    arch = paper_architecture(config)
     model = SparseFormer(arch)
 
     @jax.jit
     def step(variables, images, target_logits):
-        target = jax.nn.softmax(settings["target_softmax_factor"] * target_logits)
+        target = jax.nn.softmax(config["target_softmax_factor"] * target_logits)
 
         def value(variables):
-            logits = model.apply(variables, images, gradient_scale=settings["grad_scale"])
+            logits = model.apply(variables, images, gradient_scale=config["grad_scale"])
             loss = jnp.mean(soft_cross_entropy(logits, target))
-            return settings["loss_multiplier"] * loss, (loss, logits)
+            return config["loss_multiplier"] * loss, (loss, logits)
 
         return jax.value_and_grad(value, has_aux=True)(variables)
 
     return arch, step
 
 
-@runner("sparseformer", PAPER + " + timm 0.3.2 SoftTargetCrossEntropy")
+@runner(
+    "sparseformer",
+    PAPER + " + timm 0.3.2 SoftTargetCrossEntropy",
+    fixed={"variant": "imagenet"},
+)
 def train_step(case: Case) -> dict:
-    arch, step = training_step(json.dumps(case.config, sort_keys=True))
+    arch, step = training_step(case.config)
     entries = entries_of(arch)
     variables, _ = to_variables(case.state_dict(), entries)
     (_, (loss, logits)), grads = step(variables, images_of(case), case.input("target_logits"))

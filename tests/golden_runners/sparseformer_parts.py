@@ -46,7 +46,11 @@ def sampled(case: Case, padding: str, clamp: float = 0.0):
     return value, np.moveaxis(grads[0], -1, 1), grads[1]
 
 
-@runner("sparseformer", PAPER + "feat_sampling_2d")
+@runner(
+    "sparseformer",
+    PAPER + "feat_sampling_2d",
+    fixed={"op": "sample_2d", "variant": "imagenet", "align_corners": False},
+)
 def sampling_of_the_paper(case: Case) -> dict:
     value, by_features, by_points = sampled(case, "zeros", 1.0)
     edges = functools.partial(sparse_sampling, channels_last(case.input("features")))
@@ -60,7 +64,13 @@ def sampling_of_the_paper(case: Case) -> dict:
     }
 
 
-@runner("sparseformer", PACKAGE + "sampling_from_img_feat", VIDEO + "sampling_from_img_feat_3d")
+@runner(
+    "sparseformer",
+    PACKAGE + "sampling_from_img_feat",
+    VIDEO + "sampling_from_img_feat_3d",
+    fixed={"variant": "package", "align_corners": False},
+    ignores={"op": "the component says it"},
+)
 def sampling_of_the_package(case: Case) -> dict:
     answers = {}
     for name, clamp in (("zeros", 0.0), ("border", 0.0), ("border_clamped", 1.0)):
@@ -83,6 +93,8 @@ def sampling_of_the_package(case: Case) -> dict:
     "sparseformer",
     f"{PAPER}translate_to_absolute_coordinates; {SHOWLAB}{PACKAGE}make_absolute_sampling_point; "
     f"{SHOWLAB}{VIDEO}make_absolute_sampling_point_3d",
+    fixed={"op": "points_from_boxes"},
+    ignores={"num_points": "the shapes of the inputs say it"},
 )
 def points_from_boxes(case: Case) -> dict:
     answers = {}
@@ -112,7 +124,11 @@ def points_from_boxes(case: Case) -> dict:
     return answers
 
 
-@runner("sparseformer", f"{PAPER}roi_adjust; {SHOWLAB}{VIDEO}roi_adjust_3d")
+@runner(
+    "sparseformer",
+    f"{PAPER}roi_adjust; {SHOWLAB}{VIDEO}roi_adjust_3d",
+    fixed={"op": "adjust_boxes"},
+)
 def adjusted_boxes(case: Case) -> dict:
     answers = {}
     for suffix in ("", "3d"):
@@ -130,13 +146,21 @@ def adjusted_boxes(case: Case) -> dict:
     return answers
 
 
-@runner("sparseformer", PACKAGE + "position_encoding")
+@runner(
+    "sparseformer",
+    PACKAGE + "position_encoding",
+    fixed={"op": "box_position_encoding", "max_temperature": 128},
+)
 def position_encoding(case: Case) -> dict:
     encode = jax.jit(geometry.box_position_encoding, static_argnums=1)
     return {f"encoding_{d}": encode(case.input("roi"), d) for d in case.config["dims"]}
 
 
-@runner("sparseformer", f"{PAPER}layer_norm_by_dim; {SHOWLAB}{PACKAGE}layer_norm_by_dim")
+@runner(
+    "sparseformer",
+    f"{PAPER}layer_norm_by_dim; {SHOWLAB}{PACKAGE}layer_norm_by_dim",
+    fixed={"op": "channel_norm"},
+)
 def norm_over_channels(case: Case) -> dict:
     answers = {}
     for name in ("imagenet", "package"):
@@ -182,7 +206,11 @@ def mixing(case: Case) -> dict:
     return answers | gradient_outputs(case.outputs, by_weights, entries)
 
 
-@runner("sparseformer", f"{PAPER}EarlyConvolution; {SHOWLAB}{PACKAGE}EarlyConvolution")
+@runner(
+    "sparseformer",
+    f"{PAPER}EarlyConvolution; {SHOWLAB}{PACKAGE}EarlyConvolution",
+    fixed={"block": "stem"},
+)
 def stem(case: Case) -> dict:
     answers: dict = {}
     for flavour, given in case.config["flavours"].items():

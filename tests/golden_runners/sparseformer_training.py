@@ -38,7 +38,7 @@ def initial_tables(case: Case) -> dict:
     return answers
 
 
-@runner("sparseformer", "imagenet/optimizer.py:set_weight_decay")
+@runner("sparseformer", "imagenet/optimizer.py:set_weight_decay", fixed={"variant": "imagenet"})
 def weight_decay(case: Case) -> dict:
     by_name = {e.name: e.path for e in entries_of(paper_architecture(case.config))}
     decayed = [0 if without_decay(by_name[name]) else 1 for name in case.weight_shapes]
@@ -106,6 +106,7 @@ def weight_average(case: Case) -> dict:
     settings = base_config().ema
     settings.decay = case.config["decay"]
     first, *updates = case.config["salts"]
+    assert len(updates) == case.config["updates"]
     ema = {"params": weights_of(case, first)}
     for step, salt in enumerate(updates):
         run_state = TrainState(jnp.int32(step), {}, {}, {}, None, ema)
@@ -145,7 +146,7 @@ def evaluation_pictures(case: Case) -> dict:
     return answers
 
 
-@runner("sparseformer", "imagenet/data/ra_sampler.py:RASampler")
+@runner("sparseformer", "imagenet/data/ra_sampler.py:RASampler", fixed={"shuffle": False})
 def repeated_augmentation(case: Case) -> dict:
     """Without the shuffle, of which the positions are taken."""
     size = case.config["batch_size"]

@@ -45,7 +45,7 @@ def stmixer_mixing(outputs: int, name: str | None = None) -> AdaptiveMixing:
     return AdaptiveMixing(outputs, activations=("relu", "relu"), norm_epsilon=1e-5, name=name)
 
 
-@runner("stmixer", MIXING)
+@runner("stmixer", MIXING, fixed={"layer_norm_eps": 1e-5})
 def mixing(case: Case) -> dict:
     config = case.config
     groups = config["n_groups"]
@@ -95,12 +95,15 @@ def where(levels, strides, boxes, offsets):
     return points, level, weights, by_level
 
 
-@runner("stmixer", SAMPLING)
+@runner("stmixer", SAMPLING, fixed={"tau": 2.0})
 def sampling(case: Case) -> dict:
     config = case.config
     groups, p = config["n_groups"], config["spatial_points"]
     levels, offset = pyramid_of(case), case.input("offset")
     b, q = offset.shape[:2]
+    frames, channels = levels[0].shape[1], levels[0].shape[-1]
+    sizes = [config[name] for name in ("num_queries", "temporal_length", "feat_channels")]
+    assert [q, frames, channels] == sizes
 
     def run(levels, offset, boxes):
         offsets = config["offset_scale"] * offset.reshape(b, q, groups * p, 3)

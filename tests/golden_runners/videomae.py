@@ -1,13 +1,12 @@
 """Golden runners of VideoMAE."""
 
 import functools
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from golden_case import Case, runner
+from golden_case import Case, Config, runner
 from golden_runners.gradients import gradient_outputs
 from jaxvision.data.normalisation import IMAGENET
 from jaxvision.methods.videomae import masking, objective
@@ -20,6 +19,7 @@ from jaxvision.ops import token_masks
 from jaxvision.weights import to_variables
 
 PRETRAIN = "models/modeling_pretrain.py:PretrainVisionTransformer"
+PUBLISHED = "its factory; the case of all ten factories holds their names and shapes"
 
 
 def pretraining_model(config: dict) -> MaskedAutoencoder:
@@ -30,6 +30,7 @@ def pretraining_model(config: dict) -> MaskedAutoencoder:
         config["tubelet_size"],
         config["patch_size"],
     )
+    assert (config["in_chans"], config["decoder_num_classes"]) == (3, grid.cube_values)
     shared = dict(
         mlp_ratio=config["mlp_ratio"],
         qkv_bias=config["qkv_bias"],
@@ -47,10 +48,9 @@ def pretraining_model(config: dict) -> MaskedAutoencoder:
 
 
 @functools.cache
-def pretraining_step(config: str):
+def pretraining_step(config: Config):
     """A jitted (variables, video01, visible, decoded) -> everything the cases ask of one config."""
-    settings = json.loads(config)
-    model = pretraining_model(settings)
+    model = pretraining_model(config)
 
     @functools.partial(jax.jit, static_argnames="gradients")
     def step(variables, video, visible, decoded, mask, gradients):
@@ -58,7 +58,7 @@ def pretraining_step(config: str):
         normalised = (video - IMAGENET.mean) / IMAGENET.deviation
         target = take_tokens(
             objective.pixel_targets(
-                video, grid.tubelet, grid.patch, settings.get("norm_target", True)
+                video, grid.tubelet, grid.patch, config.get("norm_target", True)
             ),
             decoded,
         )
@@ -90,9 +90,15 @@ def channels_last(video: np.ndarray) -> np.ndarray:
     return np.moveaxis(video, 1, -1)
 
 
-@runner("videomae", PRETRAIN, PRETRAIN + " + engine_for_pretraining.py:train_one_epoch")
+@runner(
+    "videomae",
+    PRETRAIN,
+    PRETRAIN + " + engine_for_pretraining.py:train_one_epoch",
+    fixed={"kind": "pretrain"},
+    ignores={"published": PUBLISHED},
+)
 def pretrain(case: Case) -> dict:
-    model, step = pretraining_step(json.dumps(case.config, sort_keys=True))
+    model, step = pretraining_step(case.config)
     entries = pretraining_entries(model)
     variables, _ = to_variables(case.state_dict(), entries)
     mask = case.input("mask")

@@ -1,14 +1,14 @@
 """Golden runners of VideoMAE's classifier: the network, its losses, its fine-tuning steps."""
 
 import functools
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from golden_case import Case, runner
+from golden_case import Case, Config, runner
 from golden_runners.gradients import gradient_outputs
+from golden_runners.videomae import PUBLISHED
 from jaxvision.data.mixing import Mix, mix_batch
 from jaxvision.data.normalisation import IMAGENET
 from jaxvision.methods.videomae.weights import classification_entries
@@ -29,6 +29,7 @@ def classifier(config: dict) -> VideoClassifier:
         config["tubelet_size"],
         config["patch_size"],
     )
+    assert config["in_chans"] == 3
     block = BlockConfig(
         config["embed_dim"],
         config["num_heads"],
@@ -54,9 +55,9 @@ def normalised(video01: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def classifier_forward(config: str):
+def classifier_forward(config: Config):
     """(model, jitted (variables, video) -> what the cases ask of a forward pass)."""
-    model = classifier(json.loads(config))
+    model = classifier(config)
     first_block = VideoEncoder(model.grid, model.block, 1, position_table=model.position_table)
 
     @jax.jit
@@ -78,7 +79,7 @@ def classifier_forward(config: str):
 
 
 @functools.cache
-def classifier_gradients(config: str):
+def classifier_gradients(config: Config):
     """Jitted (params, video, soft target) -> (loss, gradients)."""
     model, _ = classifier_forward(config)
 
@@ -95,20 +96,9 @@ def soft_target(labels: np.ndarray, classes: int, ratio: float, smoothing: float
     return mix_batch(nothing, jnp.asarray(labels), mix, classes=classes, smoothing=smoothing)[1]
 
 
-def settings_of(config: dict) -> str:
-    """What makes a network, as a key: two cases that differ in nothing else share a compilation."""
-    names = [
-        *("img_size", "patch_size", "num_frames", "tubelet_size", "num_classes", "embed_dim"),
-        *("depth", "num_heads", "mlp_ratio", "qkv_bias", "norm_eps", "init_values", "cos_attn"),
-        *("use_mean_pooling", "use_learnable_pos_emb"),
-    ]
-    return json.dumps({name: config[name] for name in names})
-
-
-@runner("videomae", FINETUNE)
+@runner("videomae", FINETUNE, fixed={"kind": "finetune"}, ignores={"published": PUBLISHED})
 def classification(case: Case) -> dict:
-    key = settings_of(case.config)
-    model, forward = classifier_forward(key)
+    model, forward = classifier_forward(case.config)
     entries = classification_entries(model)
     variables, _ = to_variables(case.state_dict(), entries)
     video = normalised(case.input("video01"))
@@ -118,7 +108,7 @@ def classification(case: Case) -> dict:
         return answers
     labels = case.input("target")
     target = soft_target(labels, model.classes, MIX_RATIO, SMOOTHING)
-    loss, gradients = classifier_gradients(key)(variables["params"], video, target)
+    loss, gradients = classifier_gradients(case.config)(variables["params"], video, target)
     return answers | {
         "soft_target": target,
         "loss_soft": loss,

@@ -67,7 +67,11 @@ def frame_sampling(case: Case) -> dict:
     return answers
 
 
-@runner("videomae", "dataset/datasets.py:VideoClsDataset,RawFrameClsDataset (test mode)")
+@runner(
+    "videomae",
+    "dataset/datasets.py:VideoClsDataset,RawFrameClsDataset (test mode)",
+    ignores={"*.short_side": "the smaller of the height and the width given"},
+)
 def multi_view_geometry(case: Case) -> dict:
     answers = {}
     for name, given in case.config.items():
@@ -131,7 +135,16 @@ def geometry(case: Case) -> dict:
     return answers
 
 
-@runner("videomae", "dataset/rand_augment.py:AugmentOp")
+@runner(
+    "videomae",
+    "dataset/rand_augment.py:AugmentOp",
+    fixed={
+        "policy": "rand-m7-n4-mstd0.5-inc1",
+        "image_size": 224,
+        "fill": [128, 128, 128],
+        "interpolation": "bicubic",
+    },
+)
 def rand_augment_operations(case: Case) -> dict:
     answers = {}
     for output in case.outputs:
@@ -152,6 +165,7 @@ def mixing(case: Case) -> dict:
     # [b, c*t, h, w] of the reference is one "frame" of c*t channels here.
     pictures = np.moveaxis(case.input("x"), 1, -1)
     mixed = jax.jit(mix_batch, static_argnames=("classes", "smoothing"))
+    assert pictures.shape[:3] == (config["batch"], config["height"], config["width"])
     answers = {}
     for name, draw in config["draws"].items():
         centre = [draw.get("center_y", 0), draw.get("center_x", 0)]
@@ -172,6 +186,9 @@ def mixing(case: Case) -> dict:
 def merged_views(case: Case) -> dict:
     logits, labels = case.input("logits"), case.input("labels")
     videos, views, _ = logits.shape
+    given = [case.config[name] for name in ("videos", "views_per_video", "classes")]
+    assert list(logits.shape) == given
+    assert not views % case.config["crops"]
     number, view = np.divmod(np.arange(videos * views), views)
     rows = {"logits": logits.reshape(videos * views, -1), "video": number, "view": view}
     total = collect_views(None, {**rows, "label": labels[number]}, np.arange(len(number)), "clips")
@@ -184,7 +201,7 @@ def merged_views(case: Case) -> dict:
     return answers
 
 
-@runner("videomae", "extract_tad_feature.py:extract_feature")
+@runner("videomae", "extract_tad_feature.py:extract_feature", fixed={"kind": "tad_feature"})
 def temporal_features(case: Case) -> dict:
     model = classifier(case.config)
     variables, _ = to_variables(case.state_dict(), classification_entries(model))

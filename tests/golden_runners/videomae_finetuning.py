@@ -14,7 +14,6 @@ from golden_runners.videomae_classification import (
     classifier_forward,
     classifier_gradients,
     normalised,
-    settings_of,
     soft_target,
 )
 from jaxvision.methods.videomae.weights import classification_entries
@@ -35,6 +34,7 @@ def layer_decay(case: Case) -> dict:
     answers = {}
     for name, config in case.config.items():
         model = classifier(config)
+        assert model.depth == config["num_layers"]
         known = {entry.name: entry for entry in classification_entries(model)}
         entries = [known[name] for name in config["parameter_names"]]
         paths = [entry.path.removeprefix("params/") for entry in entries]
@@ -52,6 +52,7 @@ def layer_decay(case: Case) -> dict:
 
 def optimizer_of(config: dict, params: dict, depth: int) -> Optimizer:
     optim, given, schedule = base_config().optim, config["optimizer"], config["lr_schedule"]
+    optim.name = given["name"]
     optim.b1, optim.b2 = given["betas"]
     optim.eps = given["eps"]
     optim.clip_norm = given["clip_grad"] or 0.0
@@ -77,10 +78,14 @@ def apply_update(transform, params, state, gradients, number):
     return optax.apply_updates(params, updates), state
 
 
-@runner("videomae", "engine_for_finetuning.py:train_one_epoch + optim_factory.py")
+@runner(
+    "videomae",
+    "engine_for_finetuning.py:train_one_epoch + optim_factory.py",
+    fixed={"kind": "finetune_steps"},
+)
 def finetuning_steps(case: Case) -> dict:
-    config, key = case.config, settings_of(case.config)
-    model, _ = classifier_forward(key)
+    config = case.config
+    model, _ = classifier_forward(config)
     entries = classification_entries(model)
     variables, _ = to_variables(case.state_dict(), entries)
     params = variables["params"]
@@ -97,7 +102,7 @@ def finetuning_steps(case: Case) -> dict:
                 config["mix_lambda"],
                 config["label_smoothing"],
             )
-            loss, grads = classifier_gradients(key)(
+            loss, grads = classifier_gradients(config)(
                 params, normalised(case.input(f"video01_step{place}")), target
             )
             losses.append(loss)

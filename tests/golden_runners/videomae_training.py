@@ -1,7 +1,5 @@
 """Golden runners of how VideoMAE is pretrained: schedules, groups, several steps, pixels in."""
 
-import json
-
 import jax
 import numpy as np
 
@@ -67,9 +65,10 @@ def group_of(entry) -> Group:
     "videomae",
     "engine_for_pretraining.py:train_one_epoch + optim_factory.py:create_optimizer"
     " + utils.py:cosine_scheduler",
+    fixed={"kind": "pretrain_steps"},
 )
 def optimizer_steps(case: Case) -> dict:
-    model, step = pretraining_step(json.dumps(case.config, sort_keys=True))
+    model, step = pretraining_step(case.config)
     entries = pretraining_entries(model)
     variables, _ = to_variables(case.state_dict(), entries)
     optimizer = published_optimizer(case.config, variables["params"])

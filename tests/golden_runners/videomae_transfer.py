@@ -56,12 +56,20 @@ def abstract(model) -> dict:
     return nn.unbox(jax.eval_shape(model.init, jax.random.key(0), *arguments))
 
 
-@runner("videomae", "misc/label_710to{400,600,700}.json")
+@runner(
+    "videomae",
+    "misc/label_710to{400,600,700}.json",
+    ignores={"map_*": "says in words what the output of this name is"},
+)
 def label_maps(case: Case) -> dict:
     return {name: transfer.k710_rows(int(name.removeprefix("map_"))) for name in case.outputs}
 
 
-@runner("videomae", "run_class_finetuning.py:main (head conversion)")
+@runner(
+    "videomae",
+    "run_class_finetuning.py:main (head conversion)",
+    fixed={"kind": "finetune"},
+)
 def head_conversion(case: Case) -> dict:
     model = classifier(case.config)
     source, _ = to_variables(case.state_dict(), classification_entries(model))
@@ -79,7 +87,15 @@ def head_conversion(case: Case) -> dict:
     return answers
 
 
-@runner("videomae", "run_class_finetuning.py:main (loading of --finetune)")
+@runner(
+    "videomae",
+    "run_class_finetuning.py:main (loading of --finetune)",
+    fixed={"kind": "pretrain_to_finetune"},
+    ignores={
+        "checkpoint_key": "of the file; tests/goldens/torch_files has such wrappings",
+        "name_prefix_in_file": "of the file; tests/goldens/torch_files has such prefixes",
+    },
+)
 def pretraining_to_classifier(case: Case) -> dict:
     pretrained, target = (
         pretraining_of(case.config["pretrain"]),
@@ -113,8 +129,11 @@ def positions(case: Case) -> dict:
         table = case.input(f"table_{name}")[0]
         old, new = settings["old"], settings["new"]
         if settings["axis"] == "spatial":
-            resized = resize_spatial(table, (settings["tubelet_rows"], old, old), (new, new))
+            shape = (settings["tubelet_rows"], old, old)
+            resized = resize_spatial(table, shape, (new, new))
         else:
+            shape = (old, settings["grid"], settings["grid"])
             resized = resize_temporal(table, old, new)
+        assert table.shape == (np.prod(shape), settings["dim"])
         answers[f"{settings['axis']}_{name}"] = np.asarray(resized)[None]
     return answers

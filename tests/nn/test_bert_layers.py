@@ -1,5 +1,7 @@
 """The post-norm layers against numpy, written out layer by layer."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,10 @@ def filled(module, *arguments, **options):
         lambda leaf: rng.normal(0, 0.4, leaf.shape).astype(np.float32),
         nn.unbox(shapes),
     )
+
+
+def run(module, variables, *arguments, **options):
+    return jax.jit(lambda v: module.apply(v, *arguments, **options))(variables)
 
 
 def norm_by_hand(p, x):
@@ -63,7 +69,7 @@ def test_a_layer(causal, crossed):
     layer = BertLayer(CONFIG)
     variables = filled(layer, *arguments)
     assert ("cross_attention" in variables["params"]) == crossed
-    got = jax.jit(lambda v: layer.apply(v, *arguments, causal=causal))(variables)
+    got = run(layer, variables, *arguments, causal=causal)
     seen = np.broadcast_to(MASK[:, None], (2, 5, 5)) & (~np.array(causal) | np.tri(5, dtype=bool))
     context_seen = np.broadcast_to(CONTEXT_MASK[:, None], (2, 5, 3))
     wanted = layer_by_hand(
@@ -78,17 +84,30 @@ def test_a_stack_is_its_layers_in_turn():
     wanted = X
     for n in range(3):
         one = jax.tree.map(lambda leaf, n=n: leaf[n], variables["params"]["layers"])
-        wanted = layer.apply({"params": one}, wanted, MASK, CONTEXT)
-    np.testing.assert_allclose(stack.apply(variables, X, MASK, CONTEXT), wanted, atol=1e-5)
+        wanted = run(layer, {"params": one}, wanted, MASK, CONTEXT)
+    np.testing.assert_allclose(run(stack, variables, X, MASK, CONTEXT), wanted, atol=1e-5)
 
 
 def test_padding_reaches_no_other_token():
     stack = BertStack(CONFIG, 2)
     variables = filled(stack, X, MASK)
     other = np.where(MASK[:, :, None], X, 9.0).astype(np.float32)
-    before, after = (stack.apply(variables, x, MASK) for x in (X, other))
+    before, after = (run(stack, variables, x, MASK) for x in (X, other))
     np.testing.assert_array_equal(before[MASK], after[MASK])
     assert not np.array_equal(before, after)
+
+
+def test_dropout_of_almost_nothing_changes_nothing():
+    """The path with dropped weights has the same masks and scale."""
+    rare = dataclasses.replace(CONFIG, dropout=0.0, attention_dropout=1e-7)
+    arguments = (X, MASK, CONTEXT, CONTEXT_MASK)
+    variables = filled(BertStack(CONFIG, 2), *arguments)
+    draws = {"dropout": jax.random.key(0)}
+    got = run(
+        BertStack(rare, 2), variables, *arguments, causal=True, deterministic=False, rngs=draws
+    )
+    wanted = run(BertStack(CONFIG, 2), variables, *arguments, causal=True)
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
 def test_dropout_draws_differ_and_average_out():
@@ -104,15 +123,15 @@ def test_dropout_draws_differ_and_average_out():
     many = drawn(jax.random.split(jax.random.key(0), 200))
     assert float(jnp.abs(many[0] - many[1]).max()) > 0.01
     mean = jnp.mean(many, axis=0)
-    assert float(jnp.abs(mean - stack.apply(variables, X, MASK)).mean()) < 0.15
+    assert float(jnp.abs(mean - run(stack, variables, X, MASK)).mean()) < 0.15
 
 
 def test_bfloat16_and_the_names_of_parameters():
     half = BertStack(BertConfig(width=8, heads=2, hidden=12, dtype=jnp.bfloat16), 2)
     variables = filled(half, X, MASK, CONTEXT)
-    got = half.apply(variables, X, MASK, CONTEXT)
+    got = run(half, variables, X, MASK, CONTEXT)
     assert got.dtype == jnp.bfloat16
-    wanted = BertStack(CONFIG, 2).apply(variables, X, MASK, CONTEXT)
+    wanted = run(BertStack(CONFIG, 2), variables, X, MASK, CONTEXT)
     error = jnp.linalg.norm(got.astype(jnp.float32) - wanted) / jnp.linalg.norm(wanted)
     assert float(error) < 0.03
     shapes = jax.tree.map(np.shape, variables["params"]["layers"])

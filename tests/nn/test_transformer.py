@@ -27,6 +27,10 @@ def filled(module, *arguments):
     )
 
 
+def run(module, variables, *arguments, **options):
+    return jax.jit(lambda v: module.apply(v, *arguments, **options))(variables)
+
+
 def norm_by_hand(p, x, epsilon):
     centred = x - x.mean(-1, keepdims=True)
     scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
@@ -50,6 +54,9 @@ def block_by_hand(config, p, x):
     else:
         query = query + attention["query_bias"][:, None]
         value = value + attention["value_bias"][:, None]
+    if config.cosine_attention:
+        query, key = (y / np.linalg.norm(y, axis=-1, keepdims=True) for y in (query, key))
+        query = query * np.exp(attention["scale"])[:, None, None] * np.sqrt(config.head_dim)
     scores = np.einsum("bhnk,bhmk->bhnm", query, key) / np.sqrt(config.head_dim)
     powers = np.exp(scores)
     weights = powers / powers.sum(-1, keepdims=True)
@@ -60,16 +67,22 @@ def block_by_hand(config, p, x):
     return x + y @ p["mlp"]["down"]["kernel"] + p["mlp"]["down"]["bias"], weights
 
 
-@pytest.mark.parametrize("config", [CLIP, BlockConfig(8, 2)], ids=["clip", "video"])
+# No softmax tells whether the key has a bias; that of cosines does.
+COSINE = dataclasses.replace(CLIP, cosine_attention=True)
+
+
+@pytest.mark.parametrize(
+    "config", [CLIP, COSINE, BlockConfig(8, 2)], ids=["clip", "cosine", "video"]
+)
 def test_a_block(config):
     variables = filled(Block(config), X, 0.0)
     assert ("bias" in variables["params"]["attention"]["qkv"]) == config.fused_bias
     assert ("query_bias" in variables["params"]["attention"]) != config.fused_bias
     wanted, weights = block_by_hand(config, variables["params"], X.astype(float))
-    got, nothing = Block(config).apply(variables, X, 0.0)
+    got, nothing = run(Block(config), variables, X, 0.0)
     np.testing.assert_allclose(got, wanted, atol=2e-5)
     assert nothing is None
-    got, its_weights = Block(config, return_weights=True).apply(variables, X, 0.0)
+    got, its_weights = run(Block(config, return_weights=True), variables, X, 0.0)
     np.testing.assert_allclose(got, wanted, atol=2e-5)
     np.testing.assert_allclose(its_weights, weights, atol=1e-5)
 
@@ -92,8 +105,8 @@ def test_a_block_that_answers_for_some_tokens(cosine):
     """Their results and weights are those that the whole block gives them."""
     block = Block(dataclasses.replace(CLIP, cosine_attention=cosine), return_weights=True)
     variables = filled(block, X, 0.0)
-    whole, weights = block.apply(variables, X, 0.0)
-    some, some_weights = block.apply(variables, X, 0.0, ROWS)
+    whole, weights = run(block, variables, X, 0.0)
+    some, some_weights = run(block, variables, X, 0.0, ROWS)
     sample = np.arange(2)[:, None]
     np.testing.assert_allclose(some, whole[sample, ROWS], atol=1e-5)
     np.testing.assert_allclose(
@@ -110,12 +123,12 @@ def test_outputs_of_the_last_blocks(remat):
     for n in range(DEPTH):
         x, _ = block_by_hand(config, block_parameters(variables["params"], n), x)
         outputs.append(x)
-    np.testing.assert_allclose(stack.apply(variables, X), outputs[-1], atol=1e-4)
+    np.testing.assert_allclose(run(stack, variables, X), outputs[-1], atol=1e-4)
     for last in range(1, DEPTH + 1):
-        got = jax.jit(lambda v, last=last: stack.apply(v, X, last_outputs=last))(variables)
+        got = run(stack, variables, X, last_outputs=last)
         np.testing.assert_allclose(got, outputs[-last:], atol=1e-4)
     with pytest.raises(InputError, match="last_outputs 5: expected 0 to 4"):
-        stack.apply(variables, X, last_outputs=5)
+        run(stack, variables, X, last_outputs=5)
 
 
 def test_gradients_of_the_last_outputs():
@@ -142,12 +155,12 @@ def test_gradients_of_the_last_outputs():
 
 def test_outputs_that_nobody_asked_for_are_not_kept():
     stack = TransformerStack(CLIP, 12)
-    x = jnp.zeros((1, 1024, 8))
+    x = jnp.zeros((1, 256, 8))
     variables = filled(stack, x)
 
     def temporaries(last: int) -> int:
-        run = jax.jit(lambda v: jnp.sum(stack.apply(v, x, last_outputs=last)))
-        return run.lower(variables).compile().memory_analysis().temp_size_in_bytes
+        summed = jax.jit(lambda v: jnp.sum(stack.apply(v, x, last_outputs=last)))
+        return summed.lower(variables).compile().memory_analysis().temp_size_in_bytes
 
     assert temporaries(12) - temporaries(2) >= 9 * x.nbytes
 
@@ -157,18 +170,18 @@ def test_dropped_paths_do_not_depend_on_what_is_kept():
     stack = TransformerStack(config, DEPTH)
     variables = filled(stack, X)
     draws = {"dropout": jax.random.key(7)}
-    alone = stack.apply(variables, X, False, rngs=draws)
-    kept = stack.apply(variables, X, False, last_outputs=3, rngs=draws)
+    alone = run(stack, variables, X, False, rngs=draws)
+    kept = run(stack, variables, X, False, last_outputs=3, rngs=draws)
     np.testing.assert_allclose(kept[-1], alone, atol=1e-5)
 
 
 def test_a_run_of_blocks_is_a_shorter_stack():
     variables = filled(TransformerStack(CLIP, DEPTH), X)
     first = {"params": {"blocks": block_parameters(variables["params"], slice(0, -1))}}
-    x = TransformerStack(CLIP, DEPTH - 1).apply(first, X)
+    x = run(TransformerStack(CLIP, DEPTH - 1), first, X)
     last = {"params": block_parameters(variables["params"], -1)}
-    got, _ = Block(CLIP).apply(last, x, 0.0)
-    wanted = TransformerStack(CLIP, DEPTH).apply(variables, X)
+    got, _ = run(Block(CLIP), last, x, 0.0)
+    wanted = run(TransformerStack(CLIP, DEPTH), variables, X)
     np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 

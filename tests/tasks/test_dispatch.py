@@ -42,9 +42,9 @@ def test_no_name_lists_the_known_ones():
 
 
 def test_an_old_key_is_refused_with_the_new_one():
-    with pytest.raises(InputError, match=r"'task\.network' of toy is now called 'task\.name'"):
+    with pytest.raises(InputError, match=r"'task\.network' is now called 'task\.name'"):
         dispatch.make(TASKS, config(name="detection", network="x"), RENAMED_KEYS)
     old = config(name="detection")
     old.repeats = 2
-    with pytest.raises(InputError, match=r"'repeats' of toy is now called 'task\.passes'"):
+    with pytest.raises(InputError, match=r"'repeats' is now called 'task\.passes'"):
         dispatch.make(TASKS, old, RENAMED_KEYS)

@@ -1,8 +1,10 @@
 """Whole runs of a small task in this process."""
 
+import dataclasses
 import json
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -44,8 +46,8 @@ def test_resumed_run_repeats_the_uninterrupted_one(tmp_path):
     run(tmp_path / "whole", **{"ema.decay": 0.9, "ema.collections": ("batch_stats",)})
     half = {"ema.decay": 0.9, "ema.collections": ("batch_stats",)}
 
-    class Stop(Exception):
-        pass
+    class Stop(BaseException):
+        """As a kill: an ordinary error saves what is left."""
 
     original = loop.Loop.log
 
@@ -149,6 +151,103 @@ def test_unreadable_records_are_replaced_counted_and_named(tmp_path, capsys):
     assert "unreadable, replaced: point 3: point 3 is damaged\n" in shown
 
 
+def test_one_unreadable_record_counts_once_not_once_an_epoch(tmp_path, capsys):
+    """Of 40 records, read three times over."""
+    config = toy_config(**{"train.steps": 8, "data.max_unreadable": 0.01})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ToyTask, "evaluations", lambda self: {})
+        loop.train(ToyTask(config, Points(broken=(3,))), config, tmp_path, None, jax.devices()[:1])
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert rows[-1]["records_replaced"] > 1
+    assert capsys.readouterr().out.count("unreadable, replaced: point 3") == 1
+
+
+def test_a_finished_training_outlives_an_evaluation_that_fails(tmp_path):
+    """And the next start owes the evaluation, not the training."""
+    expected, _ = run(tmp_path / "whole")
+    evaluations = ToyTask.evaluations
+
+    def broken(self):
+        found = evaluations(self)["whole"]
+        damaged = dataclasses.replace(found.source, records=Points(broken=(7,)))
+        return {"whole": dataclasses.replace(found, source=damaged)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ToyTask, "evaluations", broken)
+        for _ in range(2):
+            with pytest.raises(InputError, match="point 7: point 7 is damaged"):
+                run(tmp_path / "failed")
+            assert Checkpoints(tmp_path / "failed").steps() == [2, 4, 6]
+    results, rows = run(tmp_path / "failed")
+    assert results == expected
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 4, 6]
+    assert run(tmp_path / "failed")[0] == expected
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed(Points):
+    """Points of files, one of which is not there."""
+
+    folder: Path = Path()
+
+    def files(self):
+        return [self.folder / "here", self.folder / "gone"]
+
+
+def test_listed_files_of_an_evaluation_are_looked_for_at_the_start(tmp_path):
+    (tmp_path / "here").touch()
+    evaluations = ToyTask.evaluations
+
+    def listed(self):
+        found = evaluations(self)["whole"]
+        source = dataclasses.replace(found.source, records=Listed(folder=tmp_path))
+        return {"whole": dataclasses.replace(found, source=source)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ToyTask, "evaluations", listed)
+        with pytest.raises(InputError, match=r"whole: 1 listed files are missing, first .*/gone$"):
+            run(tmp_path / "run")
+        assert Checkpoints(tmp_path / "run").steps() == []
+        assert run(tmp_path / "run", **{"evaluate.max_unreadable": 1})[0]["whole/records"] == 40
+
+
+def test_an_evaluation_may_leave_records_out_and_says_so(tmp_path, capsys):
+    def average(self):
+        def finish(total, variables):
+            return {"records": len(total)}
+
+        found = evaluations(self)["whole"]
+        damaged = dataclasses.replace(found.source, records=Points(broken=(0, 7)))
+        return {"whole": dataclasses.replace(found, source=damaged, finish=finish)}
+
+    evaluations = ToyTask.evaluations
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ToyTask, "evaluations", average)
+        with pytest.raises(InputError, match=r"whole: 2 .* more than evaluate.max_unreadable=1"):
+            run(tmp_path, **{"evaluate.max_unreadable": 1})
+        results, _ = run(tmp_path, **{"evaluate.max_unreadable": 2})
+    assert results == {"whole/records": 38, "whole/unreadable": 2}
+    assert "whole: incomplete: 2 records could not be read" in capsys.readouterr().out
+
+
+def test_an_error_saves_what_is_left(tmp_path):
+    class Wrong(Exception):
+        pass
+
+    original = loop.Loop.log
+
+    def wrong_after_five(self, done):
+        original(self, done)
+        if done == 5:
+            raise Wrong
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Loop, "log", wrong_after_five)
+        with pytest.raises(Wrong):
+            run(tmp_path, **{"log.every_steps": 1})
+    assert Checkpoints(tmp_path).steps() == [2, 4, 5]
+
+
 def test_too_many_unreadable_records_stop_the_run(tmp_path):
     config = toy_config(**{"data.max_unreadable": 0.05})
     task = ToyTask(config, Points(broken=tuple(range(20))))
@@ -198,7 +297,7 @@ def test_best_checkpoint_is_kept(tmp_path):
     best = max(values, key=values.get)
     assert checkpoints.best_step() == best
     assert checkpoints.steps() == sorted({best, 12})
-    assert checkpoints.info(best)["results"]["whole/mean_logit"] == values[best]
+    assert checkpoints.results(best)["whole/mean_logit"] == values[best]
 
 
 def test_evaluation_does_not_depend_on_batch_size(tmp_path):

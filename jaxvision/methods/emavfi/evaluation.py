@@ -11,7 +11,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxvision.data import pictures
-from jaxvision.data.source import Source
+from jaxvision.data.normalisation import to_unit
+from jaxvision.data.source import RecordSubset, Source
 from jaxvision.methods.emavfi import inputs
 from jaxvision.methods.emavfi.benchmarks import Protocol, protocol
 from jaxvision.methods.emavfi.inference import InferenceSettings, interpolate
@@ -38,20 +39,19 @@ def evaluations(config: ConfigDict, model: InterpolationNetwork) -> dict[str, Ev
 
 
 @dataclass(frozen=True)
-class OfOneSize:
-    """The records of one frame size; each sample carries its `number` in the whole benchmark."""
+class Numbered:
+    """A benchmark's records, each with its `number`."""
 
     records: Any
-    numbers: tuple[int, ...]
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.records)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {**self.records[self.numbers[index]], "number": np.int32(self.numbers[index])}
+        return {**self.records[index], "number": np.int32(index)}
 
     def name(self, index: int) -> str:
-        return self.records.name(self.numbers[index])
+        return self.records.name(index)
 
 
 def benchmark_evaluation(
@@ -72,7 +72,7 @@ def benchmark_evaluation(
 
     for (height, width), numbers in sorted(by_size.items()):
         bucket = f"{height}x{width}"
-        sources[bucket] = Source(OfOneSize(records, tuple(numbers)), size, transform)
+        sources[bucket] = Source(RecordSubset(Numbered(records), numbers), size, transform)
         seen = chosen.view(np.zeros((1, height, width, 3), np.uint8))
         shape, dtype = seen.shape[1:], seen.dtype
         specs[bucket] = {
@@ -86,7 +86,7 @@ def benchmark_evaluation(
     def outputs(variables: Variables, batch: Batch, rng: Any) -> dict[str, Any]:
         pair = batch["pair"]
         if pair.dtype == jnp.uint8:
-            pair = inputs.to_unit(pair)
+            pair = to_unit(pair)
         frames = interpolate(model, variables, pair, chosen.times, settings)
         kept = {name: batch[name] for name in ("targets", "number", "clip")}
         return {**kept, "frames": jnp.stack(frames, axis=1)}
@@ -158,14 +158,14 @@ def camera_evaluation(config: ConfigDict, model: InterpolationNetwork) -> Evalua
     settings = InferenceSettings(augment=config.task.augment)
 
     def outputs(variables: Variables, batch: Batch, rng: Any) -> dict[str, Any]:
-        pair = inputs.to_unit(batch["pair"])
+        pair = to_unit(batch["pair"])
         (frame,) = interpolate(model, variables, pair, (batch["time"],), settings)
         t = batch["time"][:, None, None, None]
         return {
             "network": frame,
             "blend": (1 - t) * pair[:, 0] + t * pair[:, 1],
             "nearest": jnp.where(t <= 0.5, pair[:, 0], pair[:, 1]),
-            "target": inputs.to_unit(batch["target"]),
+            "target": to_unit(batch["target"]),
         }
 
     def accumulate(

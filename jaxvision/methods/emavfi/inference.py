@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from jaxvision.data.normalisation import to_unit
 from jaxvision.methods.emavfi.extractor import Features
-from jaxvision.methods.emavfi.inputs import to_unit
 from jaxvision.methods.emavfi.model import DIVISOR, InterpolationNetwork, Motion, Time
 from jaxvision.ops.image_sampling import resize_bilinear
 from jaxvision.ops.padding import Padder

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
 from jaxvision.data import frame_interpolation, pictures
@@ -26,11 +26,6 @@ Frames = UInt8[np.ndarray, "n h w 3"]
 DATASETS = ("camera", "folders", "vimeo_septuplets", "vimeo_triplets")
 # The Laplacian pyramid halves five times, and reflects two pixels at the coarsest level.
 CROP_DIVISOR, SMALLEST_CROP = 32, 64
-
-
-def to_unit(frames: UInt8[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
-    """Pixel values in [0, 1], float32."""
-    return frames.astype(jnp.float32) / 255
 
 
 def crops(config: ConfigDict) -> dict[str, tuple[int, int]]:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
+from jaxvision.data.normalisation import to_unit
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
 from jaxvision.methods.emavfi import evaluation, flops, inputs, objective, prediction
@@ -64,7 +65,7 @@ class InterpolationTask(Task):
         """Adds `pair` and `target`, [0, 1]."""
         if "frames" not in batch:
             return batch
-        frames = inputs.to_unit(batch["frames"])
+        frames = to_unit(batch["frames"])
         pair = jnp.stack([frames[:, 0], frames[:, -1]], axis=1)
         return {**batch, "pair": pair, "target": frames[:, 1]}
 

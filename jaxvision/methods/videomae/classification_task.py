@@ -10,52 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
-from ml_collections import ConfigDict
 
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
 from jaxvision.data.video_clips import MultiViewClips
-from jaxvision.errors import InputError
 from jaxvision.methods.videomae import temporal_features
 from jaxvision.methods.videomae.inputs import class_names
-from jaxvision.nn.transformer import BlockConfig
-from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier, classifier_flops
+from jaxvision.nn.video_transformer import VideoClassifier, build_classifier, classifier_flops
 from jaxvision.tasks import classification, video_classification
 from jaxvision.training.layer_decay import layer_decay_group
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
-
-POOLINGS = ("mean", "first")
-
-
-def build_classifier(model: ConfigDict, classes: int, dtype: str) -> VideoClassifier:
-    """The classifier a recipe's `model` table describes."""
-    if model.pooling not in POOLINGS:
-        raise InputError(f"model.pooling {model.pooling!r}: expected one of {', '.join(POOLINGS)}")
-    block = BlockConfig(
-        model.width,
-        model.heads,
-        mlp_ratio=model.mlp_ratio,
-        qkv_bias=model.qkv_bias,
-        layer_scale=model.layer_scale,
-        cosine_attention=model.cosine_attention,
-        dropout=model.dropout,
-        attention_dropout=model.attention_dropout,
-        drop_path=model.drop_path,
-        kernel_init="normal_0.02",
-        remat=model.remat,
-        dtype=jnp.dtype(dtype),
-    )
-    return VideoClassifier(
-        CubeGrid(model.frames, tuple(model.image_size), model.tubelet, model.patch),
-        block,
-        model.depth,
-        classes,
-        pooling=model.pooling,
-        position_table=model.position_table,
-        token_dropout=model.dropout,
-        head_dropout=model.head_dropout,
-        init_scale=model.init_scale,
-    )
 
 
 class ClassificationTask(Task):

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxvision.methods.videomae.classification_task import ClassificationTask, build_classifier
-from jaxvision.nn.video_transformer import VideoClassifier, classifier_flops
+from jaxvision.methods.videomae.classification_task import ClassificationTask
+from jaxvision.nn.video_transformer import VideoClassifier, build_classifier, classifier_flops
 from jaxvision.ops.cross_entropy import soft_cross_entropy
 from jaxvision.tasks import classification
 from jaxvision.training.task import Aux, Batch, Group, Variables

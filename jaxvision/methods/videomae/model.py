@@ -3,6 +3,9 @@
 The encoder, and the classifier that it becomes, are `jaxvision.nn.video_transformer`.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,7 +15,7 @@ from jaxvision.nn.initializers import KERNEL_INITIALIZERS, torch_default_kernel
 from jaxvision.nn.positions import sincos_1d
 from jaxvision.nn.sharding import constrain
 from jaxvision.nn.transformer import BlockConfig, TransformerStack, layer_norm
-from jaxvision.nn.video_transformer import CubeGrid, VideoEncoder
+from jaxvision.nn.video_transformer import CubeGrid, VideoEncoder, block_of, grid_of
 
 
 class MaskedDecoder(nn.Module):
@@ -100,3 +103,15 @@ class MaskedAutoencoder(nn.Module):
         tokens = self.encode(video, visible, deterministic)
         tokens = self.encoder_to_decoder(tokens)
         return self.decoder(tokens, visible, decoded, deterministic)
+
+
+def build_autoencoder(model: Mapping[str, Any], dtype: str) -> MaskedAutoencoder:
+    """The network that a recipe's `model` table describes."""
+    decoder = {"width": model["decoder_width"], "heads": model["decoder_heads"]}
+    return MaskedAutoencoder(
+        grid_of(model),
+        block_of(model, dtype),
+        model["depth"],
+        block_of(model, dtype, **decoder),
+        model["decoder_depth"],
+    )

@@ -5,7 +5,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxvision.methods.videomae.transfer import from_k710, from_pretraining
-from jaxvision.methods.videomae.variants import CLASSES, DECODER_DEPTH, SIZES
+from jaxvision.methods.videomae.variants import CLASSES, classifier_table, pretraining_table
 from jaxvision.tasks.video_classification import default_settings
 from jaxvision.training.config import base_config
 
@@ -108,21 +108,10 @@ def pretraining(
     gpus x clips: the batch of decoded clips, each cropped four times.
     learning_rate: per 256 clips.  epochs: passes over the list; a tenth of them warm-up.
     """
-    row = SIZES[size]
     config = base_config()
     config.method = "videomae"
     config.dtype = "bfloat16"
-    shared = ("frames", "image_size", "tubelet", "patch", "width", "heads", "depth", "mlp_ratio")
-    switches = ("qkv_bias", "layer_scale", "cosine_attention", "drop_path", "remat")
-    table = classifier_table(size)
-    config.model = ConfigDict(
-        {
-            **{name: table[name] for name in (*shared, *switches)},
-            "decoder_width": row.decoder_width,
-            "decoder_heads": row.decoder_heads,
-            "decoder_depth": DECODER_DEPTH,
-        }
-    )
+    config.model = ConfigDict(pretraining_table(size))
     if size in ("h", "g"):
         config.model.remat = "full"
     config.task = ConfigDict(
@@ -155,32 +144,6 @@ def pretraining(
     config.optim.weight_decay.value = 0.05
     config.optim.clip_norm = clip_norm
     return config
-
-
-def classifier_table(size: str) -> dict[str, Any]:
-    """The `model` table of a published classifier."""
-    row = SIZES[size]
-    return {
-        "frames": 16,
-        "image_size": (224, 224),
-        "tubelet": 2,
-        "patch": row.patch,
-        "width": row.width,
-        "heads": row.heads,
-        "depth": row.depth,
-        "mlp_ratio": row.mlp_ratio,
-        "qkv_bias": True,
-        "layer_scale": 0.0,
-        "cosine_attention": False,
-        "pooling": "mean",
-        "position_table": False,
-        "dropout": 0.0,
-        "attention_dropout": 0.0,
-        "drop_path": 0.0,
-        "head_dropout": 0.0,
-        "init_scale": 0.001,
-        "remat": "none",
-    }
 
 
 def _link(start: str, classes: int) -> dict[str, Any]:

@@ -16,10 +16,9 @@ from jaxvision.errors import InputError
 from jaxvision.methods.videomae import inputs, masking, objective, reconstruction
 from jaxvision.methods.videomae.classification_task import ClassificationTask
 from jaxvision.methods.videomae.distillation import DistillationTask
-from jaxvision.methods.videomae.model import MaskedAutoencoder
+from jaxvision.methods.videomae.model import MaskedAutoencoder, build_autoencoder
 from jaxvision.methods.videomae.probe import probe_evaluation
-from jaxvision.nn.transformer import BlockConfig
-from jaxvision.nn.video_transformer import CubeGrid, take_tokens
+from jaxvision.nn.video_transformer import take_tokens
 from jaxvision.ops import token_masks
 from jaxvision.tasks import dispatch
 from jaxvision.training.draws import sample_keys
@@ -27,40 +26,12 @@ from jaxvision.training.layer_decay import decays
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
 
-def build_model(model: ConfigDict, dtype: str) -> MaskedAutoencoder:
-    """The network a recipe's `model` table describes."""
-    shared = dict(
-        mlp_ratio=model.mlp_ratio,
-        qkv_bias=model.qkv_bias,
-        layer_scale=model.layer_scale,
-        cosine_attention=model.cosine_attention,
-        drop_path=model.drop_path,
-        remat=model.remat,
-        dtype=jnp.dtype(dtype),
-    )
-    grid = CubeGrid(model.frames, tuple(model.image_size), model.tubelet, model.patch)
-    for side, cut, what in [
-        (model.frames, model.tubelet, "frames by model.tubelet"),
-        (model.image_size[0], model.patch, "image_size by model.patch"),
-        (model.image_size[1], model.patch, "image_size by model.patch"),
-    ]:
-        if side % cut:
-            raise InputError(f"model.{what}: {side} does not divide by {cut}")
-    return MaskedAutoencoder(
-        grid,
-        BlockConfig(model.width, model.heads, **shared),
-        model.depth,
-        BlockConfig(model.decoder_width, model.decoder_heads, **shared),
-        model.decoder_depth,
-    )
-
-
 class PretrainingTask(Task):
     """Masked autoencoding with dual masking. Batches hold `video`, uint8 [b, t, h, w, 3] RGB."""
 
     @cached_property
     def model(self) -> MaskedAutoencoder:
-        return build_model(self.config.model, self.config.dtype)
+        return build_autoencoder(self.config.model, self.config.dtype)
 
     @cached_property
     def visible_count(self) -> int:

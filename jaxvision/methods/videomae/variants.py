@@ -4,12 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
 from jaxvision.errors import InputError, nearest
-from jaxvision.methods.videomae.model import MaskedAutoencoder
-from jaxvision.nn.transformer import BlockConfig
-from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier
+from jaxvision.methods.videomae.model import MaskedAutoencoder, build_autoencoder
+from jaxvision.nn.video_transformer import VideoClassifier, build_classifier
 
 
 class Size(NamedTuple):
@@ -45,50 +42,58 @@ CLASSES = {
 DECODER_DEPTH = 4
 
 
-def pretraining_model(
-    size: str,
-    *,
-    frames: int = 16,
-    image_size: tuple[int, int] = (224, 224),
-    decoder_depth: int = DECODER_DEPTH,
-    dtype: str = "float32",
-) -> MaskedAutoencoder:
-    """The published pretraining network of a size ("s", "b", "l", "h", "g")."""
-    row = _size(size)
-    shared: dict[str, Any] = {"mlp_ratio": row.mlp_ratio, "dtype": jnp.dtype(dtype)}
-    return MaskedAutoencoder(
-        CubeGrid(frames, image_size, 2, row.patch),
-        BlockConfig(row.width, row.heads, **shared),
-        row.depth,
-        BlockConfig(row.decoder_width, row.decoder_heads, **shared),
-        decoder_depth,
-    )
+def classifier_table(size: str) -> dict[str, Any]:
+    """The `model` table of a published classifier ("s", "b", "l", "h", "g")."""
+    return _encoder_table(size) | {
+        "pooling": "mean",
+        "position_table": False,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "head_dropout": 0.0,
+        "init_scale": 0.001,
+    }
 
 
-def classification_model(
-    size: str,
-    classes: int,
-    *,
-    frames: int = 16,
-    image_size: tuple[int, int] = (224, 224),
-    dtype: str = "float32",
-) -> VideoClassifier:
-    """The published classifier of a size, for any number of classes."""
-    row = _size(size)
-    block = BlockConfig(
-        row.width,
-        row.heads,
-        mlp_ratio=row.mlp_ratio,
-        kernel_init="normal_0.02",
-        dtype=jnp.dtype(dtype),
-    )
-    return VideoClassifier(CubeGrid(frames, image_size, 2, row.patch), block, row.depth, classes)
+def pretraining_table(size: str, decoder_depth: int = DECODER_DEPTH) -> dict[str, Any]:
+    """The `model` table of a published pretraining network."""
+    return _encoder_table(size) | {
+        "decoder_width": SIZES[size].decoder_width,
+        "decoder_heads": SIZES[size].decoder_heads,
+        "decoder_depth": decoder_depth,
+    }
 
 
-def _size(size: str) -> Size:
+def _encoder_table(size: str) -> dict[str, Any]:
     if size not in SIZES:
         raise InputError(f"size {size!r}{nearest(size, SIZES)}")
-    return SIZES[size]
+    row = SIZES[size]
+    return {
+        "frames": 16,
+        "image_size": (224, 224),
+        "tubelet": 2,
+        "patch": row.patch,
+        "width": row.width,
+        "heads": row.heads,
+        "depth": row.depth,
+        "mlp_ratio": row.mlp_ratio,
+        "qkv_bias": True,
+        "layer_scale": 0.0,
+        "cosine_attention": False,
+        "drop_path": 0.0,
+        "remat": "none",
+    }
+
+
+def pretraining_model(
+    size: str, *, decoder_depth: int = DECODER_DEPTH, dtype: str = "float32"
+) -> MaskedAutoencoder:
+    """The published pretraining network of a size."""
+    return build_autoencoder(pretraining_table(size, decoder_depth), dtype)
+
+
+def classification_model(size: str, classes: int, *, dtype: str = "float32") -> VideoClassifier:
+    """The published classifier of a size, for any number of classes."""
+    return build_classifier(classifier_table(size), classes, dtype)
 
 
 @dataclass(frozen=True)

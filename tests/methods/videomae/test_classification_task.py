@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from jaxvision.data import video_list
 from jaxvision.data.augment import random_erasing
 from jaxvision.data.augment.rand_augment import OPERATIONS, RandAugment, argument
+from jaxvision.data.frame_sequence import FrameFolder
 from jaxvision.data.labels import read_labels
 from jaxvision.data.loader import Schedule, TrainingBatches
 from jaxvision.data.mixing import Mix, draw_mix, mix_batch
@@ -299,7 +300,7 @@ def test_lists_are_read_and_wrong_lines_named(tmp_path):
     path.write_text("a b/c.mp4 3\nframes/x 62 0\n\n")
     video, frames = video_list.read_list(path, 4, "root")
     assert (str(video.path), video.label, video.frames) == ("root/a b/c.mp4", 3, None)
-    assert (str(frames.path), frames.label, frames.frames) == ("root/frames/x", 0, 62)
+    assert (str(frames.path), frames.label, len(frames.frames)) == ("root/frames/x", 0, 62)
     for text, why in [
         ("a.mp4", "train.csv:1: 'a.mp4': expected 'PATH LABEL'"),
         ("ok.mp4 0\na.mp4 cat", "train.csv:2: 'a.mp4 cat': expected"),
@@ -336,7 +337,7 @@ def test_frame_folders(tmp_path):
 
     for number in range(1, 4):
         Image.new("RGB", (8, 6), (number, 0, 0)).save(tmp_path / f"img_{number:05}.png")
-    item = video_list.LabelledVideo(path=tmp_path, label=0, frames=4, template="img_{:05}.png")
+    item = video_list.LabelledVideo(tmp_path, 0, FrameFolder(tmp_path, 4, "img_{:05}.png"))
     with item.open() as frames:
         assert len(frames) == 4
         read = frames.frames([2, 0, 2])
