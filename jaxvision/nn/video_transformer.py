@@ -167,7 +167,7 @@ def grid_of(model: Mapping[str, Any]) -> CubeGrid:
     for side, cut, length in zip(sides, cuts, (grid.frames, *grid.image_size), strict=True):
         if length % model[cut]:
             raise InputError(
-                f"model.{side} by model.{cut}: {length} is no multiple of {model[cut]}"
+                f"model.{side} by model.{cut}: {length} does not divide by {model[cut]}"
             )
     return grid
 
