@@ -6,7 +6,7 @@ The lists that say which picture is of which class and split are the user's: lin
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from jaxvision.data.rgbd import INTRINSICS, join, read_depth, read_intrinsics
 from jaxvision.errors import InputError
 
 SPLITS = ("train", "val")
+CanvasOf = Callable[[str], Image.Image]
 # Published pictures a split.
 SUN_RGBD_SIZES = {"train": 4845, "val": 4659}
 NYU_SIZES = {"train": 795, "val": 654}
@@ -80,8 +81,17 @@ def size_report(listed: Sequence[Listed], published: dict[str, int]) -> str:
     )
 
 
+def source_of(kind: str, source: Path) -> tuple[CanvasOf, dict[str, int]]:
+    """(the canvas of a frame by its name, the published sizes) of "sunrgbd" or "nyud"."""
+    if kind == "nyud":
+        return check_nyu(source), NYU_SIZES
+    if not source.is_dir():
+        raise InputError(f"{source}: no such folder")
+    return SunRgbd(source), SUN_RGBD_SIZES
+
+
 def prepare(
-    listed: Sequence[Listed], canvas_of: Any, target: Path, workers: int = 0
+    listed: Sequence[Listed], canvas_of: CanvasOf, target: Path, workers: int = 0
 ) -> Iterator[tuple[Listed, str]]:
     """Write target/<split>/<class>/<frame>.png for every listed frame that is not there yet.
 
@@ -97,7 +107,7 @@ def prepare(
         yield from zip(listed, pool.map(write, listed, chunksize=4), strict=True)
 
 
-def _write_canvas(canvas_of: Any, target: Path, one: Listed) -> str:
+def _write_canvas(canvas_of: CanvasOf, target: Path, one: Listed) -> str:
     path = target / one.split / one.label / f"{one.frame.strip('/').replace('/', '_')}.png"
     if path.is_file():
         return ""

@@ -62,6 +62,10 @@ def parameter_groups(case: Case) -> dict:
             rates.append(group.lr if np.ndim(group.lr) == 0 else group.lr[layer])
         decays = np.array([group.decay for group in groups]) * config["weight_decay"]
         answers[f"{stage}_weight_decay"] = decays
+        if stage != "finetune":
+            # Tables that are not trained: in no group.
+            frozen = [e.name for e in entries if not e.path.startswith("params/")]
+            assert frozen == config[f"{stage}_frozen"]
         if stage == "finetune":
             answers["finetune_lr_scale"] = np.array(rates)
     answers["finetune_drop_path_rates"] = drop_path_rates(config["drop_path"], config["depth"])[1:]
@@ -198,6 +202,10 @@ def chain(case: Case) -> dict:
         expected = case.config["transfer"][f"{before}_to_{after}"]
         loaded = {entry.name for entry in parts[after][1] if entry.path in set(reports[0].loaded)}
         assert loaded == set(expected["loaded"]), loaded ^ set(expected["loaded"])
+        assert {e.name for e in parts[after][1]} - loaded == set(expected["missing"])
+        assert {e.name for e in parts[before][1] if e.path in set(reports[0].dropped)} == set(
+            expected["unexpected"]
+        )
     answers, _ = autoencoder_answers(case, case.config["stage2"], variables["stage2"])
     forward = classifier_forward(json.dumps(case.config["finetune"], sort_keys=True))
     rgb, depth = (np.moveaxis(case.input(name), 1, -1) for name in ("rgb", "depth"))
