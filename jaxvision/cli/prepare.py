@@ -16,8 +16,8 @@ nuscenes: SRC holds the official tables, samples and sweeps. DST gets an index o
 their sweeps and boxes, and the points of every object, to paste into other scans (give it as
 data.index).
 
-sunrgbd, nyud: SRC holds SUN RGB-D's frames (a folder each), or is nyu_depth_v2_labeled.mat. DST gets
-a canvas of RGB and HHA for every frame that the two lists name: train, then validation, lines
+sunrgbd, nyud: SRC holds SUN RGB-D's frames, a folder each, or is nyu_depth_v2_labeled.mat. DST
+gets a canvas of RGB and HHA for every frame that the two lists name: of train, of validation, lines
 "<frame><TAB><class>" (give DST as data.root of comae's recipes).
 """
 
