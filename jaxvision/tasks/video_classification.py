@@ -146,7 +146,7 @@ def evaluations(
             {"views": _fields(config, batch * task.crops, (size[0], size[0]))},
             logits,
             names,
-            task.merge,
+            merge=task.merge,
         )
     return found
 

@@ -182,7 +182,7 @@ def test_no_verb_teaches(capsys):
             [*TRAIN, "--config.method=videomea"],
             "unknown method 'videomea'; did you mean 'videomae'",
         ),
-        ([*TRAIN, "--config.method=comae"], "CoMAE (comae) cannot be run yet"),
+        ([*TRAIN, "--config.method=cycleacr"], "CycleACR (cycleacr) cannot be run yet"),
         (
             [*TRAIN, "--config.train.batch_size=12"],
             "batch of 12 (bucket 'clips') does not divide",
