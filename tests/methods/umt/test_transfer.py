@@ -1,0 +1,67 @@
+"""Names of pretraining files in the networks of tasks, and Google's BERT in pretraining."""
+
+import numpy as np
+
+from jaxvision.methods.umt.transfer import (
+    from_bert_file,
+    question_answering_names,
+    retrieval_names,
+)
+
+NAMES = [
+    "temp",
+    "clip_teacher.proj",
+    "vision_encoder.encoder.norm.weight",
+    "vision_encoder.clip_decoder.0.head.weight",
+    "vision_encoder.pool_norm.weight",
+    "text_encoder.bert.embeddings.LayerNorm.weight",
+    "text_encoder.bert.encoder.layer.1.output.dense.weight",
+    "text_encoder.bert.encoder.layer.12.crossattention.self.key.bias",
+    "text_encoder.cls.predictions.bias",
+    "itm_head.bias",
+]
+
+
+def test_retrieval_drops_a_level_the_teacher_and_the_heads():
+    names = retrieval_names(NAMES)
+    assert list(names) == [
+        "temp",
+        "vision_encoder.encoder.norm.weight",
+        "vision_encoder.pool_norm.weight",
+        "itm_head.bias",
+        "text_encoder.embeddings.LayerNorm.weight",
+        "text_encoder.encoder.layer.1.output.dense.weight",
+        "text_encoder.encoder.layer.12.crossattention.self.key.bias",
+    ]
+    assert names["text_encoder.embeddings.LayerNorm.weight"] == NAMES[5]
+
+
+def test_answers_copy_the_fusion_layers_embeddings_and_head():
+    names = question_answering_names(NAMES, text_layers=9)
+    assert list(names) == [
+        "vision_encoder.encoder.norm.weight",
+        "text_encoder.embeddings.LayerNorm.weight",
+        "text_decoder.bert.embeddings.LayerNorm.weight",
+        "text_encoder.encoder.layer.1.output.dense.weight",
+        "text_encoder.encoder.layer.12.crossattention.self.key.bias",
+        "text_decoder.bert.encoder.layer.3.crossattention.self.key.bias",
+        "text_decoder.cls.predictions.bias",
+    ]
+
+
+def test_bert_files_of_both_spellings():
+    one = np.ones(1)
+    old = {
+        "bert.embeddings.LayerNorm.gamma": one,
+        "bert.embeddings.LayerNorm.beta": one,
+        "bert.pooler.dense.weight": one,
+        "cls.predictions.bias": one,
+        "cls.seq_relationship.weight": one,
+    }
+    assert list(from_bert_file(old)) == [
+        "text_encoder.bert.embeddings.LayerNorm.weight",
+        "text_encoder.bert.embeddings.LayerNorm.bias",
+        "text_encoder.cls.predictions.bias",
+    ]
+    new = {name.replace("gamma", "weight").replace("beta", "bias"): one for name in old}
+    assert from_bert_file(new).keys() == from_bert_file(old).keys()
