@@ -34,6 +34,9 @@ MACHINE = r"two (busy )?(CPU )?cores"
 SMALLER = {"videomae": ("train.batch_size=8",), "emavfi": ("train.batch_size=4",)}
 
 built = pytest.mark.parametrize("method", BUILT)
+# LinK's smallest program takes minutes to compile here: tests/methods/link trains it on eight
+# devices.
+compiled = pytest.mark.parametrize("method", [name for name in BUILT if name != "link"])
 
 
 @built
@@ -52,7 +55,8 @@ def test_it_can_be_read(method):
     assert re.search("in this order", readme), "which files to read, and in which order"
     assert re.search("published", readme, re.IGNORECASE)
     for file in re.findall(r"`([\w/]+\.py)`", readme):
-        assert list((ROOT / "jaxvision").rglob(file)), f"{file} of the README is not there"
+        found = (ROOT / file).exists() or list((ROOT / "jaxvision").rglob(file))
+        assert found, f"{file} of the README is not there"
     assert f"jaxvision/methods/{method}/README.md" in (ROOT / "README.md").read_text()
     pages = [page.read_text() for page in (ROOT / "docs").glob("*.md")]
     assert any(f"{method}/" in page or METHODS[method].title in page for page in pages)
@@ -124,7 +128,7 @@ def loss_of(method: str, *more: str) -> float:
 
 
 @pytest.mark.xdist_group("built")
-@built
+@compiled
 def test_its_loss_is_the_same_sharded_and_close_in_bfloat16(method):
     expected = loss_of(method)
     assert np.isfinite(expected)
@@ -146,7 +150,7 @@ def test_a_resumed_run_would_see_the_same_batches(method):
 
 
 @pytest.mark.xdist_group("built")
-@built
+@compiled
 def test_its_operations_are_counted_and_its_answer_exports(method):
     run = prepared(method)
     specs = run.task.batch_specs("train")

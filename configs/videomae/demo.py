@@ -47,6 +47,7 @@ def get_config() -> ConfigDict:
             "decoder_mask_ratio": 0.5,
             "normalise_target": False,
             "probe": True,
+            "crops_per_clip": 1,
         }
     )
     config.data.update({"name": "camera", "root": "", "clips": 4096, "speed": 1.0})

@@ -36,11 +36,13 @@ class CubeEmbedding(nn.Module):
 
     features: int
     dtype: jnp.dtype = jnp.float32
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, cubes: Float[Array, "b n cube"]) -> Float[Array, "b n d"]:
         return nn.Dense(
             self.features,
+            use_bias=self.use_bias,
             dtype=self.dtype,
             kernel_init=nn.with_logical_partitioning(torch_default_kernel(), (None, "embed")),
             bias_init=nn.with_logical_partitioning(torch_default_bias(cubes.shape[-1]), ("embed",)),

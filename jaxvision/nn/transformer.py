@@ -35,8 +35,8 @@ class BlockConfig:
     """Every switch of a block.
 
     width: embedding dimension.  heads: attention heads.  mlp_ratio: hidden / width (truncated).
-    qkv_bias: learned biases on query and value.  key_bias: one on the key too. It moves no softmax;
-        files that have it are served (CLIP's).
+    qkv_bias: learned biases on query and value.  fused_bias: one of query, key and value instead,
+        as timm's and CLIP's files have it. The key's part moves no softmax.
     activation: of the MLP, a key of `ACTIVATIONS`.
     layer_scale: initial value of the per-channel residual scales; 0 means no such parameters.
     cosine_attention: scores are cosines (Swin V2, section 3.2) with a learned scale per head.
@@ -50,7 +50,7 @@ class BlockConfig:
     _: dataclasses.KW_ONLY
     mlp_ratio: float = 4.0
     qkv_bias: bool = True
-    key_bias: bool = False
+    fused_bias: bool = False
     activation: str = "gelu"
     layer_scale: float = 0.0
     cosine_attention: bool = False
@@ -111,8 +111,9 @@ class Attention(nn.Module):
         dense = functools.partial(nn.DenseGeneral, dtype=c.dtype)
         qkv = dense(
             (3, c.heads, c.head_dim),
-            use_bias=False,
+            use_bias=c.fused_bias,
             kernel_init=_kernel(c, "embed", None, "heads", None),
+            bias_init=_zeros(None, "heads", None),
             name="qkv",
         )(x)
         query, key, value = (
@@ -125,10 +126,8 @@ class Attention(nn.Module):
             shape = (c.heads, c.head_dim)
             return self.param(name, _zeros("heads", None), shape).astype(c.dtype)
 
-        if c.qkv_bias:
+        if c.qkv_bias and not c.fused_bias:
             query, value = query + bias("query_bias"), value + bias("value_bias")
-        if c.key_bias:
-            key = key + bias("key_bias")
         if c.cosine_attention:
             scale = self.param(
                 "scale",

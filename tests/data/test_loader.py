@@ -110,7 +110,7 @@ def test_a_record_whose_decoding_raises_anything_is_replaced(error):
     (item,) = [item for batch in found for item in batch.replaced]
     assert item[0] == "number 3"
     assert item[1].startswith(error.__name__)
-    assert "more" not in item[1]
+    assert item[1].isprintable()
     assert not (np.concatenate([batch.arrays["number"] for batch in found]) == 3).any()
 
 
