@@ -107,7 +107,9 @@ def pretraining(config: Config, frames: int):
     @jax.jit
     def step(variables, video, uniform, texts, index, negatives, hidden):
         noise = token_masks.gumbel(uniform)
-        guide = alignment.guide(teacher, {"params": variables["teacher"]}, video, noise, count)
+        guide = alignment.guide(
+            teacher, {"params": variables["params"]["teacher"]}, video, noise, count
+        )
         mask = jnp.ones((len(video), teacher.places * frames), bool)
         mask = mask.at[jnp.arange(len(video))[:, None], guide.visible].set(False)
 

@@ -14,7 +14,7 @@ from jaxvision.data.resize import resize_short_side
 from jaxvision.data.video import Video
 from jaxvision.data.video_clips import uniform_test_clips
 from jaxvision.errors import InputError
-from jaxvision.methods.umt import clip_layouts
+from jaxvision.methods.umt import clip_layouts, language_variants
 from jaxvision.methods.umt.clip import ClipVision
 from jaxvision.methods.umt.encoder import AlignedEncoder
 from jaxvision.methods.umt.variants import (
@@ -39,6 +39,10 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
     tensors: the names in a file about to be read. InputError names the nearest variant for an
     unknown one.
     """
+    if name.startswith("language_"):
+        network, entries = language_variants.build(name, dtype)
+        grid = network.vision.grid
+        return OfficialModel(f"umt/{name}", network, entries, partial(preprocess, grid=grid))
     variant = find_variant(name)
     model = variant.model(dtype)
     layouts = {}
@@ -77,6 +81,8 @@ def published() -> list[dict[str, str]]:
 def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
     """The network that a file's tensors belong to, by names, width and classes; None where they are
     none of UMT's or of no published width."""
+    if language := language_variants.recognise(tensors):
+        return official_model(language)
     for prefix in ("", "visual."):
         if f"{prefix}ln_pre.weight" in tensors:
             return _teacher(tensors[f"{prefix}ln_pre.weight"].shape[0])

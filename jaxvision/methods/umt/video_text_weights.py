@@ -18,13 +18,13 @@ from jaxvision.weights.transformer_entries import linear
 def video_text_entries(model: VideoText, teacher: ClipVision | None = None) -> list[Entry]:
     """Every tensor of a pretraining or retrieval file, in its order.
 
-    teacher: pretraining files carry it along; ours is beside the network, under "teacher".
+    teacher: pretraining files carry it along; ours stands in the parameters, under "teacher".
     """
     config, shared, context = model.language, model.shared_width, model.vision.block.width
     level = "bert." if model.word_head else ""
     return [
         Entry("temp", (), "params/temperature"),
-        *(clip_entries(teacher, "clip_teacher.", "teacher") if teacher else []),
+        *(clip_entries(teacher, "clip_teacher.", "params/teacher") if teacher else []),
         *student_entries(model.vision, "vision_encoder.", "params/vision"),
         *encoder_entries(f"text_encoder.{level}", "params/text", config, context),
         *(_word_head(model) if model.word_head else ()),
