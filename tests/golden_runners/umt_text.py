@@ -8,7 +8,7 @@ import numpy as np
 
 from golden_case import Case, Config, runner
 from jaxvision.data.word_pieces import WordPieces, clean_caption
-from jaxvision.methods.umt import contrast, transfer
+from jaxvision.methods.umt import contrast, language_names
 from jaxvision.methods.umt.answers import answer_losses, multiple_choice_scores
 from jaxvision.methods.umt.text import LanguageModel, TextConfig
 from jaxvision.methods.umt.text_weights import language_model_entries
@@ -195,8 +195,8 @@ def tokens(case: Case) -> dict:
 def checkpoint_names(case: Case) -> dict:
     config = case.config
     names = config["pretrain_names"]
-    retrieval = transfer.retrieval_names(names)
-    answering = transfer.question_answering_names(names, config["fusion_layer"])
+    retrieval = language_names.retrieval_names(names)
+    answering = language_names.question_answering_names(names, config["fusion_layer"])
     assert retrieval == dict(config["retrieval"].items())
     assert answering == dict(config["question_answering"].items())
     return {

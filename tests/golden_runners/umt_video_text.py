@@ -242,8 +242,8 @@ def reranked(case: Case) -> dict:
         return seen["tokens"], states, model.similarities(seen["pooled"], states)
 
     tokens, states, similarity = jax.jit(nn.apply(encode, model))(variables, video, texts)
-    matching = functools.partial(nn.apply(retrieval.matching_scores, model), variables)
-    score = retrieval.scorer(matching, tokens, states, texts.mask)
+    matching = nn.apply(retrieval.matching_scores, model)
+    score = retrieval.scorer(matching, variables, tokens, states, texts.mask)
     similarity = np.asarray(similarity)
     answers = retrieval.rerank(similarity, score, case.config["k_test"], videos=4, texts=3)
     return {

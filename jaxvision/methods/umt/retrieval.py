@@ -7,7 +7,7 @@ work than pair by pair, with the same scores.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -112,17 +112,18 @@ def rerank(
 
 def scorer(
     apply: Callable[..., Array],
+    variables: Any,
     tokens: Float[Array, "v m e"],
     states: Float[Array, "t n d"],
     mask: Bool[Array, "t n"],
 ) -> Callable[[Int[Array, " n"], Int[Array, "n p"]], Float[Array, "n p"]]:
     """A `score` for `rerank` over features that stay where they are, whole or sharded.
 
-    apply: `matching_scores` of bound variables: of (tokens, states, mask).
+    apply: `matching_scores` of (variables, tokens, states, mask).
     """
 
     @jax.jit
-    def of_pairs(tokens, states, mask, videos, texts):
-        return apply(tokens[videos], states[texts], mask[texts])
+    def of_pairs(variables, tokens, states, mask, videos, texts):
+        return apply(variables, tokens[videos], states[texts], mask[texts])
 
-    return lambda videos, texts: of_pairs(tokens, states, mask, videos, texts)
+    return lambda videos, texts: of_pairs(variables, tokens, states, mask, videos, texts)

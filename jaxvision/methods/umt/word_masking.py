@@ -23,18 +23,18 @@ class WordMasking:
 
 
 class WordDraws(NamedTuple):
-    """What chance decides, each [b, n].
+    """What chance decides of every token.
 
     picked, masked, replaced: uniform in [0, 1).  words: ids of random words.
     """
 
-    picked: Float[Array, "b n"]
-    masked: Float[Array, "b n"]
-    replaced: Float[Array, "b n"]
-    words: Int[Array, "b n"]
+    picked: Float[Array, "*b n"]
+    masked: Float[Array, "*b n"]
+    replaced: Float[Array, "*b n"]
+    words: Int[Array, "*b n"]
 
 
-def draw_words(rng: PRNGKeyArray, shape: tuple[int, int], vocabulary: int) -> WordDraws:
+def draw_words(rng: PRNGKeyArray, shape: tuple[int, ...], vocabulary: int) -> WordDraws:
     """Draws for texts of `shape`."""
     picked, masked, replaced, words = jax.random.split(rng, 4)
     return WordDraws(
