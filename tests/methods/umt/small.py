@@ -15,10 +15,7 @@ def stage1(**overrides) -> ConfigDict:
     config.teacher.update({"image_size": (28, 28), "patch": 7, "width": 24, "heads": 2})
     config.teacher.update({"depth": 3, "output_width": 16, "returned_layers": 2})
     config.task.mask_ratio = 0.5
-    with config.unlocked():
-        config.data = ConfigDict(
-            {**config.data, "name": "camera", "clips": 64, "speed": 1.0, "reach": (0.5, 1.0)}
-        )
+    config.data.update({"name": "camera", "clips": 64, "speed": 1.0, "reach": (0.5, 1.0)})
     config.init = ()
     config.train.epochs, config.train.steps = 0.0, 4
     config.optim.learning_rate = ConfigDict({"name": "constant", "value": 1e-3})
