@@ -36,7 +36,6 @@ def normalises(config: Mapping) -> bool:
 
 def teacher_of(config: Mapping, frames: int) -> ClipVision:
     side = config["input_resolution"]
-    assert config["return_attn"]
     return ClipVision(
         CubeGrid(frames, (side, side), config["kernel_size"], config["patch_size"]),
         BlockConfig(
@@ -84,6 +83,7 @@ def student_of(config: Mapping, **more) -> AlignedEncoder:
     "umt",
     "single_modality/models/clip.py:VisionTransformer",
     fixed={"model": "clip_visual_teacher"},
+    ignores={"return_attn": "both are answered"},
 )
 def teacher(case: Case) -> dict:
     video = channels_last(case.input("video"))
@@ -178,6 +178,7 @@ def pretraining_step(config: Config, frames: int):
     "umt",
     "single_modality/engines/engine_for_pretraining_umt.py:train_one_epoch (forward part) with "
     "models/clip.py and models/modeling_pretrain_umt.py",
+    ignores={"teacher.return_attn": "both are answered"},
 )
 def pretrain(case: Case) -> dict:
     video = channels_last(case.input("video"))
