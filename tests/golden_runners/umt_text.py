@@ -8,11 +8,12 @@ import numpy as np
 
 from golden_case import Case, Config, runner
 from jaxvision.data.word_pieces import WordPieces, clean_caption
-from jaxvision.methods.umt import contrast, language_names
-from jaxvision.methods.umt.answers import answer_losses, multiple_choice_scores
-from jaxvision.methods.umt.text import LanguageModel, TextConfig
-from jaxvision.methods.umt.text_weights import language_model_entries
-from jaxvision.methods.umt.word_masking import (
+from jaxvision.methods.umt.language import contrast
+from jaxvision.methods.umt.language import names as language_names
+from jaxvision.methods.umt.language.answers import answer_losses, multiple_choice_scores
+from jaxvision.methods.umt.language.text import LanguageModel, TextConfig
+from jaxvision.methods.umt.language.text_weights import language_model_entries
+from jaxvision.methods.umt.language.word_masking import (
     WordDraws,
     WordMasking,
     mask_words,

@@ -11,14 +11,16 @@ from flax import linen as nn
 from golden_case import Case, Config, runner
 from golden_runners.gradients import gradient_outputs
 from golden_runners.umt_text import text_config
-from jaxvision.methods.umt import alignment, retrieval, video_text_losses
+from jaxvision.methods.umt import alignment
 from jaxvision.methods.umt.clip import ClipVision
 from jaxvision.methods.umt.encoder import AlignedEncoder
+from jaxvision.methods.umt.language import losses as pair_losses
+from jaxvision.methods.umt.language import retrieval
+from jaxvision.methods.umt.language.losses import HiddenWords, Negatives, Texts
+from jaxvision.methods.umt.language.question_answering import VideoQuestions
+from jaxvision.methods.umt.language.video_text import VideoText
+from jaxvision.methods.umt.language.weights import question_entries, video_text_entries
 from jaxvision.methods.umt.objective import alignment_loss
-from jaxvision.methods.umt.question_answering import VideoQuestions
-from jaxvision.methods.umt.video_text import VideoText
-from jaxvision.methods.umt.video_text_losses import HiddenWords, Negatives, Texts
-from jaxvision.methods.umt.video_text_weights import question_entries, video_text_entries
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.nn.video_transformer import CubeGrid
 from jaxvision.ops import token_masks
@@ -90,8 +92,8 @@ def negatives_of(case: Case) -> Negatives:
 def paired(model: VideoText, video, texts, index, negatives, *, visible=None, hidden=None):
     """(pairs, losses, what the vision tower gave) of a bound model."""
     seen = model.look(video, visible, keep_frames=visible is None)
-    pairs = video_text_losses.encode_pairs(model, seen, texts, index)
-    losses = video_text_losses.fused_losses(model, pairs, texts, negatives, hidden)
+    pairs = pair_losses.encode_pairs(model, seen, texts, index)
+    losses = pair_losses.fused_losses(model, pairs, texts, negatives, hidden)
     return pairs, {"vtc": pairs.contrast} | losses, seen
 
 

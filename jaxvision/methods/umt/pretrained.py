@@ -14,9 +14,10 @@ from jaxvision.data.resize import resize_short_side
 from jaxvision.data.video import Video
 from jaxvision.data.video_clips import uniform_test_clips
 from jaxvision.errors import InputError
-from jaxvision.methods.umt import clip_layouts, language_variants
+from jaxvision.methods.umt import clip_layouts
 from jaxvision.methods.umt.clip import ClipVision
 from jaxvision.methods.umt.encoder import AlignedEncoder
+from jaxvision.methods.umt.language import variants as language_variants
 from jaxvision.methods.umt.variants import (
     CLASSES,
     PREPROCESSING,

@@ -6,14 +6,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvision.methods.umt.contrast import (
+from jaxvision.methods.umt.encoder import AlignedEncoder
+from jaxvision.methods.umt.language.contrast import (
     LEAST_TEMPERATURE,
     MOST_TEMPERATURE,
     part_of_gradient,
     similarities,
 )
-from jaxvision.methods.umt.encoder import AlignedEncoder
-from jaxvision.methods.umt.text import TextConfig, TextEncoder, WordHead
+from jaxvision.methods.umt.language.text import TextConfig, TextEncoder, WordHead
 from jaxvision.nn.initializers import torch_default_bias, torch_default_kernel
 
 FIRST_TEMPERATURE = 0.07

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvision.methods.umt.word_masking import (
+from jaxvision.methods.umt.language.word_masking import (
     WordMasking,
     draw_words,
     mask_words,

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvision.errors import InputError
-from jaxvision.methods.umt.word_masking import IGNORED, token_losses
+from jaxvision.methods.umt.language.word_masking import IGNORED, token_losses
 
 SHARES = (0.7, 0.3)  # of matching and of contrast in a multiple choice
 

@@ -14,15 +14,15 @@ from jaxtyping import Array, PRNGKeyArray
 
 from jaxvision.data.caption_records import CaptionRecord
 from jaxvision.data.source import Source
-from jaxvision.methods.umt.language_inputs import (
+from jaxvision.methods.umt.language.inputs import (
     CaptionedClips,
     Sentences,
     TwoSides,
     VideosAlone,
     two_sides,
 )
-from jaxvision.methods.umt.retrieval import matching_scores, rerank, scorer
-from jaxvision.methods.umt.video_text import VideoText
+from jaxvision.methods.umt.language.retrieval import matching_scores, rerank, scorer
+from jaxvision.methods.umt.language.video_text import VideoText
 from jaxvision.metrics.retrieval import retrieval_recalls
 from jaxvision.training.task import Batch, Evaluation, KeptOutputs, Variables
 

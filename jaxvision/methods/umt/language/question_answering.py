@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvision.methods.umt.answers import answer_losses, likely_candidates, ranked_answers
 from jaxvision.methods.umt.encoder import AlignedEncoder
-from jaxvision.methods.umt.text import LanguageModel, TextConfig, TextEncoder
+from jaxvision.methods.umt.language.answers import answer_losses, likely_candidates, ranked_answers
+from jaxvision.methods.umt.language.text import LanguageModel, TextConfig, TextEncoder
 
 
 class VideoQuestions(nn.Module):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvision.methods.umt.video_text import VideoText
+from jaxvision.methods.umt.language.video_text import VideoText
 
 UNRANKED = -100.0  # the published score of a pair that was not weighed again
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 from jaxvision.methods.umt.clip import ClipVision
-from jaxvision.methods.umt.question_answering import VideoQuestions, answer_config
-from jaxvision.methods.umt.text_weights import (
+from jaxvision.methods.umt.language.question_answering import VideoQuestions, answer_config
+from jaxvision.methods.umt.language.text_weights import (
     encoder_entries,
     head_entries,
     language_model_entries,
 )
-from jaxvision.methods.umt.video_text import VideoText
+from jaxvision.methods.umt.language.video_text import VideoText
 from jaxvision.methods.umt.weights import clip_entries, student_entries
 from jaxvision.weights.mapping import Entry
 from jaxvision.weights.transformer_entries import linear

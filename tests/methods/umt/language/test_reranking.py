@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxvision.methods.umt.retrieval import UNRANKED, batches_of_pairs, best_pairs, rerank
+from jaxvision.methods.umt.language.retrieval import UNRANKED, batches_of_pairs, best_pairs, rerank
 
 RNG = np.random.default_rng(0)
 SIMILARITY = RNG.standard_normal((7, 11)).astype(np.float32)

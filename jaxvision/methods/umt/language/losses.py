@@ -10,15 +10,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from jaxvision.methods.umt.contrast import (
+from jaxvision.methods.umt.language.contrast import (
     contrastive_loss,
     draw_negatives,
     matching_loss,
     negative_weights,
     positives,
 )
-from jaxvision.methods.umt.video_text import VideoText
-from jaxvision.methods.umt.word_masking import masked_word_loss
+from jaxvision.methods.umt.language.video_text import VideoText
+from jaxvision.methods.umt.language.word_masking import masked_word_loss
 from jaxvision.training.loss_groups import mean_over_groups
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
 from jaxvision.methods.umt.encoder import AlignedEncoder
-from jaxvision.methods.umt.question_answering import VideoQuestions
-from jaxvision.methods.umt.text import TextConfig
+from jaxvision.methods.umt.language.question_answering import VideoQuestions
+from jaxvision.methods.umt.language.text import TextConfig
+from jaxvision.methods.umt.language.video_text import VideoText
+from jaxvision.methods.umt.language.weights import question_entries, video_text_entries
 from jaxvision.methods.umt.variants import (
     RETURNED_LAYERS,
     SIZES,
@@ -19,8 +21,6 @@ from jaxvision.methods.umt.variants import (
     student_table,
     teacher_table,
 )
-from jaxvision.methods.umt.video_text import VideoText
-from jaxvision.methods.umt.video_text_weights import question_entries, video_text_entries
 from jaxvision.nn.bert_layers import BertConfig
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.nn.video_transformer import block_of, grid_of

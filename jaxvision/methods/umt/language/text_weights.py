@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxvision.methods.umt.text import TextConfig
+from jaxvision.methods.umt.language.text import TextConfig
 from jaxvision.nn.bert_layers import BertConfig
 from jaxvision.weights.layout import heads_bias, heads_in, heads_out
 from jaxvision.weights.mapping import Entry

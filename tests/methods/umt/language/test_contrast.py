@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxvision.errors import InputError
-from jaxvision.methods.umt import contrast
+from jaxvision.methods.umt.language import contrast
 
 RNG = np.random.default_rng(0)
 VISION = RNG.standard_normal((6, 2, 5)).astype(np.float32)

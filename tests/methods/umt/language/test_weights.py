@@ -8,8 +8,8 @@ from flax import linen as nn
 
 from jaxvision.errors import InputError
 from jaxvision.loading import official_model, recognise
-from jaxvision.methods.umt.language_variants import VARIANTS, find
-from jaxvision.methods.umt.question_answering import VideoQuestions
+from jaxvision.methods.umt.language.question_answering import VideoQuestions
+from jaxvision.methods.umt.language.variants import VARIANTS, find
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint, write_checkpoint
 from jaxvision.weights.mapping import flatten

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxvision.methods.umt.language_names import (
+from jaxvision.methods.umt.language.names import (
     from_bert_file,
     question_answering_names,
     retrieval_names,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxvision.errors import InputError
-from jaxvision.methods.umt import answers
+from jaxvision.methods.umt.language import answers
 
 RNG = np.random.default_rng(0)
 

@@ -14,12 +14,9 @@ from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
 from jaxvision.data.word_pieces import WordPieces
 from jaxvision.errors import InputError
-from jaxvision.methods.umt import contrast
-from jaxvision.methods.umt.language_inputs import CaptionedClips, CaptionRecords
-from jaxvision.methods.umt.language_variants import text_of, vision_of
-from jaxvision.methods.umt.retrieval_evaluation import retrieval_evaluation
-from jaxvision.methods.umt.video_text import VideoText
-from jaxvision.methods.umt.video_text_losses import (
+from jaxvision.methods.umt.language import contrast
+from jaxvision.methods.umt.language.inputs import CaptionedClips, CaptionRecords
+from jaxvision.methods.umt.language.losses import (
     HiddenWords,
     Pairs,
     Texts,
@@ -27,6 +24,9 @@ from jaxvision.methods.umt.video_text_losses import (
     encode_pairs,
     fused_losses,
 )
+from jaxvision.methods.umt.language.retrieval_evaluation import retrieval_evaluation
+from jaxvision.methods.umt.language.variants import text_of, vision_of
+from jaxvision.methods.umt.language.video_text import VideoText
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
 # One-dimensional parameters, by the last part of their path. The temperature has none, and decays.

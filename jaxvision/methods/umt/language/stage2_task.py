@@ -16,13 +16,18 @@ from jaxvision.data.source import Source
 from jaxvision.errors import InputError
 from jaxvision.methods.umt.alignment import Guidance, guide
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
-from jaxvision.methods.umt.language_inputs import CaptionRecords
-from jaxvision.methods.umt.language_variants import text_of, vision_of
+from jaxvision.methods.umt.language.inputs import CaptionRecords
+from jaxvision.methods.umt.language.losses import HiddenWords
+from jaxvision.methods.umt.language.pairs_task import PairsTask
+from jaxvision.methods.umt.language.variants import text_of, vision_of
+from jaxvision.methods.umt.language.video_text import VideoText
+from jaxvision.methods.umt.language.word_masking import (
+    WordDraws,
+    WordMasking,
+    draw_words,
+    mask_words,
+)
 from jaxvision.methods.umt.objective import alignment_loss
-from jaxvision.methods.umt.pairs_task import PairsTask
-from jaxvision.methods.umt.video_text import VideoText
-from jaxvision.methods.umt.video_text_losses import HiddenWords
-from jaxvision.methods.umt.word_masking import WordDraws, WordMasking, draw_words, mask_words
 from jaxvision.ops import token_masks
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Group, Variables
