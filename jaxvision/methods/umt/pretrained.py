@@ -18,6 +18,7 @@ from jaxvision.methods.umt import clip_layouts
 from jaxvision.methods.umt.clip import ClipVision
 from jaxvision.methods.umt.encoder import AlignedEncoder
 from jaxvision.methods.umt.language import variants as language_variants
+from jaxvision.methods.umt.language.names import BERT_LAYOUTS
 from jaxvision.methods.umt.variants import (
     CLASSES,
     PREPROCESSING,
@@ -44,6 +45,9 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
         network, entries = language_variants.build(name, dtype)
         grid = network.vision.grid
         return OfficialModel(f"umt/{name}", network, entries, partial(preprocess, grid=grid))
+    if name in ("bert_b", "bert_l"):
+        bert, entries = language_variants.build_bert(name[-1], dtype)
+        return OfficialModel(f"umt/{name}", bert, entries, words_only, BERT_LAYOUTS)
     variant = find_variant(name)
     model = variant.model(dtype)
     layouts = {}
@@ -120,6 +124,11 @@ def _classifier_name(size: str, tensors: Mapping[str, np.ndarray]) -> str:
         return name
     tokens = tensors["pos_embed"].shape[1]
     return f"{name}_res384" if tokens == 8 * 24 * 24 else f"{name}_f{tokens // (14 * 14)}"
+
+
+def words_only(given: object) -> object:
+    """BERT's input is made by `WordPieces`. InputError for anything that is to be made one."""
+    raise InputError("umt/bert: takes ids of words and a mask, which WordPieces.encode makes")
 
 
 def preprocess(

@@ -1,16 +1,18 @@
 """Which tensor of a video-text pretraining file fills which of a network for a task, by their
-official names; and Google's BERT files under the names that pretraining gave them."""
+official names; and the two spellings of Google's BERT files."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from jaxvision.weights.official import OtherLayout
+
 _BERT, _HEAD = "text_encoder.bert.", "text_encoder.cls."
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.(.*)")
 _PRETRAINING_ALONE = ("clip_teacher.", "vision_encoder.clip_decoder.")
 _PAIRING = ("temp", "vision_proj.", "text_proj.", "itm_head.", "vision_encoder.pool_norm.")
-_NOT_OF_BERT = ("bert.pooler.", "cls.seq_relationship.")
+_SPELLINGS = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
 
 
 def retrieval_names(names: Iterable[str]) -> dict[str, str]:
@@ -52,17 +54,33 @@ def _answering(name: str, text_layers: int) -> Iterator[str]:
         yield f"text_decoder.bert.encoder.layer.{row}.{layer[2]}"
 
 
-def from_bert_file(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Google's BERT under its names in a pretraining file.
+def is_old_spelling(tensors: Mapping[str, np.ndarray]) -> bool:
+    """Whether the norms' parameters are called gamma and beta, as in Google's first files."""
+    return any(name.endswith("LayerNorm.gamma") for name in tensors)
 
-    Older files spell the norms' parameters gamma and beta; the pooler and the next-sentence head
-    are left out; cross-attention is not in such a file at all.
-    """
-    renamed = {}
+
+def from_old_spelling(
+    tensors: Mapping[str, np.ndarray], names: Iterable[str] = ()
+) -> dict[str, np.ndarray]:
+    """The same tensors as they are spelt today."""
+    return _respelt(tensors, _SPELLINGS)
+
+
+def to_old_spelling(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `from_old_spelling`."""
+    return _respelt(tensors, [(new, old) for old, new in _SPELLINGS])
+
+
+def _respelt(
+    tensors: Mapping[str, np.ndarray], spellings: Iterable[tuple[str, str]]
+) -> dict[str, np.ndarray]:
+    spelt = {}
     for name, tensor in tensors.items():
-        if name.startswith(_NOT_OF_BERT):
-            continue
-        name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
-        name = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
-        renamed[f"text_encoder.{name}"] = tensor
-    return renamed
+        ending = next((pair for pair in spellings if name.endswith(pair[0])), ("", ""))
+        spelt[name.removesuffix(ending[0]) + ending[1]] = tensor
+    return spelt
+
+
+BERT_LAYOUTS = {
+    "gamma_beta": OtherLayout(is_old_spelling, from_old_spelling, to_old_spelling),
+}

@@ -99,14 +99,15 @@ class TextEncoder(nn.Module):
         self,
         states: Float[Array, "b n d"],
         mask: Bool[Array, "b n"],
-        context: Float[Array, "c m e"],
+        context: Float[Array, "c m e"] | None,
         context_mask: Bool[Array, "c m"] | None = None,
         *,
         causal: bool = False,
         deterministic: bool = True,
     ) -> Float[Array, "b n d"]:
         """The states after the fusion layers, each of which attends to `context` (a video's tokens,
-        or a question's). A context may serve several rows: see `BertAttention`."""
+        or a question's), where there is one. A context may serve several rows: see
+        `BertAttention`."""
         return self.fusion(
             states, mask, context, context_mask, causal=causal, deterministic=deterministic
         )
@@ -162,7 +163,7 @@ class LanguageModel(nn.Module):
         self,
         states: Float[Array, "b n d"],
         mask: Bool[Array, "b n"],
-        context: Float[Array, "c m e"],
+        context: Float[Array, "c m e"] | None,
         context_mask: Bool[Array, "c m"] | None = None,
         *,
         causal: bool = False,
@@ -181,7 +182,7 @@ class LanguageModel(nn.Module):
         self,
         ids: Int[Array, "b n"],
         mask: Bool[Array, "b n"],
-        context: Float[Array, "c m e"],
+        context: Float[Array, "c m e"] | None,
         context_mask: Bool[Array, "c m"] | None = None,
         *,
         causal: bool = False,

@@ -11,10 +11,12 @@ from jaxvision.weights.mapping import Entry
 from jaxvision.weights.transformer_entries import linear, norm
 
 
-def encoder_entries(name: str, path: str, config: TextConfig, context: int) -> Iterator[Entry]:
+def encoder_entries(
+    name: str, path: str, config: TextConfig, context: int | None
+) -> Iterator[Entry]:
     """A text encoder: `name`embeddings.* and `name`encoder.layer.*, ours below `path`.
 
-    context: width of what the fusion layers attend to.
+    context: width of what the fusion layers attend to; None where they have no cross-attention.
     """
     width = config.layer.width
     table = np.arange(config.positions)[None]
@@ -62,9 +64,9 @@ def head_entries(name: str, path: str, words: str, config: TextConfig) -> Iterat
 
 
 def language_model_entries(
-    name: str, path: str, config: TextConfig, context: int
+    name: str, path: str, config: TextConfig, context: int | None
 ) -> Iterator[Entry]:
-    """A `LanguageModel`: `name`bert.* and `name`cls.predictions.*."""
+    """A `LanguageModel`: `name`bert.* and `name`cls.predictions.*.  context: as above."""
     yield from encoder_entries(f"{name}bert.", f"{path}/encoder", config, context)
     words = f"{path}/encoder/embeddings/words"
     yield from head_entries(name, f"{path}/head", words, config)
@@ -108,3 +110,18 @@ def _attention(name: str, path: str, row: int, config: BertConfig, context: int)
     )
     yield Entry(f"{name}.output.dense.bias", (width,), f"{path}/out/bias", layer=row)
     yield from norm(f"{name}.output.LayerNorm", f"{path}/norm", width, row)
+
+
+def bert_entries(config: TextConfig) -> list[Entry]:
+    """Google's BERT as it is published for pretraining. Nothing uses its pooler and the head that
+    tells whether two sentences follow each other."""
+    width = config.layer.width
+    unused = {"bert.pooler.dense": (width, width), "cls.seq_relationship": (2, width)}
+    return [
+        *language_model_entries("", "params", config, None),
+        *(
+            Entry(f"{name}.{part}", shape if part == "weight" else shape[:1], None, optional=True)
+            for name, shape in unused.items()
+            for part in ("weight", "bias")
+        ),
+    ]

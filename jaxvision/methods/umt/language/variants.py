@@ -11,7 +11,8 @@ from jaxvision.errors import InputError, nearest
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
 from jaxvision.methods.umt.encoder import AlignedEncoder
 from jaxvision.methods.umt.language.question_answering import VideoQuestions
-from jaxvision.methods.umt.language.text import TextConfig
+from jaxvision.methods.umt.language.text import LanguageModel, TextConfig
+from jaxvision.methods.umt.language.text_weights import bert_entries
 from jaxvision.methods.umt.language.video_text import VideoText
 from jaxvision.methods.umt.language.weights import question_entries, video_text_entries
 from jaxvision.methods.umt.variants import (
@@ -35,6 +36,7 @@ _MARKS = {
     "answers": "text_decoder.bert.embeddings.word_embeddings.weight",
     "pretrain": "text_encoder.bert.embeddings.word_embeddings.weight",
     "retrieval": "text_encoder.embeddings.word_embeddings.weight",
+    "bert": "bert.embeddings.word_embeddings.weight",
 }
 
 
@@ -101,6 +103,12 @@ def vision_of(
     )
 
 
+def build_bert(size: str, dtype: str = "float32") -> tuple[LanguageModel, list[Entry]]:
+    """Google's BERT, base or large, as the text tower starts from it: no cross-attention yet."""
+    text = text_of(text_table(size), dtype)
+    return LanguageModel(text), bert_entries(text)
+
+
 def find(name: str) -> tuple[str, str, int]:
     """(size, kind, frames) of "language_b_retrieval" or "language_l_answers_f8". InputError names
     the nearest variant."""
@@ -137,5 +145,7 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> str | None:
         if mark in tensors:
             width = tensors[mark].shape[-1]
             sizes = [size for size, row in SIZES.items() if row.width == width]
-            return f"language_{sizes[0]}_{kind}" if sizes else None
+            if not sizes:
+                return None
+            return f"bert_{sizes[0]}" if kind == "bert" else f"language_{sizes[0]}_{kind}"
     return None

@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from jaxvision.errors import InputError
 from jaxvision.loading import official_model, recognise
+from jaxvision.methods.umt.language.names import to_old_spelling
 from jaxvision.methods.umt.language.question_answering import VideoQuestions
 from jaxvision.methods.umt.language.variants import VARIANTS, find
 from jaxvision.weights import convert
@@ -63,6 +64,24 @@ def test_weights_come_back_byte_for_byte(tmp_path):
     converted = convert.from_checkpoint(file, network, "official.pth")
     convert.to_file(tmp_path / "back.pth", converted, network)
     assert_same(tmp_path / "back.pth", tensors)
+
+
+@pytest.mark.parametrize("spelling", ["new", "old"])
+def test_bert_of_both_spellings(tmp_path, spelling):
+    network = official_model("umt/bert_b")
+    tensors = official_tensors(network, "float16")
+    tensors["cls.predictions.decoder.weight"] = tensors["bert.embeddings.word_embeddings.weight"]
+    tensors["cls.predictions.decoder.bias"] = tensors["cls.predictions.bias"]
+    if spelling == "old":
+        tensors = to_old_spelling(tensors)
+        del tensors["bert.embeddings.position_ids"], tensors["cls.predictions.decoder.bias"]
+    write_checkpoint(tmp_path / "bert.bin", tensors)
+    file = read_checkpoint(tmp_path / "bert.bin")
+    assert recognise(file.tensors, "file").name == network.name
+    converted = convert.from_checkpoint(file, network, "bert.bin")
+    fusion = converted.variables["params"]["encoder"]["fusion"]["layers"]
+    assert set(fusion) == {"self_attention", "feed_forward"}
+    assert fusion["feed_forward"]["up"]["kernel"].shape == (3, 768, 3072)
 
 
 def test_unknown_names():
