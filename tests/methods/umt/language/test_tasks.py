@@ -78,9 +78,10 @@ def test_what_is_refused(folder):
         _ = make_task(recipe(folder, **{"language.vocabulary": 30522})).pieces
     with pytest.raises(InputError, match=r"data\.train: expected an annotation file"):
         make_task(recipe(folder, **{"data.train": ""})).source("train")
+    task = make_task(recipe(folder, **{"train.draw_groups": 4}))
+    inputs = _inputs(task)
     with pytest.raises(InputError, match=r"train\.draw_groups=4 of a batch of 4"):
-        task = make_task(recipe(folder, **{"train.draw_groups": 4}))
-        jax.eval_shape(lambda: task.loss(*_inputs(task), jax.random.key(0), True))
+        jax.eval_shape(lambda: task.loss(*inputs, jax.random.key(0), True))
 
 
 def _inputs(task):
