@@ -24,24 +24,24 @@ def folder(tmp_path_factory):
 
 
 def run(config, workdir, devices=1):
-    """The rows of a run's metrics."""
-    loop.train(make_task(config), config, workdir, None, jax.devices()[:devices])
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
+    """(the rows of a run's losses, its last evaluation's results)."""
+    results = loop.train(make_task(config), config, workdir, None, jax.devices()[:devices])
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
+    return [row for row in rows if "loss" in row], results
 
 
 @pytest.mark.xdist_group("umt-mesh")
 def test_retrieval_trains_is_evaluated_and_does_not_see_the_mesh(folder, tmp_path):
-    overrides = {**STILL, "train.draw_groups": 2, "evaluate.every_epochs": 0.0}
-    rows = run(recipe(folder, **overrides), tmp_path / "one")
-    losses = [row["loss"] for row in rows if "loss" in row]
+    overrides = {**STILL, "train.draw_groups": 2}
+    rows, results = run(recipe(folder, **overrides), tmp_path / "one")
+    losses = [row["loss"] for row in rows]
     assert len(losses) == 3
     assert {"vtc", "vtm"} <= rows[0].keys()
-    results = {name: value for row in rows for name, value in row.items()}
     assert 0 < results["retrieval/r_mean"] <= 100
     assert 0 < results["retrieval/emb_r_mean"] <= 100
-    other = run(recipe(folder, **overrides, **MESH), tmp_path / "eight", 8)
-    got = [row["loss"] for row in other if "loss" in row]
-    np.testing.assert_allclose(got, losses, rtol=1e-5)
+    other, again = run(recipe(folder, **overrides, **MESH), tmp_path / "eight", 8)
+    np.testing.assert_allclose([row["loss"] for row in other], losses, rtol=1e-5)
+    assert again.keys() == results.keys()
 
 
 @pytest.mark.xdist_group("umt-mesh")
@@ -51,14 +51,15 @@ def test_stage_two_alternates_and_leaves_the_teacher_as_it_is(folder, tmp_path):
     config.train.steps = 4
     task = make_task(config)
     assert sorted(task.bucket(step) for step in range(4)) == ["image"] * 2 + ["video"] * 2
-    rows = [row for row in run(config, tmp_path / "one") if "loss" in row]
+    rows, _ = run(config, tmp_path / "one")
     assert all({"vtc", "vtm", "mlm", "uta"} <= row.keys() for row in rows)
     assert len({row["loss"] for row in rows}) == 4
     config = recipe(folder, "stage2", **STILL, **MESH)
     config.data.pictures, config.data.validation = str(folder / "image.json"), ""
     config.train.steps = 4
-    other = [row["loss"] for row in run(config, tmp_path / "eight", 8) if "loss" in row]
-    np.testing.assert_allclose(other, [row["loss"] for row in rows], rtol=1e-5)
+    other, _ = run(config, tmp_path / "eight", 8)
+    wanted = [row["loss"] for row in rows]
+    np.testing.assert_allclose([row["loss"] for row in other], wanted, rtol=1e-5)
 
 
 def test_samples_of_one_video_share_a_key(folder, tmp_path):
