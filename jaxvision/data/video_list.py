@@ -49,15 +49,17 @@ class VideoRecords:
 
 def read_list(
     path: str | Path,
-    classes: int,
+    classes: int | None,
     root: str | Path = "",
     template: str = FRAME_TEMPLATE,
     first: int = 1,
 ) -> tuple[LabelledVideo, ...]:
     """The items of a list file: lines "PATH LABEL" (a video file) or "FOLDER FRAMES LABEL" (picture
-    files), paths below `root`, which may be a folder of frame shards.
+    files), or with commas between the columns, paths below `root`, which may be a folder of frame
+    shards.
 
-    InputError names the line that lacks a column or whose label is not in [0, classes).
+    classes: how many there are; None where labels do not matter. InputError names the line that
+    lacks a column or whose label is not in [0, classes).
     """
     items = []
     shards = _shards(root)
@@ -66,10 +68,10 @@ def read_list(
             continue
         where = f"{path}:{number}"
         # Only the last columns are numbers: paths may hold spaces.
-        name, _, label = line.strip().rpartition(" ")
+        name, label = _last_column(line.strip())
         if not name or not label.lstrip("-").isdigit():
             raise InputError(f"{where}: {line.strip()!r}: expected 'PATH LABEL'")
-        head, _, count = name.rpartition(" ")
+        head, count = _last_column(name)
         pictures = 0
         if head and count.isdigit() and not name.lower().endswith(SUFFIXES):
             name, pictures = head, int(count)
@@ -80,7 +82,7 @@ def read_list(
                 f"{where}: {name!r} is no video file ({', '.join(SUFFIXES)}), and for a folder of "
                 "pictures expected 'FOLDER FRAMES LABEL'"
             )
-        if not 0 <= int(label) < classes:
+        if classes is not None and not 0 <= int(label) < classes:
             raise InputError(f"{where}: label {label} is not in 0 .. {classes - 1}")
         file = Path(root) / name.strip()
         frames: FrameSequence | None = _shard(shards, name.strip(), where)
@@ -90,6 +92,12 @@ def read_list(
     if not items:
         raise InputError(f"{path}: an empty list")
     return tuple(items)
+
+
+def _last_column(line: str) -> tuple[str, str]:
+    """What comes before and after the last space or comma."""
+    place = max(line.rfind(" "), line.rfind(","))
+    return line[: max(place, 0)], line[place + 1 :]
 
 
 def read_unlabelled_list(

@@ -38,11 +38,13 @@ class CubeEmbedding(nn.Module):
     features: int
     dtype: jnp.dtype = jnp.float32
     kernel_init: str = "torch_default"
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, cubes: Float[Array, "b n cube"]) -> Float[Array, "b n d"]:
         return nn.Dense(
             self.features,
+            use_bias=self.use_bias,
             dtype=self.dtype,
             kernel_init=nn.with_logical_partitioning(
                 KERNEL_INITIALIZERS[self.kernel_init], (None, "embed")

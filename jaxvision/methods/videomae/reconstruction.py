@@ -7,12 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, UInt8
-from PIL import Image, ImageOps
 
-from jaxvision.data import pictures
+from jaxvision.data.camera_clips import clip_of_file
 from jaxvision.data.normalisation import to_unit
-from jaxvision.data.video import Video
-from jaxvision.methods.videomae import inputs, objective
+from jaxvision.methods.videomae import objective
 from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.nn.patches import patchify, unpatchify
 from jaxvision.nn.video_transformer import CubeGrid, take_tokens
@@ -87,7 +85,8 @@ def predict_files(
     written: list[Path] = []
     results = {}
     for number, (path, name) in enumerate(zip(paths, output_names(paths), strict=True)):
-        batch = {"video": clip_of(path, grid, seed)[None], "index": np.array([number], np.int32)}
+        clip = clip_of_file(path, grid.frames, grid.image_size, seed)
+        batch = {"video": clip[None], "index": np.array([number], np.int32)}
         outputs = jax.device_get(answer(batch))
         write_png(outdir / f"{name}.png", picture(outputs, 1))
         shown = [outputs[key][0] for key in ("original", "masked", "reconstructed")]
@@ -96,18 +95,3 @@ def predict_files(
         results[str(path)] = {"error": float(outputs["error"][0]), "picture": f"{name}.png"}
     write_json(outdir / "predictions.json", results)
     return [*written, outdir / "predictions.json"]
-
-
-def clip_of(path: Path, grid: CubeGrid, seed: int) -> UInt8[np.ndarray, "t h w 3"]:
-    """The file as a clip of the network's size."""
-    if path.suffix.lower() in pictures.SUFFIXES:
-        camera = inputs.CameraClip(grid.frames, grid.image_size, 0.5, (0.5, 1.0))
-        return camera(pictures.read_pyramid(path), np.random.default_rng(seed), "")["video"]
-    with Video(path) as file:
-        frames = file.frames(np.linspace(0, len(file) - 1, grid.frames).round().astype(int))
-    height, width = grid.image_size
-    fitted = (
-        ImageOps.fit(Image.fromarray(frame), (width, height), Image.Resampling.BICUBIC)
-        for frame in frames
-    )
-    return np.stack([np.asarray(picture) for picture in fitted])
