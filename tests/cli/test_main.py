@@ -70,7 +70,8 @@ def test_predict_draws_pictures_and_videos(trained, tmp_path, capsys):
     (answer,) = json.loads((out / "predictions.json").read_text()).values()
     assert answer["error"] > 0
     # The video just written is a valid input too.
-    assert main(["predict", f"--workdir={trained}", f"--out={out}", str(out / "mine.mp4")]) == 0
+    again = tmp_path / "again"
+    assert main(["predict", f"--workdir={trained}", f"--out={again}", str(out / "mine.mp4")]) == 0
     (tmp_path / "notes.txt").write_text("no video")
     line = refused(capsys, "predict", f"--workdir={trained}", str(tmp_path / "notes.txt"))
     assert "notes.txt: not a video that can be read" in line

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvision.data.frame_stream import VideoStream, read_picture
+from jaxvision.data.frame_stream import VideoStream, read_bgr_with_notes
 from jaxvision.errors import InputError
 from jaxvision.methods.emavfi import prediction
 from jaxvision.methods.emavfi.retiming import (
@@ -26,9 +26,10 @@ from methods.emavfi.stand_in import Blend, decoded, flat, write_frames
 VIDEOS = Path(__file__).parents[2] / "goldens" / "emavfi" / "videos"
 
 
-def retime(path, outdir, network=None, retiming=None, segment=7, cut=0.5, **key):
-    retimer = Retimer(network or Blend(), retiming or Retiming(2), cut)
-    video, table = prediction.retime_video(retimer, VideoStream(path), key, segment, outdir)
+def retime(path, outdir, network=None, retiming=None, segment=7, cut=0.5, gap=0.0, **key):
+    retimer = Retimer(network or Blend(), retiming or Retiming(2), cut, gap)
+    job = prediction.VideoJob(VideoStream(path), path.stem, key, segment)
+    video, table = prediction.retime_video(retimer, job, outdir)
     return decoded(video), json.loads(table.read_text())
 
 
@@ -220,14 +221,14 @@ def test_a_time_outside_is_refused(t):
 def test_pictures_of_other_kinds_are_converted(tmp_path):
     ramp = np.linspace(0, 65535, 64).reshape(8, 8)
     Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / "deep.png")
-    image, note = read_picture(tmp_path / "deep.png")
-    assert note == "16-bit grey converted to 8-bit"
+    image, notes = read_bgr_with_notes(tmp_path / "deep.png")
+    assert notes == ("16-bit grey converted to 8-bit",)
     np.testing.assert_array_equal(image[..., 1], np.round(ramp.astype(np.uint16) / 257))
     Image.fromarray(flat(9)[..., 0]).save(tmp_path / "grey.png")
-    assert read_picture(tmp_path / "grey.png")[1] == "grey converted to colour"
+    assert read_bgr_with_notes(tmp_path / "grey.png")[1] == ("grey converted to colour",)
     colour = np.dstack([flat(1), flat(128)[..., :1]])
     colour[..., 2] = 200
     Image.fromarray(colour).save(tmp_path / "alpha.png")
-    image, note = read_picture(tmp_path / "alpha.png")
-    assert note == "alpha channel dropped"
+    image, notes = read_bgr_with_notes(tmp_path / "alpha.png")
+    assert notes == ("alpha channel dropped",)
     np.testing.assert_array_equal(image[0, 0], [200, 1, 1])  # BGR
