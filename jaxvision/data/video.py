@@ -29,7 +29,7 @@ SUFFIXES = (
 )
 
 # Demuxers that skip over damage to the next thing they understand, without a word.
-_SKIPPING = ("matroska", "avi")
+_SKIPPING = ("matroska", "avi", "flv")
 # More bytes than this between two packets, belonging to neither, are no container's overhead.
 _HOLE = 256
 _BROKEN = (OSError, ValueError, EOFError, av.FFmpegError)
@@ -102,10 +102,11 @@ class Video:
     @property
     def expected(self) -> int:
         """How many frames the file should hold: by its packets, its index, and where a piece of it
-        is missing, its length."""
+        is missing, the time from the first frame to the last at the usual step."""
         count = max(self._packets, len(self._stream.index_entries) - self._discarded)
-        if self._hole and self._container.duration:
-            count = max(count, round(self._container.duration / av.time_base * self.rate))
+        if self._hole and len(self._stamps) > 1:
+            usual = float(np.median(np.diff(self._stamps)))
+            count = max(count, round((self._stamps[-1] - self._stamps[0]) / usual) + 1)
         return count
 
     @property
@@ -233,7 +234,7 @@ class Video:
     def _list_packets(self) -> None:
         """Time stamps of all frames in order, and of the key frames."""
         listed: list[tuple[int | None, int | None, bool]] = []
-        hole, end, discarded = None, None, 0
+        hole, end, torn, discarded = None, None, None, 0
         self._hole = False
         skipping = self._container.format.name.startswith(_SKIPPING)
         try:
@@ -248,6 +249,8 @@ class Video:
                         hole = len(listed)
                     end = packet.pos + packet.size
                 if packet.stream_index == self._stream.index:
+                    if packet.is_corrupt and torn is None:
+                        torn = packet.pts
                     listed.append((packet.pts, packet.duration, packet.is_keyframe))
         except _BROKEN as error:
             # What lies before a break can still be read.
@@ -261,7 +264,7 @@ class Video:
         ]
         stamps = [packet.stamp for packet in packets]
         self._packets, self._discarded = len(listed), discarded
-        self._hole = self._hole or hole is not None
+        self._hole = self._hole or hole is not None or torn is not None
         # AVI gives packets the times of their places, which with B-frames are not their frames'.
         reordered = self._container.format.name == "avi" and self._reordering
         if reordered or len(set(stamps)) < len(listed):
@@ -272,7 +275,8 @@ class Video:
         self._reliable = len(stamps)
         if hole and (_gap(packets, hole) or len(packets) < self._stream.frames):
             self._reliable = 1 + self._stamps.index(max(stamps[:hole]))
-        return None
+        if torn is not None:
+            self._reliable = min(self._reliable, _before_gap(self._stamps, torn))
 
     @property
     def _reordering(self) -> int:
@@ -330,6 +334,14 @@ class Video:
         self._container = av.open(str(self._path))
         self._stream = self._container.streams.video[0]
         self._stream.thread_count = threads
+
+
+def _before_gap(stamps: list[int], torn: int) -> int:
+    """How many frames come before time is missing, of a stream (of MPEG's) that lost packets near
+    the time `torn`: all where no time is."""
+    steps = np.diff(stamps)
+    wide = (steps > 1.5 * np.median(steps)) & (np.array(stamps[1:]) > torn)
+    return int(np.argmax(wide)) + 1 if wide.any() else len(stamps)
 
 
 def _after(time: Fraction | None) -> str:

@@ -1,5 +1,6 @@
 """A video stands as a player shows it; what is lost is said, and outputs keep what was said."""
 
+import contextlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -177,6 +178,38 @@ def test_every_frame_that_is_lost_is_counted(name):
     missing = stream.count - found
     assert missing > 0
     assert stream.skipped[-1].endswith(f"{name}: {missing} of {stream.count} frames cannot be read")
+
+
+@pytest.mark.parametrize("suffix", ["avi", "ts", "flv"])
+def test_packets_that_were_lost_shift_no_numbers_and_are_counted(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 60, (48, 80, 3), dtype=np.uint8) + 8 * i for i in range(24)]
+    frames = [frame.astype(np.uint8) for frame in noise]
+    path = media.video(tmp_path / f"whole.{suffix}", frames, options={"bf": "2", "g": "8"})
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = bytes(3000)
+    path.write_bytes(data)
+    stream = VideoStream(path)
+    found = [frame.image.mean() for frame in stream]
+    assert len(found) < 24
+    assert stream.skipped[-1].endswith(f"{24 - len(found)} of 24 frames cannot be read")
+    if suffix == "avi":  # counted frames cannot be told after one is lost
+        with pytest.raises(InputError, match="does not decode"):
+            Video(path)
+        return
+    with Video(path) as video:
+        given = {number: readable(video, number) for number in range(len(video))}
+    seen = {number: image.mean() for number, image in given.items() if image is not None}
+    assert 5 < len(seen) < 23
+    for number, mean in seen.items():
+        assert mean == pytest.approx(frames[number].mean(), abs=4)
+
+
+def readable(video: Video, number: int) -> np.ndarray | None:
+    with contextlib.suppress(InputError):
+        return video.frames([number])[0]
+    return None
 
 
 def test_the_damaged_file_held_sixty():
