@@ -158,6 +158,8 @@ class Video:
         """(seconds in the file's own time, frame) of all that decodes, in order of time. What does
         not is named in `skipped`, with the count of all that is missing at the end."""
         self._reopen()
+        if self._stream.thread_count != 1:
+            self._stream.thread_type = "AUTO"
         count = yielded = 0
         last: Fraction | None = None
         for packet in self._readable_packets(skipped):
@@ -264,7 +266,7 @@ class Video:
         ]
         stamps = [packet.stamp for packet in packets]
         self._packets, self._discarded = len(listed), discarded
-        self._hole = self._hole or hole is not None or torn is not None
+        self._hole = self._hole or torn is not None
         # AVI gives packets the times of their places, which with B-frames are not their frames'.
         reordered = self._container.format.name == "avi" and self._reordering
         if reordered or len(set(stamps)) < len(listed):
@@ -274,7 +276,7 @@ class Video:
         self._keys = sorted(packet.stamp for packet in packets if packet.key)
         self._reliable = len(stamps)
         if hole and (_gap(packets, hole) or len(packets) < self._stream.frames):
-            self._reliable = 1 + self._stamps.index(max(stamps[:hole]))
+            self._reliable, self._hole = 1 + self._stamps.index(max(stamps[:hole])), True
         if torn is not None:
             self._reliable = min(self._reliable, _before_gap(self._stamps, torn))
 
@@ -339,6 +341,8 @@ class Video:
 def _before_gap(stamps: list[int], torn: int) -> int:
     """How many frames come before time is missing, of a stream (of MPEG's) that lost packets near
     the time `torn`: all where no time is."""
+    if len(stamps) < 2:
+        return len(stamps)
     steps = np.diff(stamps)
     wide = (steps > 1.5 * np.median(steps)) & (np.array(stamps[1:]) > torn)
     return int(np.argmax(wide)) + 1 if wide.any() else len(stamps)
