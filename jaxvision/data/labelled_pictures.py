@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from jaxvision.data.labels import read_lines
-from jaxvision.data.pictures import SUFFIXES, read_picture
+from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.data.tfds import TfdsRecords
 from jaxvision.errors import InputError
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from jaxvision.data import frame_shards
 from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.reencoding import reencode
-from jaxvision.data.video_list import SUFFIXES
+from jaxvision.data.video import SUFFIXES
 from jaxvision.errors import InputError
 
 FORMATS = ("mp4", "frames")

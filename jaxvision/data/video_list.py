@@ -8,10 +8,9 @@ from pathlib import Path
 from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
 from jaxvision.data.frame_shards import ShardedVideo, is_frame_shards, read_index
 from jaxvision.data.labels import read_lines
-from jaxvision.data.video import Video
+from jaxvision.data.video import SUFFIXES, Video
 from jaxvision.errors import InputError
 
-SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts")
 FRAME_TEMPLATE = "img_{:05}.jpg"
 
 

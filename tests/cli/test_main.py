@@ -70,7 +70,13 @@ def test_predict_draws_pictures_and_videos(trained, tmp_path, capsys):
     (answer,) = json.loads((out / "predictions.json").read_text()).values()
     assert answer["error"] > 0
     # The video just written is a valid input too.
-    assert main(["predict", f"--workdir={trained}", f"--out={out}", str(out / "mine.mp4")]) == 0
+    again = tmp_path / "again"
+    assert main(["predict", f"--workdir={trained}", f"--out={again}", str(out / "mine.mp4")]) == 0
+    # Answers are no inputs, and a folder of answers is one job's.
+    line = refused(capsys, "predict", f"--workdir={trained}", f"--out={out}", str(out / "mine.mp4"))
+    assert f"mine.mp4: lies in {out}, where answers are written" in line
+    line = refused(capsys, "predict", f"--workdir={trained}", f"--out={again}", f"{out}/mine.png")
+    assert f"{again}: holds another job's answers (inputs: " in line
     (tmp_path / "notes.txt").write_text("no video")
     line = refused(capsys, "predict", f"--workdir={trained}", str(tmp_path / "notes.txt"))
     assert "notes.txt: not a video that can be read" in line

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.normalisation import normalise, statistics
-from jaxvision.data.pictures import read_picture
+from jaxvision.data.picture_files import read_picture
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.sparseformer import inputs
