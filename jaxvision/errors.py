@@ -3,7 +3,9 @@
 import contextlib
 import difflib
 import errno
+import tempfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 MOST = 2000  # characters of a message
 
@@ -71,6 +73,17 @@ def writing(folder: object) -> Iterator[None]:
         if problem is None or isinstance(error, InputError):
             raise
         raise InputError(f"{folder}: cannot be written: {problem}") from error
+
+
+def check_writable(folder: Path) -> None:
+    """InputError where files cannot be written into `folder`, there or to be made: asked before the
+    work, not after it. Nothing is left behind."""
+    with writing(folder):
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{there} is a file, expected a folder")
+        with tempfile.TemporaryFile(dir=there):
+            pass
 
 
 FEW = 24  # names that one line can hold

@@ -97,6 +97,10 @@ def start_up_report(run: Run, compiled: Mapping[str, Any], reporter: Reporter) -
         + f" on {run.mesh.devices.size} x {run.mesh.devices.flat[0].device_kind}"
         + f" as {dict(run.mesh.shape)}"
     )
+    for source in {id(s): s for s in run.data.sources.values()}.values():
+        # Only records of folders and lists have something to say.
+        if hasattr(source.records, "summary"):
+            reporter.say(f"data: {source.records.summary()}")
     flops = run.task.flops("train")
     if flops:
         reporter.say(f"{flops:.3g} floating-point operations a step (counted)")

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from jaxvision.data.lidar import own_scans
 from jaxvision.data.lidar.classes import Classes
+from jaxvision.data.lidar.scan_format import ScanFormat
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.link.levels import LevelCapacities, overflow
@@ -28,6 +30,8 @@ from jaxvision.viz.points import birds_eye, class_colours
 @dataclass(frozen=True)
 class SegmentationTask(Task):
     """One scan a shard. Parameters: the network's; collection batch_stats: running statistics."""
+
+    input_suffixes = own_scans.SUFFIXES
 
     def __post_init__(self):
         """InputError for settings that do not go together."""
@@ -99,8 +103,11 @@ class SegmentationTask(Task):
         )
 
     def source(self, split: str) -> Source:
+        records = inputs.records_of(self.config, split)
+        if self.config.data.name != "generated":
+            inputs.check_supervision(records, self.classes)
         return Source(
-            inputs.records_of(self.config, split),
+            records,
             self.config.train.batch_size,
             self.packing("train"),
         )
@@ -206,6 +213,6 @@ class SegmentationTask(Task):
             outdir,
             label,
             self.classes,
-            columns=data.columns,
+            form=ScanFormat.of_config(data),
             tokens=prediction.nuscenes_tokens(Path(data.root), data.version) if known else None,
         )
