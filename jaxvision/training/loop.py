@@ -22,7 +22,7 @@ from jaxvision.training.evaluation import Evaluator
 from jaxvision.training.preemption import Preempted, StopSignal
 from jaxvision.training.reporting import Reporter
 from jaxvision.training.run import ReadWeights, Run, compile_by_bucket, prepare_run
-from jaxvision.training.run_record import open_workdir, versions
+from jaxvision.training.run_record import open_workdir, record_config, versions
 from jaxvision.training.sharding import place, replicated
 from jaxvision.training.state import TrainState, answering_variables
 from jaxvision.training.step import Metrics
@@ -63,6 +63,7 @@ def train(
             reporter.config(as_json(config))
             state = start_state(run, checkpoints, reporter, read_weights)
             loop = Loop(run, checkpoints, reporter, workdir)
+            record_config(workdir, config)
             start_up_report(run, loop.compiled, reporter)
             return loop.run(state)
 

@@ -18,6 +18,7 @@ from jaxvision.methods.link.segmentation.inputs import Packing
 from jaxvision.tasks.each_input import each_input
 from jaxvision.training.task import Batch
 from jaxvision.viz.files import write_png
+from jaxvision.viz.legend import with_legend
 from jaxvision.viz.points import birds_eye, class_colours, perspective
 
 # A point outside the range is labelled with the ignored class.
@@ -113,11 +114,14 @@ def write_labels(
 def write_pictures(
     path: Path, scan: Scan, found: Int[np.ndarray, " n"], classes: Classes, stem: Path
 ) -> list[Path]:
-    """The scan in its classes' colours from above and ahead, and the points of each as JSON."""
-    colours = class_colours(len(classes))[found]
+    """The scan in its classes' colours, named below, from above and ahead, and the points of each
+    as JSON."""
+    table, present = class_colours(len(classes)), np.unique(found)
+    names = [classes.names[n] for n in present]
     above, ahead = (stem.with_name(f"{stem.name}_{view}.png") for view in ("above", "ahead"))
-    write_png(above, birds_eye(scan.points[:, :3], colours))
-    write_png(ahead, perspective(scan.points[:, :3], colours))
+    for file, view in ((above, birds_eye), (ahead, perspective)):
+        picture = view(scan.points[:, :3], table[found])
+        write_png(file, with_legend(picture, names, table[present]))
     counts = np.bincount(found, minlength=len(classes))
     summary = stem.with_name(f"{stem.name}.json")
     points = {n: int(count) for n, count in zip(classes.names, counts, strict=True) if count}
