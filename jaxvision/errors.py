@@ -4,10 +4,11 @@ import contextlib
 import difflib
 import errno
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 MOST = 2000  # characters of a message
+NAMED = 5  # inputs without an answer that a message names
 
 
 class InputError(Exception):
@@ -19,6 +20,19 @@ class InputError(Exception):
 
     def __init__(self, message: object = ""):
         super().__init__(one_line(str(message)))
+
+
+class Unanswered(InputError):
+    """Some of several inputs have no answer. written: the files of those that have one."""
+
+    def __init__(self, reasons: Mapping[Path, str], count: int, written: Sequence[Path]):
+        names = ", ".join(str(path) for path in list(reasons)[:NAMED])
+        more = " ..." if len(reasons) > NAMED else ""
+        super().__init__(
+            f"{len(reasons)} of {count} inputs could not be answered: {names}{more}; the first: "
+            f"{next(iter(reasons.values()))}"
+        )
+        self.written = list(written)
 
 
 def one_line(text: str, most: int = MOST) -> str:

@@ -24,9 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from jaxvision.errors import check_writable, writing
+    from jaxvision.errors import Unanswered, check_writable, writing
     from jaxvision.loading import load_run
-    from jaxvision.tasks.each_input import Unanswered
 
     paths = find_inputs(arguments.inputs)
     check_writable(arguments.out)

@@ -3,31 +3,17 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, Unanswered
 from jaxvision.training.run_record import write_json
 from jaxvision.viz.files import output_names
 
 # What has been answered, beside the answers; and the note that says whose answers they are.
 ANSWERED, JOB = "answered.json", "job.json"
 SAVE_EVERY_SECONDS = 2.0
-NAMED = 5  # inputs without an answer in an error's line
-
-
-class Unanswered(InputError):
-    """Some of several inputs have no answer. written: the files of those that have one."""
-
-    def __init__(self, reasons: Mapping[Path, str], count: int, written: Sequence[Path]):
-        names = ", ".join(str(path) for path in list(reasons)[:NAMED])
-        more = " ..." if len(reasons) > NAMED else ""
-        super().__init__(
-            f"{len(reasons)} of {count} inputs could not be answered: {names}{more}; the first: "
-            f"{next(iter(reasons.values()))}"
-        )
-        self.written = list(written)
 
 
 def each_input(

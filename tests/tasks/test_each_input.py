@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from jaxvision.errors import InputError
-from jaxvision.tasks.each_input import ANSWERED, JOB, Unanswered, each_input
+from jaxvision.errors import InputError, Unanswered
+from jaxvision.tasks.each_input import ANSWERED, JOB, each_input
 from jaxvision.tasks.label_prediction import predict_files
 
 
