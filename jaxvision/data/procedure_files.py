@@ -25,7 +25,7 @@ FEATURES = "frames_features"
 
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
@@ -206,15 +206,20 @@ def plain(root: Path, split: str, channels: int | None) -> Procedures:
         return names.index(name)
 
     def videos() -> Iterator[Video]:
-        for entry in read_json(path):
-            file = root / entry["feature"]
-            steps = [
-                (number(action, actions, "action"), float(start), float(end))
-                for action, start, end in entry["steps"]
-            ]
-            video = Video(
-                str(entry["feature"]), number(entry["task"], tasks, "task"), steps, frames_of(file)
-            )
+        for row, entry in enumerate(read_json(path)):
+            try:
+                name, task = str(entry["feature"]), str(entry["task"])
+                steps = [
+                    (number(action, actions, "action"), float(start), float(end))
+                    for action, start, end in entry["steps"]
+                ]
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"{path}: record {row} is not whole ({error!r}); expected 'feature', 'task' "
+                    "and 'steps' [[action, start, end], ...]"
+                ) from error
+            file = root / name
+            video = Video(name, number(task, tasks, "task"), steps, frames_of(file))
             yield check_video(video, channels, len(tasks), len(actions), str(file))
 
     return _split(list(videos()), tasks, actions, Counter(), str(path))

@@ -168,6 +168,9 @@ class FrameSampling:
     def __post_init__(self):
         if self.kind not in SAMPLINGS:
             raise InputError(f"sampling {self.kind!r}{nearest(self.kind, SAMPLINGS)}")
+        for name in ("frames", "stride"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)} of a clip; expected at least 1")
 
     def training(self, total: int, rng: np.random.Generator) -> Int[np.ndarray, " t"]:
         if self.kind == "dense":
@@ -263,6 +266,11 @@ class MultiViewClips:
     side: int
     segments: int
     crops: int
+
+    def __post_init__(self):
+        for name in ("segments", "crops"):
+            if getattr(self, name) < 1:
+                raise InputError(f"task.{name}={getattr(self, name)}; expected at least 1")
 
     def __call__(self, record: tuple[int, Item, int], *_: Any) -> list[Sample]:
         number, item, segment = record

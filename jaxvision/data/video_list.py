@@ -1,13 +1,14 @@
 """Lists of labelled videos: the text files of Kinetics, Something-Something and the like, or a
 folder of folders of one's own."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from jaxvision.data.folders import class_folders, classes_text, files_by_class
 from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
 from jaxvision.data.frame_shards import ShardedVideo, is_frame_shards, read_index
-from jaxvision.data.labels import read_lines
+from jaxvision.data.labels import read_lines, unquoted
 from jaxvision.data.video import SUFFIXES, Video
 from jaxvision.errors import InputError
 
@@ -32,6 +33,13 @@ class VideoRecords:
     """Labelled videos as the loader wants them: a record is the item, opened by its transform."""
 
     items: tuple[LabelledVideo, ...]
+    names: tuple[str, ...] = ()  # of the classes
+    skipped: Mapping[str, int] = field(default_factory=dict)  # files beside the videos, by kind
+
+    def summary(self) -> str:
+        """Videos of each class, and what was skipped."""
+        labels = [item.label for item in self.items]
+        return classes_text(labels, self.names, "videos", self.skipped)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -67,7 +75,8 @@ def read_list(
             continue
         where = f"{path}:{number}"
         # Only the last columns are numbers: paths may hold spaces.
-        name, label = _last_column(line.strip())
+        name, label = _last_column(unquoted(line))
+        name = unquoted(name)
         if not name or not label.lstrip("-").isdigit():
             raise InputError(f"{where}: {line.strip()!r}: expected 'PATH LABEL'")
         head, count = _last_column(name)
@@ -129,39 +138,42 @@ def read_unlabelled_list(
     return tuple(items)
 
 
-def read_class_folders(
-    root: str | Path, names: Sequence[str] | None = None
-) -> tuple[tuple[LabelledVideo, ...], tuple[str, ...]]:
-    """(items, class names) of a folder with a folder of videos per class, in alphabetical order or
-    in that of `names`; or of such a folder cut into frame shards. InputError for folders that are
-    no class, or where there are no videos."""
+def read_class_folders(root: str | Path, names: Sequence[str] | None = None) -> VideoRecords:
+    """The videos of a folder with a folder of videos per class, in alphabetical order or in that of
+    `names`; or of such a folder cut into frame shards. Hidden files and other kinds are skipped and
+    counted. InputError for folders that are no class or are empty."""
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
     shards = _shards(root)
-    if shards is None:
-        folders = sorted(path.name for path in root.iterdir() if path.is_dir())
-    else:
-        folders = sorted({name.split("/")[0] for name in shards if "/" in name})
+    if shards is not None:
+        return _read_class_shards(root, shards, names)
+    classes = class_folders(root) if names is None else tuple(names)
+    found, skipped = files_by_class(root, classes, SUFFIXES, "videos")
+    if not found:
+        raise InputError(f"{root}: no videos there ({', '.join(SUFFIXES)}) in folders by class")
+    items = [
+        LabelledVideo(path, label)
+        for label, name in enumerate(classes)
+        for path in found.get(name, ())
+    ]
+    return VideoRecords(tuple(items), classes, skipped)
+
+
+def _read_class_shards(
+    root: Path, shards: dict[str, ShardedVideo], names: Sequence[str] | None
+) -> VideoRecords:
+    folders = sorted({name.split("/")[0] for name in shards if "/" in name})
     classes = tuple(folders if names is None else names)
     unknown = [name for name in folders if name not in classes]
     if unknown:
         raise InputError(f"{root / unknown[0]}: a folder of no class; classes: {classes[:8]}")
-    if shards is not None:
-        return tuple(
-            LabelledVideo(root / name, classes.index(name.split("/")[0]), shard)
-            for name, shard in sorted(shards.items(), key=lambda item: item[0].split("/"))
-            if "/" in name
-        ), classes
     items = [
-        LabelledVideo(path, label)
-        for label, name in enumerate(classes)
-        for path in sorted((root / name).rglob("*"))
-        if path.suffix.lower() in SUFFIXES
+        LabelledVideo(root / name, classes.index(name.split("/")[0]), shard)
+        for name, shard in sorted(shards.items(), key=lambda item: item[0].split("/"))
+        if "/" in name
     ]
-    if not items:
-        raise InputError(f"{root}: no videos there ({', '.join(SUFFIXES)}) in folders by class")
-    return tuple(items), classes
+    return VideoRecords(tuple(items), classes)
 
 
 def _shards(root: str | Path) -> dict[str, ShardedVideo] | None:

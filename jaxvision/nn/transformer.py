@@ -62,6 +62,13 @@ class BlockConfig:
     remat: str = "none"
     dtype: jnp.dtype = jnp.float32
 
+    def __post_init__(self):
+        if self.heads < 1 or self.width < 1 or self.width % self.heads:
+            raise InputError(
+                f"width {self.width} over {self.heads} attention heads; expected heads that divide "
+                "the width"
+            )
+
     @property
     def hidden(self) -> int:
         return int(self.width * self.mlp_ratio)

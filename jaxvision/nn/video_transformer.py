@@ -186,7 +186,7 @@ def grid_of(model: Mapping[str, Any]) -> CubeGrid:
     sides = ("frames", "image_size", "image_size")
     cuts = ("tubelet", "patch", "patch")
     for side, cut, length in zip(sides, cuts, (grid.frames, *grid.image_size), strict=True):
-        if length % model[cut]:
+        if model[cut] < 1 or length < 1 or length % model[cut]:
             raise InputError(
                 f"model.{side} by model.{cut}: {length} does not divide by {model[cut]}"
             )

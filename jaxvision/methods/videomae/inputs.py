@@ -112,6 +112,13 @@ class PretrainingClips:
     size: tuple[int, int]
     crops_per_clip: int = 1
 
+    def __post_init__(self):
+        if self.stride < 1 or self.crops_per_clip < 1:
+            raise InputError(
+                f"task.stride={self.stride}, task.crops_per_clip={self.crops_per_clip}; expected "
+                "at least 1"
+            )
+
     def __call__(self, item: LabelledVideo, rng: np.random.Generator, bucket: str) -> list[Sample]:
         stride = by_path(str(item.path), STRIDES, self.stride)
         with item.open() as video:

@@ -15,8 +15,9 @@ from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.nn.patches import patchify, unpatchify
 from jaxvision.nn.video_transformer import CubeGrid, take_tokens
 from jaxvision.ops.token_masks import kept_indices
+from jaxvision.tasks.each_input import each_input, earlier_table
 from jaxvision.training.run_record import write_json
-from jaxvision.viz.files import output_names, write_mp4, write_png
+from jaxvision.viz.files import write_mp4, write_png
 from jaxvision.viz.video import strip
 
 GREY = 0.5
@@ -80,18 +81,25 @@ def predict_files(
 
     answer(batch): `reconstruct` of one clip, `video` and `index`. A picture becomes a clip under a
     moving camera. `error` is the mean squared error over the hidden cubes, in units of the training
-    target. InputError for a file that cannot be read.
+    target. InputError for a file that cannot be read; the others are answered (`each_input`).
     """
-    written: list[Path] = []
-    results = {}
-    for number, (path, name) in enumerate(zip(paths, output_names(paths), strict=True)):
+    table = outdir / "predictions.json"
+    results = earlier_table(table)
+    numbers = {path: number for number, path in enumerate(paths)}
+
+    def answer_one(path: Path, name: str) -> list[Path]:
+        index = np.array([numbers[path]], np.int32)
         clip = clip_of_file(path, grid.frames, grid.image_size, seed)
-        batch = {"video": clip[None], "index": np.array([number], np.int32)}
+        batch = {"video": clip[None], "index": index}
         outputs = jax.device_get(answer(batch))
         write_png(outdir / f"{name}.png", picture(outputs, 1))
         shown = [outputs[key][0] for key in ("original", "masked", "reconstructed")]
         write_mp4(outdir / f"{name}.mp4", np.concatenate(shown, axis=2), FRAMES_PER_SECOND)
-        written += [outdir / f"{name}.png", outdir / f"{name}.mp4"]
         results[str(path)] = {"error": float(outputs["error"][0]), "picture": f"{name}.png"}
-    write_json(outdir / "predictions.json", results)
-    return [*written, outdir / "predictions.json"]
+        return [outdir / f"{name}.png", outdir / f"{name}.mp4"]
+
+    def save() -> list[Path]:
+        write_json(table, results)
+        return [table]
+
+    return each_input(paths, outdir, answer_one, save)
