@@ -103,13 +103,19 @@ def run_verb(run, arguments: argparse.Namespace) -> int:
         return refuse(str(error))
     except BrokenPipeError:
         return 0
+    except KeyboardInterrupt:
+        from jaxvision.training.early_stop import end_at_once
+
+        end_at_once("interrupted", 130)
     except Exception as error:
         problem = disk_problem(error)
         if problem is not None:
             return refuse(problem)
         # The engine's exceptions are known only once jax has been imported.
         if type(error).__name__ == "Preempted":
-            print(f"{error}; to go on, run again: {' '.join(sys.argv)}", file=sys.stderr)
+            from jaxvision.training.config import command_line
+
+            print(f"{error}; to go on, run again: {command_line()}", file=sys.stderr)
             return 75
         if type(error).__name__ in ("SaveError", "FloatingPointError"):
             print(f"jaxvision: error: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ carries on from the last checkpoint that was written whole.
 """
 
 import argparse
+from collections.abc import Callable
 
 SUMMARY = "train a recipe, or carry on with a run"
 
@@ -27,6 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from jaxvision.training.config import command_line
+    from jaxvision.training.early_stop import EarlyStop
+
+    with EarlyStop(command_line()) as early:
+        return run_until_stopped(arguments, early.close)
+
+
+def run_until_stopped(arguments: argparse.Namespace, leave_signals: Callable[[], None]) -> int:
+    """leave_signals: called before several processes are joined, whose signals are JAX's."""
     from jaxvision.registry import load_config, make_task, refuse_old_keys
     from jaxvision.training.config import config_of_run, leaves
     from jaxvision.training.distributed import settings, start_distributed
@@ -41,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     stored = arguments.workdir / "config.json"
     if stored.is_file():
         refuse_old_keys(config.method, dict(leaves(config_of_run(stored))))
-    start_distributed({"workdir": str(arguments.workdir), **settings(config)})
+    started_with = {"workdir": str(arguments.workdir), **settings(config)}
+    start_distributed(started_with, leave_signals)
 
     from jaxvision.loading import read_weights
     from jaxvision.training.loop import train

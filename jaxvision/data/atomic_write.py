@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from jaxvision.errors import InputError
+
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[str]:
@@ -16,6 +18,15 @@ def atomic_write(path: Path) -> Iterator[str]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def path_inside(folder: Path, name: str | Path) -> Path:
+    """The file called `name` in `folder`. InputError where that leads out of it: names come from
+    lists and tables of others."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{name}: leads out of {folder}; nothing is written there")
+    return path
 
 
 def open_lines(path: Path) -> IO[str]:

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int, UInt8
 from jaxvision.data.picture_files import SUFFIXES, picture_size, read_picture
 from jaxvision.data.sequence_names import first_and_last, gaps, in_order
 from jaxvision.errors import InputError
+from jaxvision.text_files import read_lines
 
 XIPH_CLIPS = (
     "BoxingPractice",
@@ -80,7 +81,7 @@ class FrameFiles:
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise InputError(f"{path}: no such list")
-    return [line.strip() for line in path.read_text().splitlines() if len(line.strip()) > 1]
+    return [line.strip() for line in read_lines(path) if len(line.strip()) > 1]
 
 
 def _refuse_missing(folders: Iterable[Path], source: Path, what: str) -> None:
@@ -110,7 +111,9 @@ def _vimeo(root: Path, listing: str, frames: int) -> FrameFiles:
 def ucf101(root: Path) -> FrameFiles:
     """UCF101's interpolation set: (first, target, last) of every folder in the root."""
     names = ("frame_00.png", "frame_01_gt.png", "frame_02.png")
-    folders = sorted(path for path in Path(root).iterdir() if path.is_dir())
+    folders = sorted(path for path in Path(root).glob("*") if path.is_dir())
+    if not folders:
+        raise InputError(f"{root}: no folders of frames there")
     paths = [tuple(folder / name for name in names) for folder in folders]
     _refuse_missing((p for row in paths for p in row), Path(root), "frames")
     return FrameFiles(paths)

@@ -21,8 +21,10 @@ from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.reencoding import scaled_frames
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
+from jaxvision.text_files import a_count, a_file_name, at_least_1, read_json
 
 INDEX, SHARDS = "index.json", "shards"
+ROW = {"shard": a_file_name, "start": a_count, "count": at_least_1, "size": (at_least_1,) * 2}
 JPEG_QUALITY = 90
 
 
@@ -59,21 +61,17 @@ def is_frame_shards(folder: str | Path) -> bool:
 @functools.lru_cache(maxsize=8)
 def read_index(folder: str | Path) -> dict[str, ShardedVideo]:
     """Every video of a folder of shards by its name. InputError where the index makes no sense."""
-    path = Path(folder) / INDEX
-    try:
-        videos = json.loads(path.read_text())["videos"]
-        return {
-            name: ShardedVideo(
-                name,
-                Path(folder) / SHARDS / row["shard"],
-                row["start"],
-                row["count"],
-                (*row["size"],),
-            )
-            for name, row in videos.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the index of frame shards ({error})") from error
+    videos = read_json(Path(folder) / INDEX, {"videos": {str: ROW}})["videos"]
+    return {
+        name: ShardedVideo(
+            name,
+            Path(folder) / SHARDS / row["shard"],
+            row["start"],
+            row["count"],
+            (*row["size"],),
+        )
+        for name, row in videos.items()
+    }
 
 
 def write_index(folder: Path, videos: dict[str, dict[str, Any]]) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 from jaxvision.data.folders import class_folders, classes_text, files_by_class
-from jaxvision.data.labels import read_lines, unquoted
+from jaxvision.data.labels import unquoted
 from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.data.tfds import TfdsRecords
 from jaxvision.errors import InputError
+from jaxvision.text_files import integer, read_lines
 
 # Every fifth digit is held out.
 DIGITS_HELD_OUT = 5
@@ -74,13 +75,14 @@ def picture_list(file: str | Path, classes: int) -> PictureFiles:
     paths: list[Path] = []
     labels: list[int] = []
     for number, line in enumerate(read_lines(file), 1):
-        path, _, label = (unquoted(word) for word in unquoted(line).rpartition("\t"))
-        if not path or not label.isdigit():
+        path, _, last = (unquoted(word) for word in unquoted(line).rpartition("\t"))
+        label = integer(last)
+        if not path or label is None:
             raise InputError(f"{file}:{number}: {line!r}: expected a path, a tab and a label")
-        if int(label) >= classes:
+        if not 0 <= label < classes:
             raise InputError(f"{file}:{number}: label {label}: expected 0 to {classes - 1}")
         paths.append(Path(file).parent / path)
-        labels.append(int(label))
+        labels.append(label)
     if not paths:
         raise InputError(f"{file}: lists no pictures")
     return PictureFiles(tuple(paths), tuple(labels))

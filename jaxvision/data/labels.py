@@ -1,19 +1,10 @@
-"""Text files that name classes or list records, one a line."""
+"""Text files that name classes, one a line."""
 
+from collections import Counter
 from pathlib import Path
 
 from jaxvision.errors import InputError
-
-
-def read_lines(path: str | Path) -> list[str]:
-    """The lines of a list, as any editor writes them: with a byte order mark or without, whatever
-    ends its lines. InputError where it cannot be read."""
-    try:
-        return Path(path).read_text("utf-8-sig").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read as a list: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: cannot be read as a list ({error})") from error
+from jaxvision.text_files import read_lines
 
 
 def unquoted(text: str) -> str:
@@ -28,7 +19,7 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     names = tuple(unquoted(line) for line in read_lines(path) if line.strip())
     if not names:
         raise InputError(f"{path}: no class names; expected one a line")
-    repeated = {name for name in names if names.count(name) > 1}
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise InputError(f"{path}: class {sorted(repeated)[0]!r} comes twice")
+        raise InputError(f"{path}: class {min(repeated)!r} comes twice")
     return names

@@ -8,7 +8,7 @@ loads the places its devices need. Grain runs the reading ahead, in threads or w
 import contextlib
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import grain.python as grain
@@ -17,6 +17,7 @@ from absl import flags
 
 from jaxvision.data.source import Sample, Source
 from jaxvision.data.timeout import Stalled, with_timeout
+from jaxvision.data.worker import end_with_parent
 from jaxvision.errors import InputError, one_line
 
 MAX_REPLACEMENTS = 8
@@ -112,6 +113,7 @@ class TrainingBatches:
         return len(self.schedule.by_step)
 
     def __getitem__(self, step: int) -> HostBatch:
+        end_with_parent()
         bucket = self.schedule.buckets[self.schedule.by_step[step]]
         source = self.sources[bucket]
         samples: list[Sample] = []
@@ -198,6 +200,7 @@ class EvaluationBatches:
         return -(-len(self.source.records) // self.source.batch_size)
 
     def __getitem__(self, step: int) -> HostBatch:
+        end_with_parent()
         source, size = self.source, self.source.batch_size
         samples: list[Sample] = []
         names: list[str] = []
@@ -277,6 +280,7 @@ def batches(
     workers: processes that make whole batches; 0 reads in this process with `threads` threads
         (worth more than one only where reading waits for a disk or a network).
     patience: seconds to wait for a batch before Stalled names who was to bring it; 0 = for ever.
+        A worker that was killed is named, too.
     """
     dataset = grain.MapDataset.source(data)[start:].to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(4, 2 * threads))
@@ -287,16 +291,20 @@ def batches(
         dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
     iterator = iter(dataset)
 
-    def waiting_for(count: int) -> str:
+    def whose(count: int) -> tuple[str, str]:
         # Grain's workers take turns.
         who = f"data worker {count % workers} of {workers}" if workers else "the data's reader"
         names = data.names(start + count)
         shown = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
-        return f"{who} hangs at batch {start + count} ({shown})"
+        return who, f"at batch {start + count} ({shown})"
+
+    def waiting_for(count: int) -> str:
+        return " hangs ".join(whose(count))
 
     stalled = False
+    found = naming_lost_workers(iterator, whose) if workers else iterator
     try:
-        yield with_timeout(iterator, patience, waiting_for) if patience else iterator
+        yield with_timeout(found, patience, waiting_for) if patience else found
     except Stalled:
         stalled = True
         raise
@@ -306,3 +314,24 @@ def batches(
         close = getattr(iterator, "close", None)
         if close is not None and not stalled:
             close()
+
+
+def naming_lost_workers(
+    iterator: Iterator[HostBatch], whose: Callable[[int], tuple[str, str]]
+) -> Iterator[HostBatch]:
+    """The items of `iterator`; Stalled where a worker process ended that was to bring one.
+
+    whose: (number of items before it) -> the worker, and what it was to bring.
+    """
+    count = 0
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if "terminated unexpectedly" not in str(error):
+                raise
+            raise Stalled(" was lost ".join(whose(count))) from error
+        yield item
+        count += 1

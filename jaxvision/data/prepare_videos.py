@@ -1,5 +1,6 @@
 """A folder of videos into one that is cheap to read, resumable and in parallel."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -12,14 +13,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxvision.data import frame_shards
-from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.atomic_write import atomic_write, path_inside
 from jaxvision.data.reencoding import reencode
 from jaxvision.data.video import SUFFIXES
 from jaxvision.errors import InputError
+from jaxvision.text_files import read_json, read_lines
 
 FORMATS = ("mp4", "frames")
 SETTINGS, UNREADABLE = "prepared.json", "unreadable.txt"
 VIDEOS_PER_SHARD = 64
+# What is kept beside a shard.
+RECORD = {"names": [str], "rows": {str: frame_shards.ROW}, "unreadable": {str: str}}
 _LINE = re.compile(rf"(.*?(?:{'|'.join(map(re.escape, SUFFIXES))}))((?: +-?\d+)+) *", re.IGNORECASE)
 
 
@@ -79,23 +83,20 @@ class Preparation:
 
     def list_lines(self, path: Path) -> list[tuple[str, str]]:
         """(name, rest of the line) of a list file. InputError names a line that fits nothing."""
-        try:
-            lines = path.read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read as a list ({error})") from error
+        source = Path(os.path.abspath(self.source))  # links in it may lead out of it, ".." not
         found = []
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(read_lines(path), 1):
             if not line.strip():
                 continue
             match = _LINE.fullmatch(line)
             if match is None:
                 raise InputError(f"{path}:{number}: {line!r}: expected a video file and numbers")
-            file = self.source / match[1]  # an absolute path stays what it is
+            file = Path(os.path.abspath(source / match[1]))  # an absolute path stays what it is
             if not file.is_file():
                 raise InputError(f"{path}:{number}: {file}: no such file")
-            if not file.is_relative_to(self.source):
+            if not file.is_relative_to(source):
                 raise InputError(f"{path}:{number}: {file}: not below {self.source}")
-            found.append((file.relative_to(self.source).as_posix(), match[2]))
+            found.append((file.relative_to(source).as_posix(), match[2]))
         if not found:
             raise InputError(f"{path}: an empty list")
         return found
@@ -140,17 +141,14 @@ class Preparation:
                 raise InputError(f"{self.target}: not empty, and not the start of a preparation")
             _write(path, json.dumps(mine))
             return
-        try:
-            earlier = json.loads(path.read_text())
-        except ValueError as error:
-            raise InputError(f"{path}: makes no sense ({error})") from error
+        earlier = read_json(path, {"format": str, "short_side": int})
         if earlier != mine:
             raise InputError(f"{self.target}: was begun with {earlier}, not {mine}")
 
     def _jobs(self) -> list["FileJob | ShardJob"]:
         if self.format == "mp4":
             return [
-                FileJob(name, self.source / name, self.target / new, self.short_side)
+                FileJob(name, self.source / name, path_inside(self.target, new), self.short_side)
                 for name, new in self.new_names.items()
             ]
         folder = self.target / frame_shards.SHARDS
@@ -169,7 +167,7 @@ class Preparation:
         videos: dict[str, Any] = {}
         for job in self._jobs():
             assert isinstance(job, ShardJob)
-            videos |= json.loads(job.record.read_text())["rows"]
+            videos |= read_json(job.record, RECORD)["rows"]
         frame_shards.write_index(self.target, videos)
 
     def _write_lists(self, unreadable: Mapping[str, str]) -> None:
@@ -180,7 +178,7 @@ class Preparation:
                 for name, rest in self.list_lines(path)
                 if name not in unreadable
             ]
-            _write(self.target / path.name, "".join(lines))
+            _write(path_inside(self.target, path.name), "".join(lines))
 
 
 @dataclass(frozen=True)
@@ -218,9 +216,10 @@ class ShardJob:
 
     def __call__(self) -> Progress:
         if self.record.is_file() and self.shard.is_file():
-            earlier = json.loads(self.record.read_text())
-            if earlier["names"] == list(self.names):
-                return Progress(len(self.names), True, earlier["unreadable"])
+            with contextlib.suppress(InputError):  # one that is damaged is made again
+                earlier = read_json(self.record, RECORD)
+                if earlier["names"] == list(self.names):
+                    return Progress(len(self.names), True, earlier["unreadable"])
         self.record.unlink(missing_ok=True)
         videos = [(name, self.source / name) for name in self.names]
         rows, unreadable = frame_shards.write_shard(self.shard, videos, self.short_side)

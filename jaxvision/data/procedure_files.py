@@ -1,7 +1,6 @@
 """CrossTask, COIN and NIV in their owners' layouts, and a plain layout for one's own data."""
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ import numpy as np
 
 from jaxvision.data.arrays import read_arrays
 from jaxvision.data.procedures import Procedures, Video, check_video
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, reading
+from jaxvision.text_files import number, read_json, read_lines, read_text
 
 # CrossTask's primary tasks in the order of their published ids 0..17.
 CROSSTASK_TASKS = (
@@ -19,17 +19,18 @@ CROSSTASK_TASKS = (
     "16815", "95603", "109972", "44789", "40567", "77721", "87706", "91515",
 )  # fmt: skip
 CROSSTASK_ACTIONS, COIN_TASKS, COIN_ACTIONS, NIV_ACTIONS = 105, 180, 778, 48
+NIV_ARRAYS = ("num_steps", "steps_ids", "steps_starts", "steps_ends")
 NIV_TASKS = ("changing_tire", "coffee", "cpr", "jump_car", "repot")
 FEATURES = "frames_features"
 
 
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
+# Entries of the annotation files of each layout; ids are texts in some releases.
+CROSSTASK_ENTRY = {"vid": str, "task": int | str}
+COIN_STEP = {"id": int | str, "segment": (float,) * 2, "label?": str}
+COIN_ENTRY = {str: {"recipe_type": int | str, "class": str, "annotation": [COIN_STEP]}}
+NIV_ENTRY = {"feature": str, "task_id": int | str}
+PLAIN_ENTRY = {"feature": str, "task": str, "steps": [(str, float, float)]}
+PLAIN_LABELS = {"tasks": [str], "actions": [str]}
 
 
 def frames_of(path: Path, arrays: Mapping[str, Any] | None = None) -> np.ndarray:
@@ -55,7 +56,7 @@ def crosstask(root: Path, split: str, channels: int | None, raw: bool = False) -
     dropped: Counter[str] = Counter()
 
     def videos() -> Iterator[Video]:
-        for entry in read_json(release / f"{split}_list.json"):
+        for entry in read_json(release / f"{split}_list.json", [CROSSTASK_ENTRY]):
             vid, task = entry["vid"], str(entry["task"])
             if task not in CROSSTASK_TASKS:
                 dropped["not a primary task"] += 1
@@ -69,7 +70,7 @@ def crosstask(root: Path, split: str, channels: int | None, raw: bool = False) -
                 continue
             annotation = release / "annotations" / f"{task}_{vid}.csv"
             steps = [
-                (_known(ids, f"{task}_{int(step)}", annotation), float(start), float(end))
+                (_known(ids, f"{task}_{int(step)}", annotation), start, end)
                 for step, start, end in _rows(annotation)
             ]
             features = frames_of(path)
@@ -79,13 +80,14 @@ def crosstask(root: Path, split: str, channels: int | None, raw: bool = False) -
             video = Video(vid, CROSSTASK_TASKS.index(task), steps, features)
             yield check_video(video, channels, len(CROSSTASK_TASKS), len(names), str(path))
 
-    return _split(list(videos()), titles, names, dropped, f"CrossTask {split} in {root}")
+    return _split(videos(), titles, names, dropped, f"CrossTask {split} in {root}")
 
 
 def _crosstask_actions(root: Path) -> Mapping[str, int]:
     candidates = [root / "actions_one_hot.npy", root / "crosstask_release" / "actions_one_hot.npy"]
     path = next((p for p in candidates if p.is_file()), candidates[0])
-    ids = {str(key): int(np.asarray(value)) for key, value in read_arrays(path).items()}
+    with reading(path, "action ids"):
+        ids = {str(key): int(np.asarray(value)) for key, value in read_arrays(path).items()}
     for key, action in ids.items():
         if not 0 <= action < CROSSTASK_ACTIONS:
             raise InputError(
@@ -98,30 +100,31 @@ def _crosstask_names(path: Path, ids: Mapping[str, int]) -> tuple[list[str], lis
     """Titles of tasks and texts of actions, as far as `tasks_primary.txt` tells them."""
     titles = dict.fromkeys(CROSSTASK_TASKS, "")
     actions = [f"action {number}" for number in range(CROSSTASK_ACTIONS)]
-    blocks = path.read_text().split("\n\n") if path.is_file() else []
+    blocks = read_text(path).split("\n\n") if path.is_file() else []
     for block in blocks:
         lines = block.strip().splitlines()
         if len(lines) < 5 or lines[0].strip() not in titles:
             continue
         task = lines[0].strip()
         titles[task] = lines[1].strip()
-        for number, text in enumerate(lines[4].split(","), 1):
-            if f"{task}_{number}" in ids:
-                actions[ids[f"{task}_{number}"]] = text.strip()
+        for step, text in enumerate(lines[4].split(","), 1):
+            if f"{task}_{step}" in ids:
+                actions[ids[f"{task}_{step}"]] = text.strip()
     return [title or task for task, title in titles.items()], actions
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
-    try:
-        with open(path, newline="") as file:
-            for number, row in enumerate(csv.reader(file), 1):
-                if not row:
-                    continue
-                if len(row) != 3:
-                    raise InputError(f"{path}:{number}: expected step,start,end, got {row}")
-                yield row
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
+def _rows(path: Path) -> Iterator[tuple[float, float, float]]:
+    """(step, start second, end second) of every line."""
+    lines = read_lines(path)
+    with reading(path, "annotation"):
+        rows = list(csv.reader(lines))
+    for place, row in enumerate(rows, 1):
+        numbers = [value for value in map(number, row) if value is not None]
+        if row and (len(row) != 3 or len(numbers) != 3):
+            raise InputError(f"{path}:{place}: expected step,start,end, got {row}")
+        if row:
+            step, start, end = numbers
+            yield step, start, end
 
 
 def _known(ids: Mapping[str, int], key: str, source: Path) -> int:
@@ -138,7 +141,7 @@ def coin(root: Path, split: str, channels: int | None) -> Procedures:
     actions = [f"action {number}" for number in range(COIN_ACTIONS)]
 
     def videos() -> Iterator[Video]:
-        for entry in read_json(path):
+        for entry in read_json(path, [COIN_ENTRY]):
             for vid, about in entry.items():
                 recipe = int(about["recipe_type"])
                 file = root / "full_npy" / f"{about['class']}_{recipe}_{vid}.npy"
@@ -159,7 +162,7 @@ def coin(root: Path, split: str, channels: int | None) -> Procedures:
                 for step, (action, _, _) in zip(about["annotation"], steps, strict=True):
                     actions[action] = step.get("label", actions[action])
 
-    return _split(list(videos()), tasks, actions, dropped, f"COIN {split} in {root}")
+    return _split(videos(), tasks, actions, dropped, f"COIN {split} in {root}")
 
 
 def niv(root: Path, split: str, channels: int | None) -> Procedures:
@@ -168,7 +171,7 @@ def niv(root: Path, split: str, channels: int | None) -> Procedures:
     dropped: Counter[str] = Counter()
 
     def videos() -> Iterator[Video]:
-        for entry in read_json(path):
+        for entry in read_json(path, [NIV_ENTRY]):
             name = Path(entry["feature"]).name
             candidates = [Path(entry["feature"]), root / name, root / "processed_data" / name]
             file = next((p for p in candidates if p.is_file()), None)
@@ -176,62 +179,57 @@ def niv(root: Path, split: str, channels: int | None) -> Procedures:
                 dropped["no feature file"] += 1
                 continue
             arrays = read_arrays(file)
-            try:
-                count = int(arrays["num_steps"])
-                columns = [arrays[f"steps_{key}"] for key in ("ids", "starts", "ends")]
-            except KeyError as error:
-                raise InputError(f"{file}: no {error} in it") from error
-            steps = [(int(a), float(s), float(e)) for a, s, e in zip(*columns, strict=True)][:count]
+            lacking = [key for key in NIV_ARRAYS if key not in arrays]
+            if lacking:
+                raise InputError(f"{file}: no {lacking[0]!r} in it")
+            with reading(file, "steps"):
+                count, *columns = (arrays[key] for key in NIV_ARRAYS)
+                rows = zip(*columns, strict=True)
+                steps = [(int(a), float(s), float(e)) for a, s, e in rows][: int(count)]
             video = Video(file.stem, int(entry["task_id"]), steps, frames_of(file, arrays))
             yield check_video(video, channels, len(NIV_TASKS), NIV_ACTIONS, str(file))
 
     actions = [f"action {number}" for number in range(NIV_ACTIONS)]
-    return _split(list(videos()), NIV_TASKS, actions, dropped, f"NIV {split} in {root}")
+    return _split(videos(), NIV_TASKS, actions, dropped, f"NIV {split} in {root}")
 
 
 def plain(root: Path, split: str, channels: int | None) -> Procedures:
     """One's own data: `labels.json` {"tasks": [names], "actions": [names]} and `<split>.json`, a
     list of {"feature": file under root, "task": name, "steps": [[action name, start, end], ...]}.
     """
-    labels = read_json(root / "labels.json")
+    labels = read_json(root / "labels.json", PLAIN_LABELS)
     path = root / f"{split}.json"
-    try:
-        tasks, actions = list(labels["tasks"]), list(labels["actions"])
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{root / 'labels.json'}: expected lists 'tasks' and 'actions'") from error
+    tasks, actions = labels["tasks"], labels["actions"]
 
-    def number(name: str, names: Sequence[str], what: str) -> int:
+    def place(name: str, names: Sequence[str], what: str) -> int:
         if name not in names:
             raise InputError(f"{path}: {what} {name!r} is not in labels.json")
         return names.index(name)
 
     def videos() -> Iterator[Video]:
-        for row, entry in enumerate(read_json(path)):
-            try:
-                name, task = str(entry["feature"]), str(entry["task"])
-                steps = [
-                    (number(action, actions, "action"), float(start), float(end))
-                    for action, start, end in entry["steps"]
-                ]
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(
-                    f"{path}: record {row} is not whole ({error!r}); expected 'feature', 'task' "
-                    "and 'steps' [[action, start, end], ...]"
-                ) from error
-            file = root / name
-            video = Video(name, number(task, tasks, "task"), steps, frames_of(file))
+        for entry in read_json(path, [PLAIN_ENTRY]):
+            file = root / entry["feature"]
+            steps = [
+                (place(action, actions, "action"), float(start), float(end))
+                for action, start, end in entry["steps"]
+            ]
+            video = Video(
+                str(entry["feature"]), place(entry["task"], tasks, "task"), steps, frames_of(file)
+            )
             yield check_video(video, channels, len(tasks), len(actions), str(file))
 
-    return _split(list(videos()), tasks, actions, Counter(), str(path))
+    return _split(videos(), tasks, actions, Counter(), str(path))
 
 
 def _split(
-    videos: list[Video],
+    entries: Iterator[Video],
     tasks: Sequence[str],
     actions: Sequence[str],
     dropped: Counter[str],
     source: str,
 ) -> Procedures:
+    with reading(source, "procedures"):
+        videos = list(entries)
     if not videos:
         why = "; ".join(f"{count} dropped: {reason}" for reason, count in dropped.items())
         raise InputError(f"{source}: an empty split{f' ({why})' if why else ''}")

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from jaxvision.errors import InputError
 
 OBSERVATION_SECONDS = 3
+LONGEST = 10**6  # s, of a video
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +145,6 @@ def check_video(video: Video, channels: int | None, tasks: int, actions: int, so
     for action, start, end in video.steps:
         if not 0 <= action < actions:
             raise InputError(f"{source}: action id {action}, expected 0 to {actions - 1}")
-        if not 0 <= start <= end:
+        if not 0 <= start <= end < LONGEST:
             raise InputError(f"{source}: an action lasts from {start} s to {end} s")
     return video

@@ -8,9 +8,10 @@ from pathlib import Path
 from jaxvision.data.folders import class_folders, classes_text, files_by_class
 from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
 from jaxvision.data.frame_shards import ShardedVideo, is_frame_shards, read_index
-from jaxvision.data.labels import read_lines, unquoted
+from jaxvision.data.labels import unquoted
 from jaxvision.data.video import SUFFIXES, Video
 from jaxvision.errors import InputError
+from jaxvision.text_files import integer, read_lines
 
 FRAME_TEMPLATE = "img_{:05}.jpg"
 
@@ -75,28 +76,28 @@ def read_list(
             continue
         where = f"{path}:{number}"
         # Only the last columns are numbers: paths may hold spaces.
-        name, label = _last_column(unquoted(line))
-        name = unquoted(name)
-        if not name or not label.lstrip("-").isdigit():
+        name, last = _last_column(unquoted(line))
+        name, label = unquoted(name), integer(last)
+        if not name or label is None:
             raise InputError(f"{where}: {line.strip()!r}: expected 'PATH LABEL'")
         head, count = _last_column(name)
         pictures = 0
-        if head and count.isdigit() and not name.lower().endswith(SUFFIXES):
+        if head and integer(count) is not None and not name.lower().endswith(SUFFIXES):
             name, pictures = head, int(count)
-            if not pictures:
-                raise InputError(f"{where}: a folder of 0 frames")
+            if pictures < 1:
+                raise InputError(f"{where}: a folder of {pictures} frames")
         elif not name.lower().endswith(SUFFIXES):
             raise InputError(
                 f"{where}: {name!r} is no video file ({', '.join(SUFFIXES)}), and for a folder of "
                 "pictures expected 'FOLDER FRAMES LABEL'"
             )
-        if classes is not None and not 0 <= int(label) < classes:
+        if classes is not None and not 0 <= label < classes:
             raise InputError(f"{where}: label {label} is not in 0 .. {classes - 1}")
         file = Path(root) / name.strip()
         frames: FrameSequence | None = _shard(shards, name.strip(), where)
         if frames is None and pictures:
             frames = FrameFolder(file, pictures, template, first)
-        items.append(LabelledVideo(file, int(label), frames))
+        items.append(LabelledVideo(file, label, frames))
     if not items:
         raise InputError(f"{path}: an empty list")
     return tuple(items)
@@ -119,13 +120,11 @@ def read_unlabelled_list(
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
-        words = line.strip().rsplit(" ", 2)
-        try:
-            name, first, count = words[0], int(words[1]), int(words[2])
-        except (IndexError, ValueError):
-            raise InputError(
-                f"{path}:{number}: {line.strip()!r}: expected 'PATH START FRAMES'"
-            ) from None
+        name, *words = line.strip().rsplit(" ", 2)
+        numbers = [value for value in map(integer, words) if value is not None]
+        if len(numbers) != 2:
+            raise InputError(f"{path}:{number}: {line.strip()!r}: expected 'PATH START FRAMES'")
+        first, count = numbers
         if count == 0:
             raise InputError(f"{path}:{number}: a video of 0 frames")
         file = Path(root) / name

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, reading
 
 # {class: ((file stem, (height, width)), ...)}
 HD_CLIPS: Mapping[str, tuple[tuple[str, tuple[int, int]], ...]] = {
@@ -67,7 +67,7 @@ class YuvFile:
 
     def frame(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
         """RGB. InputError where the file has no such frame."""
-        with self.path.open("rb") as file:
+        with reading(self.path, "raw video"), self.path.open("rb") as file:
             file.seek(index * self.frame_bytes)
             raw = np.frombuffer(file.read(self.frame_bytes), np.uint8)
         if len(raw) < self.frame_bytes:
@@ -97,6 +97,13 @@ class HdIntervals:
         missing = [file.path for file in files if not file.path.is_file()]
         if missing:
             raise InputError(f"{root}: {len(missing)} clips are missing, the first is {missing[0]}")
+        for file in files:
+            size = file.path.stat().st_size
+            if size % file.frame_bytes:
+                raise InputError(
+                    f"{file.path}: {size} bytes; expected frames of {file.frame_bytes} "
+                    f"({file.width}x{file.height})"
+                )
         return cls(files)
 
     def __len__(self) -> int:

@@ -1,7 +1,6 @@
 """What a run on the planned machine really took, from its workdir."""
 
 import itertools
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +10,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, reading
 from jaxvision.planning.plan import Plan
 from jaxvision.planning.topologies import Topology, kind_of
+from jaxvision.text_files import a_count, check_shape, read_json, read_rows
 from jaxvision.training.config import as_json, difference
 from jaxvision.training.mesh import resolve
 
@@ -42,10 +42,15 @@ class MeasuredRun:
         for file in files:
             if not file.is_file():
                 raise InputError(f"--measured {workdir}: no run's workdir ({file.name} is missing)")
-        config, starts, metrics = (file.read_text() for file in files)
-        start = json.loads(starts.splitlines()[-1])
-        since = datetime.fromisoformat(start["time"]).timestamp()
-        rows = [row for row in map(json.loads, metrics.splitlines()) if "loss" in row]
+        config = read_json(files[0], dict)
+        # A line that a crash tore is none.
+        starts, metrics = (read_rows(file) for file in files[1:])
+        start = starts[-1] if starts else {}
+        check_shape(start, {"time": str, "devices": [str]}, files[1])
+        with reading(files[1], "starts of a run"):
+            since = datetime.fromisoformat(start["time"]).timestamp()
+        rows = [row for row in metrics if "loss" in row]
+        check_shape(rows, [{"step": a_count, "time": float}], files[2])
         # The first log is that of the first step, which waits for much else.
         rows = [row for row in rows if row["time"] >= since][1:]
         if len(rows) < 2:
@@ -54,7 +59,7 @@ class MeasuredRun:
             (b["time"] - a["time"]) / (b["step"] - a["step"]) for a, b in itertools.pairwise(rows)
         )
         peak = max((row.get("device_memory_peak", 0) for row in rows), default=0) or None
-        return cls(workdir, json.loads(config), start["devices"], seconds, peak)
+        return cls(workdir, config, start["devices"], seconds, peak)
 
     def compare(self, plan: Plan, topology: Topology, config: ConfigDict) -> Plan:
         """The plan with what was measured, if the run was on that topology and mesh.

@@ -6,10 +6,13 @@ One that takes arguments has `get_config(arguments: str = "")` and reads them wi
 """
 
 import ast
+import contextlib
 import importlib.util
 import inspect
 import json
+import shlex
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +21,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxvision.errors import InputError, nearest
+from jaxvision.text_files import read_json
 from jaxvision.training.settings import SETTINGS
 
 # Settings that say how a run is carried out, not what it computes: they may change on a resume.
@@ -38,6 +42,7 @@ OPERATIONAL = (
 
 # Settings of the engine that were renamed: {old key: new key}.
 RENAMED_KEYS: dict[str, str] = {}
+MOST_FLOAT = 1e308  # of a whole number that is given for one
 
 
 def base_config() -> ConfigDict:
@@ -101,19 +106,30 @@ def run_recipe(file: Path, argument: str | None = None) -> ConfigDict:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    try:
+    with running(file):
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, AttributeError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{file}: {type(error).__name__}: {' '.join(str(error).split())}"
-        ) from error
     if not hasattr(module, "get_config"):
         raise InputError(f"{file}: defines no get_config()")
-    if inspect.signature(module.get_config).parameters:
-        return module.get_config(argument or "")
-    if argument is not None:
+    takes = bool(inspect.signature(module.get_config).parameters)
+    if argument is not None and not takes:
         raise InputError(f"{file}: takes no arguments, got {argument!r}")
-    return module.get_config()
+    with running(file):
+        return module.get_config(argument or "") if takes else module.get_config()
+
+
+@contextlib.contextmanager
+def running(file: Path) -> Iterator[None]:
+    """Whatever a recipe raises becomes an InputError that names the line of its file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(file)]
+        where = f"{file}:{lines[-1]}" if lines else str(file)
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise InputError(f"{where}: {said}") from error
 
 
 def recipe_arguments(text: str, **defaults: int | float | str | bool) -> SimpleNamespace:
@@ -137,9 +153,10 @@ def recipe_arguments(text: str, **defaults: int | float | str | bool) -> SimpleN
 
 def config_of_run(file: Path) -> ConfigDict:
     try:
-        stored = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not the config of a run ({error})") from error
+        stored = read_json(file)
+    except InputError as error:
+        reason = str(error).removeprefix(f"{file}: ")
+        raise InputError(f"{file}: not the config of a run ({reason})") from error
     if not isinstance(stored, dict) or not stored:
         raise InputError(f"{file}: not the config of a run (expected a table of settings)")
     return ConfigDict(stored)
@@ -215,9 +232,9 @@ def parse_value(what: str, text: str, old: Any) -> Any:
         return text
     try:
         value = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text, text))
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         value = text
-    if isinstance(old, float) and type(value) is int:
+    if isinstance(old, float) and type(value) is int and abs(value) < MOST_FLOAT:
         value = float(value)
     if isinstance(old, (tuple, list)) and isinstance(value, (tuple, list)):
         return type(old)(value)
@@ -283,4 +300,7 @@ def check_choices(config: ConfigDict) -> None:
 
 
 def command_line() -> str:
-    return " ".join(sys.argv)
+    """The command that was started, to be pasted into a shell."""
+    program, *words = sys.argv
+    module = Path(program).name == "__main__.py"  # of `python -m jaxvision`
+    return shlex.join([sys.executable, "-m", "jaxvision", *words] if module else sys.argv)

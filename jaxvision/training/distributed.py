@@ -1,7 +1,7 @@
 """Joining the other processes of a run."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -18,18 +18,23 @@ HEARTBEAT_SECONDS = 30.0
 NO_PROXY = "no_grpc_proxy"
 
 
-def start_distributed(started_with: Mapping[str, Any]) -> None:
+def start_distributed(
+    started_with: Mapping[str, Any], before_joining: Callable[[], None] = lambda: None
+) -> None:
     """Join the other processes, where the environment describes some; before JAX is used.
 
     started_with: what all must have been started with alike, as plain JSON values by name; versions
     are compared besides. JAXVISION_START_SECONDS and JAXVISION_HEARTBEAT_SECONDS change how long to
     wait for all to come, and until a silent one counts as lost.
 
+    before_joining: called where there are others.
+
     InputError, in every process, where one is missing or they do not agree.
     """
     layout = detect(os.environ, tpu_metadata())
     if layout is None:
         return
+    before_joining()
     wait = _seconds("JAXVISION_START_SECONDS", START_SECONDS)
     heartbeat = _seconds("JAXVISION_HEARTBEAT_SECONDS", HEARTBEAT_SECONDS)
     host, port = split_address(layout.address)

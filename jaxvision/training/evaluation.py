@@ -27,6 +27,11 @@ from jaxvision.training.sharding import (
 from jaxvision.training.state import answering_variables
 from jaxvision.training.task import BatchSpecs, Evaluation, KeptOutputs, Task, Variables
 
+
+class Stopped(Exception):
+    """The run was told to stop in the middle of an evaluation."""
+
+
 BATCHES_AHEAD = 2  # on the devices, of evaluations whose outputs stay there
 
 
@@ -46,6 +51,7 @@ class Evaluator:
         self._keepers: dict[str, dict[str, Keeper]] = {}
         self._allowed = task.config.evaluate.get("max_unreadable", 0)
         self._unreadable: dict[str, set[str]] = {}
+        self._asked_to_stop: Callable[[], bool] = lambda: False
         self.evaluations = dict(task.evaluations())
         for name, evaluation in self.evaluations.items():
             check_batch(evaluation.batch_specs, mesh)
@@ -72,9 +78,17 @@ class Evaluator:
                 self._compiled[name] = compile_by_bucket(jitted, variables, specs, self._mesh)
 
     def run(
-        self, variables: Variables, only: str | None = None, progress: Callable[[str], None] = print
+        self,
+        variables: Variables,
+        only: str | None = None,
+        progress: Callable[[str], None] = print,
+        asked_to_stop: Callable[[], bool] = lambda: False,
     ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """({"<evaluation>/<result>": value}, pictures) of every evaluation, or of one."""
+        """({"<evaluation>/<result>": value}, pictures) of every evaluation, or of one.
+
+        asked_to_stop: asked before every batch; Stopped where it says so.
+        """
+        self._asked_to_stop = asked_to_stop
         variables = answering_variables(self._task, variables)
         results: dict[str, float] = {}
         pictures: dict[str, np.ndarray] = {}
@@ -137,6 +151,8 @@ class Evaluator:
         data = EvaluationBatches(source, bucket, shares, incomplete=self._allowed > 0)
         with batches(data, **self._reading) as iterator:
             for number, host_batch in enumerate(iterator):
+                if self._asked_to_stop():
+                    raise Stopped
                 self._note_unreadable(name, host_batch, progress)
                 yield place(host_batch.arrays, self._mesh, size)
                 if number and number % 50 == 0:

@@ -1,15 +1,14 @@
 """Starting from other weights: a chain of sources, each reported parameter by parameter."""
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxvision.errors import InputError, nearest
+from jaxvision.text_files import a_count, read_json
 from jaxvision.weights.mapping import flatten, unflatten
 
 KEYS = ("from", "to", "rename", "drop", "layers", "select_rows", "adapt")
@@ -137,8 +136,5 @@ def _layers(stack: Any, layers: Any, path: str) -> np.ndarray:
 def _rows(rows: Any) -> np.ndarray:
     """Indices along the last axis (output features), given in place or as a JSON file."""
     if isinstance(rows, str):
-        try:
-            rows = json.loads(Path(rows).read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"init select_rows: {rows}: {error}") from error
+        rows = read_json(rows, [a_count])
     return np.asarray(rows, np.int64)

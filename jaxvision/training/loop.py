@@ -18,7 +18,7 @@ from jaxvision.data.loader import HostBatch, batches
 from jaxvision.errors import InputError, writing
 from jaxvision.training.checkpoint import Checkpoints, SaveError
 from jaxvision.training.config import as_json, check_choices
-from jaxvision.training.evaluation import Evaluator
+from jaxvision.training.evaluation import Evaluator, Stopped
 from jaxvision.training.preemption import Preempted, StopSignal
 from jaxvision.training.reporting import Reporter
 from jaxvision.training.run import ReadWeights, Run, compile_by_bucket, prepare_run
@@ -145,6 +145,7 @@ class Loop:
         sources = {id(s): s for s in run.data.sources.values()}.values()
         self.records = sum(len(source.records) for source in sources)
         self.results: dict[str, float] = {}
+        self.saved = 0  # the last step that a save was begun of
 
     def run(self, state: TrainState) -> dict[str, float]:
         first, steps = int(state.step), self.prepared.steps
@@ -184,7 +185,7 @@ class Loop:
                         self.checkpoints.close()
                         raise Preempted(done)
                     if self.evaluates(done):
-                        self.evaluate(done, state)
+                        self.evaluate(done, state, stop)
                     if self.predict and (last or due(done, self.config.log.pictures_every_steps)):
                         self.draw(done, state, host_batch.bucket, batch)
                 self.checkpoints.close()
@@ -275,9 +276,19 @@ class Loop:
                 f"{self.not_finite} updates were not finite, more than train.max_not_finite"
             )
 
-    def evaluate(self, done: int, state: TrainState) -> None:
+    def evaluate(self, done: int, state: TrainState, stop: StopSignal | None = None) -> None:
+        """stop: asked between batches. The next start owes an evaluation that it ended."""
         variables = state.variables(averaged=self.config.evaluate.weights == "ema")
-        self.results, pictures = self.evaluator.run(variables, progress=self.reporter.say)
+        asked = (lambda: False) if stop is None else (lambda: stop.asked)
+        try:
+            self.results, pictures = self.evaluator.run(
+                variables, progress=self.reporter.say, asked_to_stop=asked
+            )
+        except Stopped:
+            if done != self.saved:
+                self.save(done, state)
+            self.checkpoints.close()
+            raise Preempted(done) from None
         self.reporter.metrics(done, self.results, prefix="evaluate/")
         self.checkpoints.add_results(done, self.results)
         self.show(done, pictures)
@@ -302,6 +313,7 @@ class Loop:
             "steps": self.prepared.steps,
         }
         self.checkpoints.save(done, state, info)
+        self.saved = done
 
     def profile(self, step: int) -> None:
         """A trace of the steps that `config.profile` names, for TensorBoard and Perfetto."""

@@ -1,4 +1,4 @@
-"""Stopping on SIGTERM or SIGINT: at the same step on every host."""
+"""Stopping on SIGTERM or SIGINT, between steps: at the same one on every host."""
 
 import os
 import signal
@@ -6,8 +6,6 @@ from types import FrameType
 
 import jax
 from jax.experimental import multihost_utils
-
-EXIT_PREEMPTED = 75
 
 
 class Preempted(Exception):
@@ -46,6 +44,12 @@ class StopSignal:
         self._asked = True
         if self._distributed:
             os.kill(os.getpid(), signal.SIGTERM)
+
+    @property
+    def asked(self) -> bool:
+        """Whether this process was told to stop, and is the only one of the run: it need not agree
+        with others on when."""
+        return self._asked and not self._distributed
 
     def agreed(self, step: int) -> bool:
         if self._distributed:

@@ -89,9 +89,9 @@ def open_workdir(
 
 def check_same_run(workdir: Path, config: ConfigDict) -> None:
     """InputError with the difference where `workdir` holds a run of another config, or a config
-    that cannot be read."""
+    that cannot be read. Where no step was ever saved there is no run yet."""
     file = workdir / "config.json"
-    if not file.exists():
+    if not file.exists() or not has_saved(workdir):
         return
     try:
         lines = difference(as_json(config_of_run(file)), as_json(config))
@@ -101,6 +101,13 @@ def check_same_run(workdir: Path, config: ConfigDict) -> None:
         ) from error
     if lines:
         raise InputError(f"workdir {workdir} holds a run of another config: {'; '.join(lines)}")
+
+
+def has_saved(workdir: Path) -> bool:
+    """Whether a workdir holds steps, whole or not, that a run saved: a save that was killed leaves
+    a folder with another name."""
+    folders = (workdir / "checkpoints").glob("[0-9]*")
+    return any(folder.name.isdecimal() and manifest.begun(folder) for folder in folders)
 
 
 def record_config(workdir: Path, config: ConfigDict) -> None:

@@ -4,6 +4,7 @@ import base64
 import html
 import importlib.resources
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,6 +55,11 @@ def cloud_page(
         "edges": EDGES,
     }
     page = importlib.resources.files("jaxvision.viz").joinpath("cloud_page.html").read_text("utf-8")
-    page = page.replace("__TITLE__", html.escape(title)).replace("__LEAST__", str(least))
-    # "</" would end the script element inside a name.
-    return page.replace("__DATA__", json.dumps(data).replace("</", "<\\/"))
+    # Names are data: no tag or comment begins in JSON without a "<", and what is filled in is not
+    # looked at again.
+    words = {
+        "__TITLE__": html.escape(title),
+        "__LEAST__": str(least),
+        "__DATA__": json.dumps(data).replace("<", "\\u003c"),
+    }
+    return re.sub("|".join(words), lambda word: words[word[0]], page)

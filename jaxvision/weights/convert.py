@@ -7,13 +7,14 @@ The folder holds `variables.safetensors` (our flat paths; tensors that nothing u
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxvision.errors import InputError, nearest
+from jaxvision.text_files import OrNull, read_json
 from jaxvision.weights.checkpoint_file import CheckpointFile, read_checkpoint, write_checkpoint
 from jaxvision.weights.mapping import (
     Entry,
@@ -27,6 +28,7 @@ from jaxvision.weights.official import OfficialModel
 from jaxvision.weights.safetensors_file import read_safetensors, write_safetensors
 
 VARIABLES, RECORD = "variables.safetensors", "conversion.json"
+ORIGIN = {"network": str, "names": [str], "layout?": str, "key?": OrNull(str), "prefix?": str}
 OFFICIAL = "official"
 _UNUSED = "unused/"
 
@@ -188,11 +190,9 @@ def load(folder: str | Path) -> Converted:
     folder = Path(folder)
     if not is_converted(folder):
         raise InputError(f"{folder}: no converted weights there (no {RECORD})")
-    try:
-        record = json.loads((folder / RECORD).read_text())
-        origin = Origin(**{**record, "names": tuple(record["names"])})
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{folder / RECORD}: makes no sense: {error}") from error
+    record = read_json(folder / RECORD, ORIGIN)
+    origin = Origin(**{key: record[key] for key in record if key in Origin.__dataclass_fields__})
+    origin = replace(origin, names=tuple(record["names"]))
     arrays, _ = read_safetensors(folder / VARIABLES)
     unused = {
         name.removeprefix(_UNUSED): array

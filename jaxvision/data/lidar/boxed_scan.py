@@ -1,7 +1,6 @@
 """A scan with boxes around its objects, and a user's own ones in JSON."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,16 @@ from jaxtyping import Float
 
 from jaxvision.data.lidar.boxes import heading_of
 from jaxvision.data.lidar.own_scans import read_scan, scan_files
-from jaxvision.data.lidar.scan import check_points, read_bytes, read_rows
+from jaxvision.data.lidar.scan import check_points, read_rows
 from jaxvision.data.lidar.scan_format import PLAIN, ScanFormat
 from jaxvision.errors import InputError, nearest
+from jaxvision.text_files import read_json
+
+# One box in a file.
+BOX = {
+    **{"name": str, "translation": (float,) * 3, "size": (float,) * 3, "heading": float},
+    "velocity?": (float,) * 2,
+}
 
 Origin = tuple[float, float, float]
 NO_SHIFT: Origin = (0.0, 0.0, 0.0)
@@ -68,21 +74,15 @@ def boxes_from_json(
 ) -> tuple[Float[np.ndarray, "k 9"], tuple[str, ...]]:
     """Boxes of a file `{"boxes": [...]}` as `boxes_to_json` writes them. InputError for a class
     that is not in `classes`, for a box that is not whole, and for one without extent."""
-    try:
-        entries: list[Mapping[str, Any]] = list(json.loads(read_bytes(path))["boxes"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f'{path}: expected {{"boxes": [...]}} ({error!r})') from None
+    entries = read_json(path, {"boxes": [BOX]})["boxes"]
     boxes, names = np.zeros((len(entries), 9), np.float32), []
     for row, entry in enumerate(entries):
-        try:
-            name = str(entry["name"])
-            # In float64: a map's coordinates do not fit into float32.
-            boxes[row, :3] = np.array(entry["translation"], float) - origin
-            boxes[row, 3:6] = entry["size"]
-            boxes[row, 6:8] = entry.get("velocity", (0.0, 0.0))
-            boxes[row, 8] = heading_of(np.array(entry["heading"], float))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: box {row} is not whole ({error!r})") from None
+        name = entry["name"]
+        # In float64: a map's coordinates do not fit into float32.
+        boxes[row, :3] = np.array(entry["translation"], float) - origin
+        boxes[row, 3:6] = entry["size"]
+        boxes[row, 6:8] = entry.get("velocity", (0.0, 0.0))
+        boxes[row, 8] = heading_of(np.array(entry["heading"], float))
         if name not in classes:
             raise InputError(f"{path}: class {name!r} of box {row}{nearest(name, classes)}")
         if not (boxes[row, 3:6] > 0).all() and np.isfinite(boxes[row, 3:6]).all():
@@ -99,8 +99,8 @@ def boxes_from_json(
 def holds_boxes(path: Path) -> bool:
     """Whether a JSON file is about boxes: other tables may lie beside a scan."""
     try:
-        table = json.loads(read_bytes(path))
-    except ValueError:
+        table = read_json(path)
+    except InputError:
         return False
     return isinstance(table, dict) and "boxes" in table
 

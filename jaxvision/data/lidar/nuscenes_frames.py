@@ -124,11 +124,14 @@ def _sweeps_before(
     """Newest first; where the history is too short the oldest is repeated, and without any the key
     frame itself stands in."""
     found: list[Sweep] = []
-    current = key
+    current, seen = key, {key["token"]}
     while len(found) < count:
         if current["prev"]:
             asked_by = f"sample_data {current['token']}"
             current = tables.row("sample_data", current["prev"], asked_by)
+            if current["token"] in seen:
+                raise InputError(f"{asked_by}: the chain of scans before it comes back to itself")
+            seen.add(current["token"])
             sensor, ego = tables.poses(current)
             transform = to_key @ ego.matrix @ sensor.matrix
             lag = time - 1e-6 * current["timestamp"]

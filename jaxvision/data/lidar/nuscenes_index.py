@@ -11,15 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.atomic_write import atomic_write, path_inside
 from jaxvision.data.lidar.boxed_scan import BoxedScan
 from jaxvision.data.lidar.boxes import points_inside
 from jaxvision.data.lidar.nuscenes_frames import IGNORE, Frame, Sweep, merge, read_frame
 from jaxvision.data.lidar.nuscenes_tables import Pose, Tables
-from jaxvision.data.lidar.scan import read_bytes
 from jaxvision.errors import InputError
+from jaxvision.text_files import OrNull, a_count, a_token, read_json
 
 FRAMES, OBJECTS = "frames.json", "objects.json"
+_POSE = {"translation": (float,) * 3, "rotation": (float,) * 4}
+_TRANSFORM = OrNull(((float,) * 4,) * 4)
+# A record of each file.
+ROWS: dict[str, dict[str, Any]] = {
+    FRAMES: {
+        **{"token": a_token, "scene": str, "timestamp": float, "file": str},
+        **{"sensor": _POSE, "ego": _POSE, "sweeps": [(str, str, _TRANSFORM, float)]},
+        **{"names": [str], "annotations": [a_token], "counts": [a_count]},
+        **{"boxes": [(float | None,) * 9], "velocities": [(float | None,) * 3]},
+    },
+    OBJECTS: {"name": str, "scene": str, "file": str, "box": (float,) * 9, "points": a_count},
+}
 
 
 def frame_record(frame: Frame) -> dict[str, Any]:
@@ -46,7 +58,10 @@ def frame_record(frame: Frame) -> dict[str, Any]:
 
 
 def frame_of(record: dict[str, Any]) -> Frame:
-    """Inverse of `frame_record`."""
+    """Inverse of `frame_record`. InputError where the columns of its boxes differ in length."""
+    counted = {key: len(record[key]) for key in ("names", "boxes", "velocities", "annotations")}
+    if set(counted.values()) != {len(record["counts"])}:
+        raise InputError(f"frame {record['token']}: {counted} differ in number")
 
     def sweep(token: str, file: str, transform: Any, lag: float) -> Sweep:
         return Sweep(token, file, None if transform is None else np.array(transform), lag)
@@ -61,7 +76,8 @@ def frame_of(record: dict[str, Any]) -> Frame:
         "annotations": tuple(record["annotations"]),
         "counts": np.array(record["counts"], np.int64),
     }
-    return Frame(**record | changed)
+    known = {field.name: record[field.name] for field in fields(Frame)}
+    return Frame(**known | changed)
 
 
 def write_index(tables: Tables, target: Path, sweeps: int) -> Iterator[tuple[int, int]]:
@@ -84,8 +100,9 @@ def write_index(tables: Tables, target: Path, sweeps: int) -> Iterator[tuple[int
             chosen = points[inside[row]].copy()
             chosen[:, :3] -= kept.boxes[row, :3]
             file = Path("objects") / name / f"{kept.annotations[row]}.bin"
-            (target / file).parent.mkdir(parents=True, exist_ok=True)
-            (target / file).write_bytes(chosen.astype("<f4").tobytes())
+            written = path_inside(target, file)
+            written.parent.mkdir(parents=True, exist_ok=True)
+            written.write_bytes(chosen.astype("<f4").tobytes())
             box = np.nan_to_num(kept.boxes[row]).tolist()
             entry = {"name": name, "scene": frame.scene, "file": str(file), "box": box}
             objects.append(entry | {"points": len(chosen)})
@@ -96,10 +113,10 @@ def write_index(tables: Tables, target: Path, sweeps: int) -> Iterator[tuple[int
 
 
 def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    """Records of the index. InputError where `folder` holds none."""
+    """Records of the index, as `ROWS` says. InputError where `folder` holds none."""
     if not (folder / name).is_file():
         raise InputError(f"{folder}: no {name}; make it by `jaxvision prepare nuscenes`")
-    return json.loads(read_bytes(folder / name))
+    return read_json(folder / name, [ROWS[name]])
 
 
 @dataclass(frozen=True)
@@ -121,8 +138,8 @@ class NuscenesFrames:
         rows = [row for row in read_rows(Path(index), FRAMES) if row["scene"] in scenes]
         if not rows:
             raise InputError(f"{index}: no frame of the {len(scenes)} scenes asked for")
-        if len(rows[0]["sweeps"]) < sweeps - 1:
-            held = len(rows[0]["sweeps"]) + 1
+        held = min(len(row["sweeps"]) for row in rows) + 1
+        if held < sweeps:
             raise InputError(f"{index}: {held} sweeps a frame; data.sweeps asks for {sweeps}")
         for row in rows:
             row["sweeps"] = row["sweeps"][: sweeps - 1]

@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.lidar.boxes import heading_of
 from jaxvision.data.lidar.nuscenes_tables import CLASS_OF, RACK, Pose, Tables
-from jaxvision.data.lidar.scan import read_bytes
 from jaxvision.errors import InputError, nearest
 from jaxvision.ops.quaternions import about_z, product, rotation_matrix
+from jaxvision.text_files import check_shape, number_or_nan, read_json
 
 ATTRIBUTES = (
     "pedestrian.moving",
@@ -28,6 +28,12 @@ ATTRIBUTES = (
 )
 MAX_BOXES = 500  # of a sample
 MOVING = 0.2  # m/s
+# One box of a result file. A velocity that is not known is NaN.
+BOX = {
+    **{"detection_name": str, "attribute_name": str, "detection_score": number_or_nan},
+    **{"translation": (number_or_nan,) * 3, "size": (number_or_nan,) * 3},
+    **{"rotation": (number_or_nan,) * 4, "velocity": (number_or_nan,) * 2},
+}
 META = dict.fromkeys(("use_camera", "use_radar", "use_map", "use_external"), False)
 META = {"use_lidar": True} | META
 
@@ -98,12 +104,7 @@ def read_results(path: Path, samples: Sequence[str], classes: Sequence[str]) -> 
 
     InputError for unknown or missing samples, unknown classes or attributes, too many boxes.
     """
-    try:
-        stored = json.loads(read_bytes(path))
-        results = stored["results"]
-        lists = dict(results)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no result file with `results` by sample ({error!r})") from None
+    lists = read_json(path, {"results": {str: [dict]}})["results"]
     return check_results(lists, samples, classes, path)
 
 
@@ -138,13 +139,9 @@ def _read_box(
     classes: Sequence[str],
     path: Path,
 ) -> tuple:
-    try:
-        name, attribute = box["detection_name"], box["attribute_name"]
-        sizes = {"translation": 3, "size": 3, "rotation": 4, "velocity": 2}
-        place = [np.array(box[key], float).reshape(length) for key, length in sizes.items()]
-        score = float(box["detection_score"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: a box of sample {token} is not whole ({error!r})") from None
+    check_shape(box, BOX, f"{path}: a box of sample {token} is not whole")
+    name, attribute, score = box["detection_name"], box["attribute_name"], box["detection_score"]
+    place = [np.array(box[key], float) for key in ("translation", "size", "rotation", "velocity")]
     if name not in classes:
         raise InputError(f"{path}: class {name!r} of sample {token}{nearest(name, classes)}")
     if attribute and attribute not in ATTRIBUTES:

@@ -1,6 +1,5 @@
 """The official nuScenes tables by token, without the devkit."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jaxvision.data.lidar.scan import read_bytes
 from jaxvision.errors import InputError
 from jaxvision.ops.quaternions import rotation_matrix
+from jaxvision.text_files import a_count, a_token, read_json
 
 Row = dict[str, Any]
 LIDAR = "LIDAR_TOP"
@@ -33,6 +32,27 @@ CLASS_OF = {
     "vehicle.truck": "truck",
 }
 RACK = "static_object.bicycle_rack"
+# What is read of a record of each table. Tokens become parts of files' names.
+LINKS = {"prev": str, "next": str}
+PLACE = {"translation": (float,) * 3, "rotation": (float,) * 4}
+RECORDS: dict[str, dict[str, Any]] = {
+    "scene": {"name": str, "first_sample_token": str},
+    "sample": {"scene_token": str, "timestamp": int, **LINKS},
+    "sample_data": {
+        **{"sample_token": str, "ego_pose_token": str, "calibrated_sensor_token": str},
+        **{"timestamp": int, "is_key_frame": bool, "filename": str, **LINKS},
+    },
+    "sample_annotation": {
+        **{"sample_token": str, "instance_token": str, "attribute_tokens": [str], **PLACE},
+        **{"size": (float,) * 3, "num_lidar_pts": a_count, "num_radar_pts": a_count, **LINKS},
+    },
+    "calibrated_sensor": {"sensor_token": str},
+    "sensor": {"channel": str},
+    "instance": {"category_token": str},
+    "category": {"name": str},
+    "attribute": {"name": str},
+    "lidarseg": {"filename": str},
+}
 # Longest gap (s) over which a velocity is trusted, one-sided.
 MAX_GAP = 1.5
 
@@ -50,8 +70,10 @@ class Pose:
         try:
             translation = np.array(row["translation"], float).reshape(3)
             rotation = np.array(row["rotation"], float).reshape(4)
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, OverflowError):
             raise InputError(f"{source}: no translation (3) and rotation (4) in it") from None
+        if not np.isfinite([*translation, *rotation]).all():
+            raise InputError(f"{source}: a pose that is NaN or infinite")
         if not np.any(rotation):
             raise InputError(f"{source}: a rotation of length 0")
         return cls(translation, rotation)
@@ -90,12 +112,10 @@ class Tables:
         """Records by token, in the file's order."""
         if name not in self._read:
             path = self.root / self.version / f"{name}.json"
-            try:
-                self._read[name] = {row["token"]: row for row in json.loads(read_bytes(path))}
-            except ValueError as error:
-                raise InputError(f"{path}: not JSON ({error})") from error
-            except (KeyError, TypeError):
-                raise InputError(f"{path}: a record without token") from None
+            rows = read_json(path, [{"token": a_token, **RECORDS.get(name, {})}])
+            self._read[name] = {row["token"]: row for row in rows}
+            if len(self._read[name]) < len(rows):
+                raise InputError(f"{path}: a token that comes twice")
         return self._read[name]
 
     def row(self, name: str, token: str, asked_by: str) -> Row:
@@ -148,7 +168,12 @@ class Tables:
             if scenes is not None and name not in scenes:
                 continue
             token, asked_by = scene["first_sample_token"], f"scene {name}"
+            seen: set[str] = set()
             while token:
+                if token in seen:
+                    file = self.root / self.version / "sample.json"
+                    raise InputError(f"{file}: the chain of scene {name} comes back to {token}")
+                seen.add(token)
                 found.append(token)
                 token, asked_by = self.row("sample", token, asked_by)["next"], f"sample {token}"
         return found
@@ -195,4 +220,6 @@ class Tables:
         gap = times[1] - times[0]
         if first is last or gap > max_gap:
             return np.full(3, np.nan)
+        if gap <= 0:
+            raise InputError(f"{asked_by}: the one before it is not earlier than the one after")
         return (np.array(last["translation"]) - np.array(first["translation"])) / gap

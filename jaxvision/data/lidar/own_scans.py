@@ -118,6 +118,10 @@ def _read_ply(path: Path, labelled: bool, form: ScanFormat) -> Columns:
     found = next((table[names[name]] for name in LABELS if name in names), None)
     if found is None:
         raise InputError(f"{path}: no property label among {', '.join(names)}")
+    whole = np.isfinite(found) & (found == np.floor(found)) & (np.abs(found) < 2**31)
+    if not whole.all():
+        row = int(np.argmin(whole))
+        raise InputError(f"{path}: label {found[row]} at row {row}; expected a whole number")
     return xyz, strength, found.astype(np.int32)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxvision.data.lidar.scan import read_bytes
 from jaxvision.errors import InputError
+from jaxvision.text_files import integer
 
 # Both names of each type; the first is written.
 NAMES = {
@@ -39,10 +40,13 @@ def read_ply(path: Path) -> np.ndarray:
         words = body.split()[: count * len(fields)]
         if len(words) < count * len(fields):
             raise InputError(f"{path}: {len(words)} numbers; expected {count} x {len(fields)}")
-        rows = np.array(words, np.float64).reshape(count, len(fields))
+        try:
+            rows = np.array(words, np.float64).reshape(count, len(fields))
+        except ValueError as error:
+            raise InputError(f"{path}: points that are no numbers ({error})") from None
         table = np.empty(count, kind)
-        for column, (name, _) in enumerate(fields):
-            table[name] = rows[:, column]
+        for column, (name, code) in enumerate(fields):
+            table[name] = _fitting(rows[:, column], code, f"{path}: property {name}")
         return table
     if len(body) < count * kind.itemsize:
         raise InputError(f"{path}: {len(body)} bytes of points; expected {count} x {kind.itemsize}")
@@ -50,7 +54,8 @@ def read_ply(path: Path) -> np.ndarray:
 
 
 def _parse(header: str, path: Path) -> tuple[str, int, list[tuple[str, str]]]:
-    form, count, fields, element = "", -1, [], ""
+    form, count, element = "", -1, ""
+    fields: list[tuple[str, str]] = []
     for line in header.splitlines():
         words = line.split()
         if not words or words[0] in ("ply", "comment", "obj_info"):
@@ -60,16 +65,30 @@ def _parse(header: str, path: Path) -> tuple[str, int, list[tuple[str, str]]]:
         elif words[0] == "element" and len(words) == 3:
             element = words[1]
             if element == "vertex":
-                count = int(words[2])
+                count = -1 if count >= 0 else integer(words[2]) or 0
             elif count < 0:
                 raise InputError(f"{path}: element {element} before vertex; expected vertex first")
         elif words[0] == "property" and element == "vertex":
             if len(words) != 3 or words[1] not in TYPES:
                 raise InputError(f"{path}: {line.strip()!r}; expected property TYPE NAME")
+            if words[2] in dict(fields):
+                raise InputError(f"{path}: property {words[2]!r} comes twice")
             fields.append((words[2], TYPES[words[1]]))
-    if form not in ORDERS or count < 0 or not fields:
+    if form not in ORDERS or count < 1 or not fields:
         raise InputError(f"{path}: no known format or no vertices in its header")
     return form, count, fields
+
+
+def _fitting(values: np.ndarray, code: str, where: str) -> np.ndarray:
+    """`values`, or InputError for one that an integer type of the file cannot hold."""
+    kind = np.dtype(code)
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        wrong = ~((values >= limits.min) & (values <= limits.max) & (values == np.floor(values)))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise InputError(f"{where}: {values[row]:g} at row {row}; expected {kind.name}")
+    return values
 
 
 def write_ply(path: Path, table: np.ndarray) -> None:

@@ -1,6 +1,5 @@
 """SemanticKITTI in its official layout: `sequences/SS/{velodyne,labels,predictions}/FFFFFF.*`."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxvision.data.lidar.scan import Scan, read_bytes, read_floats, read_integers
+from jaxvision.data.lidar.scan import Scan, read_floats, read_integers
 from jaxvision.errors import InputError, nearest
+from jaxvision.text_files import number, read_lines
 
 SEQUENCES = {
     "train": (0, 1, 2, 3, 4, 5, 6, 7, 9, 10),
@@ -75,6 +75,8 @@ def read_calibration(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
     found = {}
     for line in _lines(path):
         name, _, numbers = line.partition(":")
+        if name.strip() in found:
+            raise InputError(f"{path}: matrix {name.strip()!r} comes twice")
         found[name.strip()] = _matrix(numbers, path)
     return found
 
@@ -88,19 +90,22 @@ def lidar_poses(sequence: Path) -> Float[np.ndarray, "t 4 4"]:
     if "Tr" not in calibration:
         raise InputError(f"{sequence / 'calib.txt'}: no matrix Tr, found {', '.join(calibration)}")
     to_camera = calibration["Tr"]
+    if not np.linalg.det(to_camera):
+        raise InputError(f"{sequence / 'calib.txt'}: the matrix Tr has no inverse")
     path = sequence / "poses.txt"
     cameras = [_matrix(line, path) for line in _lines(path)]
+    if not cameras:
+        raise InputError(f"{path}: no poses in it")
     return np.stack([np.linalg.inv(to_camera) @ camera @ to_camera for camera in cameras])
 
 
 def _lines(path: Path) -> list[str]:
-    return [line for line in read_bytes(path).decode().splitlines() if line.strip()]
+    return [line for line in read_lines(path) if line.strip()]
 
 
 def _matrix(text: str, path: Path) -> Float[np.ndarray, "4 4"]:
-    numbers: list[float] = []
-    with contextlib.suppress(ValueError):
-        numbers = [float(word) for word in text.split()]
-    if len(numbers) != 12:
+    words = text.split()
+    numbers = [value for value in map(number, words) if value is not None]
+    if len(words) != 12 or len(numbers) != 12:
         raise InputError(f"{path}: {text.strip()[:40]!r}; expected 12 numbers (3x4, by rows)")
     return np.vstack([np.reshape(numbers, (3, 4)), [0, 0, 0, 1]])

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from jaxvision.data.arrays import read_arrays
-from jaxvision.data.procedure_files import HORIZONS, READERS, frames_of, read_json
+from jaxvision.data.procedure_files import HORIZONS, PLAIN_LABELS, READERS, frames_of
 from jaxvision.data.procedure_generator import ProcedureWorld
 from jaxvision.data.procedures import (
     OBSERVATION_SECONDS,
@@ -26,6 +26,7 @@ from jaxvision.data.procedures import (
 )
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.pdpp.state import StateLayout
+from jaxvision.text_files import read_json
 from jaxvision.training.task import BatchSpecs
 
 SPLITS = ("train", "test")
@@ -47,7 +48,7 @@ def layout_of(config: ConfigDict) -> StateLayout:
             found = world_of(config)
             counts = (found.tasks, found.actions)
         elif config.data.name == "plain":
-            labels = read_json(Path(config.data.root) / "labels.json")
+            labels = read_json(Path(config.data.root) / "labels.json", PLAIN_LABELS)
             counts = (len(labels["tasks"]), len(labels["actions"]))
         else:
             raise InputError("model.classes and model.actions: expected counts above 0")

@@ -10,6 +10,7 @@ import pytest
 from jaxvision.data.lidar import nuscenes_results as results
 from jaxvision.data.lidar.nuscenes import Lidarseg
 from jaxvision.data.lidar.nuscenes_frames import Frame, read_frame
+from jaxvision.data.lidar.nuscenes_index import NuscenesFrames, frame_record
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.errors import InputError
 from jaxvision.metrics.detection import CLASSES
@@ -108,6 +109,55 @@ def test_rows_in_any_order_give_the_same_frames(tables):
         new = read_frame(tables, old.token, 3)
         np.testing.assert_array_equal(new.boxes, old.boxes)
         assert [s.token for s in new.sweeps] == [s.token for s in old.sweeps]
+
+
+@pytest.mark.parametrize("table", ["sample", "sample_data"])
+def test_a_chain_that_comes_back_to_itself_is_refused(tables, table):
+    link = "next" if table == "sample" else "prev"
+    edit(tables, table, lambda rows: [{**row, link: row["token"]} for row in rows])
+    with pytest.raises(InputError, match="comes back to"):
+        read_frames(tables, None, 3)
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "message"),
+    [
+        ("sample", {"timestamp": None}, r"sample\.json: \[0\]\.timestamp: None; expected a whole"),
+        ("sample_data", {"is_key_frame": "no"}, r"\[0\]\.is_key_frame: 'no'; expected true or"),
+        ("sample_annotation", {"size": [1, 2]}, r"\[0\]\.size: 2 values; expected 3"),
+        ("sample_annotation", {"num_lidar_pts": -1}, r"num_lidar_pts: -1; expected a count"),
+        ("sample_annotation", {"token": "../../../x"}, r"'\.\./\.\./\.\./x'; expected a token"),
+        ("sample_data", {"token": "/etc/x"}, r"sample_data\.json: \[0\]\.token: '/etc/x'"),
+        ("category", {"name": 7}, r"category\.json: \[0\]\.name: 7; expected a text"),
+        ("ego_pose", {"translation": [0, 0, float("inf")]}, r"ego_pose \w+: a pose that is NaN"),
+        ("ego_pose", {"rotation": [1, 0, 0, 10**400]}, r"ego_pose \w+: no translation"),
+    ],
+)
+def test_wrong_values_are_refused_at_their_place(tables, table, change, message):
+    edit(tables, table, lambda rows: [{**row, **change} for row in rows])
+    with pytest.raises(InputError, match=message):
+        read_frames(tables, None, 2)
+
+
+def test_one_token_of_two_records_is_refused(tables):
+    edit(tables, "sample", lambda rows: [*rows, rows[0]])
+    with pytest.raises(InputError, match=r"sample\.json: a token that comes twice"):
+        read_frames(tables, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sweeps": 3}, r"frames\.json: \[0\]\.sweeps: 3; expected a list"),
+        ({"counts": [1]}, r"frame \w+: .*differ in number"),
+        ({"ego": None}, r"\[0\]\.ego: None; expected a table"),
+    ],
+)
+def test_a_wrong_index_is_refused(tables, tmp_path, change, message):
+    rows = [frame_record(frame) for frame in read_frames(tables, None, 3)]
+    (tmp_path / "frames.json").write_text(json.dumps([row | change for row in rows]))
+    with pytest.raises(InputError, match=message):
+        NuscenesFrames.open(tables.root, VERSION, ("scene-0061",), 3, str(tmp_path))
 
 
 def box(**changes) -> dict:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from jaxvision.data.atomic_write import path_inside
 from jaxvision.data.lidar.classes import Classes
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.lidar.own_scans import no_scans, only_scans, read_scan, write_prediction
@@ -101,7 +102,7 @@ def write_labels(
     """The labels of the scan `path` where its benchmark looks for them, else at `stem`."""
     outdir, parents = stem.parent, path.resolve().parents
     if token is not None:
-        file = outdir / "lidarseg" / "test" / f"{token}_lidarseg.bin"
+        file = path_inside(outdir, Path("lidarseg") / "test" / f"{token}_lidarseg.bin")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(found.astype("u1").tobytes())
         return file
