@@ -37,7 +37,7 @@ from jaxvision.methods.emavfi.inference import (
     padder_for,
 )
 from jaxvision.methods.emavfi.model import InterpolationNetwork
-from jaxvision.methods.emavfi.prediction import retime_video
+from jaxvision.methods.emavfi.prediction import VideoJob, retime_video
 from jaxvision.methods.emavfi.retiming import Retimer, Retiming
 from jaxvision.methods.emavfi.variants import VARIANTS
 from jaxvision.methods.emavfi.weights import entries
@@ -149,7 +149,7 @@ def streaming(model, variables, size, frames: int) -> None:
         interpolator.between(clip[0][1], clip[1][1], half)  # compiles
         start = time.perf_counter()
         retimer = Retimer(interpolator, Retiming(2), 0.5)
-        retime_video(retimer, VideoStream(source), {}, 64, Path(folder))
+        retime_video(retimer, VideoJob(VideoStream(source), source.stem, {}, 64), Path(folder))
         wall = time.perf_counter() - start
         start = time.perf_counter()
         for _ in range(3):

@@ -3,9 +3,12 @@
 import contextlib
 import difflib
 import errno
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 MOST = 2000  # characters of a message
+NAMED = 5  # inputs without an answer that a message names
 
 
 class InputError(Exception):
@@ -17,6 +20,19 @@ class InputError(Exception):
 
     def __init__(self, message: object = ""):
         super().__init__(one_line(str(message)))
+
+
+class Unanswered(InputError):
+    """Some of several inputs have no answer. written: the files of those that have one."""
+
+    def __init__(self, reasons: Mapping[Path, str], count: int, written: Sequence[Path]):
+        names = ", ".join(str(path) for path in list(reasons)[:NAMED])
+        more = " ..." if len(reasons) > NAMED else ""
+        super().__init__(
+            f"{len(reasons)} of {count} inputs could not be answered: {names}{more}; the first: "
+            f"{next(iter(reasons.values()))}"
+        )
+        self.written = list(written)
 
 
 def one_line(text: str, most: int = MOST) -> str:
@@ -71,6 +87,17 @@ def writing(folder: object) -> Iterator[None]:
         if problem is None or isinstance(error, InputError):
             raise
         raise InputError(f"{folder}: cannot be written: {problem}") from error
+
+
+def check_writable(folder: Path) -> None:
+    """InputError where files cannot be written into `folder`, there or to be made: asked before the
+    work, not after it. Nothing is left behind."""
+    with writing(folder):
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{there} is a file, expected a folder")
+        with tempfile.TemporaryFile(dir=there):
+            pass
 
 
 FEW = 24  # names that one line can hold

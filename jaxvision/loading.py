@@ -6,13 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
 from jaxvision.errors import InputError, nearest
 from jaxvision.registry import METHODS, load_config, make_task
 from jaxvision.training import initialisation
 from jaxvision.training.checkpoint import Checkpoints
-from jaxvision.training.mesh import make_mesh
+from jaxvision.training.mesh import make_mesh, resolve
 from jaxvision.training.sharding import put
 from jaxvision.training.state import abstract_variables, answering_variables
 from jaxvision.training.task import Task, Variables
@@ -174,6 +175,20 @@ def config_of(workdir: Path | None) -> Path:
     return file
 
 
+def answering_mesh(axes: dict[str, int], overrides: Sequence[str], of_run: bool) -> dict[str, int]:
+    """The mesh of an evaluation or a prediction. That of a training run (`of_run`) was chosen for
+    other machines: where the devices here cannot fill it, all of them share the batch, unless the
+    command itself asks for a mesh."""
+    asked = any(override.startswith("mesh.") for override in overrides)
+    if asked or not of_run:
+        return axes
+    try:
+        resolve(axes, jax.device_count())
+    except InputError:
+        return {"data": -1, "fsdp": 1, "tensor": 1}
+    return axes
+
+
 def load_run(
     recipe: str | None,
     overrides: Sequence[str],
@@ -185,7 +200,7 @@ def load_run(
     `weights`, of the workdir, or of the recipe's own `init` chain."""
     config = load_config(recipe or str(config_of(workdir)), overrides)
     task = make_task(config)
-    mesh = make_mesh(config.mesh.to_dict())
+    mesh = make_mesh(answering_mesh(config.mesh.to_dict(), overrides, recipe is None))
     shapes, shardings, _ = abstract_variables(task, mesh)
     shapes = answering_variables(task, shapes)
     read: Callable[[str], Mapping[str, Any]] = read_weights

@@ -35,10 +35,11 @@ def get_config() -> ConfigDict:
             "evaluation_batch": 1,
             "benchmarks": {},
             "predict": {
-                "times": (0.5,),  # between two pictures
+                "times": (),  # between two pictures; empty: by the multiple
                 "multiple": 2,  # of a video's or a folder's frames
                 "rate": 0.0,  # or a video's target rate, frames a second
                 "cut": 0.5,  # share of colours that change at a scene cut; 0 finds none
+                "longest_gap": 0.0,  # seconds that are left empty; 0 fills all
                 "tile": 0,  # refine parts of this side, for large frames
                 "segment": 64,  # frames a job that is stopped may lose
             },

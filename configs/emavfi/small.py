@@ -47,10 +47,11 @@ def get_config() -> ConfigDict:
                 "hd_1080p": "",
             },
             "predict": {
-                "times": (0.5,),
+                "times": (),
                 "multiple": 2,
                 "rate": 0.0,
                 "cut": 0.5,
+                "longest_gap": 0.0,
                 "tile": 0,
                 "segment": 64,
             },

@@ -46,6 +46,7 @@ def get_config() -> ConfigDict:
             "name": "generated",
             "sweeps": 2,
             "columns": 4,  # float32 values of a point in a .bin
+            "intensity": 1.0,
             "tasks": (("car",), ("pedestrian",)),
             "range": (-19.2, -19.2, -2.6, 19.2, 19.2, 1.6),
             "voxel_size": (0.2, 0.2, 0.15),

@@ -20,8 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from jaxvision.errors import check_writable
     from jaxvision.loading import load_run
     from jaxvision.training.distributed import start_distributed
+
+    if arguments.out is not None:
+        check_writable(arguments.out)
 
     start_distributed({name: str(value) for name, value in vars(arguments).items()})
     task, mesh, variables = load_run(

@@ -1,6 +1,8 @@
 """Answer files with files: pictures, tables and videos of what a trained model says."""
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 SUMMARY = "run a trained model on files, folders or globs"
@@ -22,34 +24,85 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from jaxvision.errors import writing
-    from jaxvision.loading import load_run
+    from jaxvision.data.job_folder import job_folder
+    from jaxvision.errors import Unanswered, check_writable, writing
+    from jaxvision.loading import config_of, load_run
+    from jaxvision.registry import load_config
+    from jaxvision.training.config import as_json
+    from jaxvision.weights.fingerprint import fingerprint
 
-    paths = find_inputs(arguments.inputs)
+    paths = find_inputs(arguments.inputs, arguments.out)
+    check_writable(arguments.out)
     task, _, variables = load_run(
         arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
     )
-    with writing(arguments.out):
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        for path in task.predict_files(variables, paths, arguments.out):
+    paths = only_readable(paths, arguments.inputs, task.input_suffixes)
+    config = load_config(arguments.config or str(config_of(arguments.workdir)), arguments.overrides)
+    job = {
+        "config": as_json(config),
+        "weights": fingerprint(variables),
+        "inputs": [str(path.resolve()) for path in paths],
+    }
+    with writing(arguments.out), job_folder(arguments.out, job):
+        try:
+            written = task.predict_files(variables, paths, arguments.out)
+        except Unanswered as some:
+            for path in some.written:
+                print(path)
+            raise
+        for path in written:
             print(path)
     return 0
 
 
-def find_inputs(words: list[str]) -> list[Path]:
-    """Every file the words name; InputError for a word that names none."""
+def only_readable(paths: list[Path], words: list[str], suffixes: Sequence[str]) -> list[Path]:
+    """`paths` without what folders and matches of `words` hold beside data: hidden files and those
+    of other suffixes, counted. What was named itself stays. InputError where nothing is left."""
+    from jaxvision.data.folders import choose, skipped_text
+    from jaxvision.errors import InputError
+
+    folders = [Path(word) for word in words if Path(word).is_dir()]
+    named = {Path(word) for word in words}
+
+    def below(path: Path) -> Path:
+        """The folder that a path was found in; its own parent, of a match."""
+        return next((f for f in folders if path.is_relative_to(f)), path.parent)
+
+    chosen = choose(((path, below(path)) for path in paths if path not in named), suffixes)
+    kept = [path for path in paths if path in named or path in set(chosen.files)]
+    if not kept:
+        expected = f"expected {', '.join(suffixes)}" if suffixes else "only hidden files"
+        raise InputError(f"{' '.join(words)}: nothing to read ({expected})")
+    if chosen.skipped:
+        print(f"skipped: {skipped_text(chosen.skipped)}", file=sys.stderr)
+    return kept
+
+
+def find_inputs(words: list[str], out: Path) -> list[Path]:
+    """Every file the words name, those of a folder in the order of the numbers in their names.
+
+    Answers of an earlier run, in `out`, are no inputs: those that a folder or a match holds are
+    passed over and counted. InputError for a word that names nothing else.
+    """
     import glob
 
+    from jaxvision.data.sequence_names import in_order
     from jaxvision.errors import InputError
 
     paths: dict[Path, None] = {}  # in order, each once
     for word in words:
         path = Path(word)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.is_file())
+            found = in_order(p for p in path.rglob("*") if p.is_file())
         else:
-            found = [path] if path.is_file() else sorted(Path(p) for p in glob.glob(word))
+            found = [path] if path.is_file() else in_order(Path(p) for p in glob.glob(word))
         if not found:
             raise InputError(f"{word}: no such file, folder or match")
-        paths |= dict.fromkeys(found)
+        inputs = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
+        if not inputs:
+            raise InputError(f"{word}: lies in {out}, where answers are written")
+        if len(inputs) < len(found):
+            answers = len(found) - len(inputs)
+            print(f"{word}: {answers} files in {out} are answers: passed over", file=sys.stderr)
+        paths |= dict.fromkeys(inputs)
     return list(paths)

@@ -3,6 +3,7 @@
     jaxvision prepare videos SRC DST --short-side 320
     jaxvision prepare videos SRC DST --short-side 320 --format frames --list train.csv val.csv
     jaxvision prepare nuscenes SRC DST --version v1.0-trainval --sweeps 10
+    jaxvision prepare sunrgbd SRC DST --list 19scenes_train.txt 19scenes_test.txt
 
 videos: SRC is a folder of videos; DST keeps its folders and names. mp4: H.264 files with a key
 frame every 30 frames, without sound. frames: ArrayRecord shards of JPEG frames, for fast random
@@ -14,16 +15,20 @@ unreadable.txt.
 nuscenes: SRC holds the official tables, samples and sweeps. DST gets an index of key frames with
 their sweeps and boxes, and the points of every object, to paste into other scans (give it as
 data.index).
+
+sunrgbd, nyud: SRC holds SUN RGB-D's frames, a folder each, or is nyu_depth_v2_labeled.mat. DST
+gets a canvas of RGB and HHA for every frame that the two lists name: of train, of validation, lines
+"<frame><TAB><class>" (give DST as data.root of comae's recipes).
 """
 
 import argparse
 from pathlib import Path
 
-SUMMARY = "re-encode videos, cut them into frame shards, or index nuScenes"
+SUMMARY = "videos, frame shards, nuScenes' index, RGB-D canvases: made once, cheap to read"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("videos", "nuscenes"), help="kind of data")
+    parser.add_argument("what", choices=tuple(KINDS), help="kind of data")
     parser.add_argument("source", type=Path, metavar="SRC", help="a folder of it")
     parser.add_argument("target", type=Path, metavar="DST", help="a new folder, or one to resume")
     parser.add_argument("--short-side", type=int, default=0, metavar="N", help="videos: in pixels")
@@ -34,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="lists of videos with paths below SRC, to be rewritten",
+        help="videos: lists with paths below SRC, to be rewritten; RGB-D: of train, of validation",
     )
     parser.add_argument(
         "--workers", type=int, default=0, metavar="N", help="processes (default: one per core)"
@@ -44,7 +49,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return run_nuscenes(arguments) if arguments.what == "nuscenes" else run_videos(arguments)
+    return KINDS[arguments.what](arguments)
+
+
+def run_rgbd(arguments: argparse.Namespace) -> int:
+    from rich.progress import track
+
+    from jaxvision.data import prepare_rgbd
+    from jaxvision.errors import InputError
+
+    listed = prepare_rgbd.read_lists(arguments.list)
+    canvas_of, published = prepare_rgbd.source_of(arguments.what, arguments.source)
+    work = prepare_rgbd.prepare(listed, canvas_of, arguments.target, arguments.workers)
+    failed = 0
+    for one, reason in track(work, "pairs", total=len(listed), transient=True):
+        if reason:
+            print(f"left out: {one.frame}: {reason}")
+            failed += 1
+    if failed == len(listed):
+        raise InputError(f"{arguments.source}: none of the {failed} listed pairs is there")
+    print(
+        f"{len(listed) - failed} canvases in {arguments.target}, {failed} left out; lists: "
+        f"{prepare_rgbd.size_report(listed, published)}"
+    )
+    return 2 if failed else 0
 
 
 def run_nuscenes(arguments: argparse.Namespace) -> int:
@@ -103,3 +131,11 @@ def run_videos(arguments: argparse.Namespace) -> int:
     if not whole:
         raise InputError(f"{work.source}: no video there can be read; see {UNREADABLE}")
     return 0
+
+
+KINDS = {
+    "videos": run_videos,
+    "nuscenes": run_nuscenes,
+    "sunrgbd": run_rgbd,
+    "nyud": run_rgbd,
+}

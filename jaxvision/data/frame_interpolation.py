@@ -6,6 +6,7 @@ each reader; every one names files that are missing before anything runs.
 """
 
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from PIL import Image
 
-from jaxvision.data.pictures import SUFFIXES
-from jaxvision.errors import InputError, reading
+from jaxvision.data.picture_files import SUFFIXES, picture_size, read_picture
+from jaxvision.data.sequence_names import first_and_last, gaps, in_order
+from jaxvision.errors import InputError
 from jaxvision.text_files import read_lines
 
 XIPH_CLIPS = (
@@ -48,11 +49,7 @@ SNU_FILM_LEVELS = ("easy", "medium", "hard", "extreme")
 
 def read_bgr(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """An image file as 8-bit BGR. InputError names a file that is no image."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))[..., ::-1]
-    except OSError as error:
-        raise InputError(f"{path}: not a readable image ({error})") from error
+    return np.asarray(read_picture(path))[..., ::-1]
 
 
 @dataclass(frozen=True)
@@ -79,9 +76,7 @@ class FrameFiles:
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) from the first file's header alone."""
-        path = self.paths[index][0]
-        with reading(path, "an image"), Image.open(path) as image:
-            return image.height, image.width
+        return picture_size(self.paths[index][0])
 
 
 def _lines(path: Path) -> list[str]:
@@ -214,14 +209,19 @@ def central_half(image: np.ndarray) -> np.ndarray:
 def frame_folders(root: Path, frames: int) -> FrameFiles:
     """One's own data: every run of `frames` consecutive pictures of every folder under `root`.
 
-    A folder is a clip, its pictures in order of name. InputError where no folder has enough.
+    A folder is a clip, its pictures in the order of the numbers in their names. InputError where
+    no folder has enough; a warning names what is missing between two of a folder's numbers.
     """
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
     paths: list[tuple[Path, ...]] = []
     for folder in sorted([root, *(path for path in root.rglob("*") if path.is_dir())]):
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        files = in_order(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        if lacking := gaps(files):
+            warnings.warn(
+                f"{folder}: {first_and_last(files)}: {'; '.join(lacking[:3])}", stacklevel=2
+            )
         paths += [tuple(files[i : i + frames]) for i in range(len(files) - frames + 1)]
     if not paths:
         raise InputError(f"{root}: no folder there has {frames} pictures")

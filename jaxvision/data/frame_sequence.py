@@ -1,23 +1,21 @@
 """Videos kept as one picture per frame: read by number, with the methods that a `Video` has."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from jaxtyping import Int, UInt8
-from PIL import Image
 
+from jaxvision.data.picture_files import read_picture, read_with_notes
 from jaxvision.errors import InputError
 
 Picture = UInt8[np.ndarray, "h w 3"]
 
 
-def decode_picture(encoded: bytes) -> Picture:
-    """RGB of a JPEG or PNG file's bytes. OSError where they are none."""
-    with Image.open(io.BytesIO(encoded)) as image:
-        return np.asarray(image.convert("RGB"))
+def decode_picture(encoded: bytes, name: str = "a picture") -> Picture:
+    """RGB of a picture file's bytes, upright. InputError where they are none."""
+    return np.asarray(read_with_notes(encoded, name).image)
 
 
 class FrameSequence:
@@ -78,11 +76,7 @@ class FrameFolder(FrameSequence):
 
     def _picture(self, number: int) -> Picture:
         path = Path(self.name) / self._template.format(number + self._first)
-        try:
-            with Image.open(path) as image:
-                return np.asarray(image.convert("RGB"))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+        return np.asarray(read_picture(path))
 
 
 class EncodedFrames(FrameSequence):
@@ -98,7 +92,4 @@ class EncodedFrames(FrameSequence):
         return [self._picture(number) for number in numbers]
 
     def _picture(self, number: int) -> Picture:
-        try:
-            return decode_picture(self._pictures[number])
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.name}: frame {number} does not decode") from error
+        return decode_picture(self._pictures[number], f"{self.name}: frame {number}")

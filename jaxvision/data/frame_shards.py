@@ -47,7 +47,7 @@ class ShardedVideo(FrameSequence):
     def _read(self, numbers: Sequence[int]) -> list[Picture]:
         try:
             records = _reader(str(self.shard)).read([self.start + number for number in numbers])
-            return [decode_picture(record) for record in records]
+            return [decode_picture(record, self.name) for record in records]
         except (OSError, ValueError, IndexError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{self.shard}: {self.name} cannot be read ({reason})") from error

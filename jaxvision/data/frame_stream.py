@@ -9,15 +9,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
 
+from jaxvision.data.picture_files import read_with_notes
 from jaxvision.data.pixel_format import PixelFormat
+from jaxvision.data.sequence_names import gaps, in_order
+from jaxvision.data.video import Video
 from jaxvision.errors import InputError
-
-VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm"}
 
 
 class TimedFrame(NamedTuple):
@@ -27,46 +26,29 @@ class TimedFrame(NamedTuple):
     image: UInt8[np.ndarray, "h w 3"]
 
 
-def read_picture(path: Path) -> tuple[UInt8[np.ndarray, "h w 3"], str]:
-    """(8-bit BGR, what was converted: "" or a few words).
-
-    16-bit and grey pictures become 8-bit colour, an alpha channel is dropped. InputError for a file
-    that does not decode.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            mode = image.mode
-            if mode.startswith("I") or mode == "F":
-                values = np.asarray(image, np.float64)
-                full = 65535.0 if mode.startswith("I") else 1.0
-                grey = np.round(np.clip(values / full, 0, 1) * 255).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, axis=-1), "16-bit grey converted to 8-bit"
-            alpha = "A" in image.getbands() or "transparency" in image.info
-            colour = np.asarray(image.convert("RGB"))[..., ::-1]
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: not a picture that can be read ({error})") from error
-    if alpha:
-        return colour, "alpha channel dropped"
-    return colour, "grey converted to colour" if mode in ("1", "L") else ""
+def read_bgr_with_notes(path: Path) -> tuple[UInt8[np.ndarray, "h w 3"], tuple[str, ...]]:
+    """(8-bit BGR, upright; what was converted). InputError for a file that does not decode."""
+    image, notes = read_with_notes(path)
+    return np.asarray(image)[..., ::-1], notes
 
 
-def check_size(image: np.ndarray, expected: np.ndarray, path: Path) -> None:
-    """InputError unless `image` (of `path`) is as large as the frame before it."""
+def check_size(image: np.ndarray, expected: np.ndarray, source: str) -> None:
+    """InputError unless `image` (of `source`) is as large as the frame before it."""
     if image.shape != expected.shape:
         raise InputError(
-            f"{path}: {image.shape[1]}x{image.shape[0]}, but the frames before it have "
+            f"{source}: {image.shape[1]}x{image.shape[0]}, but the frames before it have "
             f"{expected.shape[1]}x{expected.shape[0]}"
         )
 
 
 class PictureStream:
-    """Picture files in order; the time of each is its position."""
+    """Picture files in the order of their names, numbers as numbers; the time of each is its
+    position."""
 
     def __init__(self, paths: Sequence[Path]):
-        self.paths = paths
+        self.paths = in_order(paths)
         self.skipped: list[str] = []
-        self.notes: set[str] = set()
+        self.notes: set[str] = set(gaps(self.paths))
 
     @property
     def count(self) -> int:
@@ -77,72 +59,42 @@ class PictureStream:
         self.skipped, before = [], None
         for position, path in enumerate(self.paths):
             try:
-                image, note = read_picture(path)
+                image, notes = read_bgr_with_notes(path)
             except InputError as error:
                 self.skipped.append(str(error))
                 continue
-            if note:
-                self.notes.add(note)
+            self.notes |= set(notes)
             if before is not None:
-                check_size(image, before, path)
+                check_size(image, before, str(path))
             before = image
             yield TimedFrame(Fraction(position), image)
 
 
 class VideoStream:
-    """The frames of a video file with the times it gives them (seconds)."""
+    """The upright frames of a video file with the times it gives them (seconds).
+
+    presentation: how the file is to be shown.  count: of frames that it should hold.
+    usual_step: the median time between two.  skipped: what of the last pass could not be read.
+    """
 
     def __init__(self, path: Path):
         self.path = path
         self.skipped: list[str] = []
-        try:
-            with av.open(str(path)) as container:
-                if not container.streams.video:
-                    raise InputError(f"{path}: holds no video")
-                stream = container.streams.video[0]
-                self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-                self.count = stream.frames or self._guess_count(container, self.rate)
-                self.has_audio = bool(container.streams.audio)
-        except (OSError, ValueError, av.FFmpegError) as error:
-            raise InputError(f"{path}: not a video that can be read ({error})") from error
-
-    @staticmethod
-    def _guess_count(container, rate: Fraction) -> int:
-        return round(container.duration / av.time_base * rate) if container.duration else 0
+        with Video(path, damaged=True) as video:
+            self.presentation = video.presentation
+            self.rate, self.count = video.rate, video.expected
+            self.sound_tracks = video.sound_tracks
+            steps = np.diff(video.times)
+            self.usual_step = float(np.median(steps)) if len(steps) else 0.0
 
     def __iter__(self) -> Iterator[TimedFrame]:
-        """Frames in order of time; damaged packets and frames are skipped and named."""
-        self.skipped, last, bgr = [], None, PixelFormat("bgr24")
-        with av.open(str(self.path)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            for packet in self._packets(container, stream):
-                try:
-                    frames = packet.decode()
-                except (av.FFmpegError, ValueError) as error:
-                    self.skipped.append(f"{self.path}: {error}")
-                    continue
-                for frame in frames:
-                    base = frame.time_base or stream.time_base
-                    if frame.is_corrupt or frame.pts is None or base is None:
-                        self.skipped.append(f"{self.path}: damaged frame after {last} s")
-                        continue
-                    time = frame.pts * Fraction(base)
-                    if last is not None and time <= last:
-                        self.skipped.append(f"{self.path}: frame out of order at {float(time)} s")
-                        continue
-                    last = time
-                    yield TimedFrame(time, bgr.array(frame))
-
-    def _packets(self, container, stream) -> Iterator[av.Packet]:
-        """Packets until the end, or until the file can be read no further (which is named)."""
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except (OSError, av.FFmpegError) as error:
-                self.skipped.append(f"{self.path}: unreadable from here on ({error})")
-                return
-            if packet is None:
-                return
-            yield packet
+        """Frames in order of time; damaged packets and frames are skipped and named. InputError
+        where the size changes."""
+        self.skipped, bgr, before = [], PixelFormat("bgr24"), None
+        with Video(self.path, threads=0, damaged=True) as video:
+            for time, frame in video.survivors(self.skipped):
+                image = bgr.array(frame)
+                if before is not None:
+                    check_size(image, before, f"{self.path}: the frame at {float(time):.3f} s")
+                before = image
+                yield TimedFrame(time, image)

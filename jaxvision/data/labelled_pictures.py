@@ -1,15 +1,17 @@
 """Labelled pictures: folders of classes, TensorFlow Datasets (ImageNet), handwritten digits."""
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from jaxvision.data.pictures import SUFFIXES, read_picture
+from jaxvision.data.folders import class_folders, classes_text, files_by_class
+from jaxvision.data.labels import unquoted
+from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.data.tfds import TfdsRecords
 from jaxvision.errors import InputError
 from jaxvision.text_files import integer, read_lines
@@ -25,6 +27,12 @@ class PictureFiles:
 
     paths: tuple[Path, ...]
     labels: tuple[int, ...]
+    names: tuple[str, ...] = ()  # of the classes
+    skipped: Mapping[str, int] = field(default_factory=dict)  # files beside them, by kind
+
+    def summary(self) -> str:
+        """Pictures of each class, and what was skipped."""
+        return classes_text(self.labels, self.names, "pictures", self.skipped)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -39,7 +47,7 @@ class PictureFiles:
 def class_names(root: str | Path) -> tuple[str, ...]:
     """The class folders of `root`, sorted by name, as ImageNet's are numbered."""
     folder = Path(root)
-    names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir())) if folder.is_dir() else ()
+    names = class_folders(folder) if folder.is_dir() else ()
     if not names:
         raise InputError(f"{root}: expected a folder of class folders")
     return names
@@ -48,23 +56,15 @@ def class_names(root: str | Path) -> tuple[str, ...]:
 def picture_folder(root: str | Path, classes: Sequence[str]) -> PictureFiles:
     """root/<class>/<picture>; a class's number is its place in `classes`.
 
-    InputError names a folder that is no class, and a class without pictures.
+    Hidden files and other kinds are skipped and counted. InputError names a folder that is no
+    class, and a class without pictures.
     """
+    class_names(root)  # there are some
     number = {name: i for i, name in enumerate(classes)}
-    paths: list[Path] = []
-    labels: list[int] = []
-    found = class_names(root)
-    for name in found:
-        if name not in number:
-            raise InputError(f"{Path(root) / name}: its name is none of the {len(classes)} classes")
-        files = sorted(p for p in (Path(root) / name).rglob("*") if p.suffix.lower() in SUFFIXES)
-        if not files:
-            raise InputError(
-                f"{Path(root) / name}: an empty class: no pictures ({', '.join(sorted(SUFFIXES))})"
-            )
-        paths += files
-        labels += [number[name]] * len(files)
-    return PictureFiles(tuple(paths), tuple(labels))
+    found, skipped = files_by_class(Path(root), tuple(classes), SUFFIXES, "pictures")
+    labelled = [(path, number[name]) for name, files in found.items() for path in files]
+    paths, labels = zip(*labelled, strict=True)
+    return PictureFiles(paths, labels, tuple(classes), skipped)
 
 
 def picture_list(file: str | Path, classes: int) -> PictureFiles:
@@ -75,9 +75,9 @@ def picture_list(file: str | Path, classes: int) -> PictureFiles:
     paths: list[Path] = []
     labels: list[int] = []
     for number, line in enumerate(read_lines(file), 1):
-        path, tab, last = line.rpartition("\t")
+        path, _, last = (unquoted(word) for word in unquoted(line).rpartition("\t"))
         label = integer(last)
-        if not tab or label is None:
+        if not path or label is None:
             raise InputError(f"{file}:{number}: {line!r}: expected a path, a tab and a label")
         if not 0 <= label < classes:
             raise InputError(f"{file}:{number}: label {label}: expected 0 to {classes - 1}")

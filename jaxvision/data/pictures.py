@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.errors import InputError
-
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 # {split: (package, file)}: nothing has to be downloaded.
 BUILT_IN = {
@@ -40,7 +39,7 @@ Pyramid = tuple[Image.Image, ...]
 
 @dataclass(frozen=True)
 class Pictures:
-    """RGB picture files, each read as a pyramid: the picture, then halves, down to 32 pixels.
+    """Picture files, each read as a pyramid: the picture, then halves, down to 32 pixels.
 
     Reading one that does not decode raises InputError.
     """
@@ -76,15 +75,6 @@ def folder(root: str | Path) -> Pictures:
     if not paths:
         raise InputError(f"{root}: no pictures there ({', '.join(sorted(SUFFIXES))})")
     return Pictures(tuple(paths))
-
-
-def read_picture(path: str | Path) -> Image.Image:
-    """The picture in RGB. InputError names a file that does not decode."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a picture that can be read ({error})") from error
 
 
 @functools.lru_cache(maxsize=64)

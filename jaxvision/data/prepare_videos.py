@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from jaxvision.data import frame_shards
 from jaxvision.data.atomic_write import atomic_write, path_inside
 from jaxvision.data.reencoding import reencode
-from jaxvision.data.video_list import SUFFIXES
+from jaxvision.data.video import SUFFIXES
 from jaxvision.errors import InputError
 from jaxvision.text_files import read_json, read_lines
 

@@ -36,7 +36,8 @@ def scaled_frames(video: Video, short_side: int) -> Iterator[av.VideoFrame]:
 
 
 def reencode(source: Path, target: Path, short_side: int) -> int:
-    """H.264 in MP4 without sound: frame n of `target` is frame n of `source`, at its time.
+    """H.264 in MP4 without sound: frame n of `target` is frame n of `source`, at its time, upright,
+    its pixels of the same shape and its colours of the same tags.
 
     Returns the number of frames. `target` is written only when all of it could be made; InputError
     names a source that cannot be read to its end.
@@ -48,6 +49,7 @@ def reencode(source: Path, target: Path, short_side: int) -> int:
             assert isinstance(stream, av.VideoStream)
             stream.height, stream.width = size
             stream.pix_fmt = "yuv420p"
+            stream.codec_context.sample_aspect_ratio = video.presentation.aspect
             stream.thread_count = 1  # files are encoded side by side
             stream.options = {"crf": str(QUALITY), "g": str(GROUP), "bf": "0"}
             stream.codec_context.time_base = TIME_BASE

@@ -15,7 +15,8 @@ Sample = Mapping[str, Any]
 class Records(Protocol):
     """Random access to raw records. Reading one may fail: the loader replaces and counts it.
 
-    Records of listed files may have `files()`, their paths: an evaluation looks for them first.
+    Records of listed files may have `files()`, their paths: an evaluation looks for them first; and
+    `summary()`, a line about them: a run says it at its start.
     """
 
     def __len__(self) -> int: ...

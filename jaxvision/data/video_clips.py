@@ -117,13 +117,38 @@ def uniform_test_clips(
     return uniform_bounds(total, frames)[:-1] + inside[:, None]
 
 
+def spread_clip(total: int, frames: int) -> Frames:
+    """The frames in the middle of `frames` equal parts, which need not be whole frames long."""
+    return ((np.arange(frames) + 0.5) * (total / frames)).astype(np.int64)
+
+
+def centre_clip(total: int, frames: int, stride: int) -> Frames:
+    """The middle frames of `frames` strides around the middle of the video; where it is too short,
+    its first and last frames repeated."""
+    start = (total - frames * stride) // 2 + (stride - 1) // 2
+    return np.clip(start + np.arange(frames) * stride, 0, total - 1)
+
+
+def interval_bounds(total: int, frames: int) -> Int[np.ndarray, " bounds"]:
+    """Where `frames` intervals of whole frames begin, and the end (`frames` + 1 numbers): the rule
+    of UMT's clips with captions."""
+    return np.linspace(0, total, frames + 1).astype(np.int64)
+
+
+def interval_clip(total: int, frames: int) -> Frames:
+    """The middle frame of each interval; of a video of fewer frames all, then its last again."""
+    bounds = interval_bounds(total, min(frames, total))
+    middles = (bounds[:-1] + bounds[1:] - 1) // 2
+    return np.concatenate([middles, np.full(frames - len(middles), middles[-1])])
+
+
 def window_starts(total: int, frames: int, step: int) -> Int[np.ndarray, " windows"]:
     """Starts of the windows of consecutive frames that features for temporal detection come from;
     none where the video is shorter than a window."""
     return np.arange(0, total - frames + 1, step)
 
 
-SAMPLINGS = ("dense", "segments", "uniform")
+SAMPLINGS = ("dense", "segments", "spread", "uniform")
 
 
 @dataclass(frozen=True)
@@ -131,8 +156,9 @@ class FrameSampling:
     """Which frames of a video make a clip.
 
     kind: "dense", `frames` spread over a span of frames x stride (Kinetics); "segments", one frame
-        of each of `frames` equal parts of the video (Something-Something); or "uniform", the same
-        with parts that need not be whole frames long, ends included (UMT).
+        of each of `frames` equal parts of the video (Something-Something); "spread", the same but
+        for validation's clip, which is the second of two test clips (UMT's Something-Something); or
+        "uniform", parts that need not be whole frames long, ends included (UMT).
     """
 
     kind: str
@@ -142,6 +168,9 @@ class FrameSampling:
     def __post_init__(self):
         if self.kind not in SAMPLINGS:
             raise InputError(f"sampling {self.kind!r}{nearest(self.kind, SAMPLINGS)}")
+        for name in ("frames", "stride"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)} of a clip; expected at least 1")
 
     def training(self, total: int, rng: np.random.Generator) -> Int[np.ndarray, " t"]:
         if self.kind == "dense":
@@ -159,6 +188,8 @@ class FrameSampling:
             return dense_validation_clip(total, self.frames, self.stride)
         if self.kind == "uniform":
             return uniform_test_clips(total, self.frames, 1)[0]
+        if self.kind == "spread":
+            return spread_clip(total, self.frames)
         return segment_clip(total, self.frames)
 
     def test(self, total: int, segments: int) -> Int[np.ndarray, "segments t"]:
@@ -235,6 +266,11 @@ class MultiViewClips:
     side: int
     segments: int
     crops: int
+
+    def __post_init__(self):
+        for name in ("segments", "crops"):
+            if getattr(self, name) < 1:
+                raise InputError(f"task.{name}={getattr(self, name)}; expected at least 1")
 
     def __call__(self, record: tuple[int, Item, int], *_: Any) -> list[Sample]:
         number, item, segment = record

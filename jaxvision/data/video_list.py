@@ -1,17 +1,18 @@
 """Lists of labelled videos: the text files of Kinetics, Something-Something and the like, or a
 folder of folders of one's own."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from jaxvision.data.folders import class_folders, classes_text, files_by_class
 from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
 from jaxvision.data.frame_shards import ShardedVideo, is_frame_shards, read_index
-from jaxvision.data.video import Video
+from jaxvision.data.labels import unquoted
+from jaxvision.data.video import SUFFIXES, Video
 from jaxvision.errors import InputError
 from jaxvision.text_files import integer, read_lines
 
-SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts")
 FRAME_TEMPLATE = "img_{:05}.jpg"
 
 
@@ -33,6 +34,13 @@ class VideoRecords:
     """Labelled videos as the loader wants them: a record is the item, opened by its transform."""
 
     items: tuple[LabelledVideo, ...]
+    names: tuple[str, ...] = ()  # of the classes
+    skipped: Mapping[str, int] = field(default_factory=dict)  # files beside the videos, by kind
+
+    def summary(self) -> str:
+        """Videos of each class, and what was skipped."""
+        labels = [item.label for item in self.items]
+        return classes_text(labels, self.names, "videos", self.skipped)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -49,15 +57,17 @@ class VideoRecords:
 
 def read_list(
     path: str | Path,
-    classes: int,
+    classes: int | None,
     root: str | Path = "",
     template: str = FRAME_TEMPLATE,
     first: int = 1,
 ) -> tuple[LabelledVideo, ...]:
     """The items of a list file: lines "PATH LABEL" (a video file) or "FOLDER FRAMES LABEL" (picture
-    files), paths below `root`, which may be a folder of frame shards.
+    files), or with commas between the columns, paths below `root`, which may be a folder of frame
+    shards.
 
-    InputError names the line that lacks a column or whose label is not in [0, classes).
+    classes: how many there are; None where labels do not matter. InputError names the line that
+    lacks a column or whose label is not in [0, classes).
     """
     items = []
     shards = _shards(root)
@@ -66,11 +76,11 @@ def read_list(
             continue
         where = f"{path}:{number}"
         # Only the last columns are numbers: paths may hold spaces.
-        name, _, last = line.strip().rpartition(" ")
-        label = integer(last)
+        name, last = _last_column(unquoted(line))
+        name, label = unquoted(name), integer(last)
         if not name or label is None:
             raise InputError(f"{where}: {line.strip()!r}: expected 'PATH LABEL'")
-        head, _, count = name.rpartition(" ")
+        head, count = _last_column(name)
         pictures = 0
         if head and integer(count) is not None and not name.lower().endswith(SUFFIXES):
             name, pictures = head, int(count)
@@ -81,7 +91,7 @@ def read_list(
                 f"{where}: {name!r} is no video file ({', '.join(SUFFIXES)}), and for a folder of "
                 "pictures expected 'FOLDER FRAMES LABEL'"
             )
-        if not 0 <= label < classes:
+        if classes is not None and not 0 <= label < classes:
             raise InputError(f"{where}: label {label} is not in 0 .. {classes - 1}")
         file = Path(root) / name.strip()
         frames: FrameSequence | None = _shard(shards, name.strip(), where)
@@ -91,6 +101,12 @@ def read_list(
     if not items:
         raise InputError(f"{path}: an empty list")
     return tuple(items)
+
+
+def _last_column(line: str) -> tuple[str, str]:
+    """What comes before and after the last space or comma."""
+    place = max(line.rfind(" "), line.rfind(","))
+    return line[: max(place, 0)], line[place + 1 :]
 
 
 def read_unlabelled_list(
@@ -121,39 +137,42 @@ def read_unlabelled_list(
     return tuple(items)
 
 
-def read_class_folders(
-    root: str | Path, names: Sequence[str] | None = None
-) -> tuple[tuple[LabelledVideo, ...], tuple[str, ...]]:
-    """(items, class names) of a folder with a folder of videos per class, in alphabetical order or
-    in that of `names`; or of such a folder cut into frame shards. InputError for folders that are
-    no class, or where there are no videos."""
+def read_class_folders(root: str | Path, names: Sequence[str] | None = None) -> VideoRecords:
+    """The videos of a folder with a folder of videos per class, in alphabetical order or in that of
+    `names`; or of such a folder cut into frame shards. Hidden files and other kinds are skipped and
+    counted. InputError for folders that are no class or are empty."""
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
     shards = _shards(root)
-    if shards is None:
-        folders = sorted(path.name for path in root.iterdir() if path.is_dir())
-    else:
-        folders = sorted({name.split("/")[0] for name in shards if "/" in name})
+    if shards is not None:
+        return _read_class_shards(root, shards, names)
+    classes = class_folders(root) if names is None else tuple(names)
+    found, skipped = files_by_class(root, classes, SUFFIXES, "videos")
+    if not found:
+        raise InputError(f"{root}: no videos there ({', '.join(SUFFIXES)}) in folders by class")
+    items = [
+        LabelledVideo(path, label)
+        for label, name in enumerate(classes)
+        for path in found.get(name, ())
+    ]
+    return VideoRecords(tuple(items), classes, skipped)
+
+
+def _read_class_shards(
+    root: Path, shards: dict[str, ShardedVideo], names: Sequence[str] | None
+) -> VideoRecords:
+    folders = sorted({name.split("/")[0] for name in shards if "/" in name})
     classes = tuple(folders if names is None else names)
     unknown = [name for name in folders if name not in classes]
     if unknown:
         raise InputError(f"{root / unknown[0]}: a folder of no class; classes: {classes[:8]}")
-    if shards is not None:
-        return tuple(
-            LabelledVideo(root / name, classes.index(name.split("/")[0]), shard)
-            for name, shard in sorted(shards.items(), key=lambda item: item[0].split("/"))
-            if "/" in name
-        ), classes
     items = [
-        LabelledVideo(path, label)
-        for label, name in enumerate(classes)
-        for path in sorted((root / name).rglob("*"))
-        if path.suffix.lower() in SUFFIXES
+        LabelledVideo(root / name, classes.index(name.split("/")[0]), shard)
+        for name, shard in sorted(shards.items(), key=lambda item: item[0].split("/"))
+        if "/" in name
     ]
-    if not items:
-        raise InputError(f"{root}: no videos there ({', '.join(SUFFIXES)}) in folders by class")
-    return tuple(items), classes
+    return VideoRecords(tuple(items), classes)
 
 
 def _shards(root: str | Path) -> dict[str, ShardedVideo] | None:

@@ -58,6 +58,12 @@ def confusion_of_views(
     return confusion_matrix(np.argmax(scores, axis=-1), labels, scores.shape[-1]).T
 
 
+def class_recalls(counts: Int[np.ndarray, "k k"]) -> Float[np.ndarray, " k"]:
+    """Share of each class (rows) that was named right; NaN for a class without samples."""
+    with np.errstate(invalid="ignore"):
+        return np.diag(counts) / counts.sum(axis=1)
+
+
 def _merged(
     total: Mapping[int, tuple], merge: str
 ) -> tuple[Float[np.ndarray, "videos classes"], Int[np.ndarray, " videos"]]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
+from jaxvision.errors import InputError
 from jaxvision.nn.initializers import KERNEL_INITIALIZERS
 from jaxvision.nn.sharding import constrain
 from jaxvision.ops.attention import attention, reference
@@ -36,7 +37,11 @@ def _zeros(*names: str | None):
 
 class BertAttention(nn.Module):
     """norm(x + dropout(out(attention(x, context)))); the context is x itself, or another sequence
-    of any width."""
+    of any width.
+
+    One context may serve several rows of x, neighbours in the batch: its keys and values are then
+    projected once for all of them (a video and the sentences that are weighed against it).
+    """
 
     config: BertConfig
     deterministic: bool = True
@@ -45,12 +50,19 @@ class BertAttention(nn.Module):
     def __call__(
         self,
         x: Float[Array, "b n d"],
-        context: Float[Array, "b m e"],
-        context_mask: Bool[Array, "b m"] | None = None,
+        context: Float[Array, "c m e"],
+        context_mask: Bool[Array, "c m"] | None = None,
         causal: bool = False,
     ) -> Float[Array, "b n d"]:
-        """context_mask: which tokens of the context are seen.  causal: token i sees 0 to i."""
+        """context_mask: which tokens of the context are seen.  causal: token i sees 0 to i.
+
+        InputError where the contexts do not divide the rows of x, or are not the rows of x under a
+        causal mask.
+        """
         c = self.config
+        rows, contexts = x.shape[0], context.shape[0]
+        if rows % contexts or (causal and rows != contexts):
+            raise InputError(f"attention: {contexts} contexts for {rows} rows: expected a divisor")
 
         def heads(name: str, source: Array) -> Array:
             projected = nn.DenseGeneral(
@@ -64,13 +76,16 @@ class BertAttention(nn.Module):
 
         query, key, value = heads("query", x), heads("key", context), heads("value", context)
         query = query * (c.width // c.heads) ** -0.5
+        # Queries do not see each other: all rows of a context are one long row of queries.
+        query = query.reshape(contexts, -1, *query.shape[2:])
         if c.attention_dropout > 0 and not self.deterministic:
-            bias = reference.score_bias((x.shape[1], context.shape[1]), context_mask, causal)
+            bias = reference.score_bias((query.shape[1], context.shape[1]), context_mask, causal)
             weights = reference.weights(query, key, bias).astype(c.dtype)
             weights = nn.Dropout(c.attention_dropout)(weights, deterministic=False)
             mixed = reference.weighted(weights, value)
         else:
             mixed = attention(query, key, value, key_mask=context_mask, causal=causal)
+        mixed = mixed.reshape(rows, -1, *mixed.shape[2:])
         mixed = nn.DenseGeneral(
             c.width,
             axis=(-2, -1),
@@ -129,11 +144,14 @@ class BertLayer(nn.Module):
         self,
         x: Float[Array, "b n d"],
         mask: Bool[Array, "b n"] | None = None,
-        context: Float[Array, "b m e"] | None = None,
-        context_mask: Bool[Array, "b m"] | None = None,
+        context: Float[Array, "c m e"] | None = None,
+        context_mask: Bool[Array, "c m"] | None = None,
         causal: bool = False,
     ) -> Float[Array, "b n d"]:
-        """mask: which tokens are not padding.  causal: of the self-attention alone."""
+        """mask: which tokens are not padding.  causal: of the self-attention alone.
+
+        context: of a divisor of the rows of x, see `BertAttention`.
+        """
         attend = functools.partial(BertAttention, self.config, self.deterministic)
         x = attend(name="self_attention")(x, x, mask, causal)
         if context is not None:
@@ -153,8 +171,8 @@ class BertStack(nn.Module):
         self,
         x: Float[Array, "b n d"],
         mask: Bool[Array, "b n"] | None = None,
-        context: Float[Array, "b m e"] | None = None,
-        context_mask: Bool[Array, "b m"] | None = None,
+        context: Float[Array, "c m e"] | None = None,
+        context_mask: Bool[Array, "c m"] | None = None,
         *,
         causal: bool = False,
         deterministic: bool = True,

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Num
 
-from jaxvision.nn.initializers import torch_default_bias, torch_default_kernel
+from jaxvision.nn.initializers import KERNEL_INITIALIZERS, torch_default_bias
 
 
 def patchify(video: Num[Array, "b t h w c"], tubelet: int, patch: int) -> Num[Array, "b n cube"]:
@@ -32,17 +32,23 @@ class CubeEmbedding(nn.Module):
     """The strided 3-D convolution of a video ViT, as one matmul over cubes already cut.
 
     Taking cubes lets a masked encoder pay only for those it sees.
+    kernel_init: a key of `KERNEL_INITIALIZERS`.
     """
 
     features: int
     dtype: jnp.dtype = jnp.float32
+    kernel_init: str = "torch_default"
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, cubes: Float[Array, "b n cube"]) -> Float[Array, "b n d"]:
         return nn.Dense(
             self.features,
+            use_bias=self.use_bias,
             dtype=self.dtype,
-            kernel_init=nn.with_logical_partitioning(torch_default_kernel(), (None, "embed")),
+            kernel_init=nn.with_logical_partitioning(
+                KERNEL_INITIALIZERS[self.kernel_init], (None, "embed")
+            ),
             bias_init=nn.with_logical_partitioning(torch_default_bias(cubes.shape[-1]), ("embed",)),
             name="projection",
         )(cubes)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxvision.errors import InputError
 from jaxvision.nn.initializers import KERNEL_INITIALIZERS
@@ -35,8 +35,8 @@ class BlockConfig:
     """Every switch of a block.
 
     width: embedding dimension.  heads: attention heads.  mlp_ratio: hidden / width (truncated).
-    qkv_bias: learned biases on query and value.  key_bias: one on the key too. It moves no softmax;
-        files that have it are served (CLIP's).
+    qkv_bias: learned biases on query and value.  fused_bias: one of query, key and value instead,
+        as timm's and CLIP's files have it. The key's part moves no softmax.
     activation: of the MLP, a key of `ACTIVATIONS`.
     layer_scale: initial value of the per-channel residual scales; 0 means no such parameters.
     cosine_attention: scores are cosines (Swin V2, section 3.2) with a learned scale per head.
@@ -50,7 +50,7 @@ class BlockConfig:
     _: dataclasses.KW_ONLY
     mlp_ratio: float = 4.0
     qkv_bias: bool = True
-    key_bias: bool = False
+    fused_bias: bool = False
     activation: str = "gelu"
     layer_scale: float = 0.0
     cosine_attention: bool = False
@@ -61,6 +61,13 @@ class BlockConfig:
     kernel_init: str = "xavier_uniform"
     remat: str = "none"
     dtype: jnp.dtype = jnp.float32
+
+    def __post_init__(self):
+        if self.heads < 1 or self.width < 1 or self.width % self.heads:
+            raise InputError(
+                f"width {self.width} over {self.heads} attention heads; expected heads that divide "
+                "the width"
+            )
 
     @property
     def hidden(self) -> int:
@@ -101,18 +108,20 @@ class Attention(nn.Module):
         x: Float[Array, "b n d"],
         deterministic: bool = True,
         rows: Int[Array, "b k"] | None = None,
+        key_mask: Bool[Array, "b n"] | None = None,
         return_weights: bool = False,
     ) -> tuple[Float[Array, "b k d"], Float[Array, "b h k n"] | None]:
         """The result; with `return_weights` also the weights before dropout, float32.
 
-        rows: the tokens that ask; None means all n.
+        rows: the tokens that ask; None means all n.  key_mask: the tokens that are seen.
         """
         c = self.config
         dense = functools.partial(nn.DenseGeneral, dtype=c.dtype)
         qkv = dense(
             (3, c.heads, c.head_dim),
-            use_bias=False,
+            use_bias=c.fused_bias,
             kernel_init=_kernel(c, "embed", None, "heads", None),
+            bias_init=_zeros(None, "heads", None),
             name="qkv",
         )(x)
         query, key, value = (
@@ -125,10 +134,8 @@ class Attention(nn.Module):
             shape = (c.heads, c.head_dim)
             return self.param(name, _zeros("heads", None), shape).astype(c.dtype)
 
-        if c.qkv_bias:
+        if c.qkv_bias and not c.fused_bias:
             query, value = query + bias("query_bias"), value + bias("value_bias")
-        if c.key_bias:
-            key = key + bias("key_bias")
         if c.cosine_attention:
             scale = self.param(
                 "scale",
@@ -143,12 +150,13 @@ class Attention(nn.Module):
         dropped = c.attention_dropout > 0 and not deterministic
         if c.cosine_attention or dropped or return_weights:
             # Cosines stay float32: their scale multiplies them by up to 100.
-            weights = reference.weights(query, key)
+            scores = reference.score_bias((query.shape[1], key.shape[1]), key_mask)
+            weights = reference.weights(query, key, scores)
             dropout = nn.Dropout(c.attention_dropout)
             kept = dropout(weights.astype(c.dtype), deterministic=deterministic)
             mixed = reference.weighted(kept, value.astype(c.dtype))
         else:
-            mixed = attention(*(y.astype(c.dtype) for y in (query, key, value)))
+            mixed = attention(*(y.astype(c.dtype) for y in (query, key, value)), key_mask=key_mask)
         mixed = dense(
             c.width,
             axis=(-2, -1),
@@ -207,12 +215,17 @@ class Block(nn.Module):
         x: Float[Array, "b n d"],
         drop_path: Float[Array, ""],
         rows: Int[Array, "b k"] | None = None,
+        key_mask: Bool[Array, "b n"] | None = None,
     ) -> tuple[Float[Array, "b k d"], Float[Array, "b h k n"] | None]:
         """rows: the tokens to answer for, which see all n; None means all of them. In a last block
-        this spares the others' scores and MLP."""
+        this spares the others' scores and MLP.  key_mask: the tokens that are seen."""
         c = self.config
         branch, weights = Attention(c, name="attention")(
-            layer_norm(c, "attention_norm")(x), self.deterministic, rows, self.return_weights
+            layer_norm(c, "attention_norm")(x),
+            self.deterministic,
+            rows,
+            key_mask,
+            self.return_weights,
         )
         if rows is not None:
             x = _take(x, rows)
@@ -228,9 +241,17 @@ class Block(nn.Module):
             branch = branch * self.param(name, init, (c.width,)).astype(c.dtype)
         if self.deterministic or c.drop_path == 0:
             return branch
-        keep = 1 - drop_path
         draw = jax.random.uniform(self.make_rng("dropout"), (branch.shape[0], 1, 1))
-        return branch * (jnp.floor(keep + draw) / keep).astype(c.dtype)
+        return drop_samples(branch, draw, drop_path).astype(c.dtype)
+
+
+def drop_samples(
+    branch: Float[Array, "b *d"], draw: Float[Array, "b *ones"], rate: Float[Array, ""] | float
+) -> Float[Array, "b *d"]:
+    """Stochastic depth: samples whose uniform draw is below `rate` are zero, the rest divided by
+    1 - rate."""
+    keep = 1 - rate
+    return branch * (jnp.floor(keep + draw) / keep).astype(branch.dtype)
 
 
 def drop_path_rates(rate: float, depth: int) -> np.ndarray:
@@ -246,10 +267,15 @@ class TransformerStack(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b n d"], deterministic: bool = True, last_outputs: int = 0
+        self,
+        x: Float[Array, "b n d"],
+        deterministic: bool = True,
+        last_outputs: int = 0,
+        key_mask: Bool[Array, "b n"] | None = None,
     ) -> Float[Array, "*k b n d"]:
         """The last block's output.
 
+        key_mask: the tokens that every block's attention sees.
         last_outputs: K answers the outputs of the last K blocks, [K, b, n, d] in their order. The
             scan carries these K alone; InputError where there are fewer blocks.
         """
@@ -265,7 +291,7 @@ class TransformerStack(nn.Module):
         def step(block: Block, carry: tuple, inputs: tuple) -> tuple[tuple, None]:
             x, kept = carry
             rate, place = inputs
-            x, _ = block(x, rate)
+            x, _ = block(x, rate, None, key_mask)
             if last_outputs:
                 kept = jax.lax.dynamic_update_index_in_dim(kept, x, place, axis=0)
             return (x, kept), None

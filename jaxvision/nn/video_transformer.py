@@ -61,6 +61,9 @@ class VideoEncoder(nn.Module):
     token_dropout: rate on the tokens before the first block.
     position_table: a table among the parameters instead of sine-cosine positions. The reference's
         forward pass detaches it, so it never trains.
+    position_window: tokens along (t, h, w) that sine-cosine positions are made for and resized
+        from; None means the grid's.
+    image_table: whether a single frame has sine-cosine positions of its own, made for it.
     """
 
     grid: CubeGrid
@@ -68,6 +71,8 @@ class VideoEncoder(nn.Module):
     depth: int
     token_dropout: float = 0.0
     position_table: bool = False
+    position_window: tuple[int, int, int] | None = None
+    image_table: bool = False
 
     @nn.compact
     def __call__(
@@ -75,24 +80,37 @@ class VideoEncoder(nn.Module):
         video: Float[Array, "b t h w 3"],
         visible: Int[Array, "b m"] | None = None,
         deterministic: bool = True,
-    ) -> Float[Array, "b m d"]:
+        last_outputs: int = 0,
+    ) -> Float[Array, "*k b m d"]:
         """Tokens after the last block (before any norm).
 
         video: normalised pixels.  visible: ascending token indices, or None for all tokens.
+        last_outputs: see `TransformerStack`.
         """
         grid, width = self.grid, self.block.width
         cubes = patchify(video.astype(self.block.dtype), grid.tubelet, grid.patch)
-        positions = jnp.asarray(sincos_1d(grid.tokens, width))
+        window = grid.window_of(video.shape[1:4])
         if self.position_table:
-            positions = jax.lax.stop_gradient(self._position_table())
-        positions = resize_table(positions, grid.window, grid.window_of(video.shape[1:4]))[None]
+            table = jax.lax.stop_gradient(self._position_table())
+            positions = resize_table(table, grid.window, window)[None]
+        else:
+            positions = self.fixed_positions(window)[None]
         if visible is not None:
             cubes = take_tokens(cubes, visible)
             positions = positions[0][visible]
         x = CubeEmbedding(width, dtype=self.block.dtype, name="patch_embedding")(cubes)
         x = constrain(x + positions.astype(x.dtype), "batch", None, "embed")
         x = nn.Dropout(self.token_dropout)(x, deterministic=deterministic)
-        return TransformerStack(self.block, self.depth, name="stack")(x, deterministic)
+        stack = TransformerStack(self.block, self.depth, name="stack")
+        return stack(x, deterministic, last_outputs)
+
+    def fixed_positions(self, window: tuple[int, int, int]) -> Float[Array, "n d"]:
+        """The sine-cosine positions of tokens along (t, h, w)."""
+        made_for = self.position_window or self.grid.window
+        if self.image_table and window[0] == 1:
+            made_for = (1, *made_for[1:])
+        table = jnp.asarray(sincos_1d(int(np.prod(made_for)), self.block.width))
+        return resize_table(table, made_for, window)
 
     def _position_table(self) -> Float[Array, "n d"]:
         init = nn.with_logical_partitioning(nn.initializers.normal(0.02), (None, "embed"))
@@ -105,6 +123,7 @@ class VideoClassifier(nn.Module):
     pooling: "mean" of all tokens, then the norm; or "first", the norm of the first token (t, h, w
         all 0: there is no class token).
     init_scale: factor on the head's initial values.
+    position_window: see `VideoEncoder`.
     dropout: `token_dropout` on the embedded tokens, `head_dropout` on the pooled features; the
         blocks' own rates are in `block`.
     """
@@ -118,6 +137,7 @@ class VideoClassifier(nn.Module):
     token_dropout: float = 0.0
     head_dropout: float = 0.0
     init_scale: float = 1.0
+    position_window: tuple[int, int, int] | None = None
 
     @nn.compact
     def __call__(
@@ -133,6 +153,7 @@ class VideoClassifier(nn.Module):
             self.depth,
             self.token_dropout,
             self.position_table,
+            position_window=self.position_window,
             name="encoder",
         )
         x = encoder(video, deterministic=deterministic).astype(jnp.float32)
@@ -165,7 +186,7 @@ def grid_of(model: Mapping[str, Any]) -> CubeGrid:
     sides = ("frames", "image_size", "image_size")
     cuts = ("tubelet", "patch", "patch")
     for side, cut, length in zip(sides, cuts, (grid.frames, *grid.image_size), strict=True):
-        if length % model[cut]:
+        if model[cut] < 1 or length < 1 or length % model[cut]:
             raise InputError(
                 f"model.{side} by model.{cut}: {length} does not divide by {model[cut]}"
             )
@@ -195,6 +216,7 @@ def build_classifier(model: Mapping[str, Any], classes: int, dtype: str) -> Vide
         token_dropout=model["dropout"],
         head_dropout=model["head_dropout"],
         init_scale=model["init_scale"],
+        position_window=tuple(model.get("position_window") or ()) or None,
     )
 
 

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxvision.ops.position_tables import bicubic_matrix
+
 Padding = Literal["border", "zeros"]
 
 
@@ -92,6 +94,18 @@ def resize_bilinear(x: Float[Array, "b h w c"], factor: float) -> Float[Array, "
     for axis in (1, 2):
         x = _resize_axis(x, axis, factor)
     return x
+
+
+def resize_bicubic(
+    x: Float[Array, "*b h w c"], size: tuple[int, int]
+) -> Float[Array, "*b h2 w2 c"]:
+    """Resize to `size` (height, width): PyTorch's bicubic interpolation with half-pixel centres, no
+    antialiasing and repeated edges. Values may leave the range of the pixels."""
+    rows, columns = (
+        bicubic_matrix(old, new) for old, new in zip(x.shape[-3:-1], size, strict=True)
+    )
+    x = jnp.einsum("ah,...hwc->...awc", rows.astype(x.dtype), x, precision="highest")
+    return jnp.einsum("bw,...awc->...abc", columns.astype(x.dtype), x, precision="highest")
 
 
 def _resize_axis(x: Array, axis: int, factor: float) -> Array:

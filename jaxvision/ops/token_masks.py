@@ -5,9 +5,10 @@ takes its draw as an argument. Counts are static, so that masks become index arr
 Tokens lie row-major on a window (t, h, w).
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from jaxvision.errors import InputError
 
@@ -45,3 +46,41 @@ def random_mask(
 def kept_indices(mask: Int[Array, "b n"], count: int) -> Int[Array, "b count"]:
     """Positions where `mask` is 0, ascending; each row must hold exactly `count` of them."""
     return jnp.argsort(mask, axis=1, stable=True)[:, :count]
+
+
+def visible_per_frame(places: int, ratio: float) -> int:
+    """Tokens that a mask guided by attention keeps of each frame: places - int(ratio * places)."""
+    return places - int(ratio * places)
+
+
+def gumbel(uniform: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Gumbel noise of uniform draws in (0, 1): -log(-log u)."""
+    return -jnp.log(-jnp.log(uniform.astype(jnp.float32)))
+
+
+def guided_places(
+    attention: Float[Array, "f n"], noise: Float[Array, "f n"], count: int
+) -> Int[Array, "f count"]:
+    """`count` places of each frame, ascending, drawn without replacement in proportion to the
+    attention that they get (UMT, section 3.1): those of the largest `guided_scores`.
+
+    noise: Gumbel draws.
+    """
+    return jnp.sort(jax.lax.top_k(guided_scores(attention, noise), count)[1], axis=-1)
+
+
+def guided_scores(
+    attention: Float[Array, "f n"], noise: Float[Array, "f n"]
+) -> Float[Array, "f n"]:
+    """log attention + Gumbel noise, float32. In falling order these are draws without replacement
+    in proportion to the attention (the exponential race attention / e, in log space)."""
+    least = jnp.finfo(jnp.float32).tiny
+    return jnp.log(jnp.maximum(attention.astype(jnp.float32), least)) + noise
+
+
+def tokens_of_places(places: Int[Array, "f count"], frames: int, size: int) -> Int[Array, "b m"]:
+    """Token indices of places in each of a clip's `frames` frames of `size` tokens, frame by frame:
+    m = frames * count."""
+    offset = jnp.arange(frames, dtype=places.dtype) * size
+    clips = places.reshape(-1, frames, places.shape[-1])
+    return (clips + offset[:, None]).reshape(len(clips), -1)

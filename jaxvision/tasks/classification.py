@@ -20,6 +20,7 @@ from jaxvision.data.source import Source
 from jaxvision.errors import InputError
 from jaxvision.metrics.multi_view import (
     MERGES,
+    class_recalls,
     collect_views,
     confusion_of_views,
     multi_view_accuracy,
@@ -41,6 +42,8 @@ class Softening:
     groups: int
     label_smoothing: float
     erase_probability: float
+    erase_area: tuple[float, float] = (0.02, 1 / 3)
+    erase_aspect: tuple[float, float] = (0.3, 1 / 0.3)
     mixup_alpha: float
     cutmix_alpha: float
     mix_probability: float = 1.0
@@ -77,17 +80,26 @@ def soften(
     rng: PRNGKeyArray,
     softening: Softening,
     classes: int,
+    *,
+    erased: Float[np.ndarray, " c"] | None = None,
 ) -> Batch:
     """The batch with `input`: its normalised pixels, boxes erased and samples mixed; and `target`,
-    the soft labels [b, classes]."""
+    the soft labels [b, classes].
+
+    erased: the (normalised) colour of erased boxes; None: noise.
+    """
     height, width = pixels.shape[-3:-1]
     erase_rng, mix_rng = jax.random.split(rng)
     if softening.erase_probability > 0:
         keys = jax.vmap(jax.random.split)(sample_keys(erase_rng, batch))
         boxes = random_erasing.draw_boxes(
-            keys[:, 0], (height, width), probability=softening.erase_probability
+            keys[:, 0],
+            (height, width),
+            probability=softening.erase_probability,
+            area=softening.erase_area,
+            aspect=softening.erase_aspect,
         )
-        pixels = random_erasing.erase(pixels, boxes, keys[:, 1])
+        pixels = random_erasing.erase(pixels, boxes, keys[:, 1], erased)
     if not softening.mixes:
         target = smooth_one_hot(batch["label"], classes, softening.label_smoothing)
         return {**batch, "input": pixels, "target": target}
@@ -120,10 +132,15 @@ def evaluation(
     batch_specs: BatchSpecs,
     logits: Callable[[Variables, Batch], Float[Array, "b classes"]],
     names: Sequence[str],
+    *,
     merge: str = "prob",
+    per_class: bool = False,
 ) -> Evaluation:
     """`top1` and `top5` over videos (or pictures), the views of each merged, and a picture of the
-    confusions. InputError for an unknown merge."""
+    confusions. InputError for an unknown merge.
+
+    per_class: also `mean_class`, the mean of the classes' recalls, and `recall/<class>`.
+    """
     if merge not in MERGES:
         raise InputError(f"task.merge {merge!r}: expected one of {', '.join(MERGES)}")
 
@@ -140,7 +157,12 @@ def evaluation(
         return {"confusion": confusion_table(confusion_of_views(total, merge), names)}
 
     def finish(total: Any, variables: Variables) -> dict[str, float]:
-        return multi_view_accuracy(total, merge)
+        results = multi_view_accuracy(total, merge)
+        if per_class:
+            recalls = class_recalls(confusion_of_views(total, merge))
+            results["mean_class"] = float(np.mean(recalls))
+            results |= {f"recall/{name}": r for name, r in zip(names, recalls, strict=True)}
+        return results
 
     return Evaluation(
         source=source,

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from jaxvision.data.atomic_write import atomic_write
+from jaxvision.tasks.each_input import each_input, earlier_table
 from jaxvision.training.run_record import write_json
-from jaxvision.viz.files import output_names, write_png
+from jaxvision.viz.files import write_png
 
 SHOWN = 5
+TABLE = "predictions.json"
 # A file's probabilities, and its picture under the name of the likeliest class.
 Answer = tuple[Float[np.ndarray, " classes"], Callable[[str], UInt8[np.ndarray, "height width 3"]]]
 
@@ -25,16 +28,20 @@ def predict_files(
 ) -> list[Path]:
     """The likeliest classes of files: predictions.json, predictions.csv, and <name><suffix>.png.
 
-    Returns what was written. `answer` raises InputError for a file that cannot be read.
+    Returns what was written. `answer` raises InputError for a file that cannot be read; of several
+    files the others are answered (`each_input`).
     """
-    written: list[Path] = []
-    results: dict[str, list[dict[str, Any]]] = {}
-    for path, name in zip(paths, output_names(paths), strict=True):
+    results: dict[str, list[dict[str, Any]]] = earlier_table(outdir / TABLE)
+
+    def answer_one(path: Path, name: str) -> list[Path]:
         scores, draw = answer(path)
-        results[str(path)] = likeliest(scores, names)
-        written.append(outdir / f"{name}{suffix}.png")
-        write_png(written[-1], draw(results[str(path)][0]["class"]))
-    return [*written, *write_labels(results, outdir)]
+        found = likeliest(scores, names)
+        picture = outdir / f"{name}{suffix}.png"
+        write_png(picture, draw(found[0]["class"]))
+        results[str(path)] = found
+        return [picture]
+
+    return each_input(paths, outdir, answer_one, lambda: write_labels(results, outdir))
 
 
 def likeliest(scores: Float[np.ndarray, " classes"], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -45,11 +52,14 @@ def likeliest(scores: Float[np.ndarray, " classes"], names: Sequence[str]) -> li
 
 def write_labels(results: Mapping[str, Sequence[Mapping[str, Any]]], outdir: Path) -> list[Path]:
     """predictions.json and predictions.csv of {file: its likeliest classes}."""
-    write_json(outdir / "predictions.json", results)
-    with (outdir / "predictions.csv").open("w", newline="") as stream:
+    write_json(outdir / TABLE, results)
+    with (
+        atomic_write(outdir / "predictions.csv") as temporary,
+        open(temporary, "w", newline="") as stream,
+    ):
         table = csv.writer(stream)
         table.writerow(["file", "rank", "class", "probability"])
         for file, answers in results.items():
             for rank, found in enumerate(answers, 1):
                 table.writerow([file, rank, found["class"], f"{found['probability']:.6f}"])
-    return [outdir / "predictions.json", outdir / "predictions.csv"]
+    return [outdir / TABLE, outdir / "predictions.csv"]

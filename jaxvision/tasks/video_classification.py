@@ -66,7 +66,7 @@ def class_names(data: ConfigDict) -> tuple[str, ...]:
     if data.name == "tfds":
         return TfdsVideos.of(data.train, data.root).class_names
     if Path(data.train).is_dir():
-        return video_list.read_class_folders(data.train)[1]
+        return video_list.read_class_folders(data.train).names
     raise InputError("data.labels: expected a file of class names, one a line")
 
 
@@ -87,12 +87,11 @@ def labelled_videos(data: ConfigDict, split: str, names: Sequence[str]) -> Recor
     if not where:
         raise InputError(f"data.{split}: expected a list file or a folder of class folders")
     if Path(where).is_dir():
-        items = video_list.read_class_folders(where, names)[0]
-    else:
-        items = video_list.read_list(
-            where, len(names), data.root, data.frame_template, data.first_frame
-        )
-    return video_list.VideoRecords(items)
+        return video_list.read_class_folders(where, names)
+    items = video_list.read_list(
+        where, len(names), data.root, data.frame_template, data.first_frame
+    )
+    return video_list.VideoRecords(items, tuple(names))
 
 
 def sampling(config: ConfigDict) -> FrameSampling:
@@ -146,7 +145,7 @@ def evaluations(
             {"views": _fields(config, batch * task.crops, (size[0], size[0]))},
             logits,
             names,
-            task.merge,
+            merge=task.merge,
         )
     return found
 

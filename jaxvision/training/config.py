@@ -205,9 +205,26 @@ def apply_override(config: ConfigDict, override: str) -> None:
         if depth < len(parents):
             node = node[name]
     old = node[last]
-    if isinstance(old, ConfigDict):
-        raise InputError(f"config key {key!r} is a table; set one of {', '.join(sorted(old))}")
-    node[last] = parse_value(f"config key {key!r}", text, old)
+    if isinstance(old, (ConfigDict, dict)):
+        node[last] = parse_table(key, text, old)
+    else:
+        node[last] = parse_value(f"config key {key!r}", text, old)
+
+
+def parse_table(key: str, text: str, old: Mapping[str, Any]) -> ConfigDict:
+    """`{"name": value, ...}` in place of a table whose names are a user's own: one that is empty,
+    or whose values are tuples as the new ones are (class names and their labels)."""
+    refusal = InputError(f"config key {key!r} is a table; set one of {', '.join(sorted(old))}")
+    try:
+        table = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        raise refusal from None
+    if not isinstance(table, dict) or not all(isinstance(name, str) for name in table):
+        raise refusal
+    table = {name: tuple(v) if isinstance(v, list) else v for name, v in table.items()}
+    if old and {type(value) for value in (*old.values(), *table.values())} != {tuple}:
+        raise refusal
+    return ConfigDict(table)
 
 
 def parse_value(what: str, text: str, old: Any) -> Any:

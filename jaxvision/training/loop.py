@@ -22,7 +22,7 @@ from jaxvision.training.evaluation import Evaluator, Stopped
 from jaxvision.training.preemption import Preempted, StopSignal
 from jaxvision.training.reporting import Reporter
 from jaxvision.training.run import ReadWeights, Run, compile_by_bucket, prepare_run
-from jaxvision.training.run_record import open_workdir, versions
+from jaxvision.training.run_record import open_workdir, record_config, versions
 from jaxvision.training.sharding import place, replicated
 from jaxvision.training.state import TrainState, answering_variables
 from jaxvision.training.step import Metrics
@@ -63,6 +63,7 @@ def train(
             reporter.config(as_json(config))
             state = start_state(run, checkpoints, reporter, read_weights)
             loop = Loop(run, checkpoints, reporter, workdir)
+            record_config(workdir, config)
             start_up_report(run, loop.compiled, reporter)
             return loop.run(state)
 
@@ -97,6 +98,10 @@ def start_up_report(run: Run, compiled: Mapping[str, Any], reporter: Reporter) -
         + f" on {run.mesh.devices.size} x {run.mesh.devices.flat[0].device_kind}"
         + f" as {dict(run.mesh.shape)}"
     )
+    for source in {id(s): s for s in run.data.sources.values()}.values():
+        # Only records of folders and lists have something to say.
+        if hasattr(source.records, "summary"):
+            reporter.say(f"data: {source.records.summary()}")
     flops = run.task.flops("train")
     if flops:
         reporter.say(f"{flops:.3g} floating-point operations a step (counted)")

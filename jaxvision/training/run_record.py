@@ -55,7 +55,8 @@ def commit() -> str | None:
 def open_workdir(
     workdir: Path, config: ConfigDict, facts: Mapping[str, Any] | None = None
 ) -> Iterator[Path]:
-    """Make and lock `workdir` for one run of `config`, and record this start in it.
+    """Make and lock `workdir` for one run of `config`, and note this start in it (`record_config`
+    follows).
 
     facts: of the run, for its table.
 
@@ -82,7 +83,7 @@ def open_workdir(
         lock.write(str(os.getpid()))
         lock.flush()
         check_same_run(workdir, config)
-        record(workdir, config, facts or {})
+        record(workdir, facts or {})
         yield workdir
 
 
@@ -109,9 +110,15 @@ def has_saved(workdir: Path) -> bool:
     return any(folder.name.isdecimal() and manifest.begun(folder) for folder in folders)
 
 
-def record(workdir: Path, config: ConfigDict, facts: Mapping[str, Any]) -> None:
-    """config.json, run.json, and one line in runs.jsonl for every start."""
-    write_json(workdir / "config.json", as_json(config))
+def record_config(workdir: Path, config: ConfigDict) -> None:
+    """config.json: what predictions and evaluations read. Written once nothing can refuse the run
+    any more, so that a command that was refused leaves what a healthy run wrote."""
+    if jax.process_index() == 0:
+        write_json(workdir / "config.json", as_json(config))
+
+
+def record(workdir: Path, facts: Mapping[str, Any]) -> None:
+    """run.json, and one line in runs.jsonl for every start."""
     write_json(workdir / FACTS, {"run": run_id(workdir) or uuid.uuid4().hex, **facts})
     start = {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -105,6 +105,7 @@ class Task(abc.ABC):
 
     training_only: collections that nothing but the loss reads: evaluations and predictions neither
         load nor see them.
+    input_suffixes: of the files that `predict_files` reads; () leaves it to the method.
     contrasts_in_batch: the loss compares samples of a batch with each other, so that micro-batches
         would make another loss: `train.accumulate` above 1 is refused.
     """
@@ -112,6 +113,7 @@ class Task(abc.ABC):
     config: ConfigDict
     training_only: ClassVar[tuple[str, ...]] = ("memory",)
     contrasts_in_batch: ClassVar[bool] = False
+    input_suffixes: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def init(self, rng: PRNGKeyArray) -> Variables:

@@ -33,12 +33,15 @@ def write_mp4(path: Path, video: UInt8[np.ndarray, "t height width 3"], fps: flo
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
-    """A name for what is written of each input: its stem, numbered where several share one."""
+    """A name for what is written of each input: its stem, numbered where several share one (also
+    where they differ by upper and lower case alone, which are one file to some disks)."""
     names: list[str] = []
+    taken: set[str] = set()
     for path in paths:
         name, number = path.stem, 1
-        while name in names:
+        while name.lower() in taken:
             number += 1
             name = f"{path.stem}_{number}"
         names.append(name)
+        taken.add(name.lower())
     return names

@@ -4,12 +4,15 @@ import itertools
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.presentation import Presentation
 from jaxvision.data.reencoding import EXACT_TIMES, TIME_BASE
 
 
@@ -18,14 +21,17 @@ def write_segment(
     frames: Iterable[tuple[Fraction, UInt8[np.ndarray, "h w 3"]]],
     rate: Fraction,
     quality: int = 16,
+    presentation: Presentation | None = None,
 ) -> int:
     """Encode (seconds, RGB) frames as H.264 at their own times; returns how many there were.
 
     Odd sides are padded by a repeated edge, as 4:2:0 colour needs. rate: a hint for players.
-    quality: x264's constant rate factor. The file appears under its name only when it is complete;
-    without frames it is empty.
+    quality: x264's constant rate factor.  presentation: of the video that the (upright) frames come
+    from; its tags of colour and shape of pixels are kept. The file appears under its name only when
+    it is complete; without frames it is empty.
     """
     frames, count = iter(frames), 0
+    presentation, scaler = presentation or Presentation(), VideoReformatter()
     first = next(frames, None)
     if first is None:
         path.write_bytes(b"")
@@ -40,6 +46,7 @@ def write_segment(
         # Without B-frames packets are in order of time, also from one segment to the next.
         stream.options = {"crf": str(quality), "bf": "0"}
         stream.codec_context.time_base = TIME_BASE
+        presentation.tag(stream.codec_context)
         for time, image in itertools.chain([first], frames):
             image = np.pad(
                 image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), "edge"
@@ -47,6 +54,7 @@ def write_segment(
             if count == 0:
                 stream.height, stream.width = image.shape[:2]
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            frame = presentation.encode(frame, scaler)
             frame.pts, frame.time_base = round(time / TIME_BASE), TIME_BASE
             container.mux(stream.encode(frame))
             count += 1
@@ -57,36 +65,40 @@ def write_segment(
 def join_segments(path: Path, segments: Sequence[Path], sound_of: Path | None = None) -> str:
     """One MP4 of all segments in order, not encoded again, with the sound of another file.
 
-    Empty segments are passed over. Returns what became of the sound: "kept", "none", or why it was
-    left out.
+    Empty segments are passed over. Returns what became of the sound: "kept" (and how many tracks
+    where there are several), "none", or why it was left out.
     """
     segments = [segment for segment in segments if segment.stat().st_size]
     sound = None if sound_of is None else av.open(str(sound_of))
     try:
-        audio = sound.streams.audio[0] if sound is not None and sound.streams.audio else None
+        tracks = list(sound.streams.audio) if sound is not None else []
         try:
-            _join(path, segments, sound, audio)
-            return "kept" if audio is not None else "none"
+            _join(path, segments, sound, tracks)
         except (av.FFmpegError, ValueError) as error:
-            if audio is None:
+            if not tracks:
                 raise
-            _join(path, segments, None, None)
-            return f"left out ({audio.codec_context.name} does not go into MP4: {error})"
+            _join(path, segments, None, [])
+            names = ", ".join(track.codec_context.name for track in tracks)
+            return f"left out ({names} does not go into MP4: {error})"
+        if len(tracks) > 1:
+            return f"kept ({len(tracks)} tracks)"
+        return "kept" if tracks else "none"
     finally:
         if sound is not None:
             sound.close()
 
 
-def _join(path: Path, segments: Sequence[Path], sound, audio) -> None:
+def _join(path: Path, segments: Sequence[Path], sound, tracks: Sequence[Any]) -> None:
     with (
         atomic_write(path) as temporary,
         av.open(temporary, "w", format="mp4", options=EXACT_TIMES) as output,
     ):
         with av.open(str(segments[0])) as first:
             video = output.add_stream_from_template(first.streams.video[0])
-        audio_out = output.add_stream_from_template(audio) if audio is not None else None
-        sounds = (p for p in sound.demux(audio) if p.dts is not None) if audio is not None else None
-        waiting = next(sounds, None) if sounds is not None else None
+        copies = {track.index: output.add_stream_from_template(track) for track in tracks}
+        packets = sound.demux(*tracks) if tracks else ()
+        sounds = (packet for packet in packets if packet.dts is not None)
+        waiting = next(sounds, None)
         for segment in segments:
             with av.open(str(segment)) as container:
                 for packet in container.demux(container.streams.video[0]):
@@ -95,14 +107,14 @@ def _join(path: Path, segments: Sequence[Path], sound, audio) -> None:
                     seconds = packet.dts * packet.time_base
                     # Sound and pictures interleaved, so that players need not read far ahead.
                     while waiting is not None and waiting.dts * waiting.time_base <= seconds:
-                        waiting = _copy(output, waiting, audio_out, sounds)
+                        waiting = _copy(output, waiting, copies, sounds)
                     packet.stream = video
                     output.mux(packet)
         while waiting is not None:
-            waiting = _copy(output, waiting, audio_out, sounds)
+            waiting = _copy(output, waiting, copies, sounds)
 
 
-def _copy(output, packet, stream, following):
-    packet.stream = stream
+def _copy(output, packet, copies, following):
+    packet.stream = copies[packet.stream_index]
     output.mux(packet)
     return next(following, None)

@@ -58,6 +58,11 @@ def _read_zip(path: Path) -> Any:
     if len(pickles) != 1:
         raise DamagedError("the archive holds no data.pkl")
     root = pickles[0].removesuffix("data.pkl")
+    if f"{root}constants.pkl" in records:
+        raise RefusedError(
+            "a program to be run (TorchScript); save its state_dict() with PyTorch, or take the "
+            "same network as .safetensors, as Hugging Face publishes it"
+        )
     order = _record(mapped, records[f"{root}byteorder"]) if f"{root}byteorder" in records else None
     swap = order is not None and order.tobytes() == b"big"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from jaxvision.weights.layout import (
+    CONV2D,
     LINEAR,
     chain,
     heads_bias,
@@ -44,6 +45,15 @@ def cube_embedding(name: str, path: str, width: int, cube: tuple[int, int, int])
     to_matrix = chain(transpose(2, 3, 4, 1, 0), reshape((*cube, 3, width), (-1, width)))
     return [
         Entry(f"{name}.weight", kernel, f"{path}/kernel", to_matrix),
+        Entry(f"{name}.bias", (width,), f"{path}/bias"),
+    ]
+
+
+def patch_embedding(name: str, path: str, width: int, patch: int) -> list[Entry]:
+    """A strided convolution over square patches, which ours keeps as a matrix."""
+    to_matrix = chain(CONV2D, reshape((patch, patch, 3, width), (-1, width)))
+    return [
+        Entry(f"{name}.weight", (width, 3, patch, patch), f"{path}/kernel", to_matrix),
         Entry(f"{name}.bias", (width,), f"{path}/bias"),
     ]
 

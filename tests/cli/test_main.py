@@ -9,6 +9,7 @@ from PIL import Image
 
 from jaxvision.cli.main import main
 from jaxvision.data import pictures
+from jaxvision.loading import answering_mesh
 from jaxvision.viz.files import write_mp4
 from processes import SMALL
 
@@ -70,7 +71,13 @@ def test_predict_draws_pictures_and_videos(trained, tmp_path, capsys):
     (answer,) = json.loads((out / "predictions.json").read_text()).values()
     assert answer["error"] > 0
     # The video just written is a valid input too.
-    assert main(["predict", f"--workdir={trained}", f"--out={out}", str(out / "mine.mp4")]) == 0
+    again = tmp_path / "again"
+    assert main(["predict", f"--workdir={trained}", f"--out={again}", str(out / "mine.mp4")]) == 0
+    # Answers are no inputs, and a folder of answers is one job's.
+    line = refused(capsys, "predict", f"--workdir={trained}", f"--out={out}", str(out / "mine.mp4"))
+    assert f"mine.mp4: lies in {out}, where answers are written" in line
+    line = refused(capsys, "predict", f"--workdir={trained}", f"--out={again}", f"{out}/mine.png")
+    assert f"{again}: holds another job's answers (inputs: " in line
     (tmp_path / "notes.txt").write_text("no video")
     line = refused(capsys, "predict", f"--workdir={trained}", str(tmp_path / "notes.txt"))
     assert "notes.txt: not a video that can be read" in line
@@ -182,13 +189,16 @@ def test_no_verb_teaches(capsys):
             [*TRAIN, "--config.method=videomea"],
             "unknown method 'videomea'; did you mean 'videomae'",
         ),
-        ([*TRAIN, "--config.method=comae"], "CoMAE (comae) cannot be run yet"),
+        ([*TRAIN, "--config.method=cycleacr"], "CycleACR (cycleacr) cannot be run yet"),
         (
             [*TRAIN, "--config.train.batch_size=12"],
             "batch of 12 (bucket 'clips') does not divide",
         ),
         ([*TRAIN, "--config.mesh.data=16"], "mesh data=16, fsdp=1, tensor=1 needs 16 devices"),
         ([*TRAIN, "--config.model.patch=5"], "image_size by model.patch: 16 does not divide"),
+        ([*TRAIN, "--config.model.patch=0"], "image_size by model.patch: 16 does not divide by 0"),
+        ([*TRAIN, "--config.model.tubelet=0"], "frames by model.tubelet: "),
+        ([*TRAIN, "--config.model.heads=5"], "over 5 attention heads; expected heads that divide"),
         ([*TRAIN, "--config.task.encoder_mask_ratio=0.1"], "leaves 8 of 8 tokens visible"),
         ([*TRAIN, "--config.data.name=camra"], "data.name 'camra'; did you mean 'camera'?"),
         ([*TRAIN, "--config.data.root=/nowhere"], "/nowhere: no pictures there"),
@@ -203,6 +213,34 @@ def test_bad_input_is_one_line(argv, message, tmp_path, capsys):
         argv = [*argv, f"--workdir={tmp_path}"]
     assert message in refused(capsys, *argv)
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.xdist_group("cli")
+def test_a_runs_mesh_is_not_forced_on_its_answers(trained, tmp_path, capsys):
+    stored = json.loads((trained / "config.json").read_text())
+    assert stored["mesh"]["data"] == 8
+    assert answering_mesh({"data": 64, "fsdp": 2, "tensor": 1}, [], True) == {
+        "data": -1,
+        "fsdp": 1,
+        "tensor": 1,
+    }
+    same = {"data": 4, "fsdp": 2, "tensor": 1}
+    assert answering_mesh(same, [], True) == same
+    # What the command itself asks for is not changed.
+    line = refused(
+        capsys, "evaluate", f"--workdir={trained}", f"--out={tmp_path}", "--config.mesh.data=16"
+    )
+    assert "mesh data=16, fsdp=1, tensor=1 needs 16 devices" in line
+
+
+@pytest.mark.xdist_group("cli")
+def test_an_out_that_is_a_file_is_refused_before_the_work(trained, tmp_path, capsys, monkeypatch):
+    (tmp_path / "out").write_text("")
+    pictures.built_in("held_out")[0][0].save(tmp_path / "mine.png")
+    monkeypatch.setattr("jaxvision.loading.load_run", None)
+    options = [f"--workdir={trained}", f"--out={tmp_path / 'out'}"]
+    for argv in (["predict", str(tmp_path / "mine.png")], ["evaluate"]):
+        assert "out is a file, expected a folder" in refused(capsys, *argv, *options)
 
 
 def test_an_unwritable_workdir_is_refused(tmp_path, capsys):

@@ -40,6 +40,10 @@ RECIPES: dict[str, tuple[str, ...]] = {
     ),
     "pdpp/demo": ("model.width=32", "train.batch_size=16"),
     "emavfi/demo": ("model.depths=(1,1,1,1,1)",),
+    "comae/demo": (
+        *("model.width=32", "model.depth=2", "model.heads=2", "model.image_size=16"),
+        *("model.patch=8", "data.side=16", "train.batch_size=16"),
+    ),
 }
 # Its many convolutions take the compiler a minute: the command below compiles it, the test run not.
 COMPILED_ON_REQUEST = ("emavfi/demo",)

@@ -92,8 +92,9 @@ def test_class_folders_and_lists_work_on_what_was_prepared(kind, source, tmp_pat
     assert "unreadable: right/broken.mp4: " in printed
     assert "3 videos in" in printed
     assert "(0 were there), 1 unreadable" in printed
-    items, classes = video_list.read_class_folders(out)
-    assert classes == ("left", "right")
+    found = video_list.read_class_folders(out)
+    items = found.items
+    assert found.names == ("left", "right")
     assert [item.label for item in items] == [0, 0, 1]
     for item in pickle.loads(pickle.dumps(items)):
         with item.open() as video:

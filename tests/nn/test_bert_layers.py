@@ -9,6 +9,7 @@ import pytest
 from flax import linen as nn
 from scipy.special import erf
 
+from jaxvision.errors import InputError
 from jaxvision.nn.bert_layers import BertConfig, BertLayer, BertStack
 
 CONFIG = BertConfig(width=8, heads=2, hidden=12)
@@ -86,6 +87,30 @@ def test_a_stack_is_its_layers_in_turn():
         one = jax.tree.map(lambda leaf, n=n: leaf[n], variables["params"]["layers"])
         wanted = run(layer, {"params": one}, wanted, MASK, CONTEXT)
     np.testing.assert_allclose(run(stack, variables, X, MASK, CONTEXT), wanted, atol=1e-5)
+
+
+def test_a_context_serves_neighbouring_rows():
+    """As if it were repeated: with masks, and with dropped weights' own path."""
+    stack = BertStack(CONFIG, 2)
+    x = RNG.standard_normal((6, 5, 8)).astype(np.float32)
+    mask = np.repeat(MASK, 3, axis=0)
+    variables = filled(stack, x, mask, CONTEXT, CONTEXT_MASK)
+    repeated = (np.repeat(part, 3, axis=0) for part in (CONTEXT, CONTEXT_MASK))
+    wanted = run(stack, variables, x, mask, *repeated)
+    got = run(stack, variables, x, mask, CONTEXT, CONTEXT_MASK)
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
+    rare = BertStack(dataclasses.replace(CONFIG, dropout=0.0, attention_dropout=1e-7), 2)
+    draws = {"dropout": jax.random.key(0)}
+    got = run(rare, variables, x, mask, CONTEXT, CONTEXT_MASK, deterministic=False, rngs=draws)
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+def test_contexts_that_do_not_divide_the_rows():
+    layer = BertLayer(CONFIG)
+    variables = filled(layer, X, MASK, CONTEXT)
+    x, mask = np.repeat(X, 2, axis=0)[:3], np.repeat(MASK, 2, axis=0)[:3]
+    with pytest.raises(InputError, match="2 contexts for 3 rows"):
+        layer.apply(variables, x, mask, CONTEXT)
 
 
 def test_padding_reaches_no_other_token():

@@ -12,7 +12,7 @@ from scipy.special import erf
 from jaxvision.errors import InputError
 from jaxvision.nn.transformer import Block, BlockConfig, TransformerStack, block_parameters
 
-CLIP = BlockConfig(8, 2, key_bias=True, activation="quick_gelu", norm_epsilon=1e-5)
+CLIP = BlockConfig(8, 2, fused_bias=True, activation="quick_gelu", norm_epsilon=1e-5)
 DEPTH = 4
 X = np.random.default_rng(0).standard_normal((2, 5, 8)).astype(np.float32)
 ROWS = np.array([[4, 0], [1, 3]])
@@ -48,10 +48,12 @@ def block_by_hand(config, p, x):
     attention = p["attention"]
     y = norm_by_hand(p["attention_norm"], x, config.norm_epsilon)
     query, key, value = np.einsum("bnd,dshk->sbhnk", y, attention["qkv"]["kernel"])
-    query = query + attention["query_bias"][:, None]
-    value = value + attention["value_bias"][:, None]
-    if config.key_bias:
-        key = key + attention["key_bias"][:, None]
+    if config.fused_bias:
+        biases = attention["qkv"]["bias"][:, None, :, None]
+        query, key, value = query + biases[0], key + biases[1], value + biases[2]
+    else:
+        query = query + attention["query_bias"][:, None]
+        value = value + attention["value_bias"][:, None]
     if config.cosine_attention:
         query, key = (y / np.linalg.norm(y, axis=-1, keepdims=True) for y in (query, key))
         query = query * np.exp(attention["scale"])[:, None, None] * np.sqrt(config.head_dim)
@@ -74,7 +76,8 @@ COSINE = dataclasses.replace(CLIP, cosine_attention=True)
 )
 def test_a_block(config):
     variables = filled(Block(config), X, 0.0)
-    assert ("key_bias" in variables["params"]["attention"]) == config.key_bias
+    assert ("bias" in variables["params"]["attention"]["qkv"]) == config.fused_bias
+    assert ("query_bias" in variables["params"]["attention"]) != config.fused_bias
     wanted, weights = block_by_hand(config, variables["params"], X.astype(float))
     got, nothing = run(Block(config), variables, X, 0.0)
     np.testing.assert_allclose(got, wanted, atol=2e-5)
@@ -82,6 +85,19 @@ def test_a_block(config):
     got, its_weights = run(Block(config, return_weights=True), variables, X, 0.0)
     np.testing.assert_allclose(got, wanted, atol=2e-5)
     np.testing.assert_allclose(its_weights, weights, atol=1e-5)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_tokens_that_are_masked_as_keys_have_no_say(dropout):
+    """The others are answered as if those were not there, on the paths with and without weights."""
+    config = dataclasses.replace(CLIP, attention_dropout=dropout)
+    stack = TransformerStack(config, 2)
+    variables = filled(stack, X)
+    mask = np.array([[True, True, False, True, False]] * 2)
+    got = stack.apply(variables, X, key_mask=mask)
+    seen = np.flatnonzero(mask[0])
+    np.testing.assert_allclose(got[:, seen], stack.apply(variables, X[:, seen]), atol=2e-5)
+    assert np.abs(got - stack.apply(variables, X)).max() > 1e-2
 
 
 @pytest.mark.parametrize("cosine", [False, True])

@@ -54,6 +54,15 @@ def test_a_wrong_override_is_refused(override, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_table_of_ones_own_names_is_given_whole():
+    config = load_config("link/own", ["data.classes={'road': (40,), 'tree': [70, 71]}"])
+    assert config.data.classes.to_dict() == {"road": (40,), "tree": (70, 71)}
+    assert load_config("link/kitti_minkunet", ["data.classes={'road': (40,)}"]).data.classes
+    for override in ("mesh={'data': 2}", "train={'steps': 3}", "data.classes={'road': 40}"):
+        with pytest.raises(InputError, match="is a table; set one of"):
+            load_config("link/own", [override])
+
+
 def test_an_unknown_recipe_names_the_nearest():
     with pytest.raises(InputError, match=r"no config file .*; did you mean 'videomae/demo'\?"):
         load_config("configs/videomae/deno.py")

@@ -363,6 +363,17 @@ def test_workdir_of_another_config_is_refused_with_the_difference(tmp_path):
         run(tmp_path, **{"optim.b2": 0.95})
 
 
+def test_a_refused_start_leaves_the_config_of_a_healthy_run(tmp_path):
+    run(tmp_path)
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(InputError, match="needs 7 devices"):
+        run(tmp_path, **{"mesh.data": 7})
+    assert (tmp_path / "config.json").read_text() == before
+    with pytest.raises(InputError, match="needs 7 devices"):
+        run(tmp_path / "new", **{"mesh.data": 7})
+    assert not (tmp_path / "new" / "config.json").exists()
+
+
 def test_two_runs_in_one_workdir(tmp_path):
     from jaxvision.training.run_record import open_workdir
 

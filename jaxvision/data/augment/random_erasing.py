@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 _TRIES = 10
@@ -52,10 +53,16 @@ def erase(
     pixels: Float[Array, "b *t h w c"],
     boxes: Int[Array, "b 4"],
     keys: Shaped[PRNGKeyArray, " b"],
+    colour: Float[np.ndarray, " c"] | None = None,
 ) -> Float[Array, "b *t h w c"]:
-    """The same box of every frame filled with normal noise, fresh for each pixel and frame."""
-    noise = jax.vmap(lambda key: jax.random.normal(key, pixels.shape[1:], pixels.dtype))(keys)
+    """The same box of every frame filled with `colour`, or with normal noise, fresh for each pixel
+    and frame."""
+    if colour is None:
+        draw = jax.vmap(lambda key: jax.random.normal(key, pixels.shape[1:], pixels.dtype))
+        filling = draw(keys)
+    else:
+        filling = jnp.asarray(colour, pixels.dtype)
     height, width = pixels.shape[-3:-1]
     hidden = inside(boxes, (height, width))
     frames = range(1, pixels.ndim - 3)
-    return jnp.where(jnp.expand_dims(hidden, (*frames, -1)), noise, pixels)
+    return jnp.where(jnp.expand_dims(hidden, (*frames, -1)), filling, pixels)

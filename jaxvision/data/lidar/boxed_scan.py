@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from jaxvision.data.lidar.boxes import heading_of
 from jaxvision.data.lidar.own_scans import read_scan, scan_files
-from jaxvision.data.lidar.scan import read_floats
+from jaxvision.data.lidar.scan import check_points, read_rows
+from jaxvision.data.lidar.scan_format import PLAIN, ScanFormat
 from jaxvision.errors import InputError, nearest
 from jaxvision.text_files import read_json
 
@@ -20,18 +21,23 @@ BOX = {
     "velocity?": (float,) * 2,
 }
 
+Origin = tuple[float, float, float]
+NO_SHIFT: Origin = (0.0, 0.0, 0.0)
+
 
 @dataclass(frozen=True)
 class BoxedScan:
     """points: of the key frame: x, y, z (m), intensity, time lag (s).  sweeps: earlier scans moved
     into it, newest first.  boxes: see jaxvision.data.lidar.boxes, unknown velocities 0.
-    names: class of each box.  token: of the sample, where it has one."""
+    names: class of each box.  token: of the sample, where it has one.  origin: x, y, z (m) of the
+    file that is 0, 0, 0 here."""
 
     points: Float[np.ndarray, "n 5"]
     boxes: Float[np.ndarray, "k 9"]
     names: tuple[str, ...]
     sweeps: tuple[Float[np.ndarray, "m 5"], ...] = ()
     token: str = ""
+    origin: Origin = NO_SHIFT
 
     def merged(self, rng: np.random.Generator | None = None) -> Float[np.ndarray, "n 5"]:
         """The key frame's points, then the sweeps': newest first, or in a drawn order."""
@@ -43,13 +49,15 @@ def boxes_to_json(
     boxes: Float[np.ndarray, "k d"],
     names: Sequence[str],
     scores: Float[np.ndarray, " k"] | None = None,
+    origin: Origin = NO_SHIFT,
 ) -> list[dict[str, Any]]:
-    """Boxes in the scan's own frame. heading: of the length, counter-clockwise from x (rad)."""
+    """Boxes in the scan's own frame. heading: of the length, counter-clockwise from x (rad).
+    origin: of `BoxedScan`."""
     found = []
     for row, box in enumerate(boxes.astype(float)):
         entry: dict[str, Any] = {
             "name": names[row],
-            "translation": box[:3].tolist(),
+            "translation": (box[:3] + origin).tolist(),
             "size": box[3:6].tolist(),
             "heading": float(np.angle(np.exp(1j * heading_of(box[-1])))),
         }
@@ -62,31 +70,66 @@ def boxes_to_json(
 
 
 def boxes_from_json(
-    path: Path, classes: Sequence[str]
+    path: Path, classes: Sequence[str], origin: Origin = NO_SHIFT
 ) -> tuple[Float[np.ndarray, "k 9"], tuple[str, ...]]:
     """Boxes of a file `{"boxes": [...]}` as `boxes_to_json` writes them. InputError for a class
-    that is not in `classes` and for a box that is not whole."""
+    that is not in `classes`, for a box that is not whole, and for one without extent."""
     entries = read_json(path, {"boxes": [BOX]})["boxes"]
     boxes, names = np.zeros((len(entries), 9), np.float32), []
     for row, entry in enumerate(entries):
         name = entry["name"]
-        boxes[row, :3], boxes[row, 3:6] = entry["translation"], entry["size"]
+        # In float64: a map's coordinates do not fit into float32.
+        boxes[row, :3] = np.array(entry["translation"], float) - origin
+        boxes[row, 3:6] = entry["size"]
         boxes[row, 6:8] = entry.get("velocity", (0.0, 0.0))
         boxes[row, 8] = heading_of(np.array(entry["heading"], float))
         if name not in classes:
             raise InputError(f"{path}: class {name!r} of box {row}{nearest(name, classes)}")
+        if not (boxes[row, 3:6] > 0).all() and np.isfinite(boxes[row, 3:6]).all():
+            raise InputError(
+                f"{path}: size {boxes[row, 3:6].tolist()} of box {row} ({name}); expected three "
+                "numbers above 0 (m)"
+            )
         names.append(name)
     if not np.isfinite(boxes).all():
         raise InputError(f"{path}: a box with a value that is NaN or infinite")
     return boxes, tuple(names)
 
 
-def read_points(path: Path, columns: int) -> Float[np.ndarray, "n 5"]:
-    """A `.bin` of 4 columns (x, y, z, intensity) or 5 (time lag too), or a `.ply` (lag 0)."""
-    if path.suffix.lower() == ".bin" and columns == 5:
-        return read_floats(path, 5)
-    points = read_scan(path, columns=columns).points
-    return np.concatenate([points, np.zeros((len(points), 1), np.float32)], axis=1)
+def holds_boxes(path: Path) -> bool:
+    """Whether a JSON file is about boxes: other tables may lie beside a scan."""
+    try:
+        table = read_json(path)
+    except InputError:
+        return False
+    return isinstance(table, dict) and "boxes" in table
+
+
+def read_points(path: Path, form: ScanFormat = PLAIN) -> tuple[Float[np.ndarray, "n 5"], Origin]:
+    """(points, their `BoxedScan.origin`) of a `.bin` of 4 columns (x, y, z, intensity) or more (the
+    fifth is the time lag), or of a `.ply` (lag 0)."""
+    scan = read_scan(path, form=form)
+    lag = np.zeros((len(scan.points), 1), np.float32)
+    if path.suffix.lower() == ".bin" and form.columns >= 5:
+        rows = read_rows(path, form.columns)
+        lag = (rows if scan.valid is None else rows[scan.valid])[:, 4:5]
+    return check_points(np.concatenate([scan.points, lag], axis=1), path), scan.origin
+
+
+def read_own(
+    path: Path, classes: Sequence[str], form: ScanFormat = PLAIN, required: bool = True
+) -> BoxedScan:
+    """A scan of one's own, and the boxes of the `NAME.json` beside it.
+
+    required: InputError where there are none; else a scan may come without, or with a JSON file
+    about something else.
+    """
+    points, origin = read_points(path, form)
+    beside = path.with_suffix(".json")
+    if not required and not (beside.is_file() and holds_boxes(beside)):
+        return BoxedScan(points, np.zeros((0, 9), np.float32), (), origin=origin)
+    boxes, names = boxes_from_json(beside, classes, origin)
+    return BoxedScan(points, boxes, names, origin=origin)
 
 
 @dataclass(frozen=True)
@@ -95,12 +138,14 @@ class OwnBoxedScans:
 
     files: tuple[Path, ...]
     classes: tuple[str, ...]
-    columns: int = 4
+    form: ScanFormat = PLAIN
 
     @classmethod
-    def open(cls, folder: Path, classes: Sequence[str], columns: int = 4) -> "OwnBoxedScans":
-        """columns: float32 values of a point in a `.bin`."""
-        return cls(scan_files(folder), tuple(classes), columns)
+    def open(
+        cls, folder: Path, classes: Sequence[str], form: ScanFormat = PLAIN
+    ) -> "OwnBoxedScans":
+        """form: of the files."""
+        return cls(scan_files(folder), tuple(classes), form)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -109,6 +154,4 @@ class OwnBoxedScans:
         return str(self.files[index])
 
     def __getitem__(self, index: int) -> BoxedScan:
-        file = self.files[index]
-        boxes, names = boxes_from_json(file.with_suffix(".json"), self.classes)
-        return BoxedScan(read_points(file, self.columns), boxes, names)
+        return read_own(self.files[index], self.classes, self.form)

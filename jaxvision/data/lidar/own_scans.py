@@ -9,25 +9,44 @@ from jaxtyping import Int
 from numpy.lib import recfunctions
 
 from jaxvision.data.lidar.ply import read_ply, write_ply
-from jaxvision.data.lidar.scan import Scan, check_points, read_floats, read_integers
+from jaxvision.data.lidar.scan import Scan, read_integers, read_rows
+from jaxvision.data.lidar.scan_format import PLAIN, ScanFormat, near_origin
 from jaxvision.data.lidar.semantic_kitti import semantic_ids
 from jaxvision.errors import InputError
 
 SUFFIXES = (".bin", ".ply")
-REFLECTANCE = ("reflectance", "intensity", "remission", "scalar_Intensity")
-LABELS = ("label", "classification", "class", "scalar_Label")
+# Names of properties, in small letters.
+REFLECTANCE = ("reflectance", "intensity", "remission", "scalar_intensity")
+LABELS = ("label", "classification", "class", "scalar_label")
+# How scans of other kinds become one that is read.
+CONVERSIONS = {
+    ".npy": "save it as .bin: numpy.load(FILE).astype('<f4').tofile('NAME.bin')",
+    ".pcd": "save it as .ply, with CloudCompare or open3d.io.write_point_cloud",
+    ".las": "save it as .ply, with CloudCompare or pdal translate",
+    ".laz": "save it as .ply, with CloudCompare or pdal translate",
+}
 
 
 def only_scans(paths: Iterable[Path]) -> list[Path]:
-    """Those of `paths` that are named like scans."""
-    return [path for path in paths if path.suffix.lower() in SUFFIXES]
+    """Those of `paths` that are named like scans; hidden files are none."""
+    return [p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+
+
+def no_scans(where: Path, paths: Iterable[Path]) -> InputError:
+    """What to say of `where`, whose `paths` are no scans: how one of another kind is converted."""
+    for path in paths:
+        if path.suffix.lower() in CONVERSIONS:
+            hint = CONVERSIONS[path.suffix.lower()]
+            return InputError(f"{path}: expected a .bin or .ply scan; {hint}")
+    return InputError(f"{where}: expected .bin or .ply scans")
 
 
 def scan_files(folder: Path) -> tuple[Path, ...]:
     """Every scan below a folder, by name. InputError where there is none."""
-    files = sorted(only_scans(folder.rglob("*")))
+    found = sorted(folder.rglob("*"))
+    files = only_scans(found)
     if not files:
-        raise InputError(f"{folder}: no .bin or .ply scan in it")
+        raise no_scans(folder, found)
     return tuple(files)
 
 
@@ -38,12 +57,12 @@ class OwnScans:
 
     files: tuple[Path, ...]
     labelled: bool = True
-    columns: int = 4
+    form: ScanFormat = PLAIN
 
     @classmethod
-    def open(cls, folder: Path, labelled: bool = True, columns: int = 4) -> "OwnScans":
-        """columns: float32 values of a `.bin` point; the first four are read."""
-        return cls(scan_files(folder), labelled, columns)
+    def open(cls, folder: Path, labelled: bool = True, form: ScanFormat = PLAIN) -> "OwnScans":
+        """form: of the files; of a `.bin` point the first four values are read."""
+        return cls(scan_files(folder), labelled, form)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -52,38 +71,58 @@ class OwnScans:
         return str(self.files[index])
 
     def __getitem__(self, index: int) -> Scan:
-        return read_scan(self.files[index], self.labelled, self.columns)
+        return read_scan(self.files[index], self.labelled, self.form)
 
 
-def read_scan(path: Path, labelled: bool = False, columns: int = 4) -> Scan:
-    """One `.bin` or `.ply` file. InputError where it, or labels that are asked for, are missing."""
-    if path.suffix.lower() == ".bin":
-        points = read_floats(path, columns)[:, :4].copy()
-        if not labelled:
-            return Scan(points)
-        stored = read_integers(path.with_suffix(".label"), "<u4", len(points))
-        return Scan(points, semantic_ids(stored))
-    if path.suffix.lower() != ".ply":
-        raise InputError(f"{path}: expected a .bin or .ply scan")
+def read_scan(path: Path, labelled: bool = False, form: ScanFormat = PLAIN) -> Scan:
+    """One `.bin` or `.ply` file. InputError where it, or labels that are asked for, are missing,
+    and where it is not of the `form`."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise no_scans(path, [path])
+    xyz, strength, labels = (_read_bin if suffix == ".bin" else _read_ply)(path, labelled, form)
+    valid = form.valid(np.column_stack([xyz, strength]), path)
+    near, origin = near_origin(xyz[valid], path)
+    points = np.column_stack([near, strength[valid].astype(np.float32)])
+    form.check_intensity(points[:, 3], path)
+    whole = bool(valid.all())
+    if labels is not None and not whole:
+        labels = labels[valid]
+    return Scan(points, labels, None if whole else valid, origin)
+
+
+# x, y, z as stored, reflectance, and raw labels where they are asked for.
+Columns = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+
+def _read_bin(path: Path, labelled: bool, form: ScanFormat) -> Columns:
+    values = read_rows(path, form.columns)
+    form.check_columns(values, path)
+    labels = None
+    if labelled:
+        labels = semantic_ids(read_integers(path.with_suffix(".label"), "<u4", len(values)))
+    return values[:, :3], values[:, 3], labels
+
+
+def _read_ply(path: Path, labelled: bool, form: ScanFormat) -> Columns:
     table = read_ply(path)
-    names = table.dtype.names or ()
+    names = {name.lower(): name for name in reversed(table.dtype.names or ())}
     lacking = [axis for axis in "xyz" if axis not in names]
     if lacking:
         raise InputError(f"{path}: no property {', '.join(lacking)} among {', '.join(names)}")
     zeros = np.zeros(len(table), np.float32)
-    strength = next((table[name] for name in REFLECTANCE if name in names), zeros)
-    columns_read = [table["x"], table["y"], table["z"], strength]
-    points = check_points(np.stack(columns_read, axis=1).astype(np.float32), path)
+    strength = next((table[names[name]] for name in REFLECTANCE if name in names), zeros)
+    xyz = np.stack([table[names[axis]] for axis in "xyz"], axis=1)
     if not labelled:
-        return Scan(points)
-    found = next((table[name] for name in LABELS if name in names), None)
+        return xyz, strength, None
+    found = next((table[names[name]] for name in LABELS if name in names), None)
     if found is None:
         raise InputError(f"{path}: no property label among {', '.join(names)}")
     whole = np.isfinite(found) & (found == np.floor(found)) & (np.abs(found) < 2**31)
     if not whole.all():
         row = int(np.argmin(whole))
         raise InputError(f"{path}: label {found[row]} at row {row}; expected a whole number")
-    return Scan(points, found.astype(np.int32))
+    return xyz, strength, found.astype(np.int32)
 
 
 def write_prediction(source: Path, raw_ids: Int[np.ndarray, " n"], target: Path) -> Path:

@@ -11,21 +11,38 @@ from jaxvision.errors import InputError
 
 @dataclass(frozen=True)
 class Scan:
-    """points: x, y, z (m) and reflectance, float32.  labels: raw ids, or None where unlabelled."""
+    """points: x, y, z (m) and reflectance, float32.  labels: raw ids, or None where unlabelled.
+    valid: which of the file's points these are; None for all.  origin: x, y, z (m) of the file that
+    is 0, 0, 0 here."""
 
     points: Float[np.ndarray, "n 4"]
     labels: Int[np.ndarray, " n"] | None = None
+    valid: Bool[np.ndarray, " rows"] | None = None
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def in_file(self, values: Int[np.ndarray, " n"]) -> Int[np.ndarray, " rows"]:
+        """One of `values` for every point of the file, 0 for those that were left out."""
+        if self.valid is None:
+            return values
+        rows = np.zeros(len(self.valid), values.dtype)
+        rows[self.valid] = values
+        return rows
 
 
 def read_floats(path: Path, columns: int) -> Float[np.ndarray, "n {columns}"]:
     """Rows of `columns` float32 values. InputError for a file cut short, empty, or not finite."""
+    return check_points(read_rows(path, columns), path)
+
+
+def read_rows(path: Path, columns: int) -> Float[np.ndarray, "n {columns}"]:
+    """Rows of `columns` float32 values, whatever they are. InputError for a file cut short."""
     data = read_bytes(path)
     row = 4 * columns
     if len(data) % row:
         raise InputError(
             f"{path}: {len(data)} bytes; expected a multiple of {row} ({columns} float32 a point)"
         )
-    return check_points(np.frombuffer(data, "<f4").reshape(-1, columns).copy(), path)
+    return np.frombuffer(data, "<f4").reshape(-1, columns).copy()
 
 
 def check_points(points: Float[np.ndarray, "n c"], path: Path) -> Float[np.ndarray, "n c"]:

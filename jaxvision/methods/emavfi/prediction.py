@@ -3,16 +3,15 @@
 A sequence is retimed with bounded memory, and a job that was stopped goes on where it was.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
@@ -21,21 +20,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from jaxvision.data.frame_stream import (
-    VIDEO_SUFFIXES,
     PictureStream,
     VideoStream,
     check_size,
-    read_picture,
+    read_bgr_with_notes,
 )
-from jaxvision.data.pictures import SUFFIXES
+from jaxvision.data.job_folder import job_folder
+from jaxvision.data.picture_files import SUFFIXES
+from jaxvision.data.sequence_names import first_and_last
+from jaxvision.data.video import SUFFIXES as VIDEO_SUFFIXES
 from jaxvision.errors import InputError
 from jaxvision.methods.emavfi.inference import InferenceSettings, Interpolator
 from jaxvision.methods.emavfi.model import InterpolationNetwork
 from jaxvision.methods.emavfi.retiming import Interval, Retimer, Retiming, check_time, intervals
 from jaxvision.training.run_record import write_json
-from jaxvision.viz.files import write_png
+from jaxvision.viz.files import output_names, write_png
 from jaxvision.viz.optical_flow import flow_picture
 from jaxvision.viz.video_stream import join_segments, write_segment
+from jaxvision.weights.fingerprint import fingerprint
 
 GAP = 2
 
@@ -51,7 +53,9 @@ def predict_files(
     retimed. Returns what was written; InputError for what cannot be interpolated.
     """
     options = config.task.predict
-    times = [check_time(float(t)) for t in options.times]
+    # Without times of their own, two pictures are filled as a folder's would be.
+    parts = range(1, options.multiple)
+    times = [check_time(float(t)) for t in options.times or [p / options.multiple for p in parts]]
     interpolator = Interpolator(
         model,
         variables,
@@ -67,24 +71,33 @@ def predict_files(
     written: list[Path] = []
     if len(images) == 1:
         raise InputError(f"{images[0]}: one picture; interpolation needs two or more")
+    if images and rate is not None:
+        raise InputError(
+            f"{images[0].parent}: pictures have no times to meet task.predict.rate by; expected "
+            "task.predict.multiple"
+        )
+    key = {
+        "options": options.to_dict(),
+        "down_scale": config.task.down_scale,
+        "augment": config.task.augment,
+        "weights": fingerprint(variables),
+    }
     if len(images) == 2:
         written += between_two(interpolator, images[0], images[1], times, outdir)
     else:
-        for folder in sorted({path.parent for path in images}):
+        folders = sorted({path.parent for path in images})
+        for folder, name in zip(folders, output_names([f.resolve() for f in folders]), strict=True):
             frames = [path for path in images if path.parent == folder]
             # Positions count given frames, so `multiple` new positions lie in each step.
             even = Retiming(rate=Fraction(options.multiple))
             retimer = Retimer(interpolator, even, options.cut)
-            written += retime_folder(retimer, options.multiple, frames, outdir / folder.name)
-    for video in videos:
-        retimer = Retimer(interpolator, retiming, options.cut)
-        key = {
-            "options": options.to_dict(),
-            "down_scale": config.task.down_scale,
-            "augment": config.task.augment,
-            "weights": fingerprint(variables),
-        }
-        written += retime_video(retimer, VideoStream(video), key, options.segment, outdir)
+            job = {**key, "folder": str(folder.resolve()), "frames": [f.name for f in frames]}
+            with job_folder(outdir / name, job):
+                written += retime_folder(retimer, options.multiple, frames, outdir / name)
+    for video, name in zip(videos, output_names(videos), strict=True):
+        retimer = Retimer(interpolator, retiming, options.cut, options.get("longest_gap", 0.0))
+        work = VideoJob(VideoStream(video), name, key, options.segment)
+        written += retime_video(retimer, work, outdir)
     return written
 
 
@@ -134,8 +147,8 @@ def between_two(
     interpolator: Interpolator, first: Path, last: Path, times: Sequence[float], outdir: Path
 ) -> list[Path]:
     """For every time: the frame, both flows and the mask as pictures; one strip of all; a table."""
-    (one, note_one), (two, note_two) = read_picture(first), read_picture(last)
-    check_size(two, one, last)
+    (one, notes_one), (two, notes_two) = read_bgr_with_notes(first), read_bgr_with_notes(last)
+    check_size(two, one, str(last))
     name = f"{first.stem}_{last.stem}"
     moments = [Fraction(t).limit_denominator(10000) for t in times]
     outputs: list[Path] = []
@@ -163,7 +176,9 @@ def between_two(
             }
         )
     save("strip", row([frame[..., ::-1] for frame in [*frames, two]]))
-    notes = [f"{path}: {note}" for path, note in ((first, note_one), (last, note_two)) if note]
+    notes = [
+        f"{path}: {note}" for path, of in ((first, notes_one), (last, notes_two)) for note in of
+    ]
     table = {"first": str(first), "last": str(last), "size": one.shape[1::-1], "notes": notes}
     write_json(outdir / f"{name}.json", {**table, "answers": rows})
     return [*outputs, outdir / f"{name}.json"]
@@ -219,6 +234,7 @@ def retime_folder(
             written += targets
             progress.advance()
     report = {
+        "sequence": first_and_last(stream.paths),
         "frames": retimer.counts.frames,
         "written": len(written),
         "skipped": stream.skipped,
@@ -229,31 +245,40 @@ def retime_folder(
     return [*written, outdir / "report.json"]
 
 
-def fingerprint(variables: Any) -> str:
-    """A short digest of the weights: sums of every leaf."""
-    sums = [float(np.asarray(x, np.float64).sum()) for x in jax.tree.leaves(variables)]
-    return hashlib.blake2b(np.array(sums).tobytes(), digest_size=8).hexdigest()
+@dataclass(frozen=True)
+class VideoJob:
+    """A video to be retimed.
 
-
-def retime_video(
-    retimer: Retimer, stream: VideoStream, key: Mapping[str, Any], segment: int, outdir: Path
-) -> list[Path]:
-    """NAME_retimed.mp4 and NAME_retimed.json. Sound is copied as it is and stays in step, since
-    frames keep the file's times.
-
-    key: what the outcome depends on beside the file.  segment: given frames per segment. Segments
-    are files of their own until the end; a new run of the same job takes those that are there.
+    name: of what is written, before "_retimed".  key: what the outcome depends on beside the file.
+    segment: given frames per segment.
     """
-    if segment < 1:
-        raise InputError(f"task.predict.segment={segment}: expected 1 or more")
+
+    stream: VideoStream
+    name: str
+    key: Mapping[str, Any]
+    segment: int
+
+    def __post_init__(self):
+        if self.segment < 1:
+            raise InputError(f"task.predict.segment={self.segment}: expected 1 or more")
+
+
+def retime_video(retimer: Retimer, job: VideoJob, outdir: Path) -> list[Path]:
+    """NAME_retimed.mp4 and NAME_retimed.json. Sound is copied as it is and stays in step, since
+    frames keep the file's times; so do the shape of pixels and the tags of colour.
+
+    Segments are files of their own until the end; a new run of the same job takes those that are
+    there.
+    """
     # 1. The folder of segments, emptied where it is another job's.
-    source, target = stream.path, outdir / f"{stream.path.stem}_retimed.mp4"
-    parts = outdir / f"{source.stem}_retimed.parts"
-    _keep_parts_of(parts, {**key, **_identity(source)})
+    stream, source = job.stream, job.stream.path
+    target, parts = outdir / f"{job.name}_retimed.mp4", outdir / f"{job.name}_retimed.parts"
+    _keep_parts_of(parts, {**job.key, **_identity(source)})
+    retimer.usual_step = stream.usual_step
     # 2. One file per segment; those of an earlier run are only counted past.
     rate, taken, segments = stream.rate, 0, []
     with Progress(source.name, stream.count) as progress:
-        numbered = groupby(intervals(stream, str(source)), lambda i: i.number // segment)
+        numbered = groupby(intervals(stream, str(source)), lambda i: i.number // job.segment)
         for number, group in numbered:
             path = parts / f"{number:06d}.mp4"
             if path.exists():
@@ -262,10 +287,11 @@ def retime_video(
                     retimer.skip(interval)
                     progress.advance()
             else:
-                write_segment(path, _frames(retimer, group, progress), rate)
+                frames = _frames(retimer, group, progress)
+                write_segment(path, frames, rate, presentation=stream.presentation)
             segments.append(path)
     # 3. One video with the source's sound, and the report; then the segments may go.
-    sound = join_segments(target, segments, source if stream.has_audio else None)
+    sound = join_segments(target, segments, source if stream.sound_tracks else None)
     report = {
         "source": str(source),
         "frames": retimer.counts.frames,
@@ -273,6 +299,8 @@ def retime_video(
         "segments_taken_from_an_earlier_run": taken,
         "skipped": stream.skipped,
         "cuts": retimer.counts.cuts,
+        "gaps": retimer.counts.gaps,
+        "notes": stream.presentation.notes,
         "sound": sound,
     }
     table = target.with_suffix(".json")

@@ -7,8 +7,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
+from jaxvision.data.picture_files import read_picture
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.emavfi.model import DIVISOR, InterpolationNetwork
 from jaxvision.methods.emavfi.variants import VARIANTS
@@ -70,7 +70,7 @@ def preprocess(
     if isinstance(pair, np.ndarray):
         frames = pair
     else:
-        read = [np.asarray(Image.open(path).convert("RGB")) for path in pair]
+        read = [np.asarray(read_picture(path)) for path in pair]
         if len({frame.shape for frame in read}) != 1 or len(read) != 2:
             sizes = ", ".join(f"{f.shape[1]}x{f.shape[0]}" for f in read)
             raise InputError(f"frames of {sizes}: expected two of one size")

@@ -14,6 +14,8 @@ from jaxvision.methods.emavfi.inference import Interpolator
 Frames = list[tuple[Fraction, UInt8[np.ndarray, "h w 3"]]]
 # A wanted time closer to a given frame than this share of the wanted period is that frame.
 SAME = Fraction(1, 1000)
+# A step in time of more than this many usual ones is a gap.
+GAP = 4
 THUMBNAIL = 32
 BINS = 8
 
@@ -100,11 +102,16 @@ def is_cut(before: FrameSignature, after: FrameSignature, threshold: float) -> b
 
 @dataclass
 class Counts:
-    """What happened on the way. frames: given.  made: new ones.  cuts: times where scenes begin."""
+    """What happened on the way, an earlier run's part included.
+
+    frames: given.  made: new ones.  cuts: times where scenes begin.  gaps: steps in time of more
+    than four usual ones, {"from": seconds, "seconds": how long}.
+    """
 
     frames: int = 0
     made: int = 0
     cuts: list[float] = field(default_factory=list)
+    gaps: list[dict[str, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -145,17 +152,47 @@ def intervals(stream: PictureStream | VideoStream, source: str) -> Iterator[Inte
 
 
 class Retimer:
-    """Turns intervals into output frames (BGR, at absolute times)."""
+    """Turns intervals into output frames (BGR, at absolute times).
 
-    def __init__(self, interpolator: Interpolator, retiming: Retiming, cut: float):
+    cut: see `is_cut`.  longest_gap: no frames are made in intervals longer than this (seconds); 0
+    fills them all.  usual_step: between given frames (seconds), to tell gaps by; 0 tells of none.
+    """
+
+    usual_step: float = 0.0
+
+    def __init__(
+        self,
+        interpolator: Interpolator,
+        retiming: Retiming,
+        cut: float,
+        longest_gap: float = 0.0,
+    ):
         self._interpolator, self._retiming, self._cut = interpolator, retiming, cut
+        self._longest_gap = longest_gap
         self.counts = Counts()
         self._signature: FrameSignature | None = None
 
     def skip(self, interval: Interval) -> None:
-        """Note an interval whose frames are there already."""
+        """Note an interval whose frames are there already, as if they had been made now."""
         self.counts.frames += 1
-        self._signature = FrameSignature.of((interval.last or interval.first).image)
+        if interval.last is not None and not self._stands_still(interval, interval.last):
+            self.counts.made += sum(1 for _, t in self._wanted(interval, interval.last) if t)
+
+    def _wanted(self, interval: Interval, last: TimedFrame) -> list[tuple[Fraction, Fraction]]:
+        return list(self._retiming.between(interval.start, interval.first.time, last.time))
+
+    def _stands_still(self, interval: Interval, last: TimedFrame) -> bool:
+        """Whether nothing lies between two frames: another scene, or a gap that is to stay."""
+        first = interval.first
+        before = self._signature or FrameSignature.of(first.image)
+        self._signature = FrameSignature.of(last.image)
+        length = float(last.time - first.time)
+        if self.usual_step and length > GAP * self.usual_step:
+            self.counts.gaps.append({"from": float(first.time), "seconds": length})
+        if is_cut(before, self._signature, self._cut):
+            self.counts.cuts.append(float(last.time))
+            return True
+        return bool(self._longest_gap) and length > self._longest_gap
 
     def frames(self, interval: Interval) -> Frames:
         """From the interval's first frame on, without its last one."""
@@ -164,13 +201,10 @@ class Retimer:
         if last is None:
             held = self._retiming.holds_last(interval.start, first.time)
             return [(first.time, first.image)] if held else []
-        before = self._signature or FrameSignature.of(first.image)
-        self._signature = FrameSignature.of(last.image)
-        wanted = list(self._retiming.between(interval.start, first.time, last.time))
+        wanted = self._wanted(interval, last)
         times = [t for _, t in wanted if t]
-        if is_cut(before, self._signature, self._cut):
-            # The nearer frame stands still: nothing lies between two scenes.
-            self.counts.cuts.append(float(last.time))
+        if self._stands_still(interval, last):
+            # The nearer frame stays.
             made = iter([first.image if t < Fraction(1, 2) else last.image for t in times])
         else:
             self.counts.made += len(times)

@@ -47,6 +47,8 @@ SETTINGS = {
     "data.train": "a split's name, scenes, sequences, one's own folder, or a count of streets",
     "data.test": "as data.train",
     "data.columns": "float32 numbers of a point in a .bin file",
+    "data.intensity": "largest intensity expected of one's own scans (1 or 255); 0 = anything",
+    "data.drop_invalid": "leave out points that are NaN or infinite instead of refusing the scan",
     "data.classes": "{name: raw label ids}; empty = the data set's own",
     "data.ignored": "raw label ids that do not count",
     "data.range": "x, y, z minima then maxima (m); empty = everything (segmentation)",

@@ -28,6 +28,8 @@ CLASSIFIERS = ("joint", "frozen", "none")
 class WindowTask(Task):
     """What both tasks share: windows of procedures, and a classifier of their tasks."""
 
+    input_suffixes = (".npy", ".npz")
+
     @cached_property
     def layout(self) -> StateLayout:
         return inputs.layout_of(self.config)

@@ -11,8 +11,9 @@ from ml_collections import ConfigDict
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxvision.methods.pdpp import inputs
+from jaxvision.tasks.each_input import each_input
 from jaxvision.training.run_record import write_json
-from jaxvision.viz.files import output_names, write_png
+from jaxvision.viz.files import write_png
 
 SHOWN_ACTIONS, SHOWN_PLANS, SHOWN_TASKS = 5, 5, 3
 QUESTIONS_AT_ONCE = 8
@@ -108,8 +109,9 @@ def predict_files(
     predict: a batch of windows -> `PlannerTask.predict`'s outputs.  Writes `<name>.json` with all
     answers of a file and `<name>_<number>.png` for each.
     """
-    written: list[Path] = []
-    for path, name in zip(paths, output_names(paths), strict=True):
+
+    def answer_one(path: Path, name: str) -> list[Path]:
+        written: list[Path] = []
         questions = inputs.read_questions(path, config.data.channels)
         answers = []
         for first in range(0, len(questions), QUESTIONS_AT_ONCE):
@@ -134,4 +136,6 @@ def predict_files(
         written.append(outdir / f"{name}.json")
         table = {"file": str(path), "horizon": config.data.horizon, "windows": answers}
         write_json(written[-1], table)
-    return written
+        return written
+
+    return each_input(paths, outdir, answer_one)

@@ -19,6 +19,7 @@ from jaxvision.methods.sparseformer.geometry import (
 from jaxvision.nn.adaptive_mixing import AdaptiveMixing
 from jaxvision.nn.initializers import Initializer
 from jaxvision.nn.sharding import constrain
+from jaxvision.nn.transformer import drop_samples
 from jaxvision.ops.attention import attention
 from jaxvision.ops.sparse_sampling import sparse_sampling
 
@@ -238,9 +239,8 @@ def drop_path(
     branch: Float[Array, "b *n"], rate: Float[Array, ""] | float, rng: PRNGKeyArray
 ) -> Float[Array, "b *n"]:
     """Whole samples set to zero with probability `rate`, the rest divided by 1 - rate."""
-    keep = 1 - jnp.asarray(rate, jnp.float32)
     draw = jax.random.uniform(rng, (branch.shape[0],) + (1,) * (branch.ndim - 1))
-    return branch * (jnp.floor(keep + draw) / keep).astype(branch.dtype)
+    return drop_samples(branch, draw, jnp.asarray(rate, jnp.float32))
 
 
 def _base_offsets(arch: Architecture) -> Initializer:

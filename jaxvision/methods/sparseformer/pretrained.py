@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from jaxvision.data.normalisation import normalise, statistics
-from jaxvision.data.pictures import read_picture
+from jaxvision.data.picture_files import read_picture
 from jaxvision.errors import InputError
 from jaxvision.methods.sparseformer.inputs import evaluation_picture
 from jaxvision.methods.sparseformer.model import SparseFormer

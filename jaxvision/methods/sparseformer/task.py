@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
+from jaxvision.data import labelled_pictures
 from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.normalisation import normalise, statistics
-from jaxvision.data.pictures import read_picture
+from jaxvision.data.picture_files import read_picture
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.sparseformer import inputs
@@ -61,6 +62,8 @@ def without_decay(path: str) -> bool:
 class ClassificationTask(Task):
     """Soft-target cross entropy on mixed pictures. Batches hold `picture`, uint8 [b, h, w, 3] RGB,
     and `label`, int32 [b]."""
+
+    input_suffixes = tuple(sorted(labelled_pictures.SUFFIXES))
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:

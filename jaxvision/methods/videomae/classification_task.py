@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxvision.data import video_list
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
 from jaxvision.data.video_clips import MultiViewClips
@@ -25,6 +26,8 @@ from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, T
 class ClassificationTask(Task):
     """Soft-target cross entropy on mixed clips. Batches hold `video`, uint8 [b, t, h, w, 3] RGB,
     and `label`, int32 [b]; evaluations also `number` (of the video) and `view`."""
+
+    input_suffixes = video_list.SUFFIXES
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
 from jaxvision.data import pictures, video_clips
-from jaxvision.data.camera import KINDS, MOTIONS, draw_path
+from jaxvision.data.camera import KINDS
+from jaxvision.data.camera_clips import CameraClip
 from jaxvision.data.crops import multi_scale_box
 from jaxvision.data.resize import pillow_resized_crop
 from jaxvision.data.source import Repeated, Sample, Source
@@ -111,6 +112,13 @@ class PretrainingClips:
     size: tuple[int, int]
     crops_per_clip: int = 1
 
+    def __post_init__(self):
+        if self.stride < 1 or self.crops_per_clip < 1:
+            raise InputError(
+                f"task.stride={self.stride}, task.crops_per_clip={self.crops_per_clip}; expected "
+                "at least 1"
+            )
+
     def __call__(self, item: LabelledVideo, rng: np.random.Generator, bucket: str) -> list[Sample]:
         stride = by_path(str(item.path), STRIDES, self.stride)
         with item.open() as video:
@@ -126,31 +134,6 @@ class PretrainingClips:
         height, width = frames.shape[1:3]
         box = multi_scale_box(rng, height, width, self.size[0])
         return pillow_resized_crop(frames, box, self.size)
-
-
-@dataclass(frozen=True)
-class CameraClip:
-    """A random camera path over a picture, as a clip."""
-
-    frames: int
-    image_size: tuple[int, int]
-    speed: float
-    reach: tuple[float, float]
-
-    @classmethod
-    def of(cls, config: ConfigDict) -> "CameraClip":
-        model, data = config.model, config.data
-        return cls(model.frames, tuple(model.image_size), data.speed, tuple(data.reach))
-
-    def __call__(self, record: pictures.Pyramid, rng: np.random.Generator, bucket: str) -> dict:
-        return {"video": self.draw(record, rng, str(rng.choice(MOTIONS)))}
-
-    def draw(
-        self, picture: pictures.Pyramid, rng: np.random.Generator, motion: str
-    ) -> UInt8[np.ndarray, "t h w 3"]:
-        size = picture[0].size
-        path = draw_path(rng, motion, size, self.image_size, speed=self.speed, reach=self.reach)
-        return path.clip(picture, list(np.linspace(0, 1, self.frames)))
 
 
 @dataclass(frozen=True)

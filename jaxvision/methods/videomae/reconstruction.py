@@ -7,18 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, UInt8
-from PIL import Image, ImageOps
 
-from jaxvision.data import pictures
+from jaxvision.data.camera_clips import clip_of_file
 from jaxvision.data.normalisation import to_unit
-from jaxvision.data.video import Video
-from jaxvision.methods.videomae import inputs, objective
+from jaxvision.methods.videomae import objective
 from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.nn.patches import patchify, unpatchify
 from jaxvision.nn.video_transformer import CubeGrid, take_tokens
 from jaxvision.ops.token_masks import kept_indices
+from jaxvision.tasks.each_input import each_input, earlier_table
 from jaxvision.training.run_record import write_json
-from jaxvision.viz.files import output_names, write_mp4, write_png
+from jaxvision.viz.files import write_mp4, write_png
 from jaxvision.viz.video import strip
 
 GREY = 0.5
@@ -82,32 +81,25 @@ def predict_files(
 
     answer(batch): `reconstruct` of one clip, `video` and `index`. A picture becomes a clip under a
     moving camera. `error` is the mean squared error over the hidden cubes, in units of the training
-    target. InputError for a file that cannot be read.
+    target. InputError for a file that cannot be read; the others are answered (`each_input`).
     """
-    written: list[Path] = []
-    results = {}
-    for number, (path, name) in enumerate(zip(paths, output_names(paths), strict=True)):
-        batch = {"video": clip_of(path, grid, seed)[None], "index": np.array([number], np.int32)}
+    table = outdir / "predictions.json"
+    results = earlier_table(table)
+    numbers = {path: number for number, path in enumerate(paths)}
+
+    def answer_one(path: Path, name: str) -> list[Path]:
+        index = np.array([numbers[path]], np.int32)
+        clip = clip_of_file(path, grid.frames, grid.image_size, seed)
+        batch = {"video": clip[None], "index": index}
         outputs = jax.device_get(answer(batch))
         write_png(outdir / f"{name}.png", picture(outputs, 1))
         shown = [outputs[key][0] for key in ("original", "masked", "reconstructed")]
         write_mp4(outdir / f"{name}.mp4", np.concatenate(shown, axis=2), FRAMES_PER_SECOND)
-        written += [outdir / f"{name}.png", outdir / f"{name}.mp4"]
         results[str(path)] = {"error": float(outputs["error"][0]), "picture": f"{name}.png"}
-    write_json(outdir / "predictions.json", results)
-    return [*written, outdir / "predictions.json"]
+        return [outdir / f"{name}.png", outdir / f"{name}.mp4"]
 
+    def save() -> list[Path]:
+        write_json(table, results)
+        return [table]
 
-def clip_of(path: Path, grid: CubeGrid, seed: int) -> UInt8[np.ndarray, "t h w 3"]:
-    """The file as a clip of the network's size."""
-    if path.suffix.lower() in pictures.SUFFIXES:
-        camera = inputs.CameraClip(grid.frames, grid.image_size, 0.5, (0.5, 1.0))
-        return camera(pictures.read_pyramid(path), np.random.default_rng(seed), "")["video"]
-    with Video(path) as file:
-        frames = file.frames(np.linspace(0, len(file) - 1, grid.frames).round().astype(int))
-    height, width = grid.image_size
-    fitted = (
-        ImageOps.fit(Image.fromarray(frame), (width, height), Image.Resampling.BICUBIC)
-        for frame in frames
-    )
-    return np.stack([np.asarray(picture) for picture in fitted])
+    return each_input(paths, outdir, answer_one, save)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
+from jaxvision.data import pictures, video_list
 from jaxvision.data.normalisation import normalise, to_unit
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
@@ -28,6 +29,8 @@ from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, T
 
 class PretrainingTask(Task):
     """Masked autoencoding with dual masking. Batches hold `video`, uint8 [b, t, h, w, 3] RGB."""
+
+    input_suffixes = (*sorted(pictures.SUFFIXES), *video_list.SUFFIXES)
 
     @cached_property
     def model(self) -> MaskedAutoencoder:

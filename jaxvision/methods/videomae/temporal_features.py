@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Array, Float, Num
 
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.resize import resize
 from jaxvision.data.video import Video
 from jaxvision.data.video_clips import window_starts
 from jaxvision.errors import InputError, nearest
 from jaxvision.nn.video_transformer import CubeGrid
-from jaxvision.viz.files import output_names
+from jaxvision.tasks.each_input import each_input
 
 # Frames between the starts of neighbouring windows, by the benchmark they were published for.
 DATASETS = {"thumos14": 4, "fineaction": 16}
@@ -35,12 +36,14 @@ def write_features(
     features: Features, grid: CubeGrid, paths: Sequence[Path], outdir: Path, dataset: str
 ) -> list[Path]:
     """<name>.npy of each video: one feature per window, [windows, width]."""
-    written: list[Path] = []
-    for path, name in zip(paths, output_names(paths), strict=True):
-        rows = video_features(features, grid, path, dataset)
-        written.append(outdir / f"{name}.npy")
-        np.save(written[-1], rows)
-    return written
+
+    def answer(path: Path, name: str) -> list[Path]:
+        rows, file = video_features(features, grid, path, dataset), outdir / f"{name}.npy"
+        with atomic_write(file) as temporary, open(temporary, "wb") as stream:
+            np.save(stream, rows)
+        return [file]
+
+    return each_input(paths, outdir, answer)
 
 
 def video_features(

@@ -275,3 +275,40 @@ def test_every_crop_is_a_bucket():
     source = task.source("train")
     sample = source.transform(source.records[0], np.random.default_rng(0), "64x96")
     assert sample["frames"].shape == (3, 64, 96, 3)
+
+
+def test_folders_of_one_name_and_of_another_job_do_not_meet(tmp_path):
+    given = [
+        *write_frames(tmp_path / "a" / "frames", [10, 20, 30], (32, 32)),
+        *write_frames(tmp_path / "b" / "frames", [60, 70, 80], (32, 32)),
+    ]
+    out = tmp_path / "out"
+    demo_task().predict_files(tiny_variables(), given, out)
+    for name, first in (("frames", 10), ("frames_2", 60)):
+        assert len(list((out / name).glob("*.png"))) == 5
+        assert int(np.asarray(Image.open(out / name / "00000000.png"))[0, 0, 0]) == first
+    with pytest.raises(InputError, match=r"another job's answers \(options.multiple: 2 there, 4"):
+        demo_task(**{"task.predict.multiple": 4}).predict_files(tiny_variables(), given, out)
+    assert len(list((out / "frames").glob("*.png"))) == 5
+
+
+def test_a_folder_of_two_pictures_obeys_the_multiple_and_none_a_rate(tmp_path):
+    pair = write_frames(tmp_path / "clip", [10, 20], (32, 32))
+    task = demo_task(**{"task.predict.multiple": 4})
+    written = {path.name for path in task.predict_files(tiny_variables(), pair, tmp_path)}
+    assert {f"000_001_t{t}.png" for t in ("0.250", "0.500", "0.750")} <= written
+    with pytest.raises(InputError, match=r"clip: pictures have no times to meet task.predict.rate"):
+        demo_task(**{"task.predict.rate": 60.0}).predict_files(tiny_variables(), pair, tmp_path)
+
+
+def test_a_folder_is_retimed_in_the_order_of_its_numbers(tmp_path):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for number in (1, 2, 10):
+        Image.fromarray(flat(10 * number, (32, 32))).save(folder / f"frame{number}.png")
+    demo_task().predict_files(tiny_variables(), sorted(folder.iterdir()), tmp_path / "out")
+    given = [tmp_path / "out" / "clip" / f"{place:08d}.png" for place in (0, 2, 4)]
+    assert [int(np.asarray(Image.open(path))[0, 0, 0]) for path in given] == [10, 20, 100]
+    report = json.loads((tmp_path / "out" / "clip" / "report.json").read_text())
+    assert report["sequence"] == "frame1.png .. frame10.png (3 files)"
+    assert report["notes"] == ["7 missing between frame2.png and frame10.png"]

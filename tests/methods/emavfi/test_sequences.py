@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvision.data.frame_stream import VideoStream, read_picture
+import media
+from jaxvision.data.frame_stream import VideoStream, read_bgr_with_notes
 from jaxvision.errors import InputError
 from jaxvision.methods.emavfi import prediction
 from jaxvision.methods.emavfi.retiming import (
@@ -26,9 +27,10 @@ from methods.emavfi.stand_in import Blend, decoded, flat, write_frames
 VIDEOS = Path(__file__).parents[2] / "goldens" / "emavfi" / "videos"
 
 
-def retime(path, outdir, network=None, retiming=None, segment=7, cut=0.5, **key):
-    retimer = Retimer(network or Blend(), retiming or Retiming(2), cut)
-    video, table = prediction.retime_video(retimer, VideoStream(path), key, segment, outdir)
+def retime(path, outdir, network=None, retiming=None, segment=7, cut=0.5, gap=0.0, **key):
+    retimer = Retimer(network or Blend(), retiming or Retiming(2), cut, gap)
+    job = prediction.VideoJob(VideoStream(path), path.stem, key, segment)
+    video, table = prediction.retime_video(retimer, job, outdir)
     return decoded(video), json.loads(table.read_text())
 
 
@@ -220,14 +222,85 @@ def test_a_time_outside_is_refused(t):
 def test_pictures_of_other_kinds_are_converted(tmp_path):
     ramp = np.linspace(0, 65535, 64).reshape(8, 8)
     Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / "deep.png")
-    image, note = read_picture(tmp_path / "deep.png")
-    assert note == "16-bit grey converted to 8-bit"
+    image, notes = read_bgr_with_notes(tmp_path / "deep.png")
+    assert notes == ("16-bit grey converted to 8-bit",)
     np.testing.assert_array_equal(image[..., 1], np.round(ramp.astype(np.uint16) / 257))
     Image.fromarray(flat(9)[..., 0]).save(tmp_path / "grey.png")
-    assert read_picture(tmp_path / "grey.png")[1] == "grey converted to colour"
+    assert read_bgr_with_notes(tmp_path / "grey.png")[1] == ("grey converted to colour",)
     colour = np.dstack([flat(1), flat(128)[..., :1]])
     colour[..., 2] = 200
     Image.fromarray(colour).save(tmp_path / "alpha.png")
-    image, note = read_picture(tmp_path / "alpha.png")
-    assert note == "alpha channel dropped"
+    image, notes = read_bgr_with_notes(tmp_path / "alpha.png")
+    assert notes == ("alpha channel dropped",)
     np.testing.assert_array_equal(image[0, 0], [200, 1, 1])  # BGR
+
+
+def test_a_resumed_job_reports_the_whole_of_it(tmp_path):
+    one, other = photograph(1), photograph(2)
+    frames = [np.roll(one, 2 * i, 1) for i in range(4)] + [np.roll(other, i, 0) for i in range(12)]
+    source = tmp_path / "two_scenes.mp4"
+    write_segment(source, [(Fraction(i, 10), f) for i, f in enumerate(frames)], Fraction(10), 4)
+    with pytest.raises(KeyboardInterrupt):
+        retime(source, tmp_path, Interrupted(), segment=5)
+    _, resumed = retime(source, tmp_path, segment=5)
+    _, whole = retime(source, tmp_path / "again", segment=5)
+    assert resumed.pop("segments_taken_from_an_earlier_run") == 2
+    assert whole.pop("segments_taken_from_an_earlier_run") == 0
+    assert resumed == whole
+    assert (whole["frames"], whole["made"], whole["cuts"]) == (16, 14, [0.4])
+
+
+def test_a_gap_in_time_is_named_and_may_stay(tmp_path):
+    times = [Fraction(i, 10) for i in range(5)] + [4 + Fraction(i, 10) for i in range(5, 10)]
+    source = tmp_path / "paused.mp4"
+    frames = [(time, flat(40 + 10 * i)) for i, time in enumerate(times)]
+    write_segment(source, frames, Fraction(10), 4)
+    filled = Blend()
+    _, report = retime(source, tmp_path / "filled", filled)
+    assert report["gaps"] == [{"from": 0.4, "seconds": pytest.approx(4.1)}]
+    assert report["made"] == len(filled.asked) == 9
+    left = Blend()
+    _, report = retime(source, tmp_path / "left", left, gap=1.0)
+    assert report["gaps"] == [{"from": 0.4, "seconds": pytest.approx(4.1)}]
+    assert report["made"] == len(left.asked) == 8
+
+
+def test_what_a_video_says_of_its_pixels_is_kept_and_told(tmp_path):
+    def phone(stream):
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        stream.set_display_rotation(90)
+
+    green = np.full((32, 64, 3), (29, 199, 28), np.uint8)
+    tags = {"colorspace": 1, "color_range": 1, "color_primaries": 1, "color_trc": 1}
+    source = media.video(
+        tmp_path / "phone.mp4", [green] * 6, matrix=1, tags=tags, stream_setup=phone
+    )
+    _, report = retime(source, tmp_path)
+    assert report["notes"] == [
+        "turned upright, as its display matrix says",
+        "pixels are 3/4 as wide as high",
+    ]
+    with av.open(str(tmp_path / "phone_retimed.mp4")) as container:
+        stream = container.streams.video[0]
+        frame = next(container.decode(video=0))
+        assert (stream.height, stream.width) == (64, 32)
+        assert stream.sample_aspect_ratio == Fraction(3, 4)
+        assert {name: int(getattr(frame, name)) for name in tags} == tags
+        np.testing.assert_allclose(frame.to_ndarray(format="rgb24")[30, 16], green[0, 0], atol=4)
+
+
+def test_b_frames_in_avi_lose_nothing(tmp_path):
+    frames = [flat(40 + 8 * i, (32, 48)) for i in range(24)]
+    source = media.video(tmp_path / "old.avi", frames, options={"bf": "3", "b-adapt": "0"})
+    values, report = retime(source, tmp_path)
+    assert (report["frames"], report["skipped"]) == (24, [])
+    np.testing.assert_allclose([v for _, v in values], 40 + 4 * np.arange(47), atol=3)
+
+
+def test_both_sound_tracks_are_kept_and_said(tmp_path):
+    frames = [flat(40 + 8 * i, (32, 48)) for i in range(10)]
+    source = media.video(tmp_path / "dubbed.mp4", frames, sound_tracks=2)
+    _, report = retime(source, tmp_path)
+    assert report["sound"] == "kept (2 tracks)"
+    with av.open(str(tmp_path / "dubbed_retimed.mp4")) as container:
+        assert len(container.streams.audio) == 2

@@ -141,11 +141,18 @@ def test_the_first_scan_is_drawn_with_its_truth():
     assert (blank["birds_eye"] == 255).all(axis=-1).any()
 
 
-def test_a_scan_outside_the_range_is_refused(trained, tmp_path):
+def test_a_scan_outside_the_range_has_no_boxes_and_an_empty_one_ends_nothing(trained, tmp_path):
     task, _, variables = load_run(None, [], trained[0], None)
-    np.full((3, 4), 900, np.float32).tofile(tmp_path / "far.bin")
-    with pytest.raises(InputError, match=r"far\.bin: no point inside the range"):
-        task.predict_files(variables, [tmp_path / "far.bin"], tmp_path)
+    scans = [tmp_path / name for name in ("far.bin", "empty.bin", "near.bin")]
+    np.full((3, 4), 900, np.float32).tofile(scans[0])
+    scans[1].write_bytes(b"")
+    MovingStreets(1, 77, Sensor(**SENSOR))[0].points[:, :4].tofile(scans[2])
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(InputError, match=r"1 of 3 inputs .*empty\.bin; the first: .*an empty scan"):
+        task.predict_files(variables, scans, out)
+    assert json.loads((out / "far.json").read_text())["boxes"] == []
+    assert (out / "near_above.png").is_file()
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +260,7 @@ def test_an_old_key_is_refused_with_its_new_name(old, new):
     table, key = old.split(".")
     with config.unlocked():
         config[table][key] = 1
-    with pytest.raises(InputError, match=f"'{old}' of link is now called '{new}'"):
+    with pytest.raises(InputError, match=f"'{old}' is now called '{new}'"):
         make_task(config)
 
 

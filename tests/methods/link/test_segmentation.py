@@ -118,6 +118,53 @@ def test_official_layout_and_own_scans_train_like_generated_ones(tmp_path):
         inputs.records_of(own, "train")[0]
 
 
+def own_scans(folder, labels: int) -> list[str]:
+    """Overrides for two own scans in `folder`, all of whose points have one label."""
+    for name in ("train", "test"):
+        (folder / name).mkdir()
+        scan = Streets(1, 3, Sensor(**SENSOR))[0]
+        scan.points.tofile(folder / name / "a.bin")
+        np.full(len(scan.points), labels, np.uint32).tofile(folder / name / "a.label")
+    return [f"data.root={folder}", "data.classes={'road': (40,), 'tree': [70, 71]}"]
+
+
+def test_a_table_of_classes_that_fits_no_label_is_refused(tmp_path):
+    overrides = own_scans(tmp_path, labels=9)
+    with pytest.raises(InputError, match=r"raw ids \[9\] found, expected some of road \[40\]"):
+        make_task(load_config("link/own", overrides)).source("train")
+    with pytest.raises(InputError, match=r"raw ids \[9\] found"):
+        make_task(load_config("link/own", [*overrides, "data.ignored=(0,9)"])).source("train")
+    overrides[1] = "data.classes={'road': (40,), 'mast': (9,)}"
+    task = make_task(load_config("link/own", overrides))
+    assert len(task.source("train").records) == 1
+    assert task.classes.names == ("ignored", "road", "mast")
+
+
+def test_an_evaluation_of_nothing_is_refused(tmp_path):
+    config = load_config("link/own", own_scans(tmp_path, labels=9))
+    evaluation = make_task(config).evaluations()["scans"]
+    unknown = np.zeros((1, 3, 4), int)
+    unknown[0, 1, 3] = 50
+    total = evaluation.accumulate(
+        None, {"confusion": unknown, "overflow": np.zeros(1)}, np.arange(1), "scans"
+    )
+    with pytest.raises(InputError, match="none of their labels counts"):
+        evaluation.finish(total, {})
+
+
+def test_points_that_came_back_from_nowhere_get_the_ignored_class(trained, tmp_path):
+    task, _, variables = load_run(None, ["data.drop_invalid=True"], trained[0], None)
+    points = Streets(1, 3, Sensor(**SENSOR))[0].points.copy()
+    points[5, 0] = np.nan
+    points.tofile(tmp_path / "own.bin")
+    with pytest.warns(UserWarning, match="1 of .* points are NaN"):
+        task.predict_files(variables, [tmp_path / "own.bin"], tmp_path)
+    labels = np.fromfile(tmp_path / "own.label", np.uint32)
+    assert len(labels) == len(points)
+    assert labels[5] == 0
+    assert (np.delete(labels, 5) > 0).any()
+
+
 def test_several_views_are_summed(trained):
     variables = load_run(None, [], trained[0], None)[2]
     config = small_config(**{"task.views": 2, "task.augmented_views": True})

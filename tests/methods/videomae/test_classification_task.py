@@ -166,7 +166,7 @@ def test_an_unreadable_video_is_replaced_and_named(videos, tmp_path):
 
 
 def test_repeats_are_crops_of_one_clip_and_neighbours(videos):
-    items, _ = video_list.read_class_folders(videos / "train")
+    items = video_list.read_class_folders(videos / "train").items
     clips = TrainingClips(FrameSampling("dense", 4, 2), (32, 32), RandAugment(), crops_per_clip=3)
     first = clips(items[0], np.random.default_rng(0), "clips")
     again = clips(items[0], np.random.default_rng(0), "clips")

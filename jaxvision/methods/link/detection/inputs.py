@@ -17,6 +17,7 @@ from jaxvision.data.lidar.hard_voxels import VoxelGrid
 from jaxvision.data.lidar.moving_streets import MovingStreets
 from jaxvision.data.lidar.nuscenes_index import NuscenesFrames
 from jaxvision.data.lidar.object_sampling import ObjectBank, RecordSubset, balanced
+from jaxvision.data.lidar.scan_format import ScanFormat
 from jaxvision.data.source import Records
 from jaxvision.errors import InputError
 from jaxvision.methods.link.detection.targets import TargetMaker
@@ -68,7 +69,7 @@ def records_of(config: ConfigDict, split: str) -> Records:
         return MovingStreets(int(part), seed, sensor_of(config), data.sweeps)
     root = root_of(config)
     if data.name == "own":
-        return OwnBoxedScans.open(root / str(part), class_names(config), data.columns)
+        return OwnBoxedScans.open(root / str(part), class_names(config), ScanFormat.of_config(data))
     scenes = nuscenes.scenes_of(part)
     frames = NuscenesFrames.open(root, data.version, scenes, data.sweeps, data.index)
     if split == "train" and data.resample:

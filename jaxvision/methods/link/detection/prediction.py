@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxvision.data.lidar.boxed_scan import BoxedScan, boxes_from_json, boxes_to_json, read_points
+from jaxvision.data.lidar.boxed_scan import BoxedScan, boxes_to_json, read_own
 from jaxvision.data.lidar.nuscenes_frames import Frame, read_frame
 from jaxvision.data.lidar.nuscenes_index import NuscenesFrames
 from jaxvision.data.lidar.nuscenes_results import world_entries, write_results
 from jaxvision.data.lidar.nuscenes_tables import Tables
-from jaxvision.data.lidar.own_scans import only_scans
+from jaxvision.data.lidar.own_scans import no_scans, only_scans
+from jaxvision.data.lidar.scan_format import PLAIN, ScanFormat
 from jaxvision.data.lidar.voxels import capacity_for
-from jaxvision.errors import InputError
 from jaxvision.methods.link.detection.evaluation import boxes_of_scan, with_velocity
 from jaxvision.methods.link.detection.inputs import DetectionPacking
+from jaxvision.tasks.each_input import each_input, earlier_table
 from jaxvision.training.task import Batch
 from jaxvision.viz.boxes import BoxDrawing, draw_above, draw_ahead
 from jaxvision.viz.cloud_page import cloud_page
-from jaxvision.viz.files import output_names, write_png
+from jaxvision.viz.files import write_png
 from jaxvision.viz.points import class_colours
 
 SHOWN = 0.3  # least score of a box in a picture
@@ -30,6 +31,11 @@ SPARE_FOR_VIEWS = 1.1  # turned views may have a few voxels more than the scan
 RESULTS = "results_nusc.json"
 # `box`, `score`, `label` in descending score.
 Answer = Mapping[str, np.ndarray]
+NOTHING_FOUND: Answer = {
+    "box": np.zeros((0, 9), np.float32),
+    "score": np.zeros(0, np.float32),
+    "label": np.zeros(0, np.int32),
+}
 DetectScan = Callable[[BoxedScan, Path], Answer]
 
 
@@ -68,7 +74,7 @@ def scan_detector(
     def detect(scan: BoxedScan, path: Path) -> Answer:
         found = packing.grid.voxelise(scan.merged(), packing.voxels, packing.points)
         if not len(found.coords):
-            raise InputError(f"{path}: no point inside the range {packing.grid.extent}")
+            return NOTHING_FOUND
         wanted = capacity_for(int(SPARE_FOR_VIEWS * len(found.coords)))
         fitting = replace(packing, voxels=min(wanted, packing.voxels))
         packed = fitting(scan, np.random.default_rng(0), "scans")
@@ -85,29 +91,30 @@ def predict_files(
     detect: DetectScan,
     classes: tuple[str, ...],
     *,
-    columns: int = 4,
+    form: ScanFormat = PLAIN,
     known: KeyFrames | None = None,
 ) -> list[Path]:
     """For each `.bin` or `.ply`: NAME.json (boxes in the scan's own frame), NAME_above.png,
     NAME_ahead.png, NAME.html. Truth is shown where it is known: boxes in a `NAME.json` beside the
     scan, or nuScenes' own. Of nuScenes key frames also a result file for its benchmark.
 
-    columns: float32 values of a point in a `.bin`.
-    InputError where no path is a scan, or one cannot be read.
+    form: of the files.
+    InputError where no path is a scan, or one cannot be read; the others are answered
+    (`each_input`).
     """
     scans = only_scans(paths)
     if not scans:
-        raise InputError(f"{paths[0]}: expected .bin or .ply scans")
-    written: list[Path] = []
-    results: dict[str, list[dict[str, Any]]] = {}
-    for path, name in zip(scans, output_names(scans), strict=True):
+        raise no_scans(paths[0], paths)
+    results: dict[str, list[dict[str, Any]]] = earlier_table(outdir / RESULTS).get("results", {})
+
+    def answer_one(path: Path, name: str) -> list[Path]:
         frame = known.frame(path) if known is not None else None
         if known is not None and frame is not None:
             scan = NuscenesFrames(known.tables.root, (frame,))[0]
         else:
-            scan = read_own(path, columns, classes)
+            scan = read_own(path, classes, form, required=False)
         answer = detect(scan, path)
-        written += write_answer(path, scan, answer, classes, outdir / name)
+        written = write_answer(path, scan, answer, classes, outdir / name)
         if frame is not None:
             results[frame.token] = world_entries(
                 frame.token,
@@ -117,20 +124,15 @@ def predict_files(
                 names=[classes[label] for label in answer["label"]],
                 scores=answer["score"],
             )
-    if results:
+        return written
+
+    def save() -> list[Path]:
+        if not results:
+            return []
         write_results(outdir / RESULTS, results)
-        written.append(outdir / RESULTS)
-    return written
+        return [outdir / RESULTS]
 
-
-def read_own(path: Path, columns: int, classes: tuple[str, ...]) -> BoxedScan:
-    """A scan of one's own, and the boxes of the `.json` beside it where there is one."""
-    points = read_points(path, columns)
-    beside = path.with_suffix(".json")
-    if not beside.is_file():
-        return BoxedScan(points, np.zeros((0, 9), np.float32), ())
-    boxes, names = boxes_from_json(beside, classes)
-    return BoxedScan(points, boxes, names)
+    return each_input(scans, outdir, answer_one, save)
 
 
 def captions(answer: Answer, classes: tuple[str, ...]) -> list[str]:
@@ -176,7 +178,7 @@ def write_answer(
         for end in (".json", "_above.png", "_ahead.png", ".html")
     )
     names = [classes[label] for label in answer["label"]]
-    boxes = boxes_to_json(answer["box"], names, answer["score"])
+    boxes = boxes_to_json(answer["box"], names, answer["score"], scan.origin)
     table.write_text(json.dumps({"scan": str(path), "boxes": boxes}, indent=1))
     shown = drawing_of(confident(answer), scan.boxes, classes)
     write_png(above, draw_above(scan.points, shown))

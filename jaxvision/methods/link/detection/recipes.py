@@ -119,6 +119,8 @@ def detection(recipe: DetectionRecipe, version: Version = "elkv3") -> ConfigDict
             "test": (),
             "sweeps": recipe.sweeps,
             "columns": 5,
+            "intensity": 255.0,
+            "drop_invalid": False,
             "tasks": recipe.tasks,
             "range": setting.grid.extent,
             "voxel_size": setting.grid.size,

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from jaxvision.data.lidar import own_scans
 from jaxvision.data.lidar.hard_voxels import VoxelGrid
 from jaxvision.data.lidar.nuscenes_tables import Tables
+from jaxvision.data.lidar.scan_format import ScanFormat
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.link.detection import inputs, prediction
@@ -38,6 +40,8 @@ from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Task, Va
 @dataclass(frozen=True)
 class DetectionTask(Task):
     """One scan a shard. Parameters: the network's; collection batch_stats: running statistics."""
+
+    input_suffixes = own_scans.SUFFIXES
 
     def __post_init__(self):
         """InputError for settings that do not go together."""
@@ -290,5 +294,5 @@ class DetectionTask(Task):
         if data.name == "nuscenes" and data.root:
             known = prediction.KeyFrames.open(Path(data.root), data.version, data.sweeps)
         return prediction.predict_files(
-            paths, outdir, detect, self.classes, columns=data.columns, known=known
+            paths, outdir, detect, self.classes, form=ScanFormat.of_config(data), known=known
         )

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from jaxvision.data.source import Source
+from jaxvision.errors import InputError
 from jaxvision.metrics import segmentation as metrics
 from jaxvision.training.task import BatchSpecs, Evaluation, Variables
 
@@ -54,6 +55,11 @@ def scan_evaluation(
         # The benchmarks read an unknown label as the ignored class.
         known = confusion[:, :-1].copy()
         known[:, 0] += confusion[:, -1]
+        if not known[:, 1:].any():
+            raise InputError(
+                f"{len(source.records)} scans: none of their labels counts (data.classes, "
+                "data.ignored): there is nothing to evaluate"
+            )
         if nuscenes:
             result = metrics.nuscenes_iou(known)
             iou = np.nan_to_num(result["iou_per_class"])

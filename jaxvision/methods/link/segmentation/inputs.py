@@ -11,6 +11,7 @@ from jaxvision.data.lidar import nuscenes
 from jaxvision.data.lidar.classes import NUSCENES, SEMANTIC_KITTI, Classes
 from jaxvision.data.lidar.own_scans import OwnScans
 from jaxvision.data.lidar.scan import Scan, crop_to_range
+from jaxvision.data.lidar.scan_format import ScanFormat
 from jaxvision.data.lidar.semantic_kitti import SEQUENCES, SemanticKitti
 from jaxvision.data.lidar.streets import Streets
 from jaxvision.data.lidar.voxels import Placement, voxelise
@@ -54,7 +55,36 @@ def records_of(config: ConfigDict, split: str) -> Records:
         return SemanticKitti.open(root, _sequences(part))
     if data.name == "nuscenes":
         return nuscenes.Lidarseg.open(root, data.version, nuscenes.scenes_of(part))
-    return OwnScans.open(root / str(part), columns=data.columns)
+    return OwnScans.open(root / str(part), form=ScanFormat.of_config(data))
+
+
+# Scans that are looked through for a label that counts, before training.
+LOOKED_THROUGH = 8
+
+
+def check_supervision(records: Records, classes: Classes) -> None:
+    """InputError where no label of some scans, evenly spread, is of a class that a loss reads: with
+    a table of classes that does not fit, the loss would be 0. Scans that cannot be read are passed
+    over: training counts them."""
+    found: set[int] = set()
+    scans = range(0, len(records), -(-len(records) // LOOKED_THROUGH))
+    for index in scans:
+        try:
+            labels = records[index].labels
+        except InputError:
+            continue
+        raw = np.unique(labels) if labels is not None else np.zeros(0, np.int32)
+        trained = classes.train_ids(raw, source=records.name(index))
+        if ((trained > 0) & (trained < len(classes))).any():
+            return
+        found |= set(raw.tolist())
+    if found:
+        named = zip(classes.names[1:], classes.raw_ids[1:], strict=True)
+        known = ", ".join(f"{name} {list(ids)}" for name, ids in named)
+        raise InputError(
+            f"data.classes: no label in {len(scans)} scans counts: raw ids "
+            f"{sorted(found)[:20]} found, expected some of {known}"
+        )
 
 
 def _sequences(part) -> list[int]:

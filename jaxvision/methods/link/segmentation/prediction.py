@@ -11,13 +11,15 @@ from jaxtyping import Int
 from jaxvision.data.atomic_write import path_inside
 from jaxvision.data.lidar.classes import Classes
 from jaxvision.data.lidar.nuscenes_tables import Tables
-from jaxvision.data.lidar.own_scans import only_scans, read_scan, write_prediction
+from jaxvision.data.lidar.own_scans import no_scans, only_scans, read_scan, write_prediction
 from jaxvision.data.lidar.scan import Scan, points_in_range
+from jaxvision.data.lidar.scan_format import PLAIN, ScanFormat
 from jaxvision.data.lidar.voxels import capacity_for, voxelise
-from jaxvision.errors import InputError
 from jaxvision.methods.link.segmentation.inputs import Packing
+from jaxvision.tasks.each_input import each_input
 from jaxvision.training.task import Batch
-from jaxvision.viz.files import output_names, write_png
+from jaxvision.viz.files import write_png
+from jaxvision.viz.legend import with_legend
 from jaxvision.viz.points import birds_eye, class_colours, perspective
 
 # A point outside the range is labelled with the ignored class.
@@ -39,7 +41,7 @@ def scan_labeller(
     def label(scan: Scan, path: Path) -> Int[np.ndarray, " n"]:
         inside = points_in_range(scan.points, packing.extent)
         if not inside.any():
-            raise InputError(f"{path}: no point inside the range {packing.extent}")
+            return np.full(len(scan.points), OUTSIDE, np.int32)
         kept = Scan(scan.points[inside])
         voxels = len(voxelise(kept.points, packing.voxel_size, str(path)).coords)
         spare = SPARE_FOR_VIEWS if packing.augment else 1.0
@@ -64,27 +66,28 @@ def predict_files(
     label: LabelScan,
     classes: Classes,
     *,
-    columns: int = 4,
+    form: ScanFormat = PLAIN,
     tokens: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """For each `.bin` or `.ply`: its labels, NAME_above.png, NAME_ahead.png, NAME.json.
 
     A scan inside `sequences/SS/velodyne` is written where the SemanticKITTI benchmark looks for
     it, a nuScenes key frame as `lidarseg/test/TOKEN_lidarseg.bin`. InputError where no path is a
-    scan, or one cannot be read.
-    columns: float32 values of a point in a `.bin`.  tokens: see `nuscenes_tokens`.
+    scan, or one cannot be read; the others are answered (`each_input`).
+    form: of the files.  tokens: see `nuscenes_tokens`.
     """
     scans = only_scans(paths)
     if not scans:
-        raise InputError(f"{paths[0]}: expected .bin or .ply scans")
-    written: list[Path] = []
-    for path, name in zip(scans, output_names(scans), strict=True):
-        scan = read_scan(path, columns=columns)
+        raise no_scans(paths[0], paths)
+
+    def answer(path: Path, name: str) -> list[Path]:
+        scan = read_scan(path, form=form)
         found = label(scan, path)
         token = (tokens or {}).get(path.name)
-        written.append(write_labels(path, found, classes, outdir / name, token))
-        written += write_pictures(path, scan, found, classes, outdir / name)
-    return written
+        labels = write_labels(path, scan.in_file(found), classes, outdir / name, token)
+        return [labels, *write_pictures(path, scan, found, classes, outdir / name)]
+
+    return each_input(scans, outdir, answer)
 
 
 def nuscenes_tokens(root: Path, version: str) -> dict[str, str]:
@@ -112,11 +115,14 @@ def write_labels(
 def write_pictures(
     path: Path, scan: Scan, found: Int[np.ndarray, " n"], classes: Classes, stem: Path
 ) -> list[Path]:
-    """The scan in its classes' colours from above and ahead, and the points of each as JSON."""
-    colours = class_colours(len(classes))[found]
+    """The scan in its classes' colours, named below, from above and ahead, and the points of each
+    as JSON."""
+    table, present = class_colours(len(classes)), np.unique(found)
+    names = [classes.names[n] for n in present]
     above, ahead = (stem.with_name(f"{stem.name}_{view}.png") for view in ("above", "ahead"))
-    write_png(above, birds_eye(scan.points[:, :3], colours))
-    write_png(ahead, perspective(scan.points[:, :3], colours))
+    for file, view in ((above, birds_eye), (ahead, perspective)):
+        picture = view(scan.points[:, :3], table[found])
+        write_png(file, with_legend(picture, names, table[present]))
     counts = np.bincount(found, minlength=len(classes))
     summary = stem.with_name(f"{stem.name}.json")
     points = {n: int(count) for n, count in zip(classes.names, counts, strict=True) if count}

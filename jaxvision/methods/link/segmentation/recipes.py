@@ -84,6 +84,8 @@ def segmentation_base() -> ConfigDict:
             "test": (),
             "version": "",
             "columns": 4,  # float32 values of a point in a .bin
+            "intensity": 1.0,  # largest one expected; 0 = anything
+            "drop_invalid": False,  # points that are NaN or infinite
             "classes": {},
             "ignored": (0,),
             "voxel_size": 0.05,
@@ -125,7 +127,7 @@ def segmentation(
     with config.data.ignore_type():  # the name of a split, or a list of its parts
         config.data.update({"train": dataset.train, "test": dataset.test})
     if nuscenes:
-        config.data.update({"version": "v1.0-trainval", "columns": 5})
+        config.data.update({"version": "v1.0-trainval", "columns": 5, "intensity": 255.0})
     batch = dataset.gpus * dataset.per_gpu
     config.train.batch_size = batch
     config.train.norm_groups = dataset.gpus

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from jaxvision.data.lidar import own_scans
 from jaxvision.data.lidar.classes import Classes
+from jaxvision.data.lidar.scan_format import ScanFormat
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.link.levels import LevelCapacities, overflow
@@ -22,12 +24,15 @@ from jaxvision.methods.link.segmentation.pyramid import Level, build_pyramid
 from jaxvision.ops.sparse_voxels import Sites, devoxelise_nearest
 from jaxvision.training.loss_groups import mean_over_groups
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Task, Variables
+from jaxvision.viz.legend import side_by_side, with_legend
 from jaxvision.viz.points import birds_eye, class_colours
 
 
 @dataclass(frozen=True)
 class SegmentationTask(Task):
     """One scan a shard. Parameters: the network's; collection batch_stats: running statistics."""
+
+    input_suffixes = own_scans.SUFFIXES
 
     def __post_init__(self):
         """InputError for settings that do not go together."""
@@ -99,8 +104,11 @@ class SegmentationTask(Task):
         )
 
     def source(self, split: str) -> Source:
+        records = inputs.records_of(self.config, split)
+        if self.config.data.name != "generated":
+            inputs.check_supervision(records, self.classes)
         return Source(
-            inputs.records_of(self.config, split),
+            records,
             self.config.train.batch_size,
             self.packing("train"),
         )
@@ -180,7 +188,8 @@ class SegmentationTask(Task):
         return {"scans": scan_evaluation(source, specs, outputs, self.classes.names, nuscenes)}
 
     def render(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The first scan from above: predicted classes beside the labels."""
+        """The first scan from above: predicted classes beside the labels, and what the colours
+        are."""
         count = int(np.ravel(batch["count"])[0])
         colours = class_colours(len(self.classes))
         place = np.asarray(batch["features"][0], np.float32)[:count, :3]
@@ -189,7 +198,11 @@ class SegmentationTask(Task):
             np.asarray(outputs["classes"][0])[:count],
             np.where(labels < len(colours), labels, 0),
         ]
-        return {"birds_eye": np.concatenate([birds_eye(place, colours[c]) for c in shown], axis=1)}
+        halves = zip(("predicted", "truth"), shown, strict=True)
+        pictures = side_by_side([(title, birds_eye(place, colours[c])) for title, c in halves])
+        present = np.unique(np.concatenate(shown))
+        names = [self.classes.names[n] for n in present]
+        return {"birds_eye": with_legend(pictures, names, colours[present])}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
         """Labels in the input's format, two pictures and a summary per scan."""
@@ -206,6 +219,6 @@ class SegmentationTask(Task):
             outdir,
             label,
             self.classes,
-            columns=data.columns,
+            form=ScanFormat.of_config(data),
             tokens=prediction.nuscenes_tokens(Path(data.root), data.version) if known else None,
         )

@@ -1,0 +1,76 @@
+"""A folder of answers belongs to one job, and says in `job.json` which."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxvision.data.atomic_write import atomic_write
+from jaxvision.errors import InputError
+
+NOTE = "job.json"
+
+
+@contextlib.contextmanager
+def job_folder(folder: Path, job: Mapping[str, Any]) -> Iterator[None]:
+    """`folder`, made where it is not there, as the place of what `job` answers, within the block.
+
+    job: all that the answers depend on, by name. The same job may come again and go on. InputError
+    where another job's answers, or files of no job, lie there. A block that fails before it wrote
+    anything leaves no note.
+    """
+    note = folder / NOTE
+    mine = json.loads(json.dumps(job, sort_keys=True, default=str))
+    if note.is_file():
+        _check_same(folder, _read(note), mine)
+    else:
+        foreign = sorted(p.name for p in folder.glob("*") if not p.name.startswith("."))
+        if foreign:
+            raise InputError(
+                f"{folder}: holds files of no job ({foreign[0]}); expected a new or empty folder"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(note) as temporary:
+            Path(temporary).write_text(json.dumps(mine, indent=1, sort_keys=True))
+    try:
+        yield
+    finally:
+        if note.is_file() and [path.name for path in folder.iterdir()] == [NOTE]:
+            note.unlink()
+
+
+def _read(note: Path) -> Mapping[str, Any]:
+    try:
+        job = json.loads(note.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{note}: does not say whose folder this is ({error})") from error
+    return job if isinstance(job, dict) else {}
+
+
+def _check_same(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    for key in sorted({*theirs, *mine}):
+        there, here = theirs.get(key), mine.get(key)
+        if there != here:
+            key, there, here = _first_difference(key, there, here)
+            raise InputError(
+                f"{folder}: holds another job's answers ({key}: {_short(there)} there, "
+                f"{_short(here)} here); expected a new or empty folder"
+            )
+
+
+def _first_difference(key: str, there: Any, here: Any) -> tuple[str, Any, Any]:
+    """The innermost key at which two values differ, and what stands there."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        inner = next(k for k in sorted({*there, *here}) if there.get(k) != here.get(k))
+        return _first_difference(f"{key}.{inner}", there.get(inner), here.get(inner))
+    if isinstance(there, list) and isinstance(here, list):
+        lacking = [value for value in here if value not in there]
+        missing = [value for value in there if value not in here]
+        return key, missing[:1] or there, lacking[:1] or here
+    return key, there, here
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,146 @@
+"""The one reader of picture files: 8-bit RGB as a viewer shows it, or the numbers as stored."""
+
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from jaxtyping import Shaped
+from PIL import Image, ImageOps
+
+from jaxvision.errors import InputError
+
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+# Where TIFF says how many bits a value has, and which value is black.
+BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+# What Pillow and its plugins raise at files that are not what they seem.
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError)
+
+
+class ReadPicture(NamedTuple):
+    """notes: what was converted or lost on the way, a few words each."""
+
+    image: Image.Image
+    notes: tuple[str, ...]
+
+
+def read_picture(path: str | Path) -> Image.Image:
+    """The picture in RGB, upright. InputError names a file that does not decode or whose values
+    have no known range."""
+    return read_with_notes(path).image
+
+
+def read_with_notes(source: str | Path | bytes, name: str = "") -> ReadPicture:
+    """The picture of a file, or of a file's bytes, in 8-bit RGB, upright as its EXIF says.
+
+    Deeper values are scaled by their depth: 16 bits, or what a TIFF says; float ones by 1 where
+    none is above it, by 255 otherwise. Alpha is dropped, of several pictures the first is taken.
+    name: for errors, of bytes. InputError for what does not decode and for values in no such range.
+    """
+    name = name or str(source)
+    notes: list[str] = []
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            if (count := getattr(image, "n_frames", 1)) > 1:
+                notes.append(f"the first of {count} pictures")
+            if _is_deep_colour(image):
+                notes.append("16-bit colour converted to 8-bit")
+            image.load()
+            upright = _upright(image, notes)
+            return ReadPicture(_to_rgb(upright, image, name, notes), tuple(notes))
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name}: not a picture that can be read ({error})") from error
+    except InputError:
+        raise
+    except _BROKEN as error:
+        raise InputError(f"{name}: not a picture that can be read ({error})") from error
+
+
+def read_stored(path: str | Path) -> Shaped[np.ndarray, "h w *channels"]:
+    """The numbers of a picture file at their stored depth (uint8, uint16, int32 or float32), as
+    flow and depth maps need them: neither turned nor converted; colours in the order R, G, B.
+
+    InputError for a file that does not decode.
+    """
+    try:
+        with Image.open(path) as image:
+            if not _is_deep_colour(image):
+                return np.asarray(image)
+        # Pillow keeps the upper 8 bits of 16-bit colour; FFmpeg keeps all.
+        with av.open(str(path)) as container:
+            frame = next(container.decode(video=0))
+            wide = "rgba64le" if len(frame.format.components) in (2, 4) else "rgb48le"
+            return frame.reformat(format=wide).to_ndarray()
+    except (*_BROKEN, av.FFmpegError, Image.DecompressionBombError, StopIteration) as error:
+        raise InputError(f"{path}: not a picture that can be read ({error})") from error
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) of the upright picture, from the file's header alone."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except (*_BROKEN, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a picture that can be read ({error})") from error
+
+
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Whether a picture of 8-bit mode holds 16-bit values: not decoded yet, it knows its layout."""
+    tiles: Any = getattr(image, "tile", ())
+    return image.mode in ("RGB", "RGBA", "LA") and bool(tiles) and ";16" in str(tiles[0][3])
+
+
+def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except _BROKEN:
+        # A picture that decodes is worth more than its damaged EXIF.
+        notes.append("EXIF cannot be read: taken as stored")
+        return image
+    if image.getexif().get(0x0112, 1) in range(2, 9):
+        notes.append("turned upright, as its EXIF says")
+    return upright
+
+
+def _to_rgb(image: Image.Image, opened: Image.Image, name: str, notes: list[str]) -> Image.Image:
+    """RGB of an upright picture. opened: the file's, which knows its format and tags."""
+    mode = image.mode
+    if mode == "F" or mode.startswith("I"):
+        return _deep_grey(image, opened, name, notes)
+    if "A" in image.getbands() or "transparency" in image.info:
+        notes.append("alpha channel dropped")
+    if mode in ("1", "L", "LA"):
+        notes.append("grey converted to colour")
+    elif mode not in ("RGB", "RGBA", "P", "PA", "YCbCr"):
+        notes.append(f"{mode} converted to RGB")
+    return image.convert("RGB")
+
+
+def _deep_grey(image: Image.Image, opened: Image.Image, name: str, notes: list[str]) -> Image.Image:
+    """Grey values of more than 8 bits, scaled by their depth."""
+    values = np.asarray(image, np.float64)
+    if image.mode == "F":
+        low, high = float(values.min()), float(values.max())
+        if not (low >= 0 and high <= 255):
+            raise InputError(
+                f"{name}: float values from {low:g} to {high:g}; expected 0 to 1 or 0 to 255"
+            )
+        full, kind = (1.0 if high <= 1 else 255.0), "float"
+    else:
+        bits = 16
+        tags = getattr(opened, "tag_v2", None)
+        if tags is not None:
+            bits = int(np.max(tags.get(BITS_PER_SAMPLE, 16)))
+        full, kind = 2.0**bits - 1, f"{bits}-bit"
+        if bits > 16 or values.max() > full or values.min() < 0:
+            raise InputError(
+                f"{name}: {bits}-bit values from {values.min():g} to {values.max():g}; expected "
+                "unsigned ones of 8 to 16 bits"
+            )
+        if tags is not None and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+            values = full - values
+    notes.append(f"{kind} grey converted to 8-bit")
+    grey = np.round(values / full * 255).astype(np.uint8)
+    return Image.fromarray(np.repeat(grey[..., None], 3, axis=-1))

@@ -1,0 +1,186 @@
+"""Pairs of a colour picture and its depth: joined canvases, folders of one's own, depth files.
+
+Depth reaches a network as HHA (`data/hha.py`), a picture of three channels, pixel by pixel beside
+the colour picture.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image, UnidentifiedImageError
+
+from jaxvision.data.hha import hha
+from jaxvision.data.labelled_pictures import class_names, picture_folder, read_picture
+from jaxvision.data.pictures import SUFFIXES
+from jaxvision.errors import InputError
+
+# A canvas narrower than this many heights holds one picture, not two side by side.
+NARROWEST_CANVAS = 1.6
+# How 16-bit depth pictures say metres; "sunrgbd": millimetres rotated by three bits.
+DEPTH_UNITS = ("millimetres", "sunrgbd", "tenth_millimetres")
+FARTHEST_METRES = 10.0  # what is farther counts as that far (SUN RGB-D's toolbox)
+INTRINSICS = "intrinsics.txt"
+
+
+def read_depth(path: Path, unit: str = "millimetres") -> Float[np.ndarray, "h w"]:
+    """Depth in metres of a 16-bit PNG, 0 where nothing was measured. InputError names a file of
+    another kind."""
+    try:
+        with Image.open(path) as image:
+            mode, values = image.mode, np.asarray(image)
+    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a picture that can be read ({error})") from error
+    if not mode.startswith("I"):
+        raise InputError(f"{path}: depth of mode {mode}; expected one channel of 16 bits")
+    stored = values.astype(np.uint32) & 0xFFFF
+    if unit == "sunrgbd":
+        stored = (stored >> 3) | ((stored << 13) & 0xFFFF)
+    metres = stored / (10_000.0 if unit == "tenth_millimetres" else 1_000.0)
+    return np.minimum(metres, FARTHEST_METRES)
+
+
+def read_intrinsics(path: Path) -> Float[np.ndarray, "3 3"]:
+    """Nine numbers (rows of a camera matrix), or four: fx fy cx cy, in pixels."""
+    try:
+        numbers = [float(word) for word in path.read_text(encoding="utf-8-sig").split()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected 9 numbers or fx fy cx cy ({error})") from error
+    if len(numbers) == 4:
+        fx, fy, cx, cy = numbers
+        return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    if len(numbers) != 9:
+        raise InputError(f"{path}: {len(numbers)} numbers; expected 9, or fx fy cx cy")
+    return np.array(numbers).reshape(3, 3)
+
+
+def split_canvas(path: Path) -> tuple[Image.Image, Image.Image]:
+    """(RGB, HHA) halves of a joined canvas; of an odd width, HHA has the column more.
+
+    InputError for a canvas that holds one picture."""
+    canvas = read_picture(path)
+    width, height = canvas.size
+    if width < NARROWEST_CANVAS * height:
+        raise InputError(
+            f"{path}: {width} x {height}: expected RGB and HHA side by side; a picture without its "
+            "pair?"
+        )
+    middle = width // 2
+    return canvas.crop((0, 0, middle, height)), canvas.crop((middle, 0, width, height))
+
+
+@dataclass(frozen=True)
+class Canvases:
+    """Records {"rgb", "depth", "label"} of <root>/<class>/<canvas> (the published layout)."""
+
+    paths: tuple[Path, ...]
+    labels: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        rgb, depth = split_canvas(self.paths[index])
+        return {"rgb": rgb, "depth": depth, "label": self.labels[index]}
+
+    def name(self, index: int) -> str:
+        return str(self.paths[index])
+
+
+def canvas_folder(root: str | Path, classes: Sequence[str]) -> Canvases:
+    """root/<class>/<canvas>.png; a class's number is its place in `classes`."""
+    files = picture_folder(root, classes)
+    return Canvases(files.paths, files.labels)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Records {"rgb", "depth", "label"} of pairs of files of one's own.
+
+    read(picture, depth): the HHA picture of a depth file.
+    """
+
+    paths: tuple[tuple[Path, Path], ...]
+    labels: tuple[int, ...]
+    read: Callable[[Path, Path], Image.Image]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        picture, depth = self.paths[index]
+        return {
+            "rgb": read_picture(picture),
+            "depth": self.read(picture, depth),
+            "label": self.labels[index],
+        }
+
+    def name(self, index: int) -> str:
+        return str(self.paths[index][0])
+
+
+def pair_folder(root: str | Path, classes: Sequence[str], unit: str = "millimetres") -> Pairs:
+    """root/<class>/rgb/NAME.* with root/<class>/depth/NAME.*: HHA pictures of three channels, or
+    16-bit depth with an intrinsics.txt beside `rgb`, in the class's folder or in root.
+
+    InputError names a picture without its pair, and a class without pictures.
+    """
+    number = {name: place for place, name in enumerate(classes)}
+    paths: list[tuple[Path, Path]] = []
+    labels: list[int] = []
+    for name in class_names(root):
+        folder = Path(root) / name
+        if name not in number:
+            raise InputError(f"{folder}: its name is none of the {len(classes)} classes")
+        pictures, depths = (_by_stem(folder / kind) for kind in ("rgb", "depth"))
+        for stem, path in {**depths, **pictures}.items():
+            if stem not in pictures or stem not in depths:
+                other = "depth" if stem in pictures else "rgb"
+                raise InputError(f"{path}: no {other}/{stem}.* beside it")
+        if not pictures:
+            raise InputError(f"{folder}: an empty class: expected rgb/NAME.* and depth/NAME.*")
+        paths += [(pictures[stem], depths[stem]) for stem in sorted(pictures)]
+        labels += [number[name]] * len(pictures)
+    return Pairs(tuple(paths), tuple(labels), functools.partial(hha_picture, unit=unit))
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {
+        file.stem: file
+        for file in files
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    }
+
+
+def hha_picture(picture: Path, depth: Path, unit: str = "millimetres") -> Image.Image:
+    """HHA of a depth file, of the size of its colour picture.
+
+    Three channels of 8 bits are HHA already; one channel of 8 bits is taken as it is, three times;
+    16 bits are metres by `unit` and need the camera's intrinsics. InputError for a depth picture of
+    another size than its colour picture, and for 16 bits without intrinsics.
+    """
+    with Image.open(picture) as colour, Image.open(depth) as image:
+        mode, sizes = image.mode, (colour.size, image.size)
+    if sizes[0] != sizes[1]:
+        raise InputError(f"{depth}: {sizes[1]}, but {picture} has {sizes[0]} pixels")
+    if not mode.startswith("I"):
+        return read_picture(depth)
+    folder = depth.parent.parent
+    for place in (folder, folder.parent):
+        if (place / INTRINSICS).is_file():
+            return Image.fromarray(
+                hha(read_depth(depth, unit), read_intrinsics(place / INTRINSICS))
+            )
+    raise InputError(
+        f"{depth}: 16-bit depth needs {folder / INTRINSICS} (fx fy cx cy) to become HHA"
+    )
+
+
+def join(rgb: UInt8[np.ndarray, "h w 3"], depth: UInt8[np.ndarray, "h w 3"]) -> Image.Image:
+    """The canvas of a pair."""
+    return Image.fromarray(np.concatenate([rgb, depth], axis=1))

@@ -1,0 +1,101 @@
+"""Fine-tuning of UMT for action recognition as the engine sees it (section 4.2 and the published
+scripts). Tuning on Kinetics-710 first is this task with 710 classes."""
+
+from collections.abc import Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxvision.data.normalisation import normalise
+from jaxvision.data.source import Source
+from jaxvision.data.video_clips import MultiViewClips
+from jaxvision.nn.video_transformer import VideoClassifier, build_classifier, classifier_flops
+from jaxvision.tasks import classification, video_classification
+from jaxvision.training.layer_decay import layer_decay_group
+from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
+
+
+class ClassificationTask(Task):
+    """Soft-target cross entropy on mixed clips. Batches hold `video`, uint8 [b, t, h, w, 3] RGB,
+    and `label`, int32 [b]; evaluations also `number` (of the video) and `view`."""
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        return video_classification.class_names(self.config.data)
+
+    @cached_property
+    def model(self) -> VideoClassifier:
+        return build_classifier(self.config.model, len(self.class_names), self.config.dtype)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.model.grid.image_size
+
+    def init(self, rng: PRNGKeyArray) -> Variables:
+        return self.model.init(rng, jnp.zeros((1, self.model.grid.frames, *self.size, 3)))
+
+    def source(self, split: str) -> Source:
+        return video_classification.training_source(self.config, self.class_names, self.size)
+
+    def batch_specs(self, split: str) -> BatchSpecs:
+        return video_classification.training_specs(self.config, self.size)
+
+    def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
+        """Adds normalised pixels (`input`); in training also erases boxes, mixes clips, and adds
+        the soft `target`."""
+        video = normalise(batch["video"])
+        if not train:
+            return {**batch, "input": video}
+        softening = classification.Softening.of(self.config)
+        return classification.soften(batch, video, rng, softening, self.model.classes)
+
+    def loss(
+        self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
+    ) -> tuple[Float[Array, ""], Aux]:
+        logits = self.model.apply(
+            variables, batch["input"], deterministic=not train, rngs={"dropout": rng}
+        )
+        return classification.loss(logits, batch["target"])
+
+    def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
+        return layer_decay_group(path, self.model.depth, self.config.task.layer_decay)
+
+    def flops(self, split: str) -> float:
+        return 3.0 * classification.rows(self.config) * classifier_flops(self.model)
+
+    def logits(self, variables: Variables, batch: Batch) -> Float[Array, "b classes"]:
+        """Of a batch prepared for answering."""
+        return self.model.apply(variables, batch["input"])
+
+    def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
+        """`probabilities` of each clip."""
+        return {"probabilities": jax.nn.softmax(self.logits(variables, batch))}
+
+    def evaluations(self) -> Mapping[str, Evaluation]:
+        """`validation`, and with `task.test` the published protocol of many views, `test`."""
+        return video_classification.evaluations(
+            self.config, self.class_names, self.size, self.logits
+        )
+
+    def render(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return {"clips": video_classification.picture(batch, outputs, self.class_names)}
+
+    def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
+        """Classes of each video, over the published views."""
+
+        @jax.jit
+        def probabilities(variables: Variables, views: Array) -> Array:
+            return jax.nn.softmax(self.model.apply(variables, normalise(views)))
+
+        task = self.config.task
+        views = MultiViewClips(
+            video_classification.sampling(self.config), self.size[0], task.segments, task.crops
+        )
+        return video_classification.predict_files(
+            partial(probabilities, variables), views, self.class_names, paths, outdir
+        )

@@ -1,0 +1,222 @@
+"""From annotations to clips with words: captions to train on, the two sides of a retrieval."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from jaxvision.data import video_clips
+from jaxvision.data.bicubic import bicubic_uint8
+from jaxvision.data.caption_records import CaptionRecord
+from jaxvision.data.crops import resized_crop_box
+from jaxvision.data.source import Sample
+from jaxvision.data.video_list import LabelledVideo
+from jaxvision.data.word_pieces import WordPieces, clean_caption
+from jaxvision.errors import reading
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+AREA = (0.5, 1.0)  # of a training crop
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A record that knows its video's number: records of one video are no negatives of each
+    other."""
+
+    record: CaptionRecord
+    number: int
+
+
+@dataclass(frozen=True)
+class CaptionRecords:
+    """Records as the loader wants them. An unreadable one is replaced whole, caption and all."""
+
+    records: tuple[CaptionRecord, ...]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Captioned:
+        return Captioned(self.records[index], self._numbers()[self.records[index].path])
+
+    def name(self, index: int) -> str:
+        return str(_first(self.records[index].path))
+
+    def files(self) -> list[Path]:
+        return [_first(record.path) for record in self.records]
+
+    def _numbers(self) -> dict:
+        # Made once: a frozen record keeps what it computes in its own dictionary.
+        if "_by_path" not in self.__dict__:
+            paths = dict.fromkeys(record.path for record in self.records)
+            object.__setattr__(
+                self, "_by_path", {path: number for number, path in enumerate(paths)}
+            )
+        return self.__dict__["_by_path"]
+
+
+@dataclass(frozen=True)
+class VideosAlone:
+    """Videos as records, for an evaluation."""
+
+    records: tuple[CaptionRecord, ...]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> CaptionRecord:
+        return self.records[index]
+
+    def name(self, index: int) -> str:
+        return str(_first(self.records[index].path))
+
+    def files(self) -> list[Path]:
+        return [_first(record.path) for record in self.records]
+
+
+def _first(path: Path | tuple[Path, ...]) -> Path:
+    return path[0] if isinstance(path, tuple) else path
+
+
+def training_numbers(total: int, frames: int, rng: np.random.Generator) -> video_clips.Frames:
+    """A random frame of each interval; its last is never picked, as published, where it has more
+    than one. Of a video of fewer frames all, then its last again."""
+    bounds = video_clips.interval_bounds(total, min(frames, total))
+    first, last = bounds[:-1], np.maximum(bounds[1:] - 1, bounds[:-1] + 1)
+    chosen = rng.integers(first, last)
+    return np.concatenate([chosen, np.full(frames - len(chosen), chosen[-1])])
+
+
+def read_clip(
+    path: Path | tuple[Path, ...], frames: int, rng: np.random.Generator | None
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Frames of a video, of a list of pictures, or of one picture (t = 1).
+
+    rng: of training; None takes the middle frames.
+    """
+
+    def choose(total: int) -> np.ndarray:
+        if rng is None:
+            return video_clips.interval_clip(total, frames)
+        return training_numbers(total, frames, rng)
+
+    if isinstance(path, tuple):
+        return np.stack([_picture(path[number]) for number in choose(len(path))])
+    if path.suffix.lower() in PICTURES:
+        return _picture(path)[None]
+    return video_clips.read_frames(LabelledVideo(path, 0), choose)
+
+
+def _picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    with reading(path, "a picture"), Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+@dataclass(frozen=True)
+class CaptionedClips:
+    """`video` uint8 [t, h, w, 3]; `ids`, `mask` [n] of one of its captions; `key`, the video's
+    number.
+
+    size: (height, width).  length: tokens of a text.  training: random frames, crops of half the
+        area or more, flips, and a random caption where there are several; else the middle frames,
+        resized whole, and the first caption.
+    """
+
+    frames: int
+    size: tuple[int, int]
+    pieces: WordPieces
+    length: int
+    training: bool = True
+    flip: bool = True
+
+    def __call__(self, item: Captioned, rng: np.random.Generator, bucket: str) -> Sample:
+        captions = item.record.captions
+        caption = captions[int(rng.integers(len(captions)))] if self.training else captions[0]
+        ids, mask = self.pieces.encode([clean_caption(caption)], self.length)
+        return {
+            "video": self.clip(item.record.path, rng),
+            "ids": ids[0],
+            "mask": mask[0],
+            "key": np.int32(item.number),
+        }
+
+    def alone(self, record: CaptionRecord, rng: np.random.Generator, bucket: str) -> Sample:
+        """`video` without any words."""
+        return {"video": self.clip(record.path, rng)}
+
+    def clip(
+        self, path: Path | tuple[Path, ...], rng: np.random.Generator
+    ) -> UInt8[np.ndarray, "t h w 3"]:
+        frames = read_clip(path, self.frames, rng if self.training else None)
+        if not self.training:
+            return bicubic_uint8(frames, self.size)
+        height, width = frames.shape[1:3]
+        frames = resized_crop_box(rng, height, width, AREA).cut(frames)
+        frames = bicubic_uint8(frames, self.size)
+        mirrored = self.flip and rng.random() < 0.5
+        return np.ascontiguousarray(frames[:, :, ::-1]) if mirrored else frames
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Texts as records, for an evaluation: `ids`, `mask` [n] of each."""
+
+    texts: tuple[str, ...]
+    pieces: WordPieces
+    length: int
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: int) -> Sample:
+        ids, mask = self.pieces.encode([clean_caption(self.texts[index])], self.length)
+        return {"ids": ids[0], "mask": mask[0]}
+
+    def name(self, index: int) -> str:
+        return self.texts[index]
+
+
+@dataclass(frozen=True)
+class TwoSides:
+    """The videos and the texts of a retrieval, each once, and which belong together by number."""
+
+    videos: tuple[CaptionRecord, ...]
+    texts: tuple[str, ...]
+    texts_of: tuple[tuple[int, ...], ...]
+    videos_of: tuple[tuple[int, ...], ...]
+
+
+def two_sides(records: Sequence[CaptionRecord], many_videos_a_text: bool = False) -> TwoSides:
+    """Videos by path, texts by record.
+
+    many_videos_a_text: equal captions are one text of several videos (Something-Something); else
+        every caption is a text of its own.
+    """
+    videos: dict[Path | tuple[Path, ...], int] = {}
+    numbers: dict[str, int] = {}
+    texts: list[str] = []
+    pairs: list[tuple[int, int]] = []
+    for record in records:
+        video = videos.setdefault(record.path, len(videos))
+        for caption in record.captions:
+            cleaned = clean_caption(caption)
+            if many_videos_a_text and cleaned in numbers:
+                text = numbers[cleaned]
+            else:
+                text = numbers[cleaned] = len(texts)
+                texts.append(caption)
+            pairs.append((video, text))
+    texts_of: list[list[int]] = [[] for _ in videos]
+    videos_of: list[list[int]] = [[] for _ in texts]
+    for video, text in pairs:
+        texts_of[video].append(text)
+        videos_of[text].append(video)
+    return TwoSides(
+        tuple(CaptionRecord(path, ()) for path in videos),
+        tuple(texts),
+        tuple(map(tuple, texts_of)),
+        tuple(map(tuple, videos_of)),
+    )

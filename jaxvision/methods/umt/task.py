@@ -1,0 +1,22 @@
+"""UMT's tasks by name."""
+
+from ml_collections import ConfigDict
+
+from jaxvision.methods.umt.classification_task import ClassificationTask
+from jaxvision.methods.umt.language.pairs_task import RetrievalTask
+from jaxvision.methods.umt.language.stage2_task import Stage2Task
+from jaxvision.methods.umt.stage1_task import Stage1Task
+from jaxvision.tasks import dispatch
+from jaxvision.training.task import Task
+
+TASKS: dict[str, type[Task]] = {
+    "stage1": Stage1Task,
+    "classification": ClassificationTask,
+    "stage2": Stage2Task,
+    "retrieval": RetrievalTask,
+}
+
+
+def make_task(config: ConfigDict) -> Task:
+    """The task of a UMT recipe: `task.name` says which."""
+    return dispatch.make(TASKS, config)

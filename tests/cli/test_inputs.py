@@ -1,0 +1,50 @@
+"""What predict reads of folders, and what is refused before the work."""
+
+from pathlib import Path
+
+import pytest
+
+from jaxvision.cli.predict import only_readable
+from jaxvision.errors import InputError, check_writable
+
+
+def touch(folder: Path, *names: str) -> list[Path]:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    return sorted(folder / name for name in names)
+
+
+def test_a_folder_gives_what_the_method_reads(tmp_path, capsys):
+    names = (".DS_Store", "._a.mp4", "a.mp4", "notes.txt", ".ipynb_checkpoints/a.mp4", "b/c.MP4")
+    paths = touch(tmp_path, *names)
+    kept = only_readable(paths, [str(tmp_path)], (".mp4",))
+    assert kept == [tmp_path / "a.mp4", tmp_path / "b/c.MP4"]
+    assert capsys.readouterr().err == "skipped: 1 .txt, 3 hidden\n"
+
+
+def test_what_is_named_itself_is_read(tmp_path):
+    (path,) = touch(tmp_path, "clip.unknown")
+    assert only_readable([path], [str(path)], (".mp4",)) == [path]
+
+
+def test_a_match_is_chosen_as_a_folder_is(tmp_path):
+    paths = touch(tmp_path, "a.mp4", "a.txt")
+    assert only_readable(paths, [f"{tmp_path}/a*"], (".mp4",)) == [tmp_path / "a.mp4"]
+
+
+def test_a_folder_of_nothing_is_refused(tmp_path):
+    paths = touch(tmp_path, "notes.txt")
+    with pytest.raises(InputError, match=r"nothing to read \(expected \.bin, \.ply\)"):
+        only_readable(paths, [str(tmp_path)], (".bin", ".ply"))
+
+
+def test_out_that_is_a_file_is_refused(tmp_path):
+    (file,) = touch(tmp_path, "out")
+    for out in (file, file / "below"):
+        with pytest.raises(
+            InputError, match=r"cannot be written: .*out is a file, expected a folder"
+        ):
+            check_writable(out)
+    check_writable(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,97 @@
+"""Folders and lists as people keep them: what is no data is skipped and counted."""
+
+import pytest
+
+from jaxvision.data.folders import choose, classes_text, files_below, files_by_class
+from jaxvision.data.labelled_pictures import class_names, picture_folder, picture_list
+from jaxvision.data.labels import read_labels
+from jaxvision.data.procedure_files import plain
+from jaxvision.data.video_list import read_class_folders, read_list
+from jaxvision.errors import InputError
+
+VIDEOS = ("run/a.mp4", "run/b.MP4", "jump/c.mkv")
+REST = (
+    *(".DS_Store", "run/.DS_Store", "run/._a.mp4", ".ipynb_checkpoints/a.mp4", "__MACOSX/a.mp4"),
+    *("run/notes.txt", "jump/notes.txt", "jump/Thumbs.db", "prepared.json"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in (*VIDEOS, *REST):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+def test_classes_are_the_folders_that_a_person_made(folder):
+    found = read_class_folders(folder)
+    assert found.names == ("jump", "run")
+    assert [(i.path.relative_to(folder).as_posix(), i.label) for i in found.items] == [
+        ("jump/c.mkv", 0),
+        ("run/a.mp4", 1),
+        ("run/b.MP4", 1),
+    ]
+    assert found.skipped == {"hidden": 2, ".txt": 2, ".db": 1}
+    assert found.summary() == (
+        "3 videos of 2 classes: jump 1, run 2; skipped: 1 .db, 2 .txt, 2 hidden"
+    )
+
+
+def test_pictures_of_classes_likewise(folder):
+    for name in ("run", "jump"):
+        (folder / name / "0.png").write_bytes(b"")
+    assert class_names(folder) == ("jump", "run")
+    found = picture_folder(folder, ("jump", "run"))
+    assert found.labels == (0, 1)
+    assert found.summary().startswith("2 pictures of 2 classes: jump 1, run 1; skipped: ")
+
+
+def test_an_empty_class_is_refused_with_what_is_there(folder):
+    (folder / "sit").mkdir()
+    (folder / "sit" / "notes.txt").write_text("later")
+    with pytest.raises(InputError, match=r"sit: an empty class: no videos .*; it holds 1 \.txt"):
+        read_class_folders(folder)
+    with pytest.raises(InputError, match="an empty class"):
+        files_by_class(folder, ("jump", "run", "sit"), (".mp4", ".mkv"), "videos")
+
+
+def test_a_hidden_folder_above_hides_nothing(tmp_path):
+    inside = tmp_path / ".cache" / "videos"
+    inside.mkdir(parents=True)
+    (inside / "a.mp4").write_bytes(b"")
+    assert files_below(inside, (".mp4",)).files == (inside / "a.mp4",)
+    assert choose([(inside / "a.mp4", tmp_path)], ()).skipped == {"hidden": 1}
+
+
+def test_many_classes_are_not_all_named():
+    line = classes_text([0, 1], [f"c{n}" for n in range(30)], "videos", {})
+    assert "c19 0, ..." in line
+    assert "c20" not in line
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_lists_and_labels_of_any_editor(tmp_path, ending):
+    mark = "\ufeff".encode()
+    file = tmp_path / "list.txt"
+    file.write_bytes(mark + ending.join(["a.mp4 0", '"my clips/b.mp4" 1', ""]).encode())
+    items = read_list(file, 2)
+    assert [(str(item.path), item.label) for item in items] == [("a.mp4", 0), ("my clips/b.mp4", 1)]
+    file.write_bytes(mark + ending.join(["a.png\t0", '"b.png"\t1', ""]).encode())
+    assert picture_list(file, 2).paths == (tmp_path / "a.png", tmp_path / "b.png")
+    file.write_bytes(mark + ending.join(["run", '"jump high"', ""]).encode())
+    assert read_labels(file) == ("run", "jump high")
+
+
+def test_a_labels_file_that_is_missing_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"absent\.txt: cannot be read as a list: No such file"):
+        read_labels(tmp_path / "absent.txt")
+
+
+def test_a_record_without_its_task_is_named(tmp_path):
+    (tmp_path / "labels.json").write_text('{"tasks": ["tea"], "actions": ["pour"]}')
+    (tmp_path / "train.json").write_text('[{"feature": "a.npy", "steps": [["pour", 0, 2]]}]')
+    with pytest.raises(
+        InputError, match=r"train\.json: record 0 is not whole \(KeyError\('task'\)"
+    ):
+        plain(tmp_path, "train", None)
