@@ -38,7 +38,8 @@ def get_config(arguments: str = "") -> ConfigDict:
     config.dtype = "float32"
     config.model.update({"width": 96, "depth": 4, "heads": 4, "image_size": 48, "patch": 6})
     config.task.scale = (0.6, 1.0)
-    config.data.update({"name": "rooms", "side": 56, "train": 480, "validation": 480})
+    with config.ignore_type():  # counts of rooms, not folders
+        config.data.update({"name": "rooms", "side": 56, "train": 480, "validation": 480})
     config.train.update({"batch_size": 32, "accumulate": 1, "draw_groups": 4, "epochs": 0.0})
     config.train.steps = STEPS[chosen.stage]
     config.optim.batch_scaling = 0
