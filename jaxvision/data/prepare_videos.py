@@ -16,7 +16,7 @@ from jaxvision.data import frame_shards
 from jaxvision.data.atomic_write import atomic_write, path_inside
 from jaxvision.data.reencoding import reencode
 from jaxvision.data.video import SUFFIXES
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, one_line
 from jaxvision.text_files import read_json, read_lines
 
 FORMATS = ("mp4", "frames")
@@ -129,7 +129,9 @@ class Preparation:
         if self.format == "frames":
             self._join_rows()
         self._write_lists(unreadable)
-        text = "".join(f"{name}\t{reason}\n" for name, reason in sorted(unreadable.items()))
+        text = "".join(
+            f"{one_line(name)}\t{reason}\n" for name, reason in sorted(unreadable.items())
+        )
         _write(self.target / UNREADABLE, text)
 
     def _check_settings(self) -> None:
