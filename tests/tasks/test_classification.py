@@ -89,7 +89,7 @@ def test_an_evaluation_merges_views_and_draws_the_confusions():
         "view": jnp.array([0, 1, 0]),
     }
     outputs = jax.device_get(made.outputs(jnp.float32(1), batch, jax.random.key(0)))
-    total = made.accumulate(None, outputs, np.arange(3))
+    total = made.accumulate(None, outputs, np.arange(3), "clips")
     assert made.finish(total, None) == {"top1": 0.5, "top5": 1.0}
     np.testing.assert_array_equal(confusion_of_views(total), [[0, 0, 0], [1, 0, 0], [0, 0, 1]])
     picture = made.render(total)["confusion"]

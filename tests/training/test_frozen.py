@@ -68,18 +68,18 @@ def test_a_teacher_is_split_or_whole(sharded, rows):
 
 
 def test_a_run_with_a_teacher_in_bfloat16_is_close_and_starts_again(tmp_path):
-    finals = {}
+    finals, results = {}, {}
     for name, settings in (("float32", {}), ("bfloat16", HALF)):
         config = toy_config(**settings)
-        loop.train(TaughtTask(config), config, tmp_path / name, None, jax.devices()[:1])
+        devices = jax.devices()[:1]
+        results[name] = loop.train(TaughtTask(config), config, tmp_path / name, None, devices)
         finals[name] = read_workdir(tmp_path / name)
     half, full = (finals[name]["params"]["teacher"]["kernel"] for name in ("bfloat16", "float32"))
     assert half.dtype == jnp.bfloat16
     np.testing.assert_array_equal(half, full.astype(jnp.bfloat16))
     config = toy_config(**HALF, **{"frozen.sharded": False})  # may change on a resume
-    assert (
-        loop.train(TaughtTask(config), config, tmp_path / "bfloat16", None, jax.devices()[:1]) == {}
-    )
+    again = loop.train(TaughtTask(config), config, tmp_path / "bfloat16", None, jax.devices()[:1])
+    assert again == results["bfloat16"]
 
 
 def test_a_dtype_that_is_none_is_refused():

@@ -253,7 +253,7 @@ def test_an_old_key_is_refused_with_its_new_name(old, new):
     table, key = old.split(".")
     with config.unlocked():
         config[table][key] = 1
-    with pytest.raises(InputError, match=f"'{old}' of link is now called '{new}'"):
+    with pytest.raises(InputError, match=f"'{old}' is now called '{new}'"):
         make_task(config)
 
 

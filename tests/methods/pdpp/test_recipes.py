@@ -94,5 +94,5 @@ def test_misspelt_choices_are_refused(override, ask, named):
 def test_the_key_of_an_older_version_is_refused_with_the_new_one():
     config = load_config("pdpp/demo").unlock()
     config.task.stage = config.task.name
-    with pytest.raises(InputError, match=r"'task\.stage' of pdpp is now called 'task\.name'"):
+    with pytest.raises(InputError, match=r"'task\.stage' is now called 'task\.name'"):
         make_task(config)
