@@ -217,7 +217,7 @@ def test_own_scans_need_own_classes():
         make_task(config).classes  # noqa: B018
 
 
-def test_a_scan_outside_the_range_is_replaced_in_training_and_refused_in_prediction(
+def test_a_scan_outside_the_range_is_replaced_in_training_and_ignored_in_prediction(
     trained, tmp_path
 ):
     workdir, _ = trained
@@ -227,5 +227,6 @@ def test_a_scan_outside_the_range_is_replaced_in_training_and_refused_in_predict
     with pytest.raises(InputError, match="no point inside the range"):
         task.packing("train")(scan, np.random.default_rng(0), "scans")
     scan.points.tofile(tmp_path / "far.bin")
-    with pytest.raises(InputError, match=r"far\.bin: no point inside the range"):
-        task.predict_files(variables, [tmp_path / "far.bin"], tmp_path)
+    task.predict_files(variables, [tmp_path / "far.bin"], tmp_path)
+    labels = np.fromfile(tmp_path / "far.label", np.uint32)
+    assert labels.tolist() == [0] * len(scan.points)
