@@ -99,7 +99,7 @@ def run_videos(arguments: argparse.Namespace) -> int:
     from rich.progress import TimeRemainingColumn as Remaining
 
     from jaxvision.data.prepare_videos import UNREADABLE, Preparation
-    from jaxvision.errors import InputError
+    from jaxvision.errors import InputError, one_line
 
     if arguments.short_side < 1:
         raise InputError(f"--short-side {arguments.short_side}: expected pixels, 1 or more")
@@ -121,7 +121,8 @@ def run_videos(arguments: argparse.Namespace) -> int:
             unreadable += len(done.unreadable)
             skipped += done.videos - len(done.unreadable) if done.skipped else 0
             for name, reason in done.unreadable.items():
-                bar.console.print(f"unreadable: {name}: {reason}", highlight=False, markup=False)
+                line = one_line(f"unreadable: {name}: {reason}")
+                bar.console.print(line, highlight=False, markup=False)
     whole = len(work.names) - unreadable
     console.print(
         f"{whole} videos in {work.target} ({skipped} were there), {unreadable} unreadable",

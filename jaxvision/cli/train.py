@@ -63,11 +63,12 @@ def run_until_stopped(arguments: argparse.Namespace, leave_signals: Callable[[],
 
 def profile_overrides(text: str) -> list[str]:
     from jaxvision.errors import InputError
+    from jaxvision.text_files import integer
 
-    start, colon, stop = text.partition(":")
-    if not (colon and start.isdigit() and stop.isdigit() and int(start) < int(stop)):
+    start, stop = map(integer, text.partition(":")[::2])
+    if start is None or stop is None or not 0 <= start < stop:
         raise InputError(f"--profile {text!r}: expected START:STOP, e.g. 100:110")
-    return [f"profile.start_step={start}", f"profile.steps={int(stop) - int(start)}"]
+    return [f"profile.start_step={start}", f"profile.steps={stop - start}"]
 
 
 def check_shapes() -> None:

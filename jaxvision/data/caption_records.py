@@ -1,7 +1,6 @@
 """Annotations of videos and pictures in words: JSON lists and SQLite tables of the video-text
 papers (UMT, VindLU), questions with answers, and captions to choose from."""
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxvision.errors import InputError
+from jaxvision.text_files import read_json
 
 Medium = Literal["video", "image"]
 
@@ -98,7 +98,7 @@ def read_choices(
 
 def read_answers(file: str | Path) -> tuple[str, ...]:
     """A JSON list of the answers to choose from. InputError where one comes twice."""
-    answers = _json(file)
+    answers = read_json(file)
     if not isinstance(answers, list) or not all(isinstance(a, str) and a for a in answers):
         raise InputError(f"{file}: expected a JSON list of answers")
     seen: set[str] = set()
@@ -111,16 +111,9 @@ def read_answers(file: str | Path) -> tuple[str, ...]:
     return tuple(answers)
 
 
-def _json(file: str | Path) -> Any:
-    try:
-        return json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read as JSON ({error})") from error
-
-
 def _records(file: str | Path) -> list[tuple[str, Mapping[str, Any]]]:
     """(where it stands, record) of a JSON list of tables."""
-    records = _json(file)
+    records = read_json(file)
     if not isinstance(records, list) or not records:
         raise InputError(f"{file}: expected a JSON list of records, at least one")
     for number, record in enumerate(records):

@@ -5,6 +5,7 @@ networks: BGR, as OpenCV reads images, except for the HD set (RGB). What the fra
 each reader; every one names files that are missing before anything runs.
 """
 
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -81,11 +82,14 @@ class FrameFiles:
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise InputError(f"{path}: no such list")
-    return [line.strip() for line in read_lines(path) if len(line.strip()) > 1]
+    lines = [line.strip() for line in read_lines(path) if len(line.strip()) > 1]
+    if not lines:
+        raise InputError(f"{path}: an empty list")
+    return lines
 
 
 def _refuse_missing(folders: Iterable[Path], source: Path, what: str) -> None:
-    missing = [path for path in folders if not path.exists()]
+    missing = [path for path in folders if not os.path.exists(path)]  # False for any odd name
     if missing:
         raise InputError(f"{source}: {len(missing)} {what} are missing, the first is {missing[0]}")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxvision.data.atomic_write import atomic_write
 from jaxvision.errors import InputError
+from jaxvision.text_files import read_json
 
 NOTE = "job.json"
 
@@ -42,10 +43,9 @@ def job_folder(folder: Path, job: Mapping[str, Any]) -> Iterator[None]:
 
 def _read(note: Path) -> Mapping[str, Any]:
     try:
-        job = json.loads(note.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{note}: does not say whose folder this is ({error})") from error
-    return job if isinstance(job, dict) else {}
+        return read_json(note, dict)
+    except InputError as error:
+        raise InputError(f"{error}; it should say whose folder this is") from error
 
 
 def _check_same(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from jaxvision.data.hha import hha
 from jaxvision.data.labelled_pictures import read_picture
 from jaxvision.data.rgbd import INTRINSICS, join, read_depth, read_intrinsics
 from jaxvision.errors import InputError
+from jaxvision.text_files import read_lines
 
 SPLITS = ("train", "val")
 CanvasOf = Callable[[str], Image.Image]
@@ -52,11 +53,7 @@ def read_lists(lists: Sequence[Path]) -> list[Listed]:
     found: list[Listed] = []
     seen: set[str] = set()
     for split, path in zip(SPLITS, lists, strict=True):
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not a list in UTF-8 ({error})") from error
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(read_lines(path), 1):
             if not line.strip():
                 continue
             frame, tab, label = line.strip().partition("\t")

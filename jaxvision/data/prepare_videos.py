@@ -16,7 +16,7 @@ from jaxvision.data import frame_shards
 from jaxvision.data.atomic_write import atomic_write, path_inside
 from jaxvision.data.reencoding import reencode
 from jaxvision.data.video import SUFFIXES
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, one_line
 from jaxvision.text_files import read_json, read_lines
 
 FORMATS = ("mp4", "frames")
@@ -92,7 +92,7 @@ class Preparation:
             if match is None:
                 raise InputError(f"{path}:{number}: {line!r}: expected a video file and numbers")
             file = Path(os.path.abspath(source / match[1]))  # an absolute path stays what it is
-            if not file.is_file():
+            if not os.path.isfile(file):  # False for any odd name
                 raise InputError(f"{path}:{number}: {file}: no such file")
             if not file.is_relative_to(source):
                 raise InputError(f"{path}:{number}: {file}: not below {self.source}")
@@ -129,7 +129,9 @@ class Preparation:
         if self.format == "frames":
             self._join_rows()
         self._write_lists(unreadable)
-        text = "".join(f"{name}\t{reason}\n" for name, reason in sorted(unreadable.items()))
+        text = "".join(
+            f"{one_line(name)}\t{reason}\n" for name, reason in sorted(unreadable.items())
+        )
         _write(self.target / UNREADABLE, text)
 
     def _check_settings(self) -> None:

@@ -18,6 +18,7 @@ from jaxvision.data.hha import hha
 from jaxvision.data.labelled_pictures import class_names, picture_folder, read_picture
 from jaxvision.data.pictures import SUFFIXES
 from jaxvision.errors import InputError
+from jaxvision.text_files import number, read_text
 
 # A canvas narrower than this many heights holds one picture, not two side by side.
 NARROWEST_CANVAS = 1.6
@@ -46,10 +47,10 @@ def read_depth(path: Path, unit: str = "millimetres") -> Float[np.ndarray, "h w"
 
 def read_intrinsics(path: Path) -> Float[np.ndarray, "3 3"]:
     """Nine numbers (rows of a camera matrix), or four: fx fy cx cy, in pixels."""
-    try:
-        numbers = [float(word) for word in path.read_text(encoding="utf-8-sig").split()]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected 9 numbers or fx fy cx cy ({error})") from error
+    words = read_text(path).split()
+    numbers = [value for value in map(number, words) if value is not None]
+    if len(numbers) < len(words):
+        raise InputError(f"{path}: a word that is no number; expected 9 numbers or fx fy cx cy")
     if len(numbers) == 4:
         fx, fy, cx, cy = numbers
         return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])

@@ -1,5 +1,6 @@
 """What a data source is: records by number, and how a record becomes samples."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ class Records(Protocol):
 
 def missing_files(records: Records) -> list[Path]:
     """Those of the files that records are to be read from that are not there."""
-    return [path for path in getattr(records, "files", tuple)() if not path.exists()]
+    return [path for path in getattr(records, "files", tuple)() if not os.path.exists(path)]
 
 
 def stack(samples: Sequence[Sample], bucket: str) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvision.errors import InputError, Unanswered
+from jaxvision.errors import InputError, Unanswered, one_line
 from jaxvision.training.run_record import write_json
 from jaxvision.viz.files import output_names
 
@@ -96,4 +96,4 @@ def exist(outdir: Path, files: Sequence[str]) -> bool:
 
 
 def say(number: int, count: int, text: str) -> None:
-    print(f"[{number}/{count}] {text}", file=sys.stderr, flush=True)
+    print(f"[{number}/{count}] {one_line(text)}", file=sys.stderr, flush=True)

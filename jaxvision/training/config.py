@@ -20,7 +20,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, nearest, reading
 from jaxvision.text_files import read_json
 from jaxvision.training.settings import SETTINGS
 
@@ -159,7 +159,8 @@ def config_of_run(file: Path) -> ConfigDict:
         raise InputError(f"{file}: not the config of a run ({reason})") from error
     if not isinstance(stored, dict) or not stored:
         raise InputError(f"{file}: not the config of a run (expected a table of settings)")
-    return ConfigDict(stored)
+    with reading(file, "the config of a run"):
+        return ConfigDict(stored)
 
 
 def recipe_folders() -> list[Path]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jaxvision.data.atomic_write import open_lines
+from jaxvision.errors import one_line
 
 
 class Reporter:
@@ -53,9 +54,10 @@ class Reporter:
             self._tensorboard.close()
 
     def say(self, text: str) -> None:
-        """A line for the person watching."""
+        """A line for the person watching; names of files may be in it."""
         if self._enabled:
-            self.console.print(text, markup=False, highlight=False)
+            shown = "\n".join(map(one_line, text.splitlines()))
+            self.console.print(shown, markup=False, highlight=False)
 
     def config(self, config: Mapping[str, Any]) -> None:
         if self._enabled:

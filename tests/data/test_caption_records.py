@@ -81,10 +81,10 @@ def test_wrong_json_records(tmp_path, content, message):
 
 def test_files_that_are_no_json(tmp_path):
     file = tmp_path / "a.json"
-    with pytest.raises(InputError, match=r"a\.json: cannot be read as JSON"):
+    with pytest.raises(InputError, match=r"a\.json: cannot be read: No such file"):
         read_captions(file)
     file.write_text('[{"video": ')
-    with pytest.raises(InputError, match=r"a\.json: cannot be read as JSON"):
+    with pytest.raises(InputError, match=r"a\.json: not JSON"):
         read_captions(file)
 
 

@@ -45,6 +45,8 @@ def test_overrides_keep_the_type_they_replace(tmp_path):
         ("task.probe=1", "config key 'task.probe': expected bool"),
         ("train.steps", "expected --config.train.steps=VALUE"),
         ("train=1", "config key 'train' is a table; set one of accumulate"),
+        (f"optim.clip_norm={'9' * 400}", "config key 'optim.clip_norm': expected float"),
+        (f"train.steps={'-' * 100_000}1", "config key 'train.steps': expected int"),
     ],
 )
 def test_a_wrong_override_is_refused(override, message):
@@ -74,6 +76,8 @@ def test_an_unknown_recipe_names_the_nearest():
         ("def get_config(:", "SyntaxError"),
         ("x = 1", "defines no get_config()"),
         ("import jaxvisoin", "No module named 'jaxvisoin'"),
+        ("rate = 1\nrate /= 0", "recipe.py:2: ZeroDivisionError"),
+        ("def get_config():\n    return [][0]", "recipe.py:2: IndexError"),
     ],
 )
 def test_a_broken_recipe_is_one_line(tmp_path, text, message):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ml_collections import ConfigDict
 from jaxvision.errors import InputError
 from jaxvision.training import loop
 from jaxvision.training.checkpoint import Checkpoints
+from jaxvision.training.preemption import Preempted
 from jaxvision.weights.mapping import flatten
 from training.toy import Points, ToyTask, toy_config
 
@@ -305,6 +307,54 @@ def test_evaluation_does_not_depend_on_batch_size(tmp_path):
     other, _ = run(tmp_path / "b", **{"task.evaluation_batch": 7})
     for name in one:
         assert one[name] == pytest.approx(other[name], rel=1e-6), name
+
+
+def test_a_signal_in_an_evaluation_is_answered_between_its_batches(tmp_path):
+    """The step is saved, though none was due there, and the next start owes the evaluation."""
+
+    class Signalled(Points):
+        """SIGTERM comes while the first evaluation reads its second batch."""
+
+        def __getitem__(self, index):
+            if index == 9 and rows_of_evaluation:
+                rows_of_evaluation.clear()
+                signal.raise_signal(signal.SIGTERM)
+            return super().__getitem__(index)
+
+    every = {"evaluate.every_steps": 3, "checkpoint.every_steps": 12, "task.evaluation_batch": 4}
+    expected, _ = run(tmp_path / "whole", **every)
+    rows_of_evaluation = [True]
+    original = loop.Loop.evaluate
+
+    def evaluate(self, done, state, stop=None):
+        source = self.evaluator.evaluations["whole"].source
+        signalled = dataclasses.replace(source, records=Signalled())
+        evaluation = dataclasses.replace(self.evaluator.evaluations["whole"], source=signalled)
+        self.evaluator.evaluations["whole"] = evaluation
+        original(self, done, state, stop)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Loop, "evaluate", evaluate)
+        with pytest.raises(Preempted) as stopped:
+            run(tmp_path / "stopped", **every)
+    checkpoints = Checkpoints(tmp_path / "stopped")
+    assert stopped.value.step == 3
+    assert checkpoints.steps() == [3]
+    assert not checkpoints.evaluated(3)
+    results, _ = run(tmp_path / "stopped", **every)
+    assert checkpoints.evaluated(3)
+    assert results == expected
+    assert_same(final_variables(tmp_path / "whole"), final_variables(tmp_path / "stopped"))
+
+
+def test_a_start_that_saved_nothing_does_not_lock_its_workdir(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Loop, "run", lambda *_: (_ for _ in ()).throw(InputError("no data")))
+        with pytest.raises(InputError, match="no data"):
+            loop.train(ToyTask(toy_config(), WHOLE), toy_config(), tmp_path, None)
+    assert json.loads((tmp_path / "config.json").read_text())["optim"]["b2"] == 0.999
+    run(tmp_path, **{"optim.b2": 0.95})
+    assert json.loads((tmp_path / "config.json").read_text())["optim"]["b2"] == 0.95
 
 
 def test_workdir_of_another_config_is_refused_with_the_difference(tmp_path):

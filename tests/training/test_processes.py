@@ -2,6 +2,7 @@
 
 import os
 import random
+import shlex
 import signal
 import time
 
@@ -82,6 +83,19 @@ def test_sigkill_while_stepping_and_during_a_save(whole, tmp_path):
     assert status == 0, err
     assert "resumed from step" in out
     assert_same_run(tmp_path, whole)
+
+
+def test_a_signal_before_the_first_step_exits_75(tmp_path):
+    """While the step compiles, which takes much of the start; another config may follow."""
+    process = start(*TRAIN, f"--workdir={tmp_path / 'a b'}")
+    wait_for(lambda: (tmp_path / "a b/config.json").exists(), process)
+    process.send_signal(signal.SIGTERM)
+    status, _, err = finish(process)
+    assert status == 75, err
+    (line,) = err.splitlines()
+    assert "stopped with nothing unsaved; to go on, run again:" in line
+    words = shlex.split(line.partition("again: ")[2])
+    assert words[1:] == ["-m", "jaxvision", *TRAIN, f"--workdir={tmp_path / 'a b'}"]
 
 
 def test_sigterm_saves_and_exits_75(whole, tmp_path):

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxvision.errors import InputError, reading
+from jaxvision.text_files import read_lines, read_text
 
 KeyFrame = tuple[str, float]  # video, second
 COLUMNS = 8  # of a row of detections
@@ -48,9 +49,8 @@ class KeyFrames:
 
 def read_label_map(path: Path) -> dict[int, str]:
     """{id: name} of `label { name: "..." label_id: N }` blocks (`item` and `id` are known too)."""
-    with reading(path, "a label map"):
-        text = Path(path).read_text(encoding="utf-8")
-    pairs = re.findall(r'name:\s*"([^"]*)"\s+(?:label_)?id:\s*(-?\d+)', text)
+    text = read_text(path)
+    pairs = re.findall(r'name:\s*"([^"]*)"\s+(?:label_)?id:\s*(-?[0-9]{1,9})', text)
     labels = {int(number): name for name, number in pairs}
     if not labels:
         raise InputError(f'{path}: no labels; expected blocks with name: "..." and label_id: N')
@@ -161,8 +161,9 @@ def _read(
 
 def rows_of(path: Path, widths: tuple[int, ...], what: str) -> Iterator[tuple[str, list[str]]]:
     """("FILE:LINE", columns) of every row that is not empty."""
-    with reading(path, what), open(path, newline="", encoding="utf-8") as file:
-        reader = csv.reader(file)
+    lines = read_lines(path)
+    with reading(path, what):
+        reader = csv.reader(lines)
         for row in reader:
             where = f"{path}:{reader.line_num}"
             if row and len(row) not in widths:
@@ -189,7 +190,7 @@ def _second(text: str, where: str) -> float:
 
 def _label(text: str, where: str) -> int:
     value = finite_number(text, where)
-    if value != int(value) or value < 1:
+    if value != int(value) or not 1 <= value < 2**31:
         raise InputError(f"{where}: class {text!r}; ids count from 1")
     return int(value)
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from jaxvision.data.actions.ava_files import BOX_COLUMNS, check_box, finite_number, rows_of
 from jaxvision.errors import InputError, reading
+from jaxvision.text_files import read_lines
 
 FIRST_SECOND, LAST_SECOND = 902, 1798  # that AVA annotates; a film's file begins at second 900
 FILE_BEGIN = 900
@@ -76,8 +77,9 @@ def read_frame_list(path: Path) -> dict[str, list[str]]:
     """{video: files of its frames in order} of `frame_lists/train.csv`: a line of names, then
     lines of original video, video's number, frame's number, file and labels."""
     videos: dict[str, list[str]] = {}
-    with reading(path, "a frame list"), open(path, newline="", encoding="utf-8") as file:
-        reader = csv.reader(file, delimiter=" ")
+    lines = read_lines(path)
+    with reading(path, "a frame list"):
+        reader = csv.reader(lines, delimiter=" ")
         next(reader, None)
         for row in reader:
             if len(row) != FRAME_LIST_COLUMNS:

@@ -5,7 +5,6 @@ action_ids}]}`. Detected people: `[{image_id, bbox, score}]`. A `bbox` is x, y, 
 pixels of the clip.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from jaxtyping import Float
 
 from jaxvision.data.actions import pixel_boxes
 from jaxvision.errors import InputError, reading
+from jaxvision.text_files import read_json
 
 
 class Image(NamedTuple):
@@ -41,7 +41,13 @@ def read_annotations(path: Path, classes: int) -> tuple[dict[int, Image], dict[i
 
     InputError names the annotation of an unknown image, and an action id outside 1 to `classes`.
     """
-    content = _json(path)
+    with reading(path, "people as JSON"):
+        return _annotations(path, read_json(path), classes)
+
+
+def _annotations(
+    path: Path, content: Any, classes: int
+) -> tuple[dict[int, Image], dict[int, People], int]:
     images = {}
     for entry in sorted(
         _list(path, content, "images"), key=lambda entry: _field(path, entry, "id")
@@ -76,7 +82,14 @@ def read_detected(
 
     InputError names an unknown image: the file is of another set of images.
     """
-    entries = _by_image(path, _list(path, {"": _json(path)}, ""), images)
+    with reading(path, "people as JSON"):
+        return _detected(path, read_json(path), images, threshold)
+
+
+def _detected(
+    path: Path, content: Any, images: Mapping[int, Image], threshold: float
+) -> tuple[dict[int, People], int]:
+    entries = _by_image(path, _list(path, {"": content}, ""), images)
     people, dropped = {}, 0
     for number in images:
         sure = [e for e in entries.get(number, ()) if _field(path, e, "score") >= threshold]
@@ -86,11 +99,6 @@ def read_detected(
             scores = np.array([entry["score"] for entry in sure], np.float32)[kept]
             people[number] = People(boxes[kept], np.zeros((len(scores), 0), np.uint8), scores)
     return people, dropped
-
-
-def _json(path: Path) -> Any:
-    with reading(path, "JSON"):
-        return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def _list(path: Path, content: Any, key: str) -> Sequence[Mapping[str, Any]]:
