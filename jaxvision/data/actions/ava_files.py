@@ -62,7 +62,8 @@ def read_label_map(path: Path) -> dict[int, str]:
 def read_excluded(path: Path, frames: KeyFrames) -> set[int]:
     """Numbers of the key frames in rows `video,second`, which no evaluation counts."""
     return {
-        frames.number(row[0], _second(row[1], where)) for where, row in _rows(path, (2,), "seconds")
+        frames.number(row[0], _second(row[1], where))
+        for where, row in rows_of(path, (2,), "seconds")
     }
 
 
@@ -89,6 +90,19 @@ def read_detections(path: Path, frames: KeyFrames, labels: Iterable[int]) -> tup
     """The detections' rows of some labels, and how many rows have another label. Boxes may be
     degenerate or beyond the frame: the metric leaves out the former."""
     return _read(path, frames, labels, lambda frame: None, scored=True)
+
+
+def rows_of_people(
+    boxes: Float[np.ndarray, "people 4"],
+    scores: Float[np.ndarray, "people labels"],
+    frame: int,
+    threshold: float = 0.0,
+) -> ActionRows:
+    """A row for every person and label of one key frame with a score of at least `threshold`;
+    boxes are shares of the frame, and the first column is label 1."""
+    person, label = np.nonzero(scores >= threshold)
+    numbers = np.full(len(person), frame, np.int64)
+    return ActionRows(numbers, boxes[person], label + 1, scores[person, label])
 
 
 def write_detections(
@@ -120,18 +134,21 @@ def _read(
     listed, unlisted = frozenset(labels), 0
     rows: list[tuple[int, list[float], int, float]] = []
     widths, what = ((COLUMNS,), "detections") if scored else ((2, 7, COLUMNS), "truth")
-    for where, row in _rows(path, widths, what):
+    for where, row in rows_of(path, widths, what):
         frame = frames.number(row[0], _second(row[1], where))
         note(frame)
         if len(row) == 2 or (not scored and not row[6]):
             continue
-        label, box = _label(row[6], where), [_number(value, where) for value in row[BOX_COLUMNS]]
+        label, box = (
+            _label(row[6], where),
+            [finite_number(value, where) for value in row[BOX_COLUMNS]],
+        )
         if not scored:
-            _check_box(box, where)
+            check_box(box, where)
         if label not in listed:
             unlisted += 1
             continue
-        score = _number(row[7], where) if scored else 1.0
+        score = finite_number(row[7], where) if scored else 1.0
         rows.append((frame, box, label, score))
     found = ActionRows(
         np.array([row[0] for row in rows], np.int64),
@@ -142,7 +159,7 @@ def _read(
     return found, unlisted
 
 
-def _rows(path: Path, widths: tuple[int, ...], what: str) -> Iterator[tuple[str, list[str]]]:
+def rows_of(path: Path, widths: tuple[int, ...], what: str) -> Iterator[tuple[str, list[str]]]:
     """("FILE:LINE", columns) of every row that is not empty."""
     with reading(path, what), open(path, newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
@@ -155,7 +172,8 @@ def _rows(path: Path, widths: tuple[int, ...], what: str) -> Iterator[tuple[str,
                 yield where, row
 
 
-def _number(text: str, where: str) -> float:
+def finite_number(text: str, where: str) -> float:
+    """The number that a text of a file's line is; InputError names the line where it is none."""
     try:
         value = float(text)
     except ValueError:
@@ -166,17 +184,18 @@ def _number(text: str, where: str) -> float:
 
 
 def _second(text: str, where: str) -> float:
-    return round(_number(text, where), 6)
+    return round(finite_number(text, where), 6)
 
 
 def _label(text: str, where: str) -> int:
-    value = _number(text, where)
+    value = finite_number(text, where)
     if value != int(value) or value < 1:
         raise InputError(f"{where}: class {text!r}; ids count from 1")
     return int(value)
 
 
-def _check_box(box: list[float], where: str) -> None:
+def check_box(box: list[float], where: str) -> None:
+    """Refuses coordinates outside 0 and 1, and sides exchanged, by the file's line."""
     x1, y1, x2, y2 = box
     if min(box) < 0 or max(box) > 1:
         raise InputError(f"{where}: box {box} is not within 0 and 1; expected shares of the frame")

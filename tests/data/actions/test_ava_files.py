@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxvision.data.actions import ava_files
+from jaxvision.data.actions import ava_files, ava_people
 from jaxvision.errors import InputError
 
 LABELS = {1: "stand", 80: "watch"}
@@ -85,3 +85,27 @@ def test_a_file_of_detections_needs_scores(tmp_path):
     path = written(tmp_path, "m,902,0,0,1,1,1")
     with pytest.raises(InputError, match="expected 8"):
         ava_files.read_detections(path, ava_files.KeyFrames(), LABELS)
+
+
+def test_people_are_rows_of_one_box(tmp_path):
+    path = written(
+        tmp_path,
+        "m,904,0,0,1,1,1,5\nm,902,0,0,1,1,1,5\nm,902,0,0,1,1,80,6\nm,902,0,0,1.0,1,2,5\n"
+        "m,903,0,0,1,1,,5\nm,901,0,0,1,1,1,5\nn,1798\n",
+    )
+    found = ava_people.read_people(path, 80)
+    assert found.outside == 1
+    assert list(found.frames) == ["m"]
+    assert {second: people.actions for second, people in found.frames["m"].items()} == {
+        902: ((1, 80), (2,)),
+        903: ((),),
+        904: ((1,),),
+    }
+    with pytest.raises(InputError, match=r"rows.csv:3.*action id 80; expected 1 to 60"):
+        ava_people.read_people(path, 60)
+
+
+def test_a_frame_list_of_other_columns(tmp_path):
+    path = written(tmp_path, 'names of columns\nm 0 0 m/1.jpg ""\nm 0 1\n')
+    with pytest.raises(InputError, match=r"rows.csv:3: 3 columns; expected 5"):
+        ava_people.read_frame_list(path)

@@ -1,0 +1,129 @@
+"""People as JSON, in the layout of AlphAction and CycleACR.
+
+Annotations: `{"images": [{id, movie, timestamp, width, height}], "annotations": [{image_id, bbox,
+action_ids}]}`. Detected people: `[{image_id, bbox, score}]`. A `bbox` is x, y, width, height in
+pixels of the clip.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxvision.data.actions import pixel_boxes
+from jaxvision.errors import InputError, reading
+
+
+class Image(NamedTuple):
+    """A key frame: `second` of `movie`; width and height of its clip, in pixels."""
+
+    movie: str
+    second: int
+    width: int
+    height: int
+
+
+class People(NamedTuple):
+    """boxes: x1, y1, x2, y2 in pixels, inclusive, within the frame.  actions: 1 where a person does
+    one, by id - 1; nothing is known of detected people.  scores: the detector's; 1 in truth."""
+
+    boxes: Float[np.ndarray, "n 4"]
+    actions: np.ndarray
+    scores: Float[np.ndarray, " n"]
+
+
+def read_annotations(path: Path, classes: int) -> tuple[dict[int, Image], dict[int, People], int]:
+    """Images by ascending id, the people of those that have an annotation, and how many boxes were
+    empty within their frame (they are dropped).
+
+    InputError names the annotation of an unknown image, and an action id outside 1 to `classes`.
+    """
+    content = _json(path)
+    images = {}
+    for entry in sorted(
+        _list(path, content, "images"), key=lambda entry: _field(path, entry, "id")
+    ):
+        number, movie, second, width, height = (
+            _field(path, entry, key) for key in ("id", "movie", "timestamp", "width", "height")
+        )
+        images[int(number)] = Image(str(movie), int(second), int(width), int(height))
+    entries, dropped, people = _by_image(path, _list(path, content, "annotations"), images), 0, {}
+    for number in images:
+        if number not in entries:
+            continue
+        actions = np.zeros((len(entries[number]), classes), np.uint8)
+        for row, entry in enumerate(entries[number]):
+            for action in _field(path, entry, "action_ids"):
+                if not 1 <= action <= classes:
+                    raise InputError(
+                        f"{path}: image {number}: action id {action}; expected 1 to {classes}"
+                    )
+                actions[row, action - 1] = 1
+        boxes, kept = _boxes(path, entries[number], images[number])
+        dropped += len(kept) - int(kept.sum())
+        people[number] = People(boxes[kept], actions[kept], np.ones(int(kept.sum()), np.float32))
+    return images, people, dropped
+
+
+def read_detected(
+    path: Path, images: Mapping[int, Image], threshold: float = 0.0
+) -> tuple[dict[int, People], int]:
+    """Detected people with a score of at least `threshold`, of the images that have any, by
+    ascending id, and how many boxes were empty within their frame (they are dropped).
+
+    InputError names an unknown image: the file is of another set of images.
+    """
+    entries = _by_image(path, _list(path, {"": _json(path)}, ""), images)
+    people, dropped = {}, 0
+    for number in images:
+        sure = [e for e in entries.get(number, ()) if _field(path, e, "score") >= threshold]
+        if sure:
+            boxes, kept = _boxes(path, sure, images[number])
+            dropped += len(kept) - int(kept.sum())
+            scores = np.array([entry["score"] for entry in sure], np.float32)[kept]
+            people[number] = People(boxes[kept], np.zeros((len(scores), 0), np.uint8), scores)
+    return people, dropped
+
+
+def _json(path: Path) -> Any:
+    with reading(path, "JSON"):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def _list(path: Path, content: Any, key: str) -> Sequence[Mapping[str, Any]]:
+    value = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(value, list):
+        raise InputError(f"{path}: expected a list{f' under {key!r}' if key else ' of detections'}")
+    return value
+
+
+def _field(path: Path, entry: Any, key: str) -> Any:
+    if not isinstance(entry, dict) or key not in entry:
+        raise InputError(f"{path}: an entry without {key!r}: {entry}")
+    return entry[key]
+
+
+def _by_image(
+    path: Path, entries: Sequence[Any], images: Mapping[int, Image]
+) -> dict[int, list[Mapping[str, Any]]]:
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        number = _field(path, entry, "image_id")
+        if number not in images:
+            raise InputError(f"{path}: a box of image {number}, which the annotations do not list")
+        found.setdefault(number, []).append(entry)
+    return found
+
+
+def _boxes(
+    path: Path, entries: Sequence[Mapping[str, Any]], image: Image
+) -> tuple[Float[np.ndarray, "n 4"], np.ndarray]:
+    """Boxes within the frame, and which of them are not empty."""
+    with reading(path, "boxes of x, y, width and height"):
+        read = np.array([_field(path, entry, "bbox") for entry in entries], np.float32)
+        boxes = pixel_boxes.from_corner_and_size(read.reshape(len(entries), 4))
+    boxes = pixel_boxes.clipped(boxes, (image.width, image.height))
+    return boxes, pixel_boxes.not_empty(boxes)
