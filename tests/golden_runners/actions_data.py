@@ -7,6 +7,8 @@ import numpy as np
 
 from golden_case import Case, runner
 from jaxvision.data.actions import ava_files, ava_people, clip_frames, json_files, pixel_boxes
+from jaxvision.data.augment.hsv import shift_hsv
+from jaxvision.data.fixed_point_resize import opencv_resize
 
 BOX_LIST = "alphaction/structures/bounding_box.py:BoxList"
 
@@ -177,4 +179,89 @@ def stmixer_annotations(case: Case) -> dict:
         "label_count": np.int64(sum(row[-2] for row in rows)),
         "unique_boxes": np.int64(len(rows)),
         "num_frames": np.array([len(frames) for frames in files.values()]),
+    }
+
+
+def normalised(frames: np.ndarray, mean, deviation) -> np.ndarray:
+    """[channel, frame, height, width], as the published programs order it."""
+    values = (frames.astype(np.float32) - np.float32(mean)) / np.float32(deviation)
+    return np.moveaxis(values, -1, 0)
+
+
+@runner("cycleacr", "alphaction/dataset/transforms/video_transforms.py")
+def pixel_pipeline(case: Case) -> dict:
+    config = case.config
+    clip, boxes = case.input("clip"), case.input("boxes_xyxy")
+    height, width = clip.shape[1:3]
+    new = clip_frames.bounded_size(height, width, config["min_size"], config["max_size"])
+    frames = opencv_resize(clip, new)
+    boxes = pixel_boxes.resized(boxes, (width, height), new[::-1])
+    names = ("hue_shift_cv", "sat_shift_255", "val_shift_255")
+    shifted = shift_hsv(frames, *(config[name] for name in names))
+    if config["flipped"]:
+        boxes = pixel_boxes.mirrored(boxes, new[1])
+    seen = shifted[:, :, ::-1] if config["flipped"] else shifted
+    values = normalised(seen, config["mean"], config["std"])
+    slow, fast = clip_frames.slow_and_fast(len(clip), config["tau"], config["alpha"])
+    return {
+        "resized": frames,
+        "jittered": shifted,
+        "slow": values[:, slow],
+        "fast": values[:, fast],
+        "boxes": boxes,
+    }
+
+
+STMIXER_CLIPS = (
+    "alphaction/dataset/datasets/ava_dataset.py:Ava._images_and_boxes_preprocessing_cv2; "
+    "utils.py:get_sequence,pack_pathway_output; collate_batch.py:BatchCollator"
+)
+
+
+@runner(
+    "stmixer",
+    STMIXER_CLIPS,
+    fixed={"sequence_args": "center 60, 10, 26990; half length 32; 27000 frames; strides 2, 16, 4"},
+)
+def stmixer_clips(case: Case) -> dict:
+    config, answers = case.config, {}
+    frames = case.input("frames_bgr_u8")[..., ::-1]
+    height, width = frames.shape[1:3]
+    for name, side, flipped in (
+        ("test", config["test_short_side"], False),
+        ("train_flip", config["train_short_side"], config["flip_train"]),
+    ):
+        new = clip_frames.rounded_size(height, width, side)
+        boxes = pixel_boxes.from_shares(case.input("boxes_normalised"), (width, height))
+        boxes = boxes * np.float32(side / min(height, width))
+        clip = opencv_resize(frames, new)
+        if flipped:
+            clip, boxes = clip[:, :, ::-1], pixel_boxes.mirrored(boxes, new[1])
+        mean, deviation = (255 * np.array(config[key]) for key in ("mean", "std"))
+        answers[f"{name}_clip"] = normalised(clip, mean, deviation)
+        answers[f"{name}_boxes"] = pixel_boxes.clipped(boxes, new[::-1])
+    for name, stride in (("slowfast", 2), ("slowonly", 16), ("vit", 4)):
+        answers[f"sequence_{name}"] = np.stack(
+            [clip_frames.around(centre, 64 // stride, stride, 27000) for centre in (60, 10, 26990)]
+        )
+    for total in (32, 16):
+        answers[f"slow_indices_{total}_4"] = clip_frames.evenly(total, 4)
+    # Clips of [3, 2, 5, 7] and [3, 2, 40, 33] that count their elements.
+    clips = [
+        np.arange(np.prod(s), dtype=np.float32).reshape(s) for s in ((3, 2, 5, 7), (3, 2, 40, 33))
+    ]
+    size = clip_frames.padded_size(
+        np.array([clip.shape[2:] for clip in clips]), config["size_divisibility"]
+    )
+    padded = np.stack(
+        [
+            np.pad(c, ((0, 0), (0, 0), (0, size[0] - c.shape[2]), (0, size[1] - c.shape[3])))
+            for c in clips
+        ]
+    )
+    rows, columns = zip((0, 0), (4, 6), (5, 7), (39, 32), (40, 33), strict=True)
+    return answers | {
+        "collated_shape": np.array(padded.shape),
+        "collated_sum_per_clip": padded.sum(axis=(1, 2, 3, 4)),
+        "collated_corner_values": padded[..., rows, columns],
     }

@@ -74,6 +74,12 @@ def bounded_size(
     return (short_side, scaled) if height <= width else (scaled, short_side)
 
 
+def rounded_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """(height, width) whose shorter side is `short_side` and whose longer is rounded (STMixer)."""
+    long = int(max(height, width) / min(height, width) * short_side + 0.5)
+    return (short_side, long) if height <= width else (long, short_side)
+
+
 def padded_size(sizes: Int[np.ndarray, "clips 2"], multiple: int) -> tuple[int, int]:
     """The least (height, width) that holds clips of all sizes, both multiples of `multiple`."""
     height, width = -(-np.max(sizes, axis=0) // multiple) * multiple

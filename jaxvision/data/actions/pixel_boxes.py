@@ -99,6 +99,11 @@ def jittered(boxes: Boxes, size: Size, draws: Boxes, jitter: Jitter | None = Non
     return np.concatenate([first, np.clip(moved[:, 2:], first + 1, last)], axis=1)
 
 
+def from_shares(boxes: Boxes, size: Size) -> Boxes:
+    """Boxes in pixels, within the frame, of boxes as shares of it (STMixer: x times the width)."""
+    return clipped(boxes * np.tile(np.array(size, boxes.dtype), 2), size)
+
+
 def shares(boxes: Boxes, size: Size) -> Boxes:
     """Boxes as shares of the frame, 0 to 1, from their first to behind their last pixel."""
     behind = boxes + np.array([0, 0, 1, 1], boxes.dtype)
