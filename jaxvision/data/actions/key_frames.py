@@ -11,10 +11,12 @@ from PIL import Image
 from jaxvision.data.actions import clip_frames
 from jaxvision.data.actions.act_files import ActionTubes
 from jaxvision.data.actions.ava_people import PeopleOfFrame, centre_frame
+from jaxvision.data.actions.own_lists import Moment, Unit
 from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
 
+SAME_TIME = 1e-4  # seconds that a list may round a frame's time down by
 UCF_TEMPLATE, JHMDB_TEMPLATE = "{:05}.jpg", "{:05}.png"
 
 
@@ -139,6 +141,46 @@ def tube_key_frames(
                     actions=_multi_hot(
                         [(label + 1,) for label, _ in by_frame[frame]], len(truth.labels)
                     ),
+                )
+            )
+    return KeyFrameRecords(tuple(items))
+
+
+def own_key_frames(moments: Sequence[Moment], root: Path, unit: Unit = "shares") -> KeyFrameRecords:
+    """The frame that is shown at each time of a list of one's own (`own_lists.read_own_list`).
+    root: of its clips, which are video files.  unit: of its boxes.
+
+    InputError names the clip of a time behind its last frame, and of a box in pixels beyond its
+    frames: it is of another size.
+    """
+    by_clip: dict[str, list[Moment]] = {}
+    for moment in moments:
+        by_clip.setdefault(moment.clip, []).append(moment)
+    items = []
+    for clip, of_clip in by_clip.items():
+        path = root / clip
+        with Video(path) as film:
+            times, (height, width) = film.times, film.size
+        last = times[-1] + (times[-1] - times[0]) / max(len(times) - 1, 1)
+        for moment in of_clip:
+            if moment.time > last:
+                raise InputError(f"{path}: time {moment.time:g} s; the film ends at {last:.3f} s")
+            boxes = moment.boxes
+            if unit == "pixels":
+                if boxes.min() < 0 or (boxes > (width, height, width, height)).any():
+                    raise InputError(
+                        f"{path}: a box at {moment.time:g} s lies beyond its {width} x {height} "
+                        "pixels"
+                    )
+                boxes = boxes / (width, height, width, height)
+            items.append(
+                KeyFrame(
+                    video=clip,
+                    second=moment.time,
+                    centre=max(int(np.searchsorted(times, moment.time + SAME_TIME)) - 1, 0),
+                    film=path,
+                    boxes=boxes,
+                    actions=moment.actions,
                 )
             )
     return KeyFrameRecords(tuple(items))

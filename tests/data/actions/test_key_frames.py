@@ -8,8 +8,15 @@ from PIL import Image
 
 from jaxvision.data.actions.act_files import ActionTubes
 from jaxvision.data.actions.ava_people import PeopleOfFrame
-from jaxvision.data.actions.key_frames import JHMDB_TEMPLATE, ava_key_frames, tube_key_frames
+from jaxvision.data.actions.key_frames import (
+    JHMDB_TEMPLATE,
+    ava_key_frames,
+    own_key_frames,
+    tube_key_frames,
+)
+from jaxvision.data.actions.own_lists import Moment
 from jaxvision.errors import InputError
+from jaxvision.viz.files import write_mp4
 
 
 def pictures(folder: Path, names) -> None:
@@ -59,3 +66,24 @@ def test_a_tubes_frame_is_the_file_of_its_number(tmp_path):
     # The middle one of 3 frames: file 00003, whose pixels are 2.
     np.testing.assert_array_equal(records[1].clip(2, 1)[:, 0, 0, 0], [1, 2])
     np.testing.assert_array_equal(records[1].clip(8, 1)[:, 0, 0, 0], [0, 0, 0, 1, 2, 3, 4, 5])
+
+
+def moment(time: float, *box: float) -> Moment:
+    return Moment("a.mp4", time, ("ann",), np.array([box], float), np.ones((1, 2), np.uint8))
+
+
+def test_the_frame_that_is_shown_at_a_time(tmp_path):
+    levels = np.arange(10, dtype=np.uint8)[:, None, None, None] * 20
+    write_mp4(tmp_path / "a.mp4", np.broadcast_to(levels, (10, 32, 64, 3)).copy(), 5)
+    whole = (0.0, 0.0, 32.0, 32.0)
+    times = (0.0, 0.2, 0.39, 0.3999999, 1.9)
+    records = own_key_frames([moment(t, *whole) for t in times], tmp_path, "pixels")
+    assert [records[n].centre for n in range(len(records))] == [0, 1, 1, 2, 9]
+    assert records.files() == [tmp_path / "a.mp4"]
+    np.testing.assert_array_equal(records[0].boxes, [[0, 0, 0.5, 1]])
+    seen = records[4].clip(4, 1)[:, 0, 0, 0]
+    np.testing.assert_allclose(seen, [140, 160, 180, 180], atol=4)
+    with pytest.raises(InputError, match=r"a.mp4: time 2.5 s; the film ends at 2.000 s"):
+        own_key_frames([moment(2.5, *whole)], tmp_path, "pixels")
+    with pytest.raises(InputError, match=r"a.mp4: a box at 1 s lies beyond its 64 x 32 pixels"):
+        own_key_frames([moment(1, 0, 0, 65, 32)], tmp_path, "pixels")
