@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvision.data.actions import pixel_boxes
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.errors import InputError, reading
 
 
@@ -86,6 +87,23 @@ def read_detected(
             scores = np.array([entry["score"] for entry in sure], np.float32)[kept]
             people[number] = People(boxes[kept], np.zeros((len(scores), 0), np.uint8), scores)
     return people, dropped
+
+
+def write_detected(path: Path, people: Mapping[int, People]) -> None:
+    """What `read_detected` reads: every box of every image, with its score."""
+    entries = [
+        {
+            "image_id": number,
+            "bbox": [round(float(value), 3) for value in box],
+            "score": round(float(score), 6),
+        }
+        for number, found in people.items()
+        for box, score in zip(
+            pixel_boxes.to_corner_and_size(found.boxes), found.scores, strict=True
+        )
+    ]
+    with atomic_write(Path(path)) as temporary:
+        Path(temporary).write_text(json.dumps(entries), encoding="utf-8")
 
 
 def _json(path: Path) -> Any:
