@@ -115,7 +115,7 @@ def test_a_file_in_place_of_a_folder_is_one_line(trained, tmp_path, capsys):
     out = tmp_path / "out"
     for verb in (["predict", str(clip), f"--out={out}"], ["export", str(out)]):
         line = refused(capsys, *verb, f"--workdir={trained}")
-        assert line.endswith(f"{out}: File exists\n")
+        assert line.endswith(f"{out} is a file, expected a folder\n")
     assert out.read_text() == "mine"
 
 
