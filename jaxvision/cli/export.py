@@ -39,12 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from jaxvision.errors import InputError, writing
+    from jaxvision.errors import InputError, check_writable, writing
     from jaxvision.export import export_model
     from jaxvision.loading import load_run
 
     if arguments.batch_size is not None and arguments.batch_size < 1:
         raise InputError(f"--batch-size {arguments.batch_size}: expected at least 1")
+    check_writable(arguments.out)
     # An artifact is for one device, whatever mesh the run had.
     mesh = ["mesh.data=-1", "mesh.fsdp=1", "mesh.tensor=1"]
     task, _, variables = load_run(

@@ -25,12 +25,15 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from jaxvision.errors import check_writable
     from jaxvision.registry import load_config, make_task
     from jaxvision.training.config import check_choices
     from jaxvision.training.run import prepare_run
     from jaxvision.training.state import parameter_groups
     from jaxvision.weights.mapping import flatten
 
+    if arguments.out is not None:
+        check_writable(arguments.out)
     config = load_config(arguments.config, arguments.overrides)
     check_choices(config)
     task = make_task(config)

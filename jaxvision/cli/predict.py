@@ -69,7 +69,8 @@ def only_readable(paths: list[Path], words: list[str], suffixes: Sequence[str]) 
         return next((f for f in folders if path.is_relative_to(f)), path.parent)
 
     chosen = choose(((path, below(path)) for path in paths if path not in named), suffixes)
-    kept = [path for path in paths if path in named or path in set(chosen.files)]
+    files = named | set(chosen.files)
+    kept = [path for path in paths if path in files]
     if not kept:
         expected = f"expected {', '.join(suffixes)}" if suffixes else "only hidden files"
         raise InputError(f"{' '.join(words)}: nothing to read ({expected})")

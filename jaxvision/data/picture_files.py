@@ -50,11 +50,11 @@ def read_with_notes(source: str | Path | bytes, name: str = "") -> ReadPicture:
             upright = _upright(image, notes)
             return ReadPicture(_to_rgb(upright, image, name, notes), tuple(notes))
     except Image.DecompressionBombError as error:
-        raise InputError(f"{name}: not a picture that can be read ({error})") from error
+        raise InputError(f"{name}: not a picture that can be read ({_reason(error)})") from error
     except InputError:
         raise
     except _BROKEN as error:
-        raise InputError(f"{name}: not a picture that can be read ({error})") from error
+        raise InputError(f"{name}: not a picture that can be read ({_reason(error)})") from error
 
 
 def read_stored(path: str | Path) -> Shaped[np.ndarray, "h w *channels"]:
@@ -73,7 +73,7 @@ def read_stored(path: str | Path) -> Shaped[np.ndarray, "h w *channels"]:
             wide = "rgba64le" if len(frame.format.components) in (2, 4) else "rgb48le"
             return frame.reformat(format=wide).to_ndarray()
     except (*_BROKEN, av.FFmpegError, Image.DecompressionBombError, StopIteration) as error:
-        raise InputError(f"{path}: not a picture that can be read ({error})") from error
+        raise InputError(f"{path}: not a picture that can be read ({_reason(error)})") from error
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
@@ -83,7 +83,12 @@ def picture_size(path: str | Path) -> tuple[int, int]:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return (image.width, image.height) if turned else (image.height, image.width)
     except (*_BROKEN, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a picture that can be read ({error})") from error
+        raise InputError(f"{path}: not a picture that can be read ({_reason(error)})") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Why, without the number and path that the system puts around it."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _is_deep_colour(image: Image.Image) -> bool:

@@ -115,7 +115,7 @@ def test_a_file_in_place_of_a_folder_is_one_line(trained, tmp_path, capsys):
     out = tmp_path / "out"
     for verb in (["predict", str(clip), f"--out={out}"], ["export", str(out)]):
         line = refused(capsys, *verb, f"--workdir={trained}")
-        assert line.endswith(f"{out}: File exists\n")
+        assert line.endswith(f"{out} is a file, expected a folder\n")
     assert out.read_text() == "mine"
 
 
@@ -241,6 +241,11 @@ def test_an_out_that_is_a_file_is_refused_before_the_work(trained, tmp_path, cap
     options = [f"--workdir={trained}", f"--out={tmp_path / 'out'}"]
     for argv in (["predict", str(tmp_path / "mine.png")], ["evaluate"]):
         assert "out is a file, expected a folder" in refused(capsys, *argv, *options)
+    line = refused(capsys, "export", str(tmp_path / "out"), f"--workdir={trained}")
+    assert "out is a file, expected a folder" in line
+    monkeypatch.setattr("jaxvision.registry.make_task", None)
+    line = refused(capsys, "inspect", "--config=videomae/demo", f"--out={tmp_path / 'out'}")
+    assert "out is a file, expected a folder" in line
 
 
 def test_an_unwritable_workdir_is_refused(tmp_path, capsys):

@@ -99,7 +99,7 @@ def test_an_evaluation_merges_views_and_draws_the_confusions():
     outputs = made.outputs(jnp.float32(1), alone, jax.random.key(0))
     np.testing.assert_array_equal(outputs["video"], alone["index"])
     with pytest.raises(InputError, match=r"task\.merge 'mean': expected one of prob, score"):
-        classification.evaluation(Source([], 4), {}, lambda v, b: v, NAMES, "mean")
+        classification.evaluation(Source([], 4), {}, lambda v, b: v, NAMES, merge="mean")
 
 
 def test_confusions_of_many_classes_have_no_text():

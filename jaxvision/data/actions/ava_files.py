@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.errors import InputError, reading
 from jaxvision.text_files import read_lines, read_text
 
@@ -115,7 +116,10 @@ def write_detections(
     if names is not None and not set(np.unique(rows.label).tolist()) <= set(names):
         strange = sorted(set(np.unique(rows.label).tolist()) - set(names))
         raise InputError(f"{path}: label ids {strange} are not in the label map")
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_write(Path(path)) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         for frame, box, label, score in zip(*rows, strict=True):
             video, second = frames[frame]

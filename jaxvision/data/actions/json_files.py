@@ -5,6 +5,7 @@ action_ids}]}`. Detected people: `[{image_id, bbox, score}]`. A `bbox` is x, y, 
 pixels of the clip.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvision.data.actions import pixel_boxes
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.errors import InputError, reading
 from jaxvision.text_files import read_json
 
@@ -99,6 +101,23 @@ def _detected(
             scores = np.array([entry["score"] for entry in sure], np.float32)[kept]
             people[number] = People(boxes[kept], np.zeros((len(scores), 0), np.uint8), scores)
     return people, dropped
+
+
+def write_detected(path: Path, people: Mapping[int, People]) -> None:
+    """What `read_detected` reads: every box of every image, with its score."""
+    entries = [
+        {
+            "image_id": number,
+            "bbox": [round(float(value), 3) for value in box],
+            "score": round(float(score), 6),
+        }
+        for number, found in people.items()
+        for box, score in zip(
+            pixel_boxes.to_corner_and_size(found.boxes), found.scores, strict=True
+        )
+    ]
+    with atomic_write(Path(path)) as temporary:
+        Path(temporary).write_text(json.dumps(entries), encoding="utf-8")
 
 
 def _list(path: Path, content: Any, key: str) -> Sequence[Mapping[str, Any]]:

@@ -98,4 +98,10 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
         return read_labels(data.labels)
     if data.name == "tfds":
         return TfdsPictures(TfdsRecords(data.dataset, "train", data.root)).classes
-    return labelled_pictures.class_names(Path(data.root) / data.train)
+    where = Path(data.root) / data.train
+    if not data.train or not where.is_dir():
+        raise InputError(
+            "data.labels: expected a file of class names, one a line; only a folder of class "
+            f"folders in data.train names them too, and {str(data.train)!r} is none"
+        )
+    return labelled_pictures.class_names(where)

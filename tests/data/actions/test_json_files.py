@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxvision.data.actions.json_files import read_annotations, read_detected
+from jaxvision.data.actions.json_files import read_annotations, read_detected, write_detected
 from jaxvision.errors import InputError
 
 IMAGES = [
@@ -70,3 +70,15 @@ def test_detected_people_over_a_threshold(tmp_path):
     strange = written(tmp_path, found, "found.json")
     with pytest.raises(InputError, match="image 9"):
         read_detected(strange, images)
+
+
+def test_detected_people_there_and_back(tmp_path):
+    path = written(tmp_path, {"images": IMAGES, "annotations": [annotation()]})
+    images, people, _ = read_annotations(path, 3)
+    write_detected(tmp_path / "found.json", people)
+    assert json.loads((tmp_path / "found.json").read_text()) == [
+        {"image_id": 1, "bbox": [0, 0, 10, 10], "score": 1}
+    ]
+    back, dropped = read_detected(tmp_path / "found.json", images, 0.5)
+    assert (list(back), dropped) == ([1], 0)
+    np.testing.assert_array_equal(back[1].boxes, people[1].boxes)

@@ -162,7 +162,10 @@ def test_points_that_came_back_from_nowhere_get_the_ignored_class(trained, tmp_p
     labels = np.fromfile(tmp_path / "own.label", np.uint32)
     assert len(labels) == len(points)
     assert labels[5] == 0
-    assert (np.delete(labels, 5) > 0).any()
+    np.delete(points, 5, axis=0).tofile(tmp_path / "clean.bin")
+    task.predict_files(variables, [tmp_path / "clean.bin"], tmp_path)
+    clean = np.fromfile(tmp_path / "clean.label", np.uint32)
+    np.testing.assert_array_equal(np.delete(labels, 5), clean)
 
 
 def test_several_views_are_summed(trained):
@@ -217,7 +220,7 @@ def test_own_scans_need_own_classes():
         make_task(config).classes  # noqa: B018
 
 
-def test_a_scan_outside_the_range_is_replaced_in_training_and_refused_in_prediction(
+def test_a_scan_outside_the_range_is_replaced_in_training_and_ignored_in_prediction(
     trained, tmp_path
 ):
     workdir, _ = trained
@@ -227,5 +230,6 @@ def test_a_scan_outside_the_range_is_replaced_in_training_and_refused_in_predict
     with pytest.raises(InputError, match="no point inside the range"):
         task.packing("train")(scan, np.random.default_rng(0), "scans")
     scan.points.tofile(tmp_path / "far.bin")
-    with pytest.raises(InputError, match=r"far\.bin: no point inside the range"):
-        task.predict_files(variables, [tmp_path / "far.bin"], tmp_path)
+    task.predict_files(variables, [tmp_path / "far.bin"], tmp_path)
+    labels = np.fromfile(tmp_path / "far.label", np.uint32)
+    assert labels.tolist() == [0] * len(scan.points)

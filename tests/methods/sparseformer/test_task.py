@@ -152,6 +152,12 @@ def test_a_folder_that_is_no_class_is_refused(folder):
         make_task(config_of(folder, f"data.labels={folder / 'labels.txt'}")).source("train")
 
 
+def test_classes_without_a_name_are_one_line(folder):
+    for override in ("data.train=", f"data.train={folder / 'dark' / '0.png'}"):
+        with pytest.raises(InputError, match=r"data\.labels: expected a file of class names"):
+            make_task(config_of(folder, override)).class_names  # noqa: B018
+
+
 def test_a_label_out_of_range_is_refused(folder):
     (folder / "list.txt").write_text("dark/0.png\t0\nlight/0.png\t2\n")
     with pytest.raises(InputError, match=r"list\.txt:2: label 2: expected 0 to 1"):

@@ -51,7 +51,6 @@ def scan_evaluation(
 
     def finish(total: Any, variables: Variables) -> dict[str, float]:
         confusion, lost = total
-        link = metrics.link_iou(confusion)
         # The benchmarks read an unknown label as the ignored class.
         known = confusion[:, :-1].copy()
         known[:, 0] += confusion[:, -1]
@@ -60,6 +59,7 @@ def scan_evaluation(
                 f"{len(source.records)} scans: none of their labels counts (data.classes, "
                 "data.ignored): there is nothing to evaluate"
             )
+        link = metrics.link_iou(confusion)
         if nuscenes:
             result = metrics.nuscenes_iou(known)
             iou = np.nan_to_num(result["iou_per_class"])

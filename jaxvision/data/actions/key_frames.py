@@ -1,0 +1,196 @@
+"""Key frames as records: a film, the number of a frame in it, and the people on that frame."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from jaxvision.data.actions import clip_frames
+from jaxvision.data.actions.act_files import ActionTubes
+from jaxvision.data.actions.ava_people import PeopleOfFrame, centre_frame
+from jaxvision.data.actions.own_lists import Moment, Unit
+from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
+from jaxvision.data.video import Video
+from jaxvision.errors import InputError
+
+SAME_TIME = 1e-4  # seconds that a list may round a frame's time down by
+UCF_TEMPLATE, JHMDB_TEMPLATE = "{:05}.jpg", "{:05}.png"
+
+
+class ListedFrames(FrameSequence):
+    """A film whose frames are picture files of any names, in the order of a list."""
+
+    def __init__(self, name: str, files: Sequence[Path]):
+        self.name, self._files = name, tuple(files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def _read(self, numbers: Sequence[int]) -> list[UInt8[np.ndarray, "h w 3"]]:
+        return [self._picture(self._files[number]) for number in numbers]
+
+    def _picture(self, path: Path) -> UInt8[np.ndarray, "h w 3"]:
+        try:
+            with Image.open(path) as image:
+                return np.asarray(image.convert("RGB"))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyFrame:
+    """film: its frames, or the path of a video file.  second: what the annotations call this
+    moment.  centre: number of the frame, from 0.  boxes: x1, y1, x2, y2 as shares of the frame.
+    actions: 1 where a person does one."""
+
+    video: str
+    second: float
+    centre: int
+    film: FrameSequence | Path
+    boxes: Float[np.ndarray, "people 4"]
+    actions: UInt8[np.ndarray, "people classes"]
+
+    def clip(self, frames: int, stride: int) -> UInt8[np.ndarray, "{frames} h w 3"]:
+        """`frames` frames, `stride` apart, around the key frame; a film's ends repeat. InputError
+        where the key frame lies beyond the film, or a frame cannot be read."""
+        with Video(self.film) if isinstance(self.film, Path) else self.film as film:
+            if self.centre >= len(film):
+                raise InputError(
+                    f"{self.video}: key frame {self.centre} of second {self.second:g} lies beyond "
+                    f"its {len(film)} frames"
+                )
+            return film.frames(clip_frames.around(self.centre, frames, stride, len(film)))
+
+
+@dataclass(frozen=True)
+class KeyFrameRecords:
+    """Key frames as the loader wants them: a record is the item, whose clip its transform reads."""
+
+    items: tuple[KeyFrame, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> KeyFrame:
+        return self.items[index]
+
+    def name(self, index: int) -> str:
+        item = self.items[index]
+        return f"{item.video} at {item.second:g}"
+
+    def files(self) -> list[Path]:
+        return sorted({item.film for item in self.items if isinstance(item.film, Path)})
+
+
+def ava_key_frames(
+    people: Mapping[str, Mapping[int, PeopleOfFrame]],
+    lists: Mapping[str, Sequence[str]],
+    root: Path,
+    *,
+    classes: int = 80,
+    rate: int = 30,
+) -> KeyFrameRecords:
+    """AVA's annotated seconds (`ava_people.read_people`) of the films that a frame list holds, in
+    its order, seconds ascending. root: of the list's files.  rate: frames a second."""
+    items = []
+    for video, files in lists.items():
+        film = ListedFrames(video, [root / file for file in files])
+        items += [
+            KeyFrame(
+                video=video,
+                second=second,
+                centre=centre_frame(second, rate),
+                film=film,
+                boxes=found.boxes,
+                actions=_multi_hot(found.actions, classes),
+            )
+            for second, found in people.get(video, {}).items()
+        ]
+    return KeyFrameRecords(tuple(items))
+
+
+def tube_key_frames(
+    truth: ActionTubes, videos: Sequence[str], root: Path, template: str
+) -> KeyFrameRecords:
+    """Every frame of some videos that has people, from picture files `root`/VIDEO/template: a
+    tube's frame f is file f, and frame f - 1 of the film. template: UCF_TEMPLATE or JHMDB_TEMPLATE.
+
+    Boxes become shares of the frame, from their first to behind their last pixel.
+    """
+    items = []
+    for video in videos:
+        height, width = truth.resolution[video]
+        film = FrameFolder(root / video, truth.frames[video], template)
+        by_frame: dict[int, list[tuple[int, np.ndarray]]] = {}
+        for label, tubes in truth.tubes[video].items():
+            for row in (row for tube in tubes for row in tube):
+                by_frame.setdefault(int(row[0]), []).append((label, row[1:]))
+        for frame in sorted(by_frame):
+            boxes = np.array([box for _, box in by_frame[frame]], np.float64)
+            boxes += np.array([0, 0, 1, 1])
+            items.append(
+                KeyFrame(
+                    video=video,
+                    second=frame,
+                    centre=frame - 1,
+                    film=film,
+                    boxes=np.clip(boxes / (width, height, width, height), 0, 1),
+                    actions=_multi_hot(
+                        [(label + 1,) for label, _ in by_frame[frame]], len(truth.labels)
+                    ),
+                )
+            )
+    return KeyFrameRecords(tuple(items))
+
+
+def own_key_frames(moments: Sequence[Moment], root: Path, unit: Unit = "shares") -> KeyFrameRecords:
+    """The frame that is shown at each time of a list of one's own (`own_lists.read_own_list`).
+    root: of its clips, which are video files.  unit: of its boxes.
+
+    InputError names the clip of a time behind its last frame, and of a box in pixels beyond its
+    frames: it is of another size.
+    """
+    by_clip: dict[str, list[Moment]] = {}
+    for moment in moments:
+        by_clip.setdefault(moment.clip, []).append(moment)
+    items = []
+    for clip, of_clip in by_clip.items():
+        path = root / clip
+        with Video(path) as film:
+            times, (height, width) = film.times, film.size
+        last = times[-1] + (times[-1] - times[0]) / max(len(times) - 1, 1)
+        for moment in of_clip:
+            if moment.time > last:
+                raise InputError(f"{path}: time {moment.time:g} s; the film ends at {last:.3f} s")
+            boxes = moment.boxes
+            if unit == "pixels":
+                if boxes.min() < 0 or (boxes > (width, height, width, height)).any():
+                    raise InputError(
+                        f"{path}: a box at {moment.time:g} s lies beyond its {width} x {height} "
+                        "pixels"
+                    )
+                boxes = boxes / (width, height, width, height)
+            items.append(
+                KeyFrame(
+                    video=clip,
+                    second=moment.time,
+                    centre=max(int(np.searchsorted(times, moment.time + SAME_TIME)) - 1, 0),
+                    film=path,
+                    boxes=boxes,
+                    actions=moment.actions,
+                )
+            )
+    return KeyFrameRecords(tuple(items))
+
+
+def _multi_hot(
+    actions: Sequence[Sequence[int]], classes: int
+) -> UInt8[np.ndarray, "people {classes}"]:
+    """Rows of 0 and 1, of ids that count from 1."""
+    rows = np.zeros((len(actions), classes), np.uint8)
+    for row, ids in zip(rows, actions, strict=True):
+        row[[number - 1 for number in ids]] = 1
+    return rows
