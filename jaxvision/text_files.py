@@ -7,7 +7,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -88,9 +88,43 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
 
 def check_shape(value: Any, shape: Shape, source: object) -> None:
     """InputError that names `source` and the place in `value` which has another shape."""
+    if fits(shape)(value):
+        return
     for place, wrong in misfits(value, shape):
         where = f"{place.removeprefix('.')}: " if place else ""
         raise InputError(f"{source}: {where}{wrong}")
+
+
+def fits(shape: Shape) -> Callable[[Any], bool]:
+    """Whether a value has a shape. Tables of millions of records are looked through: the place of
+    a fault is only looked for where there is one."""
+    if isinstance(shape, OrNull):
+        inner = fits(shape.shape)
+        return lambda value: value is None or inner(value)
+    if isinstance(shape, list):
+        item = fits(shape[0])
+        return lambda value: type(value) is list and all(map(item, value))
+    if isinstance(shape, tuple):
+        items, length = [fits(each) for each in shape], len(shape)
+        return lambda value: (
+            type(value) is list
+            and len(value) == length
+            and all(item(each) for item, each in zip(items, value, strict=True))
+        )
+    if isinstance(shape, dict) and str in shape:
+        item = fits(shape[str])
+        return lambda value: type(value) is dict and all(map(item, value.values()))
+    if isinstance(shape, dict):
+        needed = [(key, fits(each)) for key, each in shape.items() if not key.endswith("?")]
+        others = [(key[:-1], fits(each)) for key, each in shape.items() if key.endswith("?")]
+        return lambda value: (
+            type(value) is dict
+            and all(key in value and item(value[key]) for key, item in needed)
+            and all(item(value[key]) for key, item in others if key in value)
+        )
+    if shape in (str, bool, dict):
+        return lambda value: type(value) is shape
+    return lambda value: _is_a(value, shape)
 
 
 def misfits(value: Any, shape: Shape) -> Iterator[tuple[str, str]]:

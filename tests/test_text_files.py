@@ -54,6 +54,15 @@ def test_json_of_another_shape_is_refused_at_its_place(tmp_path, change, message
     assert len(str(caught.value)) < 500
 
 
+def test_what_fits_has_no_misfit():
+    for shape, value in ((SHAPE, GOOD), ([OrNull((int, str))], [None, [1, "a"]]), ({str: int}, {})):
+        assert text_files.fits(shape)(value)
+        assert not list(text_files.misfits(value, shape))
+    for shape, value in (([int], [1, "a"]), ({"a?": int}, {"a": None}), ((int,), [1, 2])):
+        assert not text_files.fits(shape)(value)
+        assert list(text_files.misfits(value, shape))
+
+
 @pytest.mark.parametrize("text", ["", "{", "[" * 10**5, "nope", "1" * 5000])
 def test_what_is_no_json_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
