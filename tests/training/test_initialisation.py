@@ -144,5 +144,5 @@ def test_later_links_win():
 def test_a_misspelt_key_is_refused():
     with pytest.raises(InputError, match=r"init: unknown key 'renam'; did you mean 'rename'\?"):
         apply({"renam": ()})
-    with pytest.raises(InputError, match=r"select_rows: nowhere\.json"):
+    with pytest.raises(InputError, match=r"nowhere\.json: cannot be read"):
         apply({"select_rows": {"head/": "nowhere.json"}})
