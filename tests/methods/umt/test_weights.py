@@ -99,7 +99,7 @@ def test_the_teacher_comes_in_and_back_out(tmp_path, layout):
         assert theirs["vision_model.encoder.layers.11.self_attn.k_proj.bias"].shape == (768,)
         theirs["logit_scale"] = np.float32(4.6)
         theirs = dict(sorted(theirs.items()))
-    given = {name: np.ascontiguousarray(tensor) for name, tensor in theirs.items()}
+    given = {name: np.array(tensor, order="C") for name, tensor in theirs.items()}
     write_checkpoint(tmp_path / "model.safetensors", given)
     assert recognise(given, "file").name == network.name
     converted = convert.from_file(tmp_path / "model.safetensors", network)
