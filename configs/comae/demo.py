@@ -5,7 +5,9 @@
     jaxvision train --config comae/demo:start=runs/rooms2 --workdir runs/rooms3
 
 Six kinds of rooms, told apart by where their boxes stand; photographs on the surfaces are others
-in the evaluation. Without `start` the last line trains from fresh weights.
+in the evaluation. Measured once, on two busy CPU cores (98, 197 and 208 s of processor time): top-1
+96.9 % with both modalities, 97.3 % with depth and 31.2 % with RGB alone; chance is 16.7 %. Without
+`start` the last line trains from fresh weights; the two were not compared.
 """
 
 from ml_collections import ConfigDict
