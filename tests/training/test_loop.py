@@ -351,7 +351,9 @@ def test_a_start_that_saved_nothing_does_not_lock_its_workdir(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop.Loop, "run", lambda *_: (_ for _ in ()).throw(InputError("no data")))
         with pytest.raises(InputError, match="no data"):
-            loop.train(ToyTask(toy_config(), WHOLE), toy_config(), tmp_path, None)
+            loop.train(
+                ToyTask(toy_config(), WHOLE), toy_config(), tmp_path, None, jax.devices()[:1]
+            )
     assert json.loads((tmp_path / "config.json").read_text())["optim"]["b2"] == 0.999
     run(tmp_path, **{"optim.b2": 0.95})
     assert json.loads((tmp_path / "config.json").read_text())["optim"]["b2"] == 0.95
