@@ -36,7 +36,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     ),
     "link/demo": (
         *("model.network=linkencoder", "model.width=4", "data.voxels=128"),
-        *("train.batch_size=8", "train.norm_groups=8"),
+        *("train.batch_size=8", "train.norm_groups=8", "train.loss_groups=8"),
     ),
     "pdpp/demo": ("model.width=32", "train.batch_size=16"),
     "emavfi/demo": ("model.depths=(1,1,1,1,1)",),
