@@ -137,7 +137,7 @@ def test_a_table_of_classes_that_fits_no_label_is_refused(tmp_path):
     overrides[1] = "data.classes={'road': (40,), 'mast': (9,)}"
     task = make_task(load_config("link/own", overrides))
     assert len(task.source("train").records) == 1
-    assert task.classes.names == ("ignored", "road", "mast")
+    assert task.classes.names == ("ignored", "mast", "road")
 
 
 def test_an_evaluation_of_nothing_is_refused(tmp_path):
