@@ -59,6 +59,19 @@ def default_settings() -> dict[str, Any]:
     }
 
 
+def default_data() -> dict[str, Any]:
+    """A recipe's `data` table for labelled videos of the user's."""
+    return {
+        "name": "files",  # or "tfds": train and validation are DATASET:SPLIT, in root
+        "root": "",  # before every path of the lists
+        "train": "",  # a list file, or a folder of class folders
+        "validation": "",
+        "labels": "",  # class names, one a line; "" = names of the class folders
+        "frame_template": "img_{:05}.jpg",
+        "first_frame": 1,
+    }
+
+
 def class_names(data: ConfigDict) -> tuple[str, ...]:
     """From the labels file, the tfds dataset, or the folders of the training data."""
     if data.labels:

@@ -35,8 +35,8 @@ class Teacher(NamedTuple):
 
 SIZES = {"b": Size(768, 12, 12, "b16"), "l": Size(1024, 24, 16, "l14")}
 TEACHERS = {
-    "b16": Teacher(768, 12, 12, 16, 224, 512),
-    "l14": Teacher(1024, 24, 16, 14, 196, 768),
+    "b16": Teacher(768, 12, 12, 16, side=224, output_width=512),
+    "l14": Teacher(1024, 24, 16, 14, side=196, output_width=768),
 }
 CLASSES = {"k400": 400, "k600": 600, "k700": 700, "k710": 710, "mit": 339, "ssv2": 174}
 RETURNED_LAYERS = 6
