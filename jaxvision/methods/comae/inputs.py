@@ -16,29 +16,6 @@ from jaxvision.errors import InputError, nearest
 DATASETS = ("canvases", "pairs", "rooms")
 ROOM_SEEDS = {"train": 0, "validation": 1}
 
-# Folder names, sorted: the 19 scenes of SUN RGB-D with more than 80 pictures.
-SUN_RGBD_SCENES = (
-    "bathroom",
-    "bedroom",
-    "classroom",
-    "computer_room",
-    "conference_room",
-    "corridor",
-    "dining_area",
-    "dining_room",
-    "discussion_area",
-    "furniture_store",
-    "home_office",
-    "kitchen",
-    "lab",
-    "lecture_theatre",
-    "library",
-    "living_room",
-    "office",
-    "rest_space",
-    "study_space",
-)
-
 
 class HhaRooms:
     """Made-up rooms with their depth as HHA. A room is made once and kept: they are small."""
