@@ -56,11 +56,12 @@ def norm(
     scale: its first gain.  exact_variance: the mean of squared distances from the mean, not the
     mean square less the squared mean.
     """
+    gain = nn.initializers.ones if scale == 1 else nn.initializers.constant(scale)
     return nn.LayerNorm(
         epsilon=epsilon,
         dtype=dtype,
         use_fast_variance=not exact_variance,
-        scale_init=logical(nn.initializers.constant(scale), axis),
+        scale_init=logical(gain, axis),
         bias_init=logical(zeros, axis),
         name=name,
     )

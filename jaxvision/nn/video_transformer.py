@@ -175,6 +175,15 @@ class VideoClassifier(nn.Module):
 
 # From a recipe's `model` table.
 
+# What it says of a published classifier, beside the encoder.
+CLASSIFIER = {
+    "pooling": "mean",
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "head_dropout": 0.0,
+    "init_scale": 0.001,
+}
+
 
 def grid_of(model: Mapping[str, Any]) -> CubeGrid:
     """InputError where cubes do not fill the video."""

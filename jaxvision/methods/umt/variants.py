@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
 from jaxvision.methods.umt.encoder import AlignedEncoder, build_student
-from jaxvision.nn.video_transformer import VideoClassifier, build_classifier
+from jaxvision.nn.video_transformer import CLASSIFIER, VideoClassifier, build_classifier
 
 # Tokens along (t, h, w) that every classifier's positions are made for, and resized from.
 POSITION_WINDOW = (8, 14, 14)
@@ -66,14 +66,7 @@ def student_table(size: str) -> dict[str, Any]:
 
 def classifier_table(size: str) -> dict[str, Any]:
     """The `model` table of a published classifier."""
-    return _encoder_table(size) | {
-        "pooling": "mean",
-        "position_window": POSITION_WINDOW,
-        "dropout": 0.0,
-        "attention_dropout": 0.0,
-        "head_dropout": 0.0,
-        "init_scale": 0.001,
-    }
+    return _encoder_table(size) | CLASSIFIER | {"position_window": POSITION_WINDOW}
 
 
 def _encoder_table(size: str) -> dict[str, Any]:
