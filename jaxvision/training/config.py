@@ -20,7 +20,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError, nearest, reading
+from jaxvision.errors import InputError, check_choice, nearest, reading
 from jaxvision.text_files import read_json
 from jaxvision.training.settings import SETTINGS
 
@@ -145,8 +145,7 @@ def recipe_arguments(text: str, **defaults: int | float | str | bool) -> SimpleN
     arguments = SimpleNamespace(**defaults)
     for word in filter(None, text.split(",")):
         name, equals, value = word.partition("=")
-        if name not in defaults:
-            raise InputError(f"no recipe argument {name!r}{nearest(name, defaults)}")
+        check_choice("no recipe argument", name, defaults)
         if not equals:
             raise InputError(f"recipe argument {name!r}: expected {name}=VALUE")
         setattr(arguments, name, parse_value(f"recipe argument {name!r}", value, defaults[name]))

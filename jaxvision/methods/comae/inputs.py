@@ -11,7 +11,7 @@ from jaxvision.data.hha import hha
 from jaxvision.data.labels import read_labels
 from jaxvision.data.rooms import KINDS, RoomPictures
 from jaxvision.data.source import Records
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 
 DATASETS = ("canvases", "pairs", "rooms")
 ROOM_SEEDS = {"train": 0, "validation": 1}
@@ -56,8 +56,7 @@ def records_of(config: ConfigDict, split: str) -> Records:
     be of nothing.
     """
     data = config.data
-    if data.name not in DATASETS:
-        raise InputError(f"data.name {data.name!r}{nearest(data.name, DATASETS)}")
+    check_choice("data.name", data.name, DATASETS)
     if data.name == "rooms":
         photographs = pictures.built_in("train" if split == "train" else "held_out")
         return HhaRooms(RoomPictures(data[split], data.side, photographs, ROOM_SEEDS[split]))

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.umt.transfer import fresh_head, from_k710, from_pretraining
 from jaxvision.methods.umt.variants import (
     CLASSES,
@@ -121,8 +121,7 @@ def finetuning(labels: str, size: str, *, form: str = "", gpus: int = 0) -> Conf
     labels: a key of SCRIPTS.  form: "f16" (16 frames) or "res384" (384 pixels), where there is one.
     gpus: how many there are, each with its published clips; 0 = as published.
     """
-    if labels not in SCRIPTS:
-        raise InputError(f"recipe argument 'set' {labels!r}{nearest(labels, SCRIPTS)}")
+    check_choice("recipe argument 'set'", labels, SCRIPTS)
     name = f"{size}_{form}" if form else size
     if name not in SCRIPTS[labels]:
         known = ", ".join(SCRIPTS[labels])

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
 from jaxvision.methods.umt.encoder import AlignedEncoder, build_student
 from jaxvision.nn.video_transformer import CLASSIFIER, VideoClassifier, build_classifier
@@ -44,8 +44,7 @@ RETURNED_LAYERS = 6
 
 def teacher_table(name: str) -> dict[str, Any]:
     """The `teacher` table of a published teacher ("b16", "l14")."""
-    if name not in TEACHERS:
-        raise InputError(f"teacher {name!r}{nearest(name, TEACHERS)}")
+    check_choice("teacher", name, TEACHERS)
     row = TEACHERS[name]
     return {
         "image_size": (row.side, row.side),
@@ -70,8 +69,7 @@ def classifier_table(size: str) -> dict[str, Any]:
 
 
 def _encoder_table(size: str) -> dict[str, Any]:
-    if size not in SIZES:
-        raise InputError(f"size {size!r}{nearest(size, SIZES)}")
+    check_choice("size", size, SIZES)
     row = SIZES[size]
     return {
         "frames": 8,

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.videomae.model import MaskedAutoencoder, build_autoencoder
 from jaxvision.nn.video_transformer import CLASSIFIER, VideoClassifier, build_classifier
 
@@ -57,8 +57,7 @@ def pretraining_table(size: str, decoder_depth: int = DECODER_DEPTH) -> dict[str
 
 
 def _encoder_table(size: str) -> dict[str, Any]:
-    if size not in SIZES:
-        raise InputError(f"size {size!r}{nearest(size, SIZES)}")
+    check_choice("size", size, SIZES)
     row = SIZES[size]
     return {
         "frames": 16,
