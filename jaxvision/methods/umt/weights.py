@@ -7,9 +7,9 @@ from jaxvision.methods.umt.encoder import AlignedEncoder
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier
 from jaxvision.weights import transformer_entries
-from jaxvision.weights.layout import chain, heads_bias, heads_in, heads_out, reshape
+from jaxvision.weights.layout import chain, heads_bias, heads_out, reshape
 from jaxvision.weights.mapping import Entry
-from jaxvision.weights.transformer_entries import linear, norm
+from jaxvision.weights.transformer_entries import from_heads, linear, norm
 
 
 def student_entries(model: AlignedEncoder, prefix: str = "", path: str = "params") -> list[Entry]:
@@ -120,9 +120,7 @@ def _clip_block(name: str, path: str, model: ClipVision, number: int) -> Iterato
         row,
     )
     out = f"{place}/attention/out"
-    back = heads_in(width, heads)
-    yield Entry(f"{name}.attn.out_proj.weight", (width, width), f"{out}/kernel", back, row)
-    yield Entry(f"{name}.attn.out_proj.bias", (width,), f"{out}/bias", layer=row)
+    yield from from_heads(f"{name}.attn.out_proj", out, width, heads, row)
     yield from norm(f"{name}.ln_1", f"{place}/attention_norm", width, row)
     yield from linear(f"{name}.mlp.c_fc", f"{place}/mlp/up", width, block.hidden, row)
     yield from linear(f"{name}.mlp.c_proj", f"{place}/mlp/down", block.hidden, width, row)
