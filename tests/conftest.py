@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +14,12 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
     + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
 )
+# What one worker, or a command that a test starts, has compiled serves all others of this run. Anew
+# for each run: no test passes by what an earlier tree left.
+_made_cache = "JAX_COMPILATION_CACHE_DIR" not in os.environ
+if _made_cache:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxvision-tests-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest
@@ -34,6 +42,11 @@ def pytest_runtest_teardown() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--goldens", help="a folder of golden cases instead of tests/goldens")
+
+
+def pytest_unconfigure() -> None:
+    if _made_cache:
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
