@@ -8,6 +8,8 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 # Before jax is imported anywhere.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
@@ -16,13 +18,10 @@ os.environ["XLA_FLAGS"] = (
 )
 # What one worker, or a command that a test starts, has compiled serves all others of this run. Anew
 # for each run: no test passes by what an earlier tree left.
-_made_cache = "JAX_COMPILATION_CACHE_DIR" not in os.environ
-if _made_cache:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxvision-tests-")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+_own_cache = tempfile.mkdtemp(prefix="jaxvision-tests-")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _own_cache)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 sys.path.insert(0, str(Path(__file__).parent))
-
-import pytest
 
 # Linux gives a process 65,530 memory mappings. A compiled program takes several, and XLA crashes
 # where there are no more; so a worker forgets its programs long before.
@@ -45,8 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_unconfigure() -> None:
-    if _made_cache:
-        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+    shutil.rmtree(_own_cache, ignore_errors=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
