@@ -1,5 +1,7 @@
 """What each setting of SparseFormer's recipes is: `jaxvision inspect` prints it with the value."""
 
+from jaxvision.training.sizes import Sizes
+
 SETTINGS = {
     "model.flavour": "whose network: paper, package (their later code), augreg or clip",
     "model.tokens": "latent tokens, each with a box of its own",
@@ -29,3 +31,5 @@ SETTINGS = {
     "data.resampling": "bicubic or bilinear, in evaluation",
     "data.normalisation": "mean and deviation of pixels: imagenet, half or clip",
 }
+
+SIZES = Sizes(lengths={"model.widths": 2})

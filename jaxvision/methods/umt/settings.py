@@ -1,5 +1,7 @@
 """What each setting of UMT's recipes is: `jaxvision inspect` prints it with the value."""
 
+from jaxvision.training.sizes import Sizes
+
 SETTINGS = {
     # The student, or the classifier that it becomes.
     "model.frames": "of a clip",
@@ -88,3 +90,17 @@ SETTINGS = {
     "data.frame_template": "file name of a picture in a video's folder, by its number",
     "data.first_frame": "number of the first picture in a video's folder",
 }
+
+SIZES = Sizes(
+    least={"data.first_frame": 0, "task.reranked": 0},
+    positive=("model.mlp_ratio",),
+    divisors={
+        "model.heads": "model.width",
+        "model.patch": "model.image_size",
+        "model.tubelet": "model.frames",
+        "teacher.heads": "teacher.width",
+        "teacher.patch": "teacher.image_size",
+        "language.heads": "language.width",
+    },
+    lengths={"model.image_size": 2, "model.position_window": 3, "teacher.image_size": 2},
+)
