@@ -49,7 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return KINDS[arguments.what](arguments)
+    from jaxvision.errors import check_writable, writing
+
+    check_writable(arguments.target)
+    with writing(arguments.target):
+        return KINDS[arguments.what](arguments)
 
 
 def run_rgbd(arguments: argparse.Namespace) -> int:
@@ -98,6 +102,8 @@ def run_videos(arguments: argparse.Namespace) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
+    from jaxvision.data.conversions import Conversions
+    from jaxvision.data.folders import skipped_text
     from jaxvision.data.prepare_videos import UNREADABLE, Preparation
     from jaxvision.errors import InputError, one_line
 
@@ -113,16 +119,22 @@ def run_videos(arguments: argparse.Namespace) -> int:
         tuple(arguments.list),
     )
     console, skipped, unreadable = Console(soft_wrap=True), 0, 0
+    conversions = Conversions()
+    if work.skipped:
+        console.print(f"skipped: {skipped_text(work.skipped)}", highlight=False, markup=False)
     columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), Remaining())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("videos", total=len(work.names))
         for done in work.run(arguments.workers):
             bar.advance(task, done.videos)
             unreadable += len(done.unreadable)
+            conversions.add(done.converted)
             skipped += done.videos - len(done.unreadable) if done.skipped else 0
             for name, reason in done.unreadable.items():
                 line = one_line(f"unreadable: {name}: {reason}")
                 bar.console.print(line, highlight=False, markup=False)
+    for line in conversions.lines("videos"):
+        console.print(line, highlight=False, markup=False)
     whole = len(work.names) - unreadable
     console.print(
         f"{whole} videos in {work.target} ({skipped} were there), {unreadable} unreadable",

@@ -91,6 +91,9 @@ class Canvases:
     def name(self, index: int) -> str:
         return str(self.paths[index])
 
+    def files(self) -> list[Path]:
+        return list(self.paths)
+
 
 def canvas_folder(root: str | Path, classes: Sequence[str]) -> Canvases:
     """root/<class>/<canvas>.png; a class's number is its place in `classes`."""
@@ -122,6 +125,9 @@ class Pairs:
 
     def name(self, index: int) -> str:
         return str(self.paths[index][0])
+
+    def files(self) -> list[Path]:
+        return [picture for picture, _ in self.paths]
 
 
 def pair_folder(root: str | Path, classes: Sequence[str], unit: str = "millimetres") -> Pairs:
