@@ -147,7 +147,7 @@ class Group:
                 errors="replace",
                 # Of its own, or a Ctrl-C in the terminal would reach it twice.
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),
+                preexec_fn=die_with_parent(),
             )
             for env in environments
         ]
@@ -245,7 +245,7 @@ def _names(numbers: set[int]) -> str:
     return f"{word} {', '.join(map(str, sorted(numbers)))}"
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """For a new process to call: SIGKILL it when this one ends, however that happens."""
     if sys.platform != "linux":
         return None
