@@ -5,11 +5,13 @@ from ml_collections import ConfigDict
 from jaxvision.methods.umt.classification_task import ClassificationTask
 from jaxvision.methods.umt.language.pairs_task import RetrievalTask
 from jaxvision.methods.umt.language.stage2_task import Stage2Task
+from jaxvision.methods.umt.language.teacher_task import TeacherTask
 from jaxvision.methods.umt.stage1_task import Stage1Task
 from jaxvision.tasks import dispatch
 from jaxvision.training.task import Task
 
 TASKS: dict[str, type[Task]] = {
+    "teacher": TeacherTask,
     "stage1": Stage1Task,
     "classification": ClassificationTask,
     "stage2": Stage2Task,

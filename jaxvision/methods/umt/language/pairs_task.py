@@ -14,6 +14,7 @@ from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
 from jaxvision.data.word_pieces import WordPieces
 from jaxvision.errors import InputError
+from jaxvision.methods.umt import made_clips
 from jaxvision.methods.umt.language import contrast
 from jaxvision.methods.umt.language.inputs import CaptionedClips, CaptionRecords
 from jaxvision.methods.umt.language.losses import (
@@ -42,9 +43,15 @@ class PairsTask(Task):
     @cached_property
     def pieces(self) -> WordPieces:
         """The user's vocabulary. InputError where the word table has not a row for each piece."""
-        pieces = WordPieces(self.config.data.vocabulary)
+        made = self.makes_clips
+        pieces = made_clips.word_pieces() if made else WordPieces(self.config.data.vocabulary)
         pieces.check_size(self.config.language.vocabulary)
         return pieces
+
+    @property
+    def makes_clips(self) -> bool:
+        """Whether clips and captions are made up, not read."""
+        return self.config.data.get("name") == made_clips.NAME
 
     @cached_property
     def model(self) -> VideoText:
@@ -63,8 +70,10 @@ class PairsTask(Task):
         return self.model.init(rng, video, words, words == 0)
 
     def captions(self, key: str, medium: Medium = "video") -> tuple[CaptionRecord, ...]:
-        """The records of the annotation file `data.<key>`."""
+        """The records of the annotation file `data.<key>`, or so many made-up ones."""
         data = self.config.data
+        if self.makes_clips:
+            return made_clips.caption_records(self.config, key)
         if not data[key]:
             raise InputError(f"data.{key}: expected an annotation file (JSON or SQLite)")
         records = read_captions(data[key], data.root, medium)
