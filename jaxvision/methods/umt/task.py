@@ -3,7 +3,9 @@
 from ml_collections import ConfigDict
 
 from jaxvision.methods.umt.classification_task import ClassificationTask
+from jaxvision.methods.umt.language.multiple_choice import MultipleChoiceTask
 from jaxvision.methods.umt.language.pairs_task import RetrievalTask
+from jaxvision.methods.umt.language.question_task import QuestionTask
 from jaxvision.methods.umt.language.stage2_task import Stage2Task
 from jaxvision.methods.umt.language.teacher_task import TeacherTask
 from jaxvision.methods.umt.stage1_task import Stage1Task
@@ -16,6 +18,8 @@ TASKS: dict[str, type[Task]] = {
     "classification": ClassificationTask,
     "stage2": Stage2Task,
     "retrieval": RetrievalTask,
+    "multiple_choice": MultipleChoiceTask,
+    "question_answering": QuestionTask,
 }
 
 

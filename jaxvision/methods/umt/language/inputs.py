@@ -10,11 +10,11 @@ from PIL import Image
 
 from jaxvision.data import video_clips
 from jaxvision.data.bicubic import bicubic_uint8
-from jaxvision.data.caption_records import CaptionRecord, Place
+from jaxvision.data.caption_records import CaptionRecord, ChoiceRecord, Place, QuestionRecord
 from jaxvision.data.crops import resized_crop_box
 from jaxvision.data.moving_shapes import MadeClip
 from jaxvision.data.source import Sample
-from jaxvision.data.video_list import LabelledVideo
+from jaxvision.data.video import Video
 from jaxvision.data.word_pieces import WordPieces, clean_caption
 from jaxvision.errors import reading
 
@@ -33,15 +33,21 @@ class Captioned:
 
 @dataclass(frozen=True)
 class CaptionRecords:
-    """Records as the loader wants them. An unreadable one is replaced whole, caption and all."""
+    """Records as the loader wants them. An unreadable one is replaced whole, caption and all.
+
+    by_caption: records of equal captions, not of one video, are no negatives of each other
+        (Something-Something).
+    """
 
     records: tuple[CaptionRecord, ...]
+    by_caption: bool = False
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Captioned:
-        return Captioned(self.records[index], self._numbers()[self.records[index].path])
+        record = self.records[index]
+        return Captioned(record, self._numbers()[self._key(record)])
 
     def name(self, index: int) -> str:
         return _name(self.records[index].path)
@@ -49,26 +55,27 @@ class CaptionRecords:
     def files(self) -> list[Path]:
         return _files(self.records)
 
+    def _key(self, record: CaptionRecord) -> object:
+        return clean_caption(record.captions[0]) if self.by_caption else record.path
+
     def _numbers(self) -> dict:
         # Made once: a frozen record keeps what it computes in its own dictionary.
-        if "_by_path" not in self.__dict__:
-            paths = dict.fromkeys(record.path for record in self.records)
-            object.__setattr__(
-                self, "_by_path", {path: number for number, path in enumerate(paths)}
-            )
-        return self.__dict__["_by_path"]
+        if "_by_key" not in self.__dict__:
+            keys = dict.fromkeys(map(self._key, self.records))
+            object.__setattr__(self, "_by_key", {key: number for number, key in enumerate(keys)})
+        return self.__dict__["_by_key"]
 
 
 @dataclass(frozen=True)
-class VideosAlone:
-    """Videos as records, for an evaluation."""
+class AnnotatedVideos:
+    """Any records with a path, as the loader wants them."""
 
-    records: tuple[CaptionRecord, ...]
+    records: Sequence[CaptionRecord | ChoiceRecord | QuestionRecord]
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> CaptionRecord:
+    def __getitem__(self, index: int) -> CaptionRecord | ChoiceRecord | QuestionRecord:
         return self.records[index]
 
     def name(self, index: int) -> str:
@@ -98,11 +105,14 @@ def training_numbers(total: int, frames: int, rng: np.random.Generator) -> video
 
 
 def read_clip(
-    path: Place, frames: int, rng: np.random.Generator | None
+    path: Place,
+    frames: int,
+    rng: np.random.Generator | None,
+    seconds: float = 0.0,
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """Frames of a video, of a list of pictures, of one picture (t = 1), or of a clip that is made.
 
-    rng: of training; None takes the middle frames.
+    rng: of training; None takes the middle frames.  seconds: of a video's beginning; 0 = all.
     """
 
     def choose(total: int) -> np.ndarray:
@@ -116,7 +126,11 @@ def read_clip(
         return np.stack([_picture(path[number]) for number in choose(len(path))])
     if path.suffix.lower() in PICTURES:
         return _picture(path)[None]
-    return video_clips.read_frames(LabelledVideo(path, 0), choose)
+    with Video(path) as video:
+        total = len(video)
+        if seconds:
+            total = max(min(total, int(seconds * video.rate)), 1)
+        return video.frames(choose(total))
 
 
 def _picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -124,14 +138,14 @@ def _picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         return np.asarray(picture.convert("RGB"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CaptionedClips:
     """`video` uint8 [t, h, w, 3]; `ids`, `mask` [n] of one of its captions; `key`, the video's
     number.
 
     size: (height, width).  length: tokens of a text.  training: random frames, crops of half the
         area or more, flips, and a random caption where there are several; else the middle frames,
-        resized whole, and the first caption.
+        resized whole, and the first caption.  seconds: of a video's beginning; 0 = all of it.
     """
 
     frames: int
@@ -140,6 +154,7 @@ class CaptionedClips:
     length: int
     training: bool = True
     flip: bool = True
+    seconds: float = 0.0
 
     def __call__(self, item: Captioned, rng: np.random.Generator, bucket: str) -> Sample:
         captions = item.record.captions
@@ -157,7 +172,7 @@ class CaptionedClips:
         return {"video": self.clip(record.path, rng)}
 
     def clip(self, path: Place, rng: np.random.Generator) -> UInt8[np.ndarray, "t h w 3"]:
-        frames = read_clip(path, self.frames, rng if self.training else None)
+        frames = read_clip(path, self.frames, rng if self.training else None, self.seconds)
         if not self.training:
             return bicubic_uint8(frames, self.size)
         height, width = frames.shape[1:3]

@@ -10,13 +10,10 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxvision.data.caption_records import CaptionRecord, Medium, paragraphs, read_captions
-from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
-from jaxvision.data.word_pieces import WordPieces
-from jaxvision.errors import InputError
 from jaxvision.methods.umt import made_clips
 from jaxvision.methods.umt.language import contrast
-from jaxvision.methods.umt.language.inputs import CaptionedClips, CaptionRecords
+from jaxvision.methods.umt.language.inputs import CaptionRecords
 from jaxvision.methods.umt.language.losses import (
     HiddenWords,
     Pairs,
@@ -27,31 +24,16 @@ from jaxvision.methods.umt.language.losses import (
 )
 from jaxvision.methods.umt.language.retrieval_evaluation import retrieval_evaluation
 from jaxvision.methods.umt.language.variants import text_of, vision_of
-from jaxvision.methods.umt.language.video_text import VideoText
-from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
-
-# One-dimensional parameters, by the last part of their path. The temperature has none, and decays.
-UNDECAYED = ("bias", "scale", "query_bias", "value_bias")
+from jaxvision.methods.umt.language.video_text import PairScores, VideoText, score_pairs
+from jaxvision.methods.umt.language.words_task import WordsTask, words_of
+from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Variables
 
 
-class PairsTask(Task):
+class PairsTask(WordsTask):
     """Batches hold `video`, uint8 [b, t, h, w, 3] RGB, `ids` and `mask` [b, n] of a caption, and
     `key` [b]: samples of equal key show the same video."""
 
     contrasts_in_batch = True
-
-    @cached_property
-    def pieces(self) -> WordPieces:
-        """The user's vocabulary. InputError where the word table has not a row for each piece."""
-        made = self.makes_clips
-        pieces = made_clips.word_pieces() if made else WordPieces(self.config.data.vocabulary)
-        pieces.check_size(self.config.language.vocabulary)
-        return pieces
-
-    @property
-    def makes_clips(self) -> bool:
-        """Whether clips and captions are made up, not read."""
-        return self.config.data.get("name") == made_clips.NAME
 
     @cached_property
     def model(self) -> VideoText:
@@ -70,48 +52,34 @@ class PairsTask(Task):
         return self.model.init(rng, video, words, words == 0)
 
     def captions(self, key: str, medium: Medium = "video") -> tuple[CaptionRecord, ...]:
-        """The records of the annotation file `data.<key>`, or so many made-up ones."""
+        """The records of `data.<key>`: one annotation file, several with commas between, or how
+        many are made up."""
         data = self.config.data
         if self.makes_clips:
             return made_clips.caption_records(self.config, key)
-        if not data[key]:
-            raise InputError(f"data.{key}: expected an annotation file (JSON or SQLite)")
-        records = read_captions(data[key], data.root, medium)
-        return paragraphs(records) if data.paragraphs else records
+        records = [
+            record
+            for file in self.file(key).split(",")
+            for record in read_captions(file, data.root, medium)
+        ]
+        return paragraphs(records) if data.paragraphs else tuple(records)
 
     def batch_specs(self, split: str) -> BatchSpecs:
         return {"video": self.fields(self.model.vision.grid.frames)}
 
     def fields(self, frames: int) -> Mapping[str, jax.ShapeDtypeStruct]:
         """A batch of clips of so many frames."""
-        b, n = self.config.train.batch_size, self.config.task.text_length
-        size = self.model.vision.grid.image_size
+        batch = self.config.train.batch_size
         return {
-            "video": jax.ShapeDtypeStruct((b, frames, *size, 3), jnp.uint8),
-            "ids": jax.ShapeDtypeStruct((b, n), jnp.int32),
-            "mask": jax.ShapeDtypeStruct((b, n), jnp.bool_),
-            "key": jax.ShapeDtypeStruct((b,), jnp.int32),
+            "video": self.video_of(frames),
+            **words_of((batch,), self.config.task.text_length),
+            "key": jax.ShapeDtypeStruct((batch,), jnp.int32),
         }
 
-    def clips(self, frames: int, training: bool = True) -> CaptionedClips:
-        """How a record becomes a sample."""
-        return CaptionedClips(
-            frames,
-            self.model.vision.grid.image_size,
-            self.pieces,
-            self.config.task.text_length,
-            training,
-            self.config.task.flip,
-        )
-
     def source(self, split: str) -> Source | Mapping[str, Source]:
-        records = CaptionRecords(self.captions(split))
+        records = CaptionRecords(self.captions(split), self.config.data.many_videos_a_text)
         clips = self.clips(self.model.vision.grid.frames)
         return Source(records, self.config.train.batch_size, clips)
-
-    def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
-        """Adds normalised pixels (`input`), where there are any."""
-        return {**batch, "input": normalise(batch["video"])} if "video" in batch else batch
 
     def loss(
         self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
@@ -161,11 +129,11 @@ class PairsTask(Task):
         return total, Aux({name: (loss * count, count) for name, loss in losses.items()})
 
     def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
-        decay = 0.0 if path.rsplit("/", 1)[-1] in UNDECAYED else 1.0
+        group = super().parameter_group(path, shape)
         if path == "temperature":
             bounds = contrast.LEAST_TEMPERATURE, contrast.MOST_TEMPERATURE
-            return Group(decay=decay, bounds=bounds)
-        return Group(decay=decay)
+            return group._replace(bounds=bounds)
+        return group
 
     def evaluations(self) -> Mapping[str, Evaluation]:
         if not self.config.data.validation:
@@ -182,20 +150,17 @@ class PairsTask(Task):
             )
         }
 
-
-class RetrievalTask(PairsTask):
-    """Tuning on captioned videos: contrast and matching."""
-
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
         """`similarity` of each video with its caption, and `match`: how likely the fusion layers
         find that they belong together."""
 
-        def run(model: VideoText) -> dict[str, Array]:
-            seen = model.look(batch["input"], keep_frames=True)
-            states = model.read(batch["ids"], batch["mask"])
-            vision, text = model.shared(seen["pooled"], states)
-            similarity = contrast.pair_similarities(vision, text[:, None])[:, 0]
-            matching = model.match(model.fuse(states, batch["mask"], seen["tokens"]))
-            return {"similarity": similarity, "match": jax.nn.softmax(matching)[:, 1]}
+        def run(model: VideoText) -> PairScores:
+            return score_pairs(model, batch["input"], batch["ids"][:, None], batch["mask"][:, None])
 
-        return nn.apply(run, self.model)(variables)
+        pairs = nn.apply(run, self.model)(variables)
+        match = jax.nn.softmax(pairs.matching[:, 0].astype(jnp.float32))[:, 1]
+        return {"similarity": pairs.similarity[:, 0], "match": match}
+
+
+class RetrievalTask(PairsTask):
+    """Tuning on captioned videos: contrast and matching."""
