@@ -89,7 +89,7 @@ def _name(path: Place) -> str:
     return str(path[0] if isinstance(path, tuple) else path)
 
 
-def _files(records: Sequence[CaptionRecord]) -> list[Path]:
+def _files(records: Sequence[CaptionRecord | ChoiceRecord | QuestionRecord]) -> list[Path]:
     """The first file of each; made clips have none."""
     paths = (r.path[0] if isinstance(r.path, tuple) else r.path for r in records)
     return [path for path in paths if not isinstance(path, MadeClip)]
