@@ -203,6 +203,41 @@ class FrameSampling:
 # From records to samples.
 
 
+def evaluation_clip(
+    video: Clip | str | Path, frames: int, size: tuple[int, int], choose: Callable[[int], Frames]
+) -> Clip:
+    """One clip of a video as networks are tested with it: frames, short side, centre crop.
+
+    video: RGB frames or a file. `frames` of them are taken as they are; of any other number, those
+    that `choose` picks, given how many there are.  size: (height, width).
+    InputError for a file that cannot be read, or what is no video.
+    """
+
+    def numbers(total: int) -> Frames:
+        if total == 0:
+            raise InputError("no frames")
+        return np.arange(frames) if total == frames else choose(total)
+
+    if isinstance(video, (str, Path)):
+        with Video(video) as file:
+            chosen = file.frames(numbers(len(file)))
+    else:
+        given = np.asarray(video)
+        if given.ndim != 4 or given.shape[-1] != 3 or given.dtype != np.uint8:
+            raise InputError(
+                f"frames of shape {given.shape} and dtype {given.dtype}; expected uint8 "
+                "[frames, height, width, 3]"
+            )
+        chosen = given[numbers(len(given))]
+    return _centre(chosen, size)
+
+
+def _centre(frames: Clip, size: tuple[int, int]) -> Clip:
+    frames = resize_short_side(frames, max(size))
+    height, width = frames.shape[1:3]
+    return crops.centre_box(height, width, size).cut(frames)
+
+
 def read_frames(item: Item, choose: Callable[[int], np.ndarray]) -> Clip:
     """The frames whose numbers `choose` picks, given how many there are."""
     with item.open() as video:
@@ -249,10 +284,7 @@ class ValidationClip:
     def __call__(self, record: tuple[int, Item], *_: Any) -> Sample:
         number, item = record
         frames = read_frames(item, self.sampling.validation)
-        frames = resize_short_side(frames, max(self.size))
-        height, width = frames.shape[1:3]
-        box = crops.centre_box(height, width, self.size)
-        return _view(box.cut(frames), item, number, 0)
+        return _view(_centre(frames, self.size), item, number, 0)
 
 
 @dataclass(frozen=True)

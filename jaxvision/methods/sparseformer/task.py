@@ -27,6 +27,7 @@ from jaxvision.methods.sparseformer.architecture import (
 from jaxvision.methods.sparseformer.model import SparseFormer
 from jaxvision.methods.sparseformer.sampling_strip import sampling_strip, samplings_of
 from jaxvision.tasks import classification, dispatch, label_prediction
+from jaxvision.tasks.answering import answer_to
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
 BOOTSTRAPPED = ("augreg", "clip")
@@ -149,17 +150,13 @@ class ClassificationTask(Task):
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
         """The likeliest classes of each picture, and where its tokens sampled."""
         data = self.config.data
-
-        @jax.jit
-        def answer_to(variables: Variables, batch: Batch) -> dict[str, Any]:
-            rng = jax.random.key(self.config.seed)
-            return self.predict(variables, self.prepare(batch, rng, False), rng)
+        outputs_of = answer_to(self, variables)
 
         def answer(path: Path) -> label_prediction.Answer:
             pixels = inputs.evaluation_picture(
                 read_picture(path), data.size, data.short_side, data.resampling
             )
-            outputs = jax.device_get(answer_to(variables, {"picture": pixels[None]}))
+            outputs = outputs_of({"picture": pixels[None]})
             strip = sampling_strip(pixels, samplings_of(outputs, 0))
             return outputs["probabilities"][0], lambda label: strip
 
@@ -168,7 +165,7 @@ class ClassificationTask(Task):
         )
 
 
-TASKS: dict[str, type[Task]] = {"classification": ClassificationTask}
+TASKS: dispatch.Tasks = {"classification": ClassificationTask}
 RENAMED_KEYS = {"task.repeats": "task.record_repeats"}
 
 

@@ -1,28 +1,12 @@
 """What each setting of UMT's recipes is: `jaxvision inspect` prints it with the value."""
 
-SETTINGS = {
+from jaxvision.tasks.settings import CLIPS
+
+SETTINGS = CLIPS | {
     # The student, or the classifier that it becomes.
-    "model.frames": "of a clip",
-    "model.image_size": "height and width of a clip (pixels)",
-    "model.tubelet": "frames of a cube, one token each",
-    "model.patch": "side of a cube (pixels)",
-    "model.width": "of the tokens",
-    "model.heads": "of the attention",
-    "model.depth": "blocks",
-    "model.mlp_ratio": "hidden width of an MLP as a multiple of the tokens'",
-    "model.qkv_bias": "whether queries and values have a bias (keys never)",
-    "model.layer_scale": "first value of each block's learnt scales; 0 = none",
-    "model.position_table": "learnt positions instead of sines and cosines",
-    "model.drop_path": "rate of the last block; the first has 0",
-    "model.remat": "what is computed again in the backward pass: none, dots or full",
     "model.interval": "blocks from one returned layer of the student to the one before it",
     # The classifier.
     "model.position_window": "tokens (t, h, w) that positions are made for and resized from",
-    "model.pooling": "mean of all tokens, or the first one",
-    "model.dropout": "rate on tokens and inside the blocks",
-    "model.attention_dropout": "rate on attention weights",
-    "model.head_dropout": "rate before the classifier's last layer",
-    "model.init_scale": "factor on the first values of the classifier's last layer",
     # The teacher, CLIP's image transformer.
     "teacher.image_size": "height and width of the frames it sees, resized from the clip's",
     "teacher.patch": "side of a patch (pixels); as many a frame as the student has",
@@ -59,28 +43,8 @@ SETTINGS = {
     "task.mask_ratio": "share of each frame's tokens hidden from the student",
     "task.loss": "between features: l2 (of unit length), mse or smooth_l1",
     "task.spare_teacher": "the teacher's last block for visible tokens alone (same numbers)",
-    "task.sampling": "uniform or spread (one frame of each part), segments, or dense",
-    "task.stride": "frames from one frame of a dense clip to the next",
-    "task.crops_per_clip": "augmented crops of each decoded clip",
-    "task.flip": "mirror half of the crops",
-    "task.rand_augment": "a policy in timm's notation; empty = none",
-    "task.erase_probability": "of random erasing",
-    "task.mixup_alpha": "of the Beta distribution that mixup draws from; 0 = none",
-    "task.cutmix_alpha": "of the Beta distribution that CutMix draws from; 0 = none",
-    "task.mix_probability": "that a group is mixed at all",
-    "task.mix_switch": "probability of CutMix where mixup is on, too",
-    "task.label_smoothing": "share of the target spread over all classes",
-    "task.layer_decay": "factor on the learning rate from each block to the one before it",
-    "task.segments": "test clips of each video",
-    "task.crops": "test crops of each clip",
-    "task.merge": "of a video's views: prob (mean of probabilities) or score (of logits)",
-    "task.test": "evaluate all views of each video, too",
     # Where clips come from.
-    "data.name": "videos, files, tfds or camera (built-in)",
-    "data.root": "folder before every path of a list; of camera: pictures instead of the built-in",
     "data.list": "file of lines PATH,LABEL or PATH LABEL to pretrain on; labels are not used",
-    "data.train": "list file or folder of class folders; of tfds: DATASET:SPLIT",
-    "data.validation": "list file or folder of class folders; of tfds: DATASET:SPLIT",
     "data.vocabulary": "BERT's vocab.txt, or one's own: a piece a line",
     "data.pictures": "annotations of captioned pictures (stage 2), several with commas between",
     "data.answers": "JSON list of the answers to rank",
@@ -88,7 +52,4 @@ SETTINGS = {
     "data.seconds": "of a video's beginning that are used; 0 = all of it",
     "data.paragraphs": "all captions of a video as one text (DiDeMo, ActivityNet)",
     "data.many_videos_a_text": "equal captions are one text of several videos (SSv2)",
-    "data.labels": "file of class names, one a line; empty = names of the class folders",
-    "data.frame_template": "file name of a picture in a video's folder, by its number",
-    "data.first_frame": "number of the first picture in a video's folder",
 }

@@ -2,7 +2,7 @@
 does (section 3.1)."""
 
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import jax
@@ -18,6 +18,7 @@ from jaxvision.methods.umt.alignment import Guidance, guide
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
 from jaxvision.methods.umt.encoder import AlignedEncoder, build_student
 from jaxvision.ops import token_masks
+from jaxvision.tasks.answering import answer_to
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.layer_decay import decays
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Group, Task, Variables
@@ -154,18 +155,12 @@ class Stage1Task(Task):
         return {**views, "loss": jnp.mean(losses, axis=0)}
 
     def render(self, batch: Batch, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"looking": looking.picture(outputs, clips=2)}
+        return {"looking": looking.PICTURES.picture(outputs, clips=2)}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
-        seed = self.config.seed
-
-        @jax.jit
-        def answer(variables: Variables, batch: Batch) -> dict[str, Array]:
-            prepare_rng, rng = jax.random.split(jax.random.key(seed))
-            return self.predict(variables, self.prepare(batch, prepare_rng, False), rng)
-
-        return looking.predict_files(
-            partial(answer, variables), self.model.grid, paths, outdir, seed
+        answer = answer_to(self, variables)
+        return looking.PICTURES.predict_files(
+            answer, self.model.grid, paths, outdir, self.config.seed
         )
 
 

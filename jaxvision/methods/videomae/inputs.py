@@ -21,7 +21,6 @@ from jaxvision.data.resize import pillow_resized_crop
 from jaxvision.data.source import Repeated, Sample, Source
 from jaxvision.data.video_list import LabelledVideo, VideoRecords, read_unlabelled_list
 from jaxvision.errors import InputError, nearest
-from jaxvision.tasks import video_classification
 from jaxvision.training.task import BatchSpecs
 
 DATASETS = ("camera", "videos")
@@ -29,11 +28,6 @@ DATASETS = ("camera", "videos")
 # of picture files.
 STRIDES = {"SomethingV2": 2}
 TEMPLATES = {"SomethingV2": "img_{:05}.jpg", "AVA2.2": "image_{:06}.jpg"}
-
-
-def class_names(config: ConfigDict) -> tuple[str, ...]:
-    """The names of a classifier's classes, in order."""
-    return video_classification.class_names(config.data)
 
 
 def pretraining_source(config: ConfigDict, split: str) -> Source:

@@ -153,27 +153,6 @@ class LanguageModel(nn.Module):
         self.encoder = TextEncoder(self.config)
         self.head = WordHead(self.config)
 
-    def encode(
-        self, ids: Int[Array, "b n"], mask: Bool[Array, "b n"], deterministic: bool = True
-    ) -> Float[Array, "b n d"]:
-        """See `TextEncoder.encode`."""
-        return self.encoder.encode(ids, mask, deterministic)
-
-    def fuse(
-        self,
-        states: Float[Array, "b n d"],
-        mask: Bool[Array, "b n"],
-        context: Float[Array, "c m e"] | None,
-        context_mask: Bool[Array, "c m"] | None = None,
-        *,
-        causal: bool = False,
-        deterministic: bool = True,
-    ) -> Float[Array, "b n d"]:
-        """See `TextEncoder.fuse`."""
-        return self.encoder.fuse(
-            states, mask, context, context_mask, causal=causal, deterministic=deterministic
-        )
-
     def words(self, states: Float[Array, "b n d"]) -> Float[Array, "b n v"]:
         """Logits of the word that stands, or comes next, at every token."""
         return self.head(states, self.encoder.embeddings.words)
@@ -193,8 +172,8 @@ class LanguageModel(nn.Module):
         causal: a token sees those before it, which makes the model the decoder of answers; its
         text layers, of which a decoder has none, have no such mask.
         """
-        states = self.encode(ids, mask, deterministic)
-        states = self.fuse(
+        states = self.encoder.encode(ids, mask, deterministic)
+        states = self.encoder.fuse(
             states, mask, context, context_mask, causal=causal, deterministic=deterministic
         )
         return self.words(states)
