@@ -3,6 +3,7 @@
 Text to video recall at 1, or accuracy, in percent: as their table has it, MSVD as corrected later.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from jaxvision.methods.umt.variants import PUBLISHED_AT
@@ -55,20 +56,8 @@ def published_words() -> list[dict[str, str]]:
         for size, by_data in UNTUNED.items()
         for data, recalls in by_data.items()
     ]
-    for task, variant, table in (
-        ("ret", "retrieval", TUNED_RETRIEVAL),
-        ("qa", "answers", TUNED_QUESTIONS),
-    ):
-        rows += [
-            PublishedWords(
-                f"language_{size}_{variant}",
-                f"{task}_{name}_{size}16_25m.pth",
-                f"{'recall at 1' if task == 'ret' else 'accuracy'} {value:.1f} %",
-            )
-            for name, values in table.items()
-            for size, value in zip("bl", values, strict=True)
-            if value is not None
-        ]
+    rows += _tuned("ret", "retrieval", "recall at 1", TUNED_RETRIEVAL)
+    rows += _tuned("qa", "answers", "accuracy", TUNED_QUESTIONS)
     where, licence = PUBLISHED_AT
     return [
         {
@@ -90,3 +79,18 @@ def _untuned(recalls: tuple[float | None, ...]) -> str:
     found = zip(_SETS, recalls, strict=True)
     shown = ", ".join(f"{name} {value:.1f}" for name, value in found if value is not None)
     return f"recall at 1 without tuning, %: {shown}"
+
+
+def _tuned(
+    task: str, variant: str, measure: str, table: Mapping[str, tuple[float | None, ...]]
+) -> list[PublishedWords]:
+    return [
+        PublishedWords(
+            f"language_{size}_{variant}",
+            f"{task}_{name}_{size}16_25m.pth",
+            f"{measure} {value:.1f} %",
+        )
+        for name, values in table.items()
+        for size, value in zip("bl", values, strict=True)
+        if value is not None
+    ]
