@@ -10,8 +10,9 @@ from PIL import Image
 
 from jaxvision.data import video_clips
 from jaxvision.data.bicubic import bicubic_uint8
-from jaxvision.data.caption_records import CaptionRecord, ChoiceRecord, QuestionRecord
+from jaxvision.data.caption_records import CaptionRecord, ChoiceRecord, Place, QuestionRecord
 from jaxvision.data.crops import resized_crop_box
+from jaxvision.data.moving_shapes import MadeClip
 from jaxvision.data.source import Sample
 from jaxvision.data.video import Video
 from jaxvision.data.word_pieces import WordPieces, clean_caption
@@ -49,10 +50,10 @@ class CaptionRecords:
         return Captioned(record, self._numbers()[self._key(record)])
 
     def name(self, index: int) -> str:
-        return str(_first(self.records[index].path))
+        return _name(self.records[index].path)
 
     def files(self) -> list[Path]:
-        return [_first(record.path) for record in self.records]
+        return _files(self.records)
 
     def _key(self, record: CaptionRecord) -> object:
         return clean_caption(record.captions[0]) if self.by_caption else record.path
@@ -78,14 +79,20 @@ class AnnotatedVideos:
         return self.records[index]
 
     def name(self, index: int) -> str:
-        return str(_first(self.records[index].path))
+        return _name(self.records[index].path)
 
     def files(self) -> list[Path]:
-        return [_first(record.path) for record in self.records]
+        return _files(self.records)
 
 
-def _first(path: Path | tuple[Path, ...]) -> Path:
-    return path[0] if isinstance(path, tuple) else path
+def _name(path: Place) -> str:
+    return str(path[0] if isinstance(path, tuple) else path)
+
+
+def _files(records: Sequence[CaptionRecord | ChoiceRecord | QuestionRecord]) -> list[Path]:
+    """The first file of each; made clips have none."""
+    paths = (r.path[0] if isinstance(r.path, tuple) else r.path for r in records)
+    return [path for path in paths if not isinstance(path, MadeClip)]
 
 
 def training_numbers(total: int, frames: int, rng: np.random.Generator) -> video_clips.Frames:
@@ -98,12 +105,9 @@ def training_numbers(total: int, frames: int, rng: np.random.Generator) -> video
 
 
 def read_clip(
-    path: Path | tuple[Path, ...],
-    frames: int,
-    rng: np.random.Generator | None,
-    seconds: float = 0.0,
+    path: Place, frames: int, rng: np.random.Generator | None, seconds: float = 0.0
 ) -> UInt8[np.ndarray, "t h w 3"]:
-    """Frames of a video, of a list of pictures, or of one picture (t = 1).
+    """Frames of a video, of a list of pictures, of one picture (t = 1), or of a clip that is made.
 
     rng: of training; None takes the middle frames.  seconds: of a video's beginning; 0 = all.
     """
@@ -113,6 +117,8 @@ def read_clip(
             return video_clips.interval_clip(total, frames)
         return training_numbers(total, frames, rng)
 
+    if isinstance(path, MadeClip):
+        return path.read(choose)
     if isinstance(path, tuple):
         return np.stack([_picture(path[number]) for number in choose(len(path))])
     if path.suffix.lower() in PICTURES:
@@ -162,9 +168,7 @@ class CaptionedClips:
         """`video` without any words."""
         return {"video": self.clip(record.path, rng)}
 
-    def clip(
-        self, path: Path | tuple[Path, ...], rng: np.random.Generator
-    ) -> UInt8[np.ndarray, "t h w 3"]:
+    def clip(self, path: Place, rng: np.random.Generator) -> UInt8[np.ndarray, "t h w 3"]:
         frames = read_clip(path, self.frames, rng if self.training else None, self.seconds)
         if not self.training:
             return bicubic_uint8(frames, self.size)
@@ -210,7 +214,7 @@ def two_sides(records: Sequence[CaptionRecord], many_videos_a_text: bool = False
     many_videos_a_text: equal captions are one text of several videos (Something-Something); else
         every caption is a text of its own.
     """
-    videos: dict[Path | tuple[Path, ...], int] = {}
+    videos: dict[Place, int] = {}
     numbers: dict[str, int] = {}
     texts: list[str] = []
     pairs: list[tuple[int, int]] = []

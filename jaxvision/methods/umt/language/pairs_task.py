@@ -16,6 +16,7 @@ from jaxvision.data.caption_records import CaptionRecord, Medium, paragraphs, re
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
 from jaxvision.data.word_pieces import clean_caption
+from jaxvision.methods.umt import made_clips
 from jaxvision.methods.umt.language import contrast
 from jaxvision.methods.umt.language.answers import multiple_choice_scores
 from jaxvision.methods.umt.language.inputs import CaptionRecords
@@ -59,8 +60,11 @@ class PairsTask(WordsTask):
         return self.model.init(rng, video, words, words == 0)
 
     def captions(self, key: str, medium: Medium = "video") -> tuple[CaptionRecord, ...]:
-        """The records of `data.<key>`, one annotation file or several with commas between."""
+        """The records of `data.<key>`: of one annotation file, or several with commas between; or
+        so many made-up ones."""
         data = self.config.data
+        if self.makes_clips:
+            return made_clips.caption_records(self.config, key)
         records = [
             record
             for file in self.file(key).split(",")

@@ -18,7 +18,7 @@ class PublishedWords(NamedTuple):
 
 
 # Stage 2: {size: {data: recall without tuning on MSRVTT, DiDeMo, ActivityNet, LSMDC, MSVD}}.
-UNTUNED = {
+UNTUNED: dict[str, dict[str, tuple[float | None, ...]]] = {
     "b": {
         "5m": (29.6, 33.4, 28.3, 16.8, 36.2),
         "17m": (35.5, 41.9, 33.8, 18.1, None),

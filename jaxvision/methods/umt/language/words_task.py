@@ -9,6 +9,7 @@ from jaxtyping import PRNGKeyArray
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.word_pieces import WordPieces
 from jaxvision.errors import InputError
+from jaxvision.methods.umt import made_clips
 from jaxvision.methods.umt.language.inputs import CaptionedClips
 from jaxvision.methods.umt.language.predictions import SUFFIXES
 from jaxvision.training.task import Batch, Group, Task
@@ -25,9 +26,17 @@ class WordsTask(Task):
     @cached_property
     def pieces(self) -> WordPieces:
         """The user's vocabulary. InputError where the word table has not a row for each piece."""
-        pieces = WordPieces(self.file("vocabulary", "BERT's vocab.txt, or one's own"))
+        if self.makes_clips:
+            pieces = made_clips.word_pieces()
+        else:
+            pieces = WordPieces(self.file("vocabulary", "BERT's vocab.txt, or one's own"))
         pieces.check_size(self.config.language.vocabulary)
         return pieces
+
+    @property
+    def makes_clips(self) -> bool:
+        """Whether clips and captions are made up, not read."""
+        return self.config.data.get("name") == made_clips.NAME
 
     @property
     def size(self) -> tuple[int, int]:
