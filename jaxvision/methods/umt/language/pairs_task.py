@@ -72,6 +72,15 @@ class PairsTask(WordsTask):
         ]
         return paragraphs(records) if data.paragraphs else tuple(records)
 
+    def records(self, key: str, medium: Medium = "video") -> CaptionRecords:
+        """The same as the loader wants them."""
+        return CaptionRecords(
+            self.captions(key, medium),
+            self.config.data.many_videos_a_text,
+            self.pieces,
+            self.config.task.text_length,
+        )
+
     def batch_specs(self, split: str) -> BatchSpecs:
         return {"video": self.fields(self.model.vision.grid.frames)}
 
@@ -85,7 +94,7 @@ class PairsTask(WordsTask):
         }
 
     def source(self, split: str) -> Source | Mapping[str, Source]:
-        records = CaptionRecords(self.captions(split), self.config.data.many_videos_a_text)
+        records = self.records(split)
         clips = self.clips(self.model.vision.grid.frames)
         return Source(records, self.config.train.batch_size, clips)
 
