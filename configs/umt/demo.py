@@ -58,7 +58,8 @@ def get_config(arguments: str = "") -> ConfigDict:
         del config["teacher"]
         with config.ignore_type():
             config.data.update({"train": 4096, "validation": 64})
-        config.data.update({"paragraphs": False, "many_videos_a_text": True, "seconds": 0.0})
+        config.data.update({"paragraphs": False, "many_videos_a_text": True})
+        config.data.update({"seconds": 0.0, "query": ""})
         config.task.update({"flip": False, "loss_weights": {"vtc": 1.0, "vtm": 1.0}})
         config.task.update({"test_frames": 4, "reranked": 16})
         if chosen.start:

@@ -29,7 +29,7 @@ SETTINGS = CLIPS | {
     "language.shared_width": "of the space that videos and texts are compared in",
     # What is trained.
     "task.name": "stage1, classification, stage2, retrieval, multiple_choice, question_answering; "
-    "teacher (of the demo)",
+    "or teacher (of the demo)",
     "task.text_length": "tokens of a text, [CLS] among them; longer ones are cut",
     "task.answer_length": "tokens of an answer, [CLS] and [SEP] among them; longer ones are cut",
     "task.loss_weights.vtc": "of contrast between all videos and texts",
@@ -47,10 +47,11 @@ SETTINGS = CLIPS | {
     # Where clips come from.
     "data.name": "videos, files, tfds, or built-in: camera, shapes",
     "data.clips": "how many are made up to train on (camera, shapes)",
-    "data.train": "list file, folder of class folders or annotations; DATASET:SPLIT; of shapes: a "
-    "count",
-    "data.validation": "the same to evaluate on",
+    "data.root": "folder before every path of a list; of camera: pictures instead of the built-in",
     "data.list": "file of lines PATH,LABEL or PATH LABEL to pretrain on; labels are not used",
+    "data.train": "list file or folder of class folders; of tfds: DATASET:SPLIT; of words: "
+    "annotations; of shapes: a count",
+    "data.validation": "the same to evaluate on",
     "data.vocabulary": "BERT's vocab.txt, or one's own: a piece a line",
     "data.pictures": "annotations of captioned pictures (stage 2), several with commas between",
     "data.answers": "JSON list of the answers to rank",

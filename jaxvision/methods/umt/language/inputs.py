@@ -20,6 +20,7 @@ from jaxvision.errors import reading
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 AREA = (0.5, 1.0)  # of a training crop
+LOOKED_AT = 10_000  # captions that a run counts its tokens of, at its start
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,13 @@ class CaptionRecords:
 
     by_caption: records of equal captions, not of one video, are no negatives of each other
         (Something-Something).
+    pieces, length: of the network, to say how many captions it will cut.
     """
 
     records: tuple[CaptionRecord, ...]
     by_caption: bool = False
+    pieces: WordPieces | None = None
+    length: int = 0
 
     def __len__(self) -> int:
         return len(self.records)
@@ -54,6 +58,22 @@ class CaptionRecords:
 
     def files(self) -> list[Path]:
         return _files(self.records)
+
+    def summary(self) -> str:
+        """How many captions there are, are empty, and are cut (looked for among the first ones)."""
+        captions = [clean_caption(c) for record in self.records for c in record.captions]
+        several = sum(len(record.captions) > 1 for record in self.records)
+        said = [f"{len(self.records)} records with {len(captions)} captions"]
+        said += [f"{several} with several"] if several else []
+        empty = captions.count("")
+        said += [f"{empty} captions are empty"] if empty else []
+        if self.pieces is not None:
+            looked_at = captions[:LOOKED_AT]
+            mask = self.pieces.encode(looked_at, self.length + 1).mask
+            cut = int(mask[:, self.length].sum())
+            among = f" of the first {len(looked_at)}" if len(looked_at) < len(captions) else ""
+            said += [f"{cut} captions{among} are cut to {self.length} tokens"] if cut else []
+        return "; ".join(said)
 
     def _key(self, record: CaptionRecord) -> object:
         return clean_caption(record.captions[0]) if self.by_caption else record.path
@@ -105,10 +125,7 @@ def training_numbers(total: int, frames: int, rng: np.random.Generator) -> video
 
 
 def read_clip(
-    path: Place,
-    frames: int,
-    rng: np.random.Generator | None,
-    seconds: float = 0.0,
+    path: Place, frames: int, rng: np.random.Generator | None, seconds: float = 0.0
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """Frames of a video, of a list of pictures, of one picture (t = 1), or of a clip that is made.
 

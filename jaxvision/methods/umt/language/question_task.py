@@ -4,6 +4,7 @@ answers, and ranking those of a list by it."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,15 +13,19 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxvision.data.caption_records import QuestionRecord, read_answers, read_questions
+from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Sample, Source
 from jaxvision.data.word_pieces import Tokens, clean_caption
 from jaxvision.errors import InputError
 from jaxvision.methods.umt.language.answers import answer_weights
 from jaxvision.methods.umt.language.inputs import AnnotatedVideos, CaptionedClips
+from jaxvision.methods.umt.language.predictions import answer_files
 from jaxvision.methods.umt.language.question_answering import VideoQuestions
 from jaxvision.methods.umt.language.variants import text_of, vision_of
 from jaxvision.methods.umt.language.words_task import WordsTask, words_of
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Variables
+
+SHOWN = 5  # answers of a question that `predict` writes
 
 
 class QuestionTask(WordsTask):
@@ -118,6 +123,31 @@ class QuestionTask(WordsTask):
         """`probabilities` and `numbers` [b, k] of the answers of `data.answers`, best first."""
         probabilities, numbers = self.rank(variables, batch)
         return {"probabilities": probabilities, "numbers": numbers}
+
+    def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
+        """The likeliest answers of `data.answers` to each video's questions. See
+        `predictions.answer_files`."""
+        clips = self.clips(self.config.task.test_frames, training=False)
+        rank = jax.jit(self.rank)
+
+        def answer(frames: np.ndarray, questions: Sequence[str]) -> list[dict[str, Any]]:
+            video = normalise(jnp.asarray(frames)[None])
+            said = []
+            for question in questions:
+                ids, mask = clips.pieces.encode([clean_caption(question)], clips.length)
+                batch = {"input": video, "ids": ids, "mask": mask}
+                likely, numbers = (np.asarray(x[0]) for x in rank(variables, batch))
+                best = zip(likely[:SHOWN], numbers[:SHOWN], strict=True)
+                answers = [
+                    {"answer": self.answers[int(n)], "probability": float(p)} for p, n in best
+                ]
+                said.append({"answers": answers})
+            return said
+
+        _ = self.candidates  # before anything runs
+        query = self.config.data.query
+        rng = np.random.default_rng(0)
+        return answer_files(paths, outdir, query, lambda path: clips.clip(path, rng), answer)
 
     def evaluations(self) -> Mapping[str, Evaluation]:
         """Accuracy: the share of questions whose best answer is, letter for letter, one given."""

@@ -11,6 +11,7 @@ from jaxvision.data.word_pieces import WordPieces
 from jaxvision.errors import InputError
 from jaxvision.methods.umt import made_clips
 from jaxvision.methods.umt.language.inputs import CaptionedClips
+from jaxvision.methods.umt.language.predictions import SUFFIXES
 from jaxvision.training.task import Batch, Group, Task
 
 # One-dimensional parameters, by the last part of their path. The temperature has none, and decays.
@@ -19,6 +20,8 @@ UNDECAYED = ("bias", "scale", "query_bias", "value_bias")
 
 class WordsTask(Task):
     """Batches hold `video`, uint8 [b, t, h, w, 3] RGB, and words as ids and masks."""
+
+    input_suffixes = SUFFIXES
 
     @cached_property
     def pieces(self) -> WordPieces:
