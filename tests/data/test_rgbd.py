@@ -105,15 +105,43 @@ def test_own_pairs_are_hha_pictures_or_depth(tmp_path):
     np.testing.assert_array_equal(pairs[1]["depth"], hha(depth / 1000, intrinsics))
 
 
+def test_what_is_unlike_published_files_is_counted(tmp_path):
+    own_pairs(tmp_path / "pairs")
+    save(tmp_path / "pairs" / "kitchen" / "rgb" / "c.png", picture(24, 32))
+    save(tmp_path / "pairs" / "kitchen" / "depth" / "c.png", picture(24, 32)[..., 0])
+    pairs = pair_folder(tmp_path / "pairs", CLASSES)
+    assert pairs.summary() == (
+        "3 pairs of 2 classes: bedroom 1, kitchen 2; 1 depth as HHA pictures; 1 depth of 16 bits; "
+        "1 depth of one channel of 8 bits (taken as it is: no distances)"
+    )
+    grey = np.asarray(pairs[2]["depth"])
+    np.testing.assert_array_equal(grey, picture(24, 32)[..., :1].repeat(3, axis=2))
+
+    for name, pixels in (
+        ("a", picture(24, 64)),
+        ("b", picture(24, 65)),
+        ("c", picture(24, 63)[..., 0]),
+    ):
+        save(tmp_path / "canvases" / "bedroom" / f"{name}.png", pixels)
+    (tmp_path / "canvases" / "bedroom" / "notes.txt").write_text("mine")
+    canvases = canvas_folder(tmp_path / "canvases", ("bedroom",))
+    assert canvases.summary() == (
+        "3 canvases of 1 classes: bedroom 3; skipped: 1 .txt; 1 grey; 2 of odd width"
+    )
+
+
 def test_wrong_pairs_are_named(tmp_path):
     own_pairs(tmp_path)
     with pytest.raises(InputError, match="kitchen: its name is none of the 1 classes"):
         pair_folder(tmp_path, ("bedroom",))
+    save(tmp_path / "kitchen" / "depth" / "b.png", np.zeros((24, 32), np.uint16))
+    with pytest.raises(InputError, match=r"b\.png: no pixel with a measured distance"):
+        pair_folder(tmp_path, CLASSES)[1]
     (tmp_path / "intrinsics.txt").unlink()
     with pytest.raises(InputError, match=r"b\.png: 16-bit depth needs .*intrinsics\.txt"):
         pair_folder(tmp_path, CLASSES)[1]
     save(tmp_path / "bedroom" / "depth" / "a.png", picture(24, 30))
-    with pytest.raises(InputError, match=r"a\.png: \(30, 24\), but .*a\.jpg has \(32, 24\) pixels"):
+    with pytest.raises(InputError, match=r"a\.png: 30 x 24 pixels, but .*a\.jpg has 32 x 24"):
         pair_folder(tmp_path, CLASSES)[0]
     (tmp_path / "bedroom" / "depth" / "a.png").unlink()
     with pytest.raises(InputError, match=r"a\.jpg: no depth/a\.\* beside it"):
