@@ -56,10 +56,13 @@ def read_intrinsics(path: Path) -> Float[np.ndarray, "3 3"]:
         raise InputError(f"{path}: a word that is no number; expected 9 numbers or fx fy cx cy")
     if len(numbers) == 4:
         fx, fy, cx, cy = numbers
-        return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+        numbers = [fx, 0, cx, 0, fy, cy, 0, 0, 1]
     if len(numbers) != 9:
         raise InputError(f"{path}: {len(numbers)} numbers; expected 9, or fx fy cx cy")
-    return np.array(numbers).reshape(3, 3)
+    matrix = np.array(numbers, np.float64).reshape(3, 3)
+    if min(matrix[0, 0], matrix[1, 1]) <= 0:
+        raise InputError(f"{path}: focal lengths {matrix[0, 0]:g}, {matrix[1, 1]:g}: expected > 0")
+    return matrix
 
 
 def split_canvas(path: Path) -> tuple[Image.Image, Image.Image]:

@@ -80,6 +80,9 @@ def test_intrinsics_of_four_and_of_nine_numbers(tmp_path):
     )
     with pytest.raises(InputError, match=r"five\.txt: 5 numbers; expected 9"):
         read_intrinsics(tmp_path / "five.txt")
+    (tmp_path / "flat.txt").write_text("0 510 320 240")
+    with pytest.raises(InputError, match=r"flat\.txt: focal lengths 0, 510: expected > 0"):
+        read_intrinsics(tmp_path / "flat.txt")
 
 
 def own_pairs(root) -> tuple[np.ndarray, np.ndarray]:
