@@ -12,12 +12,18 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from jaxvision.data.folders import classes_text
 from jaxvision.data.hha import hha
-from jaxvision.data.labelled_pictures import class_names, picture_folder, read_picture
-from jaxvision.data.pictures import SUFFIXES
+from jaxvision.data.labelled_pictures import class_names, picture_folder
+from jaxvision.data.picture_files import (
+    SUFFIXES,
+    picture_mode,
+    picture_size,
+    read_picture,
+    read_stored,
+)
 from jaxvision.errors import InputError
 from jaxvision.text_files import number, read_text
 
@@ -28,19 +34,17 @@ DEPTH_UNITS = ("millimetres", "sunrgbd", "tenth_millimetres")
 FARTHEST_METRES = 10.0  # what is farther counts as that far (SUN RGB-D's toolbox)
 INTRINSICS = "intrinsics.txt"
 GREY_MODES = ("1", "L", "LA")  # of 8 bits or less
-UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError)
 
 
 def read_depth(path: Path, unit: str = "millimetres") -> Float[np.ndarray, "h w"]:
     """Depth in metres of a 16-bit PNG, 0 where nothing was measured. InputError names a file of
     another kind."""
-    try:
-        with Image.open(path) as image:
-            mode, values = image.mode, np.asarray(image)
-    except UNREADABLE as error:
-        raise InputError(f"{path}: not a picture that can be read ({error})") from error
-    if not mode.startswith("I"):
-        raise InputError(f"{path}: depth of mode {mode}; expected one channel of 16 bits")
+    values = read_stored(path)
+    if values.ndim != 2 or values.dtype not in (np.uint16, np.int32):
+        channels = values.shape[2] if values.ndim == 3 else 1
+        raise InputError(
+            f"{path}: depth of {channels} x {8 * values.itemsize} bits; expected one channel of 16"
+        )
     stored = values.astype(np.uint32) & 0xFFFF
     if unit == "sunrgbd":
         stored = (stored >> 3) | ((stored << 13) & 0xFFFF)
@@ -115,9 +119,8 @@ def _unlike_published(path: Path) -> list[str]:
     """What a canvas has that no published one has, by its header. What cannot be read is named when
     its turn comes."""
     try:
-        with Image.open(path) as canvas:
-            odd, grey = canvas.width % 2 == 1, canvas.mode in GREY_MODES
-    except UNREADABLE:
+        odd, grey = picture_size(path)[1] % 2 == 1, picture_mode(path) in GREY_MODES
+    except InputError:
         return []
     return ["of odd width"] * odd + ["grey"] * grey
 
@@ -191,9 +194,8 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 def _depth_kind(path: Path) -> str:
     """What a depth file is read as, by its header."""
     try:
-        with Image.open(path) as image:
-            mode = image.mode
-    except UNREADABLE:
+        mode = picture_mode(path)
+    except InputError:
         return "depth that cannot be read"
     if mode.startswith("I"):
         return "depth of 16 bits"
@@ -222,12 +224,7 @@ def hha_picture(depth: Path, unit: str = "millimetres") -> Image.Image:
     16 bits are metres by `unit` and need the camera's intrinsics, from the class's folder or the
     one above. InputError for 16 bits without intrinsics or without a measured pixel.
     """
-    try:
-        with Image.open(depth) as image:
-            mode = image.mode
-    except UNREADABLE as error:
-        raise InputError(f"{depth}: not a picture that can be read ({error})") from error
-    if not mode.startswith("I"):
+    if not picture_mode(depth).startswith("I"):
         return read_picture(depth)
     folder = depth.parent.parent
     for place in (folder, folder.parent):

@@ -66,9 +66,11 @@ def test_sixteen_bit_depth_is_read_by_its_unit(tmp_path):
 
 
 def test_eight_bits_are_no_depth_in_metres(tmp_path):
-    save(tmp_path / "depth.png", picture(4, 4)[..., 0])
-    with pytest.raises(InputError, match="expected one channel of 16 bits"):
-        read_depth(tmp_path / "depth.png")
+    for pixels, held in ((picture(4, 4)[..., 0], "1 x 8"), (picture(4, 4), "3 x 8")):
+        save(tmp_path / "depth.png", pixels)
+        message = f"depth of {held} bits; expected one channel of 16"
+        with pytest.raises(InputError, match=message):
+            read_depth(tmp_path / "depth.png")
 
 
 def test_intrinsics_of_four_and_of_nine_numbers(tmp_path):
