@@ -65,17 +65,21 @@ def run_rgbd(arguments: argparse.Namespace) -> int:
     listed = prepare_rgbd.read_lists(arguments.list)
     canvas_of, published = prepare_rgbd.source_of(arguments.what, arguments.source)
     work = prepare_rgbd.prepare(listed, canvas_of, arguments.target, arguments.workers)
-    failed = 0
-    for one, reason in track(work, "pairs", total=len(listed), transient=True):
-        if reason:
-            print(f"left out: {one.frame}: {reason}")
+    failed, holes = 0, []
+    for one, outcome in track(work, "pairs", total=len(listed), transient=True):
+        if outcome.reason:
+            print(f"left out: {one.frame}: {outcome.reason}")
             failed += 1
+        elif outcome.unmeasured:
+            holes.append(outcome.unmeasured)
     if failed == len(listed):
         raise InputError(f"{arguments.source}: none of the {failed} listed pairs is there")
     print(
         f"{len(listed) - failed} canvases in {arguments.target}, {failed} left out; lists: "
         f"{prepare_rgbd.size_report(listed, published)}"
     )
+    if holes:
+        print(f"{len(holes)} of them lack depth somewhere, at most {max(holes):.1%} of a picture")
     return 2 if failed else 0
 
 

@@ -413,6 +413,7 @@ def read_pictures(folder: Path) -> None:
     for name in ("a.jpg", "a.tif", "a.png", "deep.png"):
         picture_files.read_picture(folder / name)
         picture_files.picture_size(folder / name)
+        picture_files.picture_mode(folder / name)
     picture_files.read_stored(folder / "deep.png")
     rgbd.read_depth(folder / "deep.png")
 
