@@ -89,10 +89,13 @@ def writing(folder: object) -> Iterator[None]:
         raise InputError(f"{folder}: cannot be written: {problem}") from error
 
 
-def check_writable(folder: Path) -> None:
-    """InputError where files cannot be written into `folder`, there or to be made: asked before the
-    work, not after it. Nothing is left behind."""
-    with writing(folder):
+def check_writable(out: Path, file: bool = False) -> None:
+    """InputError where files cannot be written into the folder `out` (or, with `file`, one file of
+    that name), there or to be made: asked before the work, not after it. Nothing is left behind."""
+    folder = out.parent if file else out
+    with writing(out):
+        if file and out.is_dir():
+            raise IsADirectoryError(errno.EISDIR, f"{out} is a folder, expected a file")
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{there} is a file, expected a folder")

@@ -11,6 +11,7 @@ from jaxvision.errors import InputError, check_choice
 from jaxvision.training import config as engine_config
 from jaxvision.training import settings as engine_settings
 from jaxvision.training.config import refuse_renamed
+from jaxvision.training.sizes import Sizes, check_sizes
 from jaxvision.training.task import Task
 
 
@@ -37,7 +38,9 @@ METHODS = {
 
 
 def make_task(config: ConfigDict) -> Task:
-    """The task of `config.method`. InputError names the nearest method for an unknown one."""
+    """The task of `config.method`. InputError names the nearest method for an unknown one, and a
+    size that cannot be: see `training.sizes`, and SIZES of a method's settings.py."""
+    check_sizes(config, sizes_of(config.method))
     return method_module(config.method, "task").make_task(config)
 
 
@@ -62,6 +65,11 @@ def settings(method: str) -> Mapping[str, str]:
     speaks for all in it."""
     engine = {key: line for key, (_, line) in engine_settings.SETTINGS.items()}
     return engine | method_module(method, "settings").SETTINGS
+
+
+def sizes_of(method: str) -> Sizes:
+    """What a method's settings.py says of sizes."""
+    return getattr(method_module(method, "settings"), "SIZES", Sizes())
 
 
 def line_about(key: str, settings: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from jaxvision.data.conversions import Conversions, collecting
     from jaxvision.data.job_folder import job_folder
     from jaxvision.errors import Unanswered, check_writable, writing
     from jaxvision.loading import config_of, load_run
@@ -38,13 +39,18 @@ def run(arguments: argparse.Namespace) -> int:
         "weights": fingerprint(variables),
         "inputs": [str(path.resolve()) for path in paths],
     }
-    with writing(arguments.out), job_folder(arguments.out, job):
+    conversions = Conversions()
+    with writing(arguments.out), job_folder(arguments.out, job), collecting() as notes:
         try:
             written = task.predict_files(variables, paths, arguments.out)
         except Unanswered as some:
             for path in some.written:
                 print(path)
             raise
+        finally:
+            conversions.add(notes)
+            for line in conversions.lines():
+                print(line, file=sys.stderr)
         for path in written:
             print(path)
     return 0

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.pdpp import evaluation, flops, inputs, timeline
+from jaxvision.methods.pdpp.blocks import GROUPS
 from jaxvision.methods.pdpp.classifier import TaskClassifier
 from jaxvision.methods.pdpp.model import TemporalUNet
 from jaxvision.methods.pdpp.planner import BASELINES, Sampler, plan_loss, sample_actions
@@ -305,5 +306,15 @@ RENAMED_KEYS = {"task.stage": "task.name"}
 def make_task(config: ConfigDict) -> Task:
     """What a recipe trains: the planner (with a classifier beside it), or the classifier alone."""
     task = dispatch.make(TASKS, config, RENAMED_KEYS)
+    check_widths(config.model)
     inputs.check_horizon(config, len(config.model.multipliers))
     return task
+
+
+def check_widths(model: ConfigDict) -> None:
+    """InputError for widths of the levels that norms, or the way back up, cannot have."""
+    multipliers = tuple(model.multipliers)
+    if multipliers[:1] != (1,):
+        raise InputError(f"model.multipliers={multipliers}: expected 1 first, then those below it")
+    if model.width % GROUPS:
+        raise InputError(f"model.width={model.width}: expected a multiple of {GROUPS} (group norm)")

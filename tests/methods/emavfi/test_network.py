@@ -14,7 +14,8 @@ import pytest
 from flax.core import meta
 from PIL import Image
 
-from jaxvision.errors import InputError
+import media
+from jaxvision.errors import InputError, Unanswered
 from jaxvision.methods.emavfi import inference, weights
 from jaxvision.methods.emavfi.flops import forward_flops
 from jaxvision.methods.emavfi.inference import Answer, InferenceSettings, Interpolator
@@ -285,6 +286,19 @@ def test_folders_of_one_name_and_of_another_job_do_not_meet(tmp_path):
     with pytest.raises(InputError, match=r"another job's answers \(options.multiple: 2 there, 4"):
         demo_task(**{"task.predict.multiple": 4}).predict_files(tiny_variables(), given, out)
     assert len(list((out / "frames").glob("*.png"))) == 5
+
+
+def test_one_video_that_cannot_be_read_ends_nothing(tmp_path):
+    good = [
+        media.video(tmp_path / f"{name}.mp4", [flat(g, (32, 32)) for g in (40, 80, 120)])
+        for name in ("a", "c")
+    ]
+    (tmp_path / "b.mp4").write_bytes(b"no video")
+    given = [good[0], tmp_path / "b.mp4", good[1]]
+    out = tmp_path / "out"
+    with pytest.raises(Unanswered, match=r"^1 of 3 inputs could not be answered: .*b\.mp4"):
+        demo_task().predict_files(tiny_variables(), given, out)
+    assert {path.name for path in out.glob("*.mp4")} == {"a_retimed.mp4", "c_retimed.mp4"}
 
 
 def test_a_folder_of_two_pictures_obeys_the_multiple_and_none_a_rate(tmp_path):

@@ -174,6 +174,10 @@ class DetectionTask(Task):
             return inputs.PLAIN
         return inputs.PASTED if step < data.paste_share * self.config.train.steps else inputs.PLAIN
 
+    def supervised(self, arrays: Mapping[str, np.ndarray]) -> int:
+        """Boxes inside the range that are of a class of the heads."""
+        return sum(int(np.sum(arrays[f"mask{task}"])) for task in range(len(self.model.classes)))
+
     def loss(
         self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
     ) -> tuple[Float[Array, ""], Aux]:

@@ -119,6 +119,12 @@ class SegmentationTask(Task):
         """The pyramid of packed scans, whose voxels come in lexicographic order."""
         return build_pyramid(Sites.packed(coords, count), self.capacities)
 
+    def supervised(self, arrays: Mapping[str, np.ndarray]) -> int:
+        """Voxels whose label is a class that counts."""
+        labels = arrays["labels"]
+        counts = (labels != objective.IGNORE) & (labels >= 0) & (labels < len(self.classes))
+        return int(np.sum(counts))
+
     def loss(
         self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
     ) -> tuple[Float[Array, ""], Aux]:
