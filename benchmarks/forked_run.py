@@ -117,6 +117,15 @@ def _end(processes: Iterable[multiprocessing.process.BaseProcess]) -> None:
         process.join()
 
 
+def end_with(parent: int) -> None:
+    """In a new process: end when `parent` ends, however that happens."""
+    arrange = die_with_parent()
+    if arrange is not None:
+        arrange()
+    if os.getppid() != parent:  # it ended before that
+        os._exit(1)
+
+
 def run_command(
     arguments: Sequence[str],
     settings: Mapping[str, str],
@@ -126,11 +135,7 @@ def run_command(
 ) -> None:
     """In the new process: `jaxvision ARGUMENTS`, and an end as that of a program."""
     os.setsid()
-    arrange = die_with_parent()
-    if arrange is not None:
-        arrange()
-    if os.getppid() != parent:  # it ended before that
-        os._exit(1)
+    end_with(parent)
     os.environ.clear()
     os.environ.update(settings)
     with log.open("ab", buffering=0) as file:

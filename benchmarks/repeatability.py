@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from benchmarks.forked_run import FORK, import_all
+from benchmarks.forked_run import FORK, end_with, import_all
 
 CLASSES = ("falling", "rising")
 SEEN = ("files", "start", "batches", "losses", "end")  # each may pass on what differs to the next
@@ -86,8 +86,9 @@ def digest(tree: Mapping[str, Any]) -> str:
     return found.hexdigest()[:12]
 
 
-def train_copy(folder: Path, steps: int) -> None:
+def train_copy(folder: Path, steps: int, parent: int) -> None:
     """In a process of its own: write the files, train, and write folder/seen.json."""
+    end_with(parent)
     os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
     folder.mkdir(parents=True)
     with (folder / "log.txt").open("ab", buffering=0) as log:
@@ -141,7 +142,8 @@ def run_copies(out: Path, copies: int, at_once: int, steps: int) -> list[dict[st
     waiting, found = iter(range(copies)), []
     while len(found) < copies:
         for number in itertools.islice(waiting, at_once - len(running)):
-            process = FORK.Process(target=train_copy, args=(out / str(number), steps))
+            work = (out / str(number), steps, os.getpid())
+            process = FORK.Process(target=train_copy, args=work)
             process.start()
             running[number] = process, time.monotonic()
         for number, (process, begun) in list(running.items()):
