@@ -1,6 +1,6 @@
 """Is a run of one configuration always the same run, on a machine that is busy?
 
-    python benchmarks/repeatability.py [--copies 60] [--at-once 4] [--steps 40]
+    python benchmarks/repeatability.py [--copies 60] [--at-once 4] [--steps 40] [--compile-once]
 
 trains a small video classifier on two devices, from files that each copy writes and decodes itself,
 `--at-once` copies side by side: more than there are cores, so that threads and processes meet in
@@ -197,12 +197,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--copies", type=int, default=60)
     parser.add_argument("--at-once", type=int, default=4)
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument(
+        "--compile-once", action="store_true", help="one compilation for all: quicker, says less"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/repeatability"), help="replaced")
     options = parser.parse_args(argv)
     shutil.rmtree(options.out, ignore_errors=True)
     os.environ["JAX_PLATFORMS"] = "cpu"
-    # Each compiles for itself, as a test or a user does.
+    # Each compiles for itself, as a test or a user does, unless told otherwise.
     os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
+    if options.compile_once:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str((options.out / "compiled").absolute())
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     import_all()
     found = run_copies(options.out.absolute(), options.copies, options.at_once, options.steps)
     print(f"\n| of {len(found)} copies | kinds | how often |\n| --- | --- | --- |")

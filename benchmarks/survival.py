@@ -237,7 +237,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/survival"))
     options = parser.parse_args(argv)
     # The same executables for all lives, and quicker starts.
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str((options.out / "compiled").absolute())
+    compiled = str((options.out / "compiled").absolute())
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", compiled)
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
