@@ -105,9 +105,9 @@ def train_copy(folder: Path, steps: int, parent: int) -> None:
 def observe(folder: Path, steps: int) -> dict[str, Any]:
     """Train in `folder`; what is to be the same, by the names of SEEN."""
     import jax
+    from jaxvision.methods.videomae.classification_task import ClassificationTask
 
     from benchmarks.survival_checks import leaves, losses
-    from jaxvision.methods.videomae.classification_task import ClassificationTask
     from jaxvision.training import loop
     from jaxvision.weights.mapping import flatten
 

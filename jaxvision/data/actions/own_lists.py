@@ -106,9 +106,14 @@ def _csv_rows(path: Path) -> Iterable[_Row]:
                 raise InputError(f"{where}: {len(row)} columns; expected {len(COLUMNS)}")
             if row:
                 clip, time, person, *box, label = (value.strip() for value in row)
-                numbers = tuple(finite_number(value, where) for value in box)
-                names = (label,) if label else ()
-                yield _Row(where, clip, finite_number(time, where), person, numbers, names)
+                yield _Row(
+                    where=where,
+                    clip=clip,
+                    time=finite_number(time, where),
+                    person=person,
+                    box=tuple(finite_number(value, where) for value in box),
+                    labels=(label,) if label else (),
+                )
 
 
 def _json_rows(path: Path) -> Iterable[_Row]:
@@ -119,4 +124,11 @@ def _json_rows(path: Path) -> Iterable[_Row]:
         box = tuple(map(float, entry["box"]))
         labels = tuple(entry["labels"])
         clip, person = entry["clip"], str(entry["person"])
-        yield _Row(where, clip, float(entry["time"]), person, box, labels)
+        yield _Row(
+            where=where,
+            clip=clip,
+            time=float(entry["time"]),
+            person=person,
+            box=box,
+            labels=labels,
+        )
