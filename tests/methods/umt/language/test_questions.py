@@ -39,7 +39,7 @@ def learnt(config, workdir):
 
 @pytest.mark.xdist_group("umt-mesh")
 def test_answers_about_colours_are_learnt(folder, tmp_path):
-    """Chance is 25 %; "grey", which one annotator of three gives to every video, is right, too."""
+    """Chance is 25 %; one annotator of three says "grey" whatever there is."""
     config = questions(folder)
     results = learnt(config, tmp_path)
     assert results["questions/accuracy"] == 100
