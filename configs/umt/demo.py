@@ -14,7 +14,7 @@ from jaxvision.methods.umt.language.variants import text_table
 from jaxvision.methods.umt.variants import student_table, teacher_table
 from jaxvision.training.config import base_config, recipe_arguments
 
-STEPS = {"teacher": 500, "stage1": 400, "retrieval": 600}
+STEPS = {"teacher": 500, "stage1": 300, "retrieval": 400}
 RATES = {"teacher": 2e-3, "stage1": 1.5e-3, "retrieval": 1e-3}
 
 
@@ -26,7 +26,7 @@ def get_config(arguments: str = "") -> ConfigDict:
     config.method = "umt"
     side = {"image_size": (36, 36), "patch": 6}
     config.model = ConfigDict(student_table("b"))
-    config.model.update({"frames": 4, "width": 96, "heads": 4, "depth": 4, **side})
+    config.model.update({"frames": 4, "width": 64, "heads": 4, "depth": 3, **side})
     config.teacher = ConfigDict(teacher_table("b16"))
     config.teacher.update({"width": 64, "heads": 4, "depth": 4, "output_width": 64, **side})
     config.teacher.returned_layers = 3
@@ -58,7 +58,7 @@ def get_config(arguments: str = "") -> ConfigDict:
         del config["teacher"]
         with config.ignore_type():
             config.data.update({"train": 4096, "validation": 64})
-        config.data.update({"paragraphs": False, "many_videos_a_text": False})
+        config.data.update({"paragraphs": False, "many_videos_a_text": True})
         config.data.update({"seconds": 0.0, "query": ""})
         config.task.update({"flip": False, "loss_weights": {"vtc": 1.0, "vtm": 1.0}})
         config.task.update({"test_frames": 4, "reranked": 16})

@@ -1,6 +1,7 @@
 """What each setting of CoMAE's recipes is; `jaxvision inspect` prints it beside the value."""
 
 from jaxvision.tasks.settings import SOFTENING
+from jaxvision.training.sizes import Sizes
 
 SETTINGS = SOFTENING | {
     "model.width": "of the encoder's tokens",
@@ -33,3 +34,12 @@ SETTINGS = SOFTENING | {
     "data.depth_unit": "of 16-bit depth: millimetres, sunrgbd or tenth_millimetres",
     "data.side": "of made-up pictures (pixels)",
 }
+
+SIZES = Sizes(
+    positive=("model.mlp_ratio",),
+    divisors={
+        "model.heads": "model.width",
+        "model.decoder_heads": "model.decoder_width",
+        "model.patch": "model.image_size",
+    },
+)

@@ -40,20 +40,13 @@ SEEN_SHARES = (0.5, 0.25, 0.25)
 
 
 def grid_of(model: ConfigDict) -> PatchGrid:
-    if model.image_size % model.patch:
-        raise InputError(
-            f"model.image_size by model.patch: {model.image_size} does not divide by {model.patch}"
-        )
     return PatchGrid(model.image_size, model.patch)
 
 
 def block_of(model: ConfigDict, dtype: str, prefix: str = "", **more: Any) -> BlockConfig:
-    width, heads = model[f"{prefix}width"], model[f"{prefix}heads"]
-    if width % heads:
-        raise InputError(f"model.{prefix}width by heads: {width} does not divide by {heads}")
     return BlockConfig(
-        width,
-        heads,
+        model[f"{prefix}width"],
+        model[f"{prefix}heads"],
         mlp_ratio=model.mlp_ratio,
         fused_bias=True,
         remat=model.remat,

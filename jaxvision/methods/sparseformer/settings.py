@@ -1,6 +1,7 @@
 """What each setting of SparseFormer's recipes is: `jaxvision inspect` prints it with the value."""
 
 from jaxvision.tasks.settings import LABELLED
+from jaxvision.training.sizes import Sizes
 
 SETTINGS = LABELLED | {
     "model.flavour": "whose network: paper, package (their later code), augreg or clip",
@@ -24,3 +25,5 @@ SETTINGS = LABELLED | {
     "data.resampling": "bicubic or bilinear, in evaluation",
     "data.normalisation": "mean and deviation of pixels: imagenet, half or clip",
 }
+
+SIZES = Sizes(lengths={"model.widths": 2})

@@ -1,6 +1,7 @@
 """What each setting of UMT's recipes is: `jaxvision inspect` prints it with the value."""
 
 from jaxvision.tasks.settings import CLIPS
+from jaxvision.training.sizes import Sizes
 
 SETTINGS = CLIPS | {
     # The student, or the classifier that it becomes.
@@ -60,3 +61,17 @@ SETTINGS = CLIPS | {
     "data.paragraphs": "all captions of a video as one text (DiDeMo, ActivityNet)",
     "data.many_videos_a_text": "equal captions are one text of several videos (SSv2)",
 }
+
+SIZES = Sizes(
+    least={"data.first_frame": 0, "task.reranked": 0},
+    positive=("model.mlp_ratio",),
+    divisors={
+        "model.heads": "model.width",
+        "model.patch": "model.image_size",
+        "model.tubelet": "model.frames",
+        "teacher.heads": "teacher.width",
+        "teacher.patch": "teacher.image_size",
+        "language.heads": "language.width",
+    },
+    lengths={"model.image_size": 2, "model.position_window": 3, "teacher.image_size": 2},
+)

@@ -1,6 +1,7 @@
 """What each setting of VideoMAE's recipes is: `jaxvision inspect` prints it with the value."""
 
 from jaxvision.tasks.settings import CLIPS
+from jaxvision.training.sizes import Sizes
 
 SETTINGS = CLIPS | {
     # The encoder, and the decoder of pretraining.
@@ -26,3 +27,18 @@ SETTINGS = CLIPS | {
     "data.speed": "of the moving camera; 1 crosses about half the view in a clip",
     "data.reach": "how much of a picture the camera's path takes in, from and to, as shares",
 }
+
+SIZES = Sizes(
+    least={"data.first_frame": 0},
+    positive=("model.mlp_ratio", "teacher.mlp_ratio"),
+    divisors={
+        "model.heads": "model.width",
+        "model.decoder_heads": "model.decoder_width",
+        "model.patch": "model.image_size",
+        "model.tubelet": "model.frames",
+        "teacher.heads": "teacher.width",
+        "teacher.patch": "teacher.image_size",
+        "teacher.tubelet": "teacher.frames",
+    },
+    lengths={"model.image_size": 2, "teacher.image_size": 2},
+)
