@@ -36,7 +36,8 @@ def small(stage, start="", *more):
     words = SMALL if stage == "stage1" else (*SMALL, *WORDS_SMALL)
     if stage == "retrieval":
         words = [word for word in words if not word.startswith("teacher.")]
-    name = f"umt/demo:stage={stage},start={start}" if start else f"umt/demo:stage={stage}"
+    name = f"umt/demo:stage={stage}" + (f",start={start}" if start else "")
+    name += ",words=teacher" if start and stage == "retrieval" else ""
     return load_config(name, [*words, *more])
 
 
@@ -64,10 +65,15 @@ def test_each_stage_starts_from_the_one_before_it():
     assert set(report.loaded) == mine
     assert not any(path.startswith("params/teacher/") for path in report.kept)
     config = small("retrieval", "before", "data.train=16", "data.validation=8")
-    values = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), started)
-    _, (report,) = initialisation.apply(shapes_of(config), config.init, lambda _: values)
-    assert {path.split("/")[2] for path in report.loaded} == {"encoder", "encoder_norm"}
-    assert {path.split("/")[2] for path in report.kept} == {"pooled_norm"}
+    sources = {
+        name: jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), tree)
+        for name, tree in (("before", started), ("teacher", teacher))
+    }
+    _, (vision, text) = initialisation.apply(shapes_of(config), config.init, sources.__getitem__)
+    assert {path.split("/")[2] for path in vision.loaded} == {"encoder", "encoder_norm"}
+    assert {path.split("/")[2] for path in vision.kept} == {"pooled_norm"}
+    assert {path.split("/")[1] for path in text.loaded} == {"text", "text_projection"}
+    assert "params/text/embeddings/words" in text.loaded
 
 
 @pytest.mark.xdist_group("umt-demo")
