@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import errno
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 MOST = 2000  # characters of a message
@@ -104,6 +104,13 @@ def check_writable(out: Path, file: bool = False) -> None:
 
 
 FEW = 24  # names that one line can hold
+
+
+def check_choice(what: str, value: object, known: Collection[str]) -> None:
+    """InputError where `value`, of `what` (a key: "data.name"), is none of `known`: it gives the
+    nearest one."""
+    if value not in known:
+        raise InputError(f"{what} {value!r}{nearest(str(value), known)}")
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:

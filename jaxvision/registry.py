@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.training import config as engine_config
 from jaxvision.training import settings as engine_settings
 from jaxvision.training.config import refuse_renamed
@@ -81,8 +81,7 @@ def line_about(key: str, settings: Mapping[str, str]) -> str:
 
 def method_module(method: str, name: str) -> ModuleType:
     """`jaxvision.methods.<method>.<name>`. InputError where the method is unknown or planned."""
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}{nearest(method, METHODS)}")
+    check_choice("unknown method", method, METHODS)
     try:
         return importlib.import_module(f"jaxvision.methods.{method}.{name}")
     except ModuleNotFoundError as error:

@@ -9,15 +9,10 @@ SUMMARY = "run a trained model on files, folders or globs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from jaxvision.cli.options import add_config, add_workdir
+    from jaxvision.cli.options import add_trained_model
 
     parser.add_argument("inputs", nargs="+", help="files, folders or quoted globs")
-    add_config(parser, required=False)
-    add_workdir(parser, required=False)
-    parser.add_argument(
-        "--weights", type=Path, help="instead of a workdir: converted weights or an official file"
-    )
-    parser.add_argument("--step", type=int, help="a checkpoint's step (default: the newest)")
+    add_trained_model(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("predictions"), help="default: predictions"
     )

@@ -113,18 +113,18 @@ def _mirrored(values: Float[np.ndarray, " n"], size: int) -> Int[np.ndarray, " n
     return np.where(folded < size, folded, 2 * size - 1 - folded)
 
 
-def _box(x: float, y: float, z: float, width: float, length: float, height: float) -> list[float]:
-    """A box by its corner of least coordinates and its size."""
-    return [x, y, z, x + width, y + length, z + height]
+def _box(corner: tuple[float, float, float], size: tuple[float, float, float]) -> list[float]:
+    """A box by its corner of least coordinates (x, y, z) and its (width, length, height)."""
+    return [*corner, *(start + side for start, side in zip(corner, size, strict=True))]
 
 
 def _table(x: float, y: float, width: float, length: float, height: float) -> list[list[float]]:
     """A slab on two boards."""
     board = 0.06
     return [
-        _box(x, y, height - board, width, length, board),
-        _box(x, y, 0, board, length, height - board),
-        _box(x + width - board, y, 0, board, length, height - board),
+        _box((x, y, height - board), (width, length, board)),
+        _box((x, y, 0), (board, length, height - board)),
+        _box((x + width - board, y, 0), (board, length, height - board)),
     ]
 
 
@@ -136,9 +136,9 @@ def _bedroom(draw: np.random.Generator) -> Room:
         (width, length, draw.uniform(2.4, 2.7)),
         np.array(
             [
-                _box(x, length - 2.2, 0, bed, 2.1, draw.uniform(0.4, 0.6)),
-                _box(x, length - 0.12, 0, bed, 0.12, draw.uniform(0.9, 1.2)),
-                _box(x + 0.15, length - 0.6, 0.5, bed - 0.3, 0.4, 0.2),
+                _box((x, length - 2.2, 0), (bed, 2.1, draw.uniform(0.4, 0.6))),
+                _box((x, length - 0.12, 0), (bed, 0.12, draw.uniform(0.9, 1.2))),
+                _box((x + 0.15, length - 0.6, 0.5), (bed - 0.3, 0.4, 0.2)),
             ]
         ),
     )
@@ -159,7 +159,7 @@ def _corridor(draw: np.random.Generator) -> Room:
     width, length = draw.uniform(1.6, 2.2), draw.uniform(10, 15)
     places = np.sort(draw.uniform(3, length - 1, 3))
     boxes = [
-        _box(0 if n % 2 else width - 0.08, y, 0, 0.08, 0.9, 2.05) for n, y in enumerate(places)
+        _box((0 if n % 2 else width - 0.08, y, 0), (0.08, 0.9, 2.05)) for n, y in enumerate(places)
     ]
     return Room((width, length, draw.uniform(2.3, 2.6)), np.array(boxes))
 
@@ -170,10 +170,10 @@ def _kitchen(draw: np.random.Generator) -> Room:
         (width, length, draw.uniform(2.4, 2.7)),
         np.array(
             [
-                _box(0, 1.0, 0, 0.6, length - 1.0, 0.9),
-                _box(0, 1.0, 1.5, 0.35, length - 1.0, 0.7),
-                _box(0.6, length - 0.6, 0, width - 0.6, 0.6, 0.9),
-                _box(width - 0.7, length - 0.7, 0, 0.7, 0.7, draw.uniform(1.8, 2.1)),
+                _box((0, 1.0, 0), (0.6, length - 1.0, 0.9)),
+                _box((0, 1.0, 1.5), (0.35, length - 1.0, 0.7)),
+                _box((0.6, length - 0.6, 0), (width - 0.6, 0.6, 0.9)),
+                _box((width - 0.7, length - 0.7, 0), (0.7, 0.7, draw.uniform(1.8, 2.1))),
             ]
         ),
     )
@@ -182,11 +182,9 @@ def _kitchen(draw: np.random.Generator) -> Room:
 def _library(draw: np.random.Generator) -> Room:
     width, length = draw.uniform(5, 6.5), draw.uniform(6, 8)
     height = draw.uniform(1.9, 2.2)
-    boxes = [_box(0.3, y, 0, width * 0.4, 0.35, height) for y in np.arange(2.4, length - 0.5, 1.3)]
-    boxes += [
-        _box(width * 0.6, y, 0, width * 0.4 - 0.3, 0.35, height)
-        for y in np.arange(2.4, length - 0.5, 1.3)
-    ]
+    rows, side = np.arange(2.4, length - 0.5, 1.3), width * 0.4
+    boxes = [_box((0.3, y, 0), (side, 0.35, height)) for y in rows]
+    boxes += [_box((width * 0.6, y, 0), (side - 0.3, 0.35, height)) for y in rows]
     return Room((width, length, draw.uniform(2.8, 3.4)), np.array(boxes))
 
 
@@ -195,7 +193,7 @@ def _staircase(draw: np.random.Generator) -> Room:
     rise, tread, first = draw.uniform(0.16, 0.2), draw.uniform(0.26, 0.32), draw.uniform(1.6, 2.2)
     steps = int(min(12, (length - first) / tread))
     boxes = [
-        _box(0, first + n * tread, n * rise, width, length - first - n * tread, rise)
+        _box((0, first + n * tread, n * rise), (width, length - first - n * tread, rise))
         for n in range(steps)
     ]
     return Room((width, length, draw.uniform(3.4, 4.0)), np.array(boxes))

@@ -21,7 +21,7 @@ from jaxvision.data.source import Records, Sample
 from jaxvision.data.tfds import TfdsVideo
 from jaxvision.data.video import Video
 from jaxvision.data.video_list import LabelledVideo
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 
 Frames = Int[np.ndarray, " frames"]
 Item = LabelledVideo | TfdsVideo
@@ -166,8 +166,7 @@ class FrameSampling:
     stride: int = 4
 
     def __post_init__(self):
-        if self.kind not in SAMPLINGS:
-            raise InputError(f"sampling {self.kind!r}{nearest(self.kind, SAMPLINGS)}")
+        check_choice("sampling", self.kind, SAMPLINGS)
         for name in ("frames", "stride"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)} of a clip; expected at least 1")

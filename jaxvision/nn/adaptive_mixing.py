@@ -8,10 +8,9 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxvision.nn.initializers import Initializer
+from jaxvision.nn.linear import linear, logical, norm, zeros
 from jaxvision.nn.sharding import constrain
 from jaxvision.ops.adaptive_mixing import adaptive_mixing
-
-_normal = nn.initializers.normal(0.02)
 
 
 class AdaptiveMixing(nn.Module):
@@ -42,27 +41,20 @@ class AdaptiveMixing(nn.Module):
         width = query.shape[-1]
         groups, points, channels = x.shape[-3:]
         if self.generator_norm_epsilon is not None:
-            query = nn.LayerNorm(
+            query = norm(
+                "generator_norm",
                 epsilon=self.generator_norm_epsilon,
                 dtype=self.dtype,
-                scale_init=_logical(nn.initializers.constant(width**-0.5), "embed"),
-                bias_init=_logical(nn.initializers.zeros, "embed"),
-                name="generator_norm",
+                scale=width**-0.5,
             )(query)
         if self.hidden:
-            query = nn.Dense(
-                self.hidden,
-                dtype=self.dtype,
-                kernel_init=_logical(_normal, "embed", None),
-                bias_init=_logical(nn.initializers.zeros, None),
-                name="generator_hidden",
-            )(query)
+            axes = ("embed", None)
+            query = linear(self.hidden, axes, dtype=self.dtype, name="generator_hidden")(query)
         channel, point = self._matrices(query, groups, points, channels)
         channel_bias = point_bias = None
         if self.biases:
-            zeros = nn.initializers.zeros
-            channel_bias = self.param("channel_bias", _logical(zeros, None), (channels,))
-            point_bias = self.param("point_bias", _logical(zeros, None), (self.outputs,))
+            channel_bias = self.param("channel_bias", logical(zeros, None), (channels,))
+            point_bias = self.param("point_bias", logical(zeros, None), (self.outputs,))
         mixed = adaptive_mixing(
             x.astype(self.dtype),
             channel,
@@ -73,13 +65,8 @@ class AdaptiveMixing(nn.Module):
             norm_epsilon=self.norm_epsilon,
             implementation=self.implementation,
         )
-        return nn.Dense(
-            width,
-            dtype=self.dtype,
-            kernel_init=_logical(_normal, "mlp", "embed"),
-            bias_init=_logical(nn.initializers.zeros, "embed"),
-            name="out",
-        )(constrain(mixed.reshape(*mixed.shape[:2], -1), "batch", None, "mlp"))
+        mixed = constrain(mixed.reshape(*mixed.shape[:2], -1), "batch", None, "mlp")
+        return linear(width, ("mlp", "embed"), dtype=self.dtype, name="out")(mixed)
 
     def _matrices(
         self, query: Float[Array, "b n q"], groups: int, points: int, channels: int
@@ -88,12 +75,12 @@ class AdaptiveMixing(nn.Module):
         size = square + self.outputs * points
         kernel = self.param(
             "generator_kernel",
-            _logical(nn.initializers.zeros, "embed", None),
+            logical(zeros, "embed", None),
             (inputs, groups * size),
         )
         bias = self.param(
             "generator_bias",
-            _logical(_generator_bias(groups, channels, points, self.outputs), None),
+            logical(_generator_bias(groups, channels, points, self.outputs), None),
             (groups * size,),
         )
         kernel = kernel.astype(self.dtype).reshape(inputs, groups, size)
@@ -105,10 +92,6 @@ class AdaptiveMixing(nn.Module):
             return made + bias[:, start:stop].reshape(groups, rows, -1)
 
         return generated(0, square, channels), generated(square, size, self.outputs)
-
-
-def _logical(init: Initializer, *names: str | None) -> Initializer:
-    return nn.with_logical_partitioning(init, names)
 
 
 def _generator_bias(groups: int, channels: int, points: int, outputs: int) -> Initializer:

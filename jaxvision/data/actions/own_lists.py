@@ -99,9 +99,14 @@ def _csv_rows(path: Path) -> Iterable[_Row]:
                 raise InputError(f"{where}: {len(row)} columns; expected {len(COLUMNS)}")
             if row:
                 clip, time, person, *box, label = (value.strip() for value in row)
-                numbers = tuple(finite_number(value, where) for value in box)
-                names = (label,) if label else ()
-                yield _Row(where, clip, finite_number(time, where), person, numbers, names)
+                yield _Row(
+                    where=where,
+                    clip=clip,
+                    time=finite_number(time, where),
+                    person=person,
+                    box=tuple(finite_number(value, where) for value in box),
+                    labels=(label,) if label else (),
+                )
 
 
 def _json_rows(path: Path) -> Iterable[_Row]:
@@ -122,10 +127,10 @@ def _json_row(where: str, entry: Any) -> _Row:
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise InputError(f"{where}: labels {labels}; expected a list of names")
     return _Row(
-        where,
-        str(entry["clip"]),
-        finite_number(str(entry["time"]), where),
-        str(entry["person"]),
-        tuple(finite_number(str(value), where) for value in box),
-        tuple(labels),
+        where=where,
+        clip=str(entry["clip"]),
+        time=finite_number(str(entry["time"]), where),
+        person=str(entry["person"]),
+        box=tuple(finite_number(str(value), where) for value in box),
+        labels=tuple(labels),
     )

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from jaxvision.data.source import Source
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.pdpp import evaluation, flops, inputs, timeline
 from jaxvision.methods.pdpp.blocks import GROUPS
 from jaxvision.methods.pdpp.classifier import TaskClassifier
@@ -126,8 +126,7 @@ class PlannerTask(WindowTask):
     @cached_property
     def has_classifier(self) -> bool:
         choice = self.config.task.classifier
-        if choice not in CLASSIFIERS:
-            raise InputError(f"task.classifier {choice!r}{nearest(choice, CLASSIFIERS)}")
+        check_choice("task.classifier", choice, CLASSIFIERS)
         return choice != "none"
 
     def init(self, rng: PRNGKeyArray) -> Variables:

@@ -16,7 +16,7 @@ from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.normalisation import normalise, statistics
 from jaxvision.data.picture_files import read_picture
 from jaxvision.data.source import Source
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import check_choice
 from jaxvision.methods.sparseformer import inputs
 from jaxvision.methods.sparseformer.architecture import (
     FLAVOURS,
@@ -35,8 +35,7 @@ BOOTSTRAPPED = ("augreg", "clip")
 
 def architecture_of(model: ConfigDict, classes: int, dtype: str) -> Architecture:
     """The network that a recipe's `model` table describes."""
-    if model.flavour not in FLAVOURS:
-        raise InputError(f"model.flavour {model.flavour!r}{nearest(model.flavour, FLAVOURS)}")
+    check_choice("model.flavour", model.flavour, FLAVOURS)
     bootstrapped = model.flavour in BOOTSTRAPPED
     build = bootstrapped_units if bootstrapped else paper_units
     return Architecture(

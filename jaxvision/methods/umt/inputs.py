@@ -15,7 +15,7 @@ from jaxvision.data.crops import multi_scale_box
 from jaxvision.data.resize import pillow_resized_crop
 from jaxvision.data.source import Repeated, Sample, Source
 from jaxvision.data.video_list import LabelledVideo, VideoRecords, read_list
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 
 DATASETS = ("camera", "videos")
 
@@ -24,8 +24,7 @@ def pretraining_source(config: ConfigDict, split: str) -> Source:
     """Clips (`video`, uint8 [t, h, w, 3]) to pretrain on. InputError for an unknown `data.name`, or
     a list that is missing."""
     data, batch = config.data, config.train.batch_size
-    if data.name not in DATASETS:
-        raise InputError(f"data.name {data.name!r}{nearest(data.name, DATASETS)}")
+    check_choice("data.name", data.name, DATASETS)
     if data.name == "camera":
         found = pictures.folder(data.root) if data.root else pictures.built_in(split)
         return Source(Repeated(found, data.clips), batch, CameraClip.of(config))

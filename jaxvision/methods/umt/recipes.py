@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.umt.transfer import fresh_head, from_k710, from_pretraining
 from jaxvision.methods.umt.variants import (
     CLASSES,
@@ -13,7 +13,7 @@ from jaxvision.methods.umt.variants import (
     student_table,
     teacher_table,
 )
-from jaxvision.tasks.video_classification import default_settings
+from jaxvision.tasks.video_classification import default_data, default_settings
 from jaxvision.training.config import base_config
 
 DROP_PATH = {"b": 0.1, "l": 0.2}
@@ -121,8 +121,7 @@ def finetuning(labels: str, size: str, *, form: str = "", gpus: int = 0) -> Conf
     labels: a key of SCRIPTS.  form: "f16" (16 frames) or "res384" (384 pixels), where there is one.
     gpus: how many there are, each with its published clips; 0 = as published.
     """
-    if labels not in SCRIPTS:
-        raise InputError(f"recipe argument 'set' {labels!r}{nearest(labels, SCRIPTS)}")
+    check_choice("recipe argument 'set'", labels, SCRIPTS)
     name = f"{size}_{form}" if form else size
     if name not in SCRIPTS[labels]:
         known = ", ".join(SCRIPTS[labels])
@@ -144,17 +143,7 @@ def finetuning(labels: str, size: str, *, form: str = "", gpus: int = 0) -> Conf
     config.task.segments, config.task.crops = script.segments, script.test_crops
     if labels == "ssv2":
         config.task.sampling, config.task.flip = "spread", False
-    config.data.update(
-        {
-            "name": "files",  # or "tfds": train and validation are DATASET:SPLIT, in root
-            "root": "",  # before every path of the lists
-            "train": "",  # a list file, or a folder of class folders
-            "validation": "",
-            "labels": "",  # class names, one a line; "" = names of the class folders
-            "frame_template": "img_{:05}.jpg",
-            "first_frame": 1,
-        }
-    )
+    config.data.update(default_data())
     config.train.batch_size = gpus * script.clips
     config.train.draw_groups = gpus
     config.train.epochs = float(script.epochs)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.umt import adaptation, inputs, looking, objective
 from jaxvision.methods.umt.alignment import Guidance, guide
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
@@ -38,10 +38,7 @@ class Stage1Task(Task):
     @cached_property
     def model(self) -> AlignedEncoder:
         config = self.config
-        if config.task.loss not in objective.LOSSES:
-            raise InputError(
-                f"task.loss {config.task.loss!r}{nearest(config.task.loss, objective.LOSSES)}"
-            )
+        check_choice("task.loss", config.task.loss, objective.LOSSES)
         model = build_student(config.model, config.teacher, config.dtype)
         mine, its = model.grid.window, self.teacher.grid.window
         if mine != its:

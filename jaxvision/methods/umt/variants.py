@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
 from jaxvision.methods.umt.encoder import AlignedEncoder, build_student
-from jaxvision.nn.video_transformer import VideoClassifier, build_classifier
+from jaxvision.nn.video_transformer import CLASSIFIER, VideoClassifier, build_classifier
 
 # Tokens along (t, h, w) that every classifier's positions are made for, and resized from.
 POSITION_WINDOW = (8, 14, 14)
@@ -35,8 +35,8 @@ class Teacher(NamedTuple):
 
 SIZES = {"b": Size(768, 12, 12, "b16"), "l": Size(1024, 24, 16, "l14")}
 TEACHERS = {
-    "b16": Teacher(768, 12, 12, 16, 224, 512),
-    "l14": Teacher(1024, 24, 16, 14, 196, 768),
+    "b16": Teacher(768, 12, 12, 16, side=224, output_width=512),
+    "l14": Teacher(1024, 24, 16, 14, side=196, output_width=768),
 }
 CLASSES = {"k400": 400, "k600": 600, "k700": 700, "k710": 710, "mit": 339, "ssv2": 174}
 RETURNED_LAYERS = 6
@@ -44,8 +44,7 @@ RETURNED_LAYERS = 6
 
 def teacher_table(name: str) -> dict[str, Any]:
     """The `teacher` table of a published teacher ("b16", "l14")."""
-    if name not in TEACHERS:
-        raise InputError(f"teacher {name!r}{nearest(name, TEACHERS)}")
+    check_choice("teacher", name, TEACHERS)
     row = TEACHERS[name]
     return {
         "image_size": (row.side, row.side),
@@ -66,19 +65,11 @@ def student_table(size: str) -> dict[str, Any]:
 
 def classifier_table(size: str) -> dict[str, Any]:
     """The `model` table of a published classifier."""
-    return _encoder_table(size) | {
-        "pooling": "mean",
-        "position_window": POSITION_WINDOW,
-        "dropout": 0.0,
-        "attention_dropout": 0.0,
-        "head_dropout": 0.0,
-        "init_scale": 0.001,
-    }
+    return _encoder_table(size) | CLASSIFIER | {"position_window": POSITION_WINDOW}
 
 
 def _encoder_table(size: str) -> dict[str, Any]:
-    if size not in SIZES:
-        raise InputError(f"size {size!r}{nearest(size, SIZES)}")
+    check_choice("size", size, SIZES)
     row = SIZES[size]
     return {
         "frames": 8,

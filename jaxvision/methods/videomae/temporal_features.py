@@ -15,7 +15,7 @@ from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.resize import resize
 from jaxvision.data.video import Video
 from jaxvision.data.video_clips import window_starts
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier
 from jaxvision.tasks.each_input import each_input
 from jaxvision.training.task import Variables
@@ -62,8 +62,7 @@ def video_features(
     features(clips): jitted; BATCH windows of the network's `grid` a call. InputError for a video
     that cannot be read, or shorter than one window.
     """
-    if dataset not in DATASETS:
-        raise InputError(f"features for {dataset!r}{nearest(dataset, DATASETS)}")
+    check_choice("features for", dataset, DATASETS)
     frames, rows = grid.frames, []
     with Video(path) as video:
         starts = window_starts(len(video), frames, DATASETS[dataset])

@@ -91,8 +91,8 @@ class PairsTask(Task):
             self.model.vision.grid.image_size,
             self.pieces,
             self.config.task.text_length,
-            training,
-            self.config.task.flip,
+            training=training,
+            flip=self.config.task.flip,
         )
 
     def source(self, split: str) -> Source | Mapping[str, Source]:

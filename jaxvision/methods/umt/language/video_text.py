@@ -15,17 +15,14 @@ from jaxvision.methods.umt.language.contrast import (
 )
 from jaxvision.methods.umt.language.text import TextConfig, TextEncoder, WordHead
 from jaxvision.nn.initializers import torch_default_bias, torch_default_kernel
+from jaxvision.nn.linear import linear
 
 FIRST_TEMPERATURE = 0.07
 
 
-def _linear(inputs: int, outputs: int, dtype: jnp.dtype) -> nn.Dense:
-    return nn.Dense(
-        outputs,
-        dtype=dtype,
-        kernel_init=nn.with_logical_partitioning(torch_default_kernel(), ("embed", None)),
-        bias_init=nn.with_logical_partitioning(torch_default_bias(inputs), (None,)),
-    )
+def _linear(inputs: int, outputs: int, dtype: jnp.dtype) -> nn.Module:
+    kernel, bias = torch_default_kernel(), torch_default_bias(inputs)
+    return linear(outputs, ("embed", None), dtype=dtype, kernel=kernel, bias=bias)
 
 
 class VideoText(nn.Module):
