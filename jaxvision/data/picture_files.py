@@ -90,6 +90,15 @@ def picture_size(path: str | Path) -> tuple[int, int]:
         raise InputError(f"{path}: not a picture that can be read ({_reason(error)})") from error
 
 
+def picture_mode(path: str | Path) -> str:
+    """Pillow's name of what the file holds ("RGB", "L", "I;16"), from its header alone."""
+    try:
+        with Image.open(path) as image:
+            return image.mode
+    except (*_BROKEN, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a picture that can be read ({_reason(error)})") from error
+
+
 def _reason(error: BaseException) -> str:
     """Why, without the number and path that the system puts around it."""
     return getattr(error, "strerror", None) or str(error)

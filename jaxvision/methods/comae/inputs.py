@@ -82,16 +82,9 @@ def read_pair(picture: Path, unit: str) -> tuple[Image.Image, Image.Image, tuple
         rgb = _with_stem(rgb_folder, picture.stem)
         depth = _with_stem(depth_folder, picture.stem)
         if rgb and depth:
-            return (
-                labelled_pictures.read_picture(rgb),
-                rgbd.hha_picture(rgb, depth, unit),
-                (
-                    True,
-                    True,
-                ),
-            )
+            return *rgbd.read_pair_files(rgb, depth, unit), (True, True)
         if depth:
-            seen = rgbd.hha_picture(depth, depth, unit)
+            seen = rgbd.hha_picture(depth, unit)
             return Image.new("RGB", seen.size), seen, (False, True)
     found = labelled_pictures.read_picture(picture)
     if found.width >= rgbd.NARROWEST_CANVAS * found.height:

@@ -38,9 +38,10 @@ def predict_pairs(
     side: int,
     unit: str,
 ) -> list[Path]:
-    """<name>_<kind>.png of every file, drawn as a training batch is; see `each_input`."""
+    """<name>_<kind>.png of every file, drawn as a training batch is. A file that cannot be read is
+    named and the others are answered (`each_input`)."""
 
-    def answer_one(path: Path, name: str) -> list[Path]:
+    def answer_file(path: Path, name: str) -> list[Path]:
         batch = batch_of(path, side, unit)
         written = []
         for kind, picture in draw(batch, answer(batch)).items():
@@ -48,7 +49,7 @@ def predict_pairs(
             write_png(written[-1], picture)
         return written
 
-    return each_input(paths, outdir, answer_one)
+    return each_input(paths, outdir, answer_file)
 
 
 def predict_scenes(

@@ -111,6 +111,14 @@ class ClipVision(nn.Module):
             x = x / jnp.linalg.norm(x, axis=-1, keepdims=True)
         return x.reshape(len(x), -1, self.grid.window[0] * places.shape[1], x.shape[-1])
 
+    def class_features(self, earlier: EarlierBlocks) -> Float[Array, "f out"]:
+        """What CLIP compares with sentences: the projected class token of each frame, float32, of
+        any length."""
+        first = jnp.zeros((len(earlier.last), 1), jnp.int32)
+        last, _ = self.last_block(earlier.last, 0.0, first)
+        x = self.post_norm(last[:, 0])
+        return (x @ self.projection.astype(x.dtype)).astype(jnp.float32)
+
     def __call__(
         self, video: Float[Array, "b t h w 3"]
     ) -> tuple[Float[Array, "k b tn out"], Float[Array, "bt n"]]:

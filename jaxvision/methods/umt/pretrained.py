@@ -16,6 +16,7 @@ from jaxvision.methods.umt.clip import ClipVision
 from jaxvision.methods.umt.encoder import AlignedEncoder
 from jaxvision.methods.umt.language import variants as language_variants
 from jaxvision.methods.umt.language.names import BERT_LAYOUTS
+from jaxvision.methods.umt.language.published import published_words
 from jaxvision.methods.umt.variants import (
     CLASSES,
     PREPROCESSING,
@@ -77,7 +78,7 @@ def published() -> list[dict[str, str]]:
         if row.top1 is not None:
             shown |= {"views": row.views, "accuracy": f"{row.top1:.1f} %"}
         rows.append(shown)
-    return rows
+    return rows + published_words()
 
 
 def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:

@@ -46,7 +46,8 @@ class Script(NamedTuple):
     test_crops: int = 3
 
 
-_PT, _K710 = "16_ptk710_f8_res224.pth", "16_ptk710_ftk710_f8_res224.pth"
+STAGE1_FILE = "16_ptk710_f8_res224.pth"  # behind the size
+_K710 = "16_ptk710_ftk710_f8_res224.pth"
 _K400 = "16_ptk710_ftk710_ftk400_f8_res224.pth"
 _MIT = "16_ptk710_ftk710_ftk400_ftmitv1_f8_res224.pth"
 _KINETICS = {
@@ -56,7 +57,7 @@ _KINETICS = {
 }
 # {set: {size, "_f16" or "_res384": settings}} (single_modality/exp/finetuning)
 SCRIPTS: dict[str, dict[str, Script]] = {
-    "k710": {"b": Script(_PT, 2e-4, 35, 2), "l": Script(_PT, 1e-4, 20, 2)},
+    "k710": {"b": Script(STAGE1_FILE, 2e-4, 35, 2), "l": Script(STAGE1_FILE, 1e-4, 20, 2)},
     "k400": _KINETICS,
     "k600": _KINETICS,
     "k700": _KINETICS,
@@ -69,8 +70,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         ),
     },
     "ssv2": {
-        "b": Script(_PT, 2e-4, 30, 5, segments=2),
-        "l": Script(_PT, 4e-4, 14, 4, segments=2),
+        "b": Script(STAGE1_FILE, 2e-4, 30, 5, segments=2),
+        "l": Script(STAGE1_FILE, 4e-4, 14, 4, segments=2),
     },
 }
 
@@ -164,7 +165,7 @@ def finetuning(labels: str, size: str, *, form: str = "", gpus: int = 0) -> Conf
 
 
 def _link(labels: str, start: str) -> dict[str, Any]:
-    if start == _PT:
+    if start == STAGE1_FILE:
         return from_pretraining()
     if start == _MIT:
         return {}

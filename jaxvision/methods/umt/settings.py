@@ -29,8 +29,10 @@ SETTINGS = CLIPS | {
     "language.attention_dropout": "rate on attention weights",
     "language.shared_width": "of the space that videos and texts are compared in",
     # What is trained.
-    "task.name": "stage1, classification, stage2 or retrieval",
+    "task.name": "stage1, classification, stage2, retrieval, multiple_choice, question_answering; "
+    "or teacher (of the demo)",
     "task.text_length": "tokens of a text, [CLS] among them; longer ones are cut",
+    "task.answer_length": "tokens of an answer, [CLS] and [SEP] among them; longer ones are cut",
     "task.loss_weights.vtc": "of contrast between all videos and texts",
     "task.loss_weights.vtm": "of matching true and wrong pairs",
     "task.loss_weights.mlm": "of hidden words",
@@ -39,14 +41,23 @@ SETTINGS = CLIPS | {
     "task.image_mask_ratio": "share of a picture's tokens hidden in stage 2",
     "task.word_mask_ratio": "share of words that are asked for",
     "task.test_frames": "of a clip in evaluations",
-    "task.reranked": "candidates of a query weighed again; 0 = none",
+    "task.reranked": "candidates of a query (or answers) weighed again; 0 = none",
     "task.mask_ratio": "share of each frame's tokens hidden from the student",
     "task.loss": "between features: l2 (of unit length), mse or smooth_l1",
     "task.spare_teacher": "the teacher's last block for visible tokens alone (same numbers)",
     # Where clips come from.
+    "data.name": "videos, files, tfds, or built-in: camera, shapes",
+    "data.clips": "how many are made up to train on (camera, shapes)",
+    "data.root": "folder before every path of a list; of camera: pictures instead of the built-in",
     "data.list": "file of lines PATH,LABEL or PATH LABEL to pretrain on; labels are not used",
+    "data.train": "list file or folder of class folders; of tfds: DATASET:SPLIT; of words: "
+    "annotations; of shapes: a count",
+    "data.validation": "the same to evaluate on",
     "data.vocabulary": "BERT's vocab.txt, or one's own: a piece a line",
-    "data.pictures": "annotations of captioned pictures (stage 2)",
+    "data.pictures": "annotations of captioned pictures (stage 2), several with commas between",
+    "data.answers": "JSON list of the answers to rank",
+    "data.query": "predict: a sentence, or a .txt file of sentences, one a line",
+    "data.seconds": "of a video's beginning that are used; 0 = all of it",
     "data.paragraphs": "all captions of a video as one text (DiDeMo, ActivityNet)",
     "data.many_videos_a_text": "equal captions are one text of several videos (SSv2)",
 }

@@ -10,18 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxvision.data.moving_shapes import PICTURE_CAPTIONS
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, check_choice
-from jaxvision.methods.umt import adaptation, inputs, looking, objective
+from jaxvision.methods.umt import adaptation, inputs, looking, made_clips, objective
 from jaxvision.methods.umt.alignment import Guidance, guide
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
 from jaxvision.methods.umt.encoder import AlignedEncoder, build_student
 from jaxvision.ops import token_masks
+from jaxvision.tasks import linear_probe
 from jaxvision.tasks.answering import answer_to
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.layer_decay import decays
-from jaxvision.training.task import Aux, Batch, BatchSpecs, Group, Task, Variables
+from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
 TEACHER = "teacher"
 
@@ -135,6 +137,25 @@ class Stage1Task(Task):
         student = objective.student_flops(self.model, visible * self.model.grid.window[0])
         teacher = objective.teacher_flops(self.teacher, visible, task.spare_teacher)
         return self.config.train.batch_size * (3.0 * student + teacher)
+
+    def evaluations(self) -> Mapping[str, Evaluation]:
+        """Of made-up clips, what a linear probe names in the student's features: size, colour and
+        shape."""
+        if self.config.data.name != made_clips.NAME:
+            return {}
+        count = self.config.train.batch_size
+        fields = dict(self.batch_specs("probe")["clips"])
+        fields["label"] = jax.ShapeDtypeStruct((count,), jnp.int32)
+        fields["held_out"] = jax.ShapeDtypeStruct((count,), jnp.bool_)
+
+        def features(variables: Variables, batch: Batch) -> Float[Array, "b features"]:
+            student = {"params": student_params(variables)}
+            tokens = self.model.apply(student, batch["input"], method="layers")[-1]
+            return linear_probe.pooled(tokens.astype(jnp.float32), self.model.grid.window)
+
+        source = made_clips.probe_source(self.config)
+        specs = {"clips": fields}
+        return {"probe": linear_probe.probe_evaluation(source, specs, features, PICTURE_CAPTIONS)}
 
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
         """What the teacher looked at, and what the student was shown: see `looking.views`; and each

@@ -155,16 +155,16 @@ class Published(NamedTuple):
 
 
 PREPROCESSING = "RGB, short side 224, /255, ImageNet mean and deviation"
-_UMT = ("huggingface.co/OpenGVLab/UMT (single_modality/MODEL_ZOO.md)", "MIT (repository)")
+PUBLISHED_AT = ("huggingface.co/OpenGVLab/UMT (single_modality/MODEL_ZOO.md)", "MIT (repository)")
 _CLIP = ("huggingface.co/openai", "MIT (repository)")
 _TUNED = "ptk710_ftk710"
 PUBLISHED = (
     Published("clip_b16", "clip-vit-base-patch16/model.safetensors", *_CLIP),
     Published("clip_l14", "clip-vit-large-patch14/model.safetensors", *_CLIP),
-    Published("vit_b_pretrain", "b16_ptk710_f8_res224.pth", *_UMT),
-    Published("vit_l_pretrain", "l16_ptk710_f8_res224.pth", *_UMT),
+    Published("vit_b_pretrain", "b16_ptk710_f8_res224.pth", *PUBLISHED_AT),
+    Published("vit_l_pretrain", "l16_ptk710_f8_res224.pth", *PUBLISHED_AT),
     *(
-        Published(variant, f"{variant[4]}16_{file}.pth", *_UMT, views, top1)
+        Published(variant, f"{variant[4]}16_{file}.pth", *PUBLISHED_AT, views, top1)
         for variant, file, views, top1 in (
             ("vit_b_k710", f"{_TUNED}_f8_res224", "8x3x4", 81.9),
             ("vit_l_k710", f"{_TUNED}_f8_res224", "8x3x4", 86.0),
