@@ -43,6 +43,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--goldens", help="a folder of golden cases instead of tests/goldens")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file run in one worker, which pays once for its fixtures and programs. Those of
+    files beside this one (goldens, every recipe) are spread."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.parent != here and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(here).as_posix()))
+
+
+def _name(report: pytest.TestReport) -> str:
+    """A test's name without the group that pytest-xdist appends."""
+    name, _, group = report.nodeid.rpartition("@")
+    return name if name and "]" not in group else report.nodeid
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(_own_cache, ignore_errors=True)
 
@@ -53,8 +69,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if reporter is None or hasattr(session.config, "workerinput"):
         return
     reports = [r for kind in ("passed", "failed", "skipped") for r in reporter.stats.get(kind, ())]
-    seen = {report.nodeid for report in reports}
-    skipped = {report.nodeid for report in reporter.stats.get("skipped", ())}
+    seen = {_name(report) for report in reports}
+    skipped = {_name(report) for report in reporter.stats.get("skipped", ())}
     listed = {
         entry["test"]
         for entry in json.loads(Path(__file__).with_name("skips.json").read_text())
