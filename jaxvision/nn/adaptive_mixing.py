@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxvision.nn.initializers import Initializer
+from jaxvision.nn.initializers import Initializer, torch_default_bias
 from jaxvision.nn.sharding import constrain
 from jaxvision.ops.adaptive_mixing import adaptive_mixing
 
@@ -20,7 +20,8 @@ class AdaptiveMixing(nn.Module):
     outputs: points after mixing.  hidden: width between the generator's two linear maps; 0 means a
     single map.  generator_norm_epsilon: of a layer norm before the generator; None means none.
     biases: learned biases on mixed channels and mixed points.  activations, norm_epsilon: see
-    `jaxvision.ops.adaptive_mixing`.
+    `jaxvision.ops.adaptive_mixing`.  torch_initial: PyTorch's first biases and a xavier projection
+    (STMixer), in the place of xavier matrices and small normals (SparseFormer).
 
     Both matrices come straight from slices of the generator's kernel: slicing the small kernel
     spares a copy of the generated matrices, which are the largest tensors of the network.
@@ -32,6 +33,7 @@ class AdaptiveMixing(nn.Module):
     biases: bool = False
     activations: tuple[str, str] = ("gelu", "gelu")
     norm_epsilon: float | None = None
+    torch_initial: bool = False
     dtype: jnp.dtype = jnp.float32
     implementation: str | None = None
 
@@ -73,13 +75,18 @@ class AdaptiveMixing(nn.Module):
             norm_epsilon=self.norm_epsilon,
             implementation=self.implementation,
         )
+        flat = constrain(mixed.reshape(*mixed.shape[:2], -1), "batch", None, "mlp")
+        kernel_init, bias_init = _normal, nn.initializers.zeros
+        if self.torch_initial:
+            kernel_init = nn.initializers.xavier_uniform()
+            bias_init = torch_default_bias(flat.shape[-1])
         return nn.Dense(
             width,
             dtype=self.dtype,
-            kernel_init=_logical(_normal, "mlp", "embed"),
-            bias_init=_logical(nn.initializers.zeros, "embed"),
+            kernel_init=_logical(kernel_init, "mlp", "embed"),
+            bias_init=_logical(bias_init, "embed"),
             name="out",
-        )(constrain(mixed.reshape(*mixed.shape[:2], -1), "batch", None, "mlp"))
+        )(flat)
 
     def _matrices(
         self, query: Float[Array, "b n q"], groups: int, points: int, channels: int
@@ -91,11 +98,10 @@ class AdaptiveMixing(nn.Module):
             _logical(nn.initializers.zeros, "embed", None),
             (inputs, groups * size),
         )
-        bias = self.param(
-            "generator_bias",
-            _logical(_generator_bias(groups, channels, points, self.outputs), None),
-            (groups * size,),
-        )
+        bias_init = _generator_bias(groups, channels, points, self.outputs)
+        if self.torch_initial:
+            bias_init = torch_default_bias(inputs)
+        bias = self.param("generator_bias", _logical(bias_init, None), (groups * size,))
         kernel = kernel.astype(self.dtype).reshape(inputs, groups, size)
         bias = bias.astype(self.dtype).reshape(groups, size)
 

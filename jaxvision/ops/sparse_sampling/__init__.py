@@ -22,8 +22,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
-from jaxvision.ops.dispatch import choose, has_sparse_cores
-from jaxvision.ops.sparse_sampling import mosaic_tpu, reference, sparsecore, triton
+from jaxvision.ops.dispatch import choose, has_sparse_cores, platform
+from jaxvision.ops.sparse_sampling import (
+    means_over_points,
+    mosaic_tpu,
+    reference,
+    sparsecore,
+    triton,
+)
 from jaxvision.ops.sparse_sampling.geometry import PADDINGS, Padding, coordinates
 
 Frames = Literal["trilinear", "shared"]
@@ -83,6 +89,11 @@ def sparse_sampling(
     if reduce is not None and frames != "shared":
         raise InputError(f"sparse_sampling: reduce={reduce!r} needs frames='shared'")
     levels, where = _as_levels(features, points)
+    _check(levels, where, weights, groups=groups, padding=padding, frames=frames)
+    if reduce == "points":
+        return _over_points(levels, where, weights, groups=groups, padding=padding)
+    if reduce == "frames":
+        levels, frames = frame_means(levels), "trilinear"
     total = _sum_of_levels(
         levels,
         where,
@@ -92,9 +103,14 @@ def sparse_sampling(
         frames=frames,
         implementation=implementation,
     )
-    if reduce is not None:
-        total = _mean(total, groups, reduce)
     return total.astype(levels[0].dtype)
+
+
+def frame_means(
+    levels: Sequence[Float[Array, "b t h w c"]],
+) -> tuple[Float[Array, "b h w c"], ...]:
+    """The mean over frames of each level, for `sampled_means` that are asked several times."""
+    return tuple(jnp.mean(level, axis=1, dtype=jnp.float32).astype(level.dtype) for level in levels)
 
 
 def sampled_means(
@@ -104,22 +120,78 @@ def sampled_means(
     *,
     groups: int = 1,
     padding: Padding = "zeros",
+    means: Sequence[Float[Array, "b h w c"]] | None = None,
+    form: means_over_points.Form | None = None,
     implementation: str | None = None,
 ) -> tuple[Float[Array, "b n p cg"], Float[Array, "b n g t cg"]]:
-    """Both means of `sparse_sampling(..., frames="shared")`, over frames and over points."""
+    """Both means of `sparse_sampling(..., frames="shared")`, over frames and over points.
+
+    Sampling is linear: the mean over frames is a sample of the frames' mean, one map instead of t;
+    the mean over points is a product with the map (see `means_over_points.py`).
+    means: of `frame_means`, where they are at hand.  form: of the mean over points, both ways; None
+    takes the platform's, by the size of each map.
+    """
     levels, where = _as_levels(features, points)
-    total = _sum_of_levels(
-        levels,
+    _check(levels, where, weights, groups=groups, padding=padding, frames="shared")
+    if form not in (None, *means_over_points.FORMS):
+        raise InputError(f"sampled_means: form {form!r}: expected 'gather' or 'product'")
+    over_frames = sparse_sampling(
+        frame_means(levels) if means is None else means,
         where,
         weights,
         groups=groups,
         padding=padding,
-        frames="shared",
         implementation=implementation,
     )
-    dtype = levels[0].dtype
-    over_frames = _mean(total, groups, "frames").astype(dtype)
-    return over_frames, _mean(total, groups, "points").astype(dtype)
+    over_points = _over_points(levels, where, weights, groups=groups, padding=padding, form=form)
+    return over_frames, over_points
+
+
+def _over_points(
+    levels: tuple[Array, ...],
+    points: tuple[Array, ...],
+    weights: Array | None,
+    *,
+    groups: int,
+    padding: Padding,
+    form: means_over_points.Form | None = None,
+) -> Float[Array, "b n g t cg"]:
+    total: Array = jnp.zeros((), jnp.float32)
+    for number, (level, at) in enumerate(zip(levels, points, strict=True)):
+        weight = jnp.ones(at.shape[:3]) if weights is None else weights[..., number]
+        total = total + _points_of_level(
+            level, at, weight, groups=groups, padding=padding, form=form
+        )
+    return total.astype(levels[0].dtype)
+
+
+def _points_of_level(
+    features: Float[Array, "b t h w c"],
+    points: Float[Array, "b n p 2"],
+    weights: Float[Array, "b n p"],
+    *,
+    groups: int,
+    padding: Padding,
+    form: means_over_points.Form | None,
+) -> Float[Array, "b n g t cg"]:
+    b, t, height, width, channels = features.shape
+    n, p = points.shape[1:3]
+    # 1. One map a sample and group, whose channels are those of all frames; and its points.
+    maps = features.reshape(b, t, height * width, groups, channels // groups)
+    maps = maps.transpose(0, 3, 2, 1, 4).reshape(b * groups, height * width, -1)
+    at = points.reshape(b, n, groups, p // groups, 2).swapaxes(1, 2)
+    at = coordinates(at.reshape(b * groups, n, p // groups, 2), (width, height), padding)
+    weight = weights.astype(jnp.float32).reshape(b, n, groups, p // groups).swapaxes(1, 2)
+    # 2. Their means, in the form of the platform.
+    forms = means_over_points.preferred(height * width, platform())
+    mean = means_over_points.mean_over_points(
+        maps,
+        at,
+        weight.reshape(b * groups, n, p // groups),
+        (width, height),
+        forms if form is None else (form, form),
+    )
+    return mean.reshape(b, groups, n, t, channels // groups).swapaxes(1, 2)
 
 
 def _as_levels(features: Maps, points: Points) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -140,7 +212,6 @@ def _sum_of_levels(
     implementation: str | None,
 ) -> Array:
     """[b, n, p, (t,) c/groups] over all levels: in float32 where there are several."""
-    _check(levels, points, weights, groups=groups, padding=padding, frames=frames)
     shared = levels[0].ndim == 5 and frames == "shared"
     total: Array = jnp.zeros((), jnp.float32)
     for number, (level, at) in enumerate(zip(levels, points, strict=True)):
@@ -193,14 +264,6 @@ def _sample_level(
     sampled = sampled.reshape(b, groups, n, p // groups, frames, width)
     sampled = jnp.moveaxis(sampled, 1, 2).reshape(b, n, p, frames, width)
     return sampled if shared else sampled[..., 0, :]
-
-
-def _mean(sampled: Array, groups: int, over: Reduce) -> Array:
-    """Over the frames, or over the points of each group; sums in float32."""
-    b, n, p, t, width = sampled.shape
-    if over == "points":
-        sampled = sampled.reshape(b, n, groups, p // groups, t, width)
-    return jnp.mean(sampled, axis=3, dtype=jnp.float32)
 
 
 def _check(
