@@ -19,7 +19,7 @@ from jaxvision.methods.stmixer.decoder import (
     QueryAttention,
     Space,
 )
-from jaxvision.methods.stmixer.detections import Choice, choose, detect
+from jaxvision.methods.stmixer.detections import Choice, People, choose, detect
 from jaxvision.methods.stmixer.objective import Truth, Weights
 from jaxvision.methods.stmixer.weights import attention_entries, decoder_entries, stage_entries
 from jaxvision.ops.sparse_sampling import frame_means
@@ -37,7 +37,7 @@ FORM = {
 }
 
 
-def decoder_of(config, frames: int | None = None) -> DecoderConfig:
+def decoder_of(config) -> DecoderConfig:
     """A decoder of the settings of a head."""
     return DecoderConfig(
         queries=config["num_queries"],
@@ -216,7 +216,7 @@ def detections_of(answers: Answers, sizes, choice: Choice) -> dict:
     found = jax.device_get(detect(last, sizes))
     outputs = {}
     for clip in range(len(sizes)):
-        people = choose(found.person[clip], found.action[clip], found.boxes[clip], choice)
+        people = choose(People(*(each[clip] for each in found)), choice)
         outputs |= {f"action_scores_{clip}": people.action, f"boxes_{clip}": people.boxes}
     return outputs
 

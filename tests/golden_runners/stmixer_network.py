@@ -1,18 +1,34 @@
 """Golden runners of STMixer's feature spaces and whole detectors."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from golden_case import Case, runner
+from golden_case import Case, Config, runner
+from golden_runners.actions_backbones import pyslowfast_network
 from golden_runners.gradients import gradient_outputs
+from golden_runners.stmixer_decoder import (
+    LOSS_KEYS,
+    check_form,
+    decoder_of,
+    detections_of,
+    loss_outputs,
+    truth_of,
+    weights_of,
+)
+from jaxvision.methods.stmixer import objective
+from jaxvision.methods.stmixer.detections import Choice
 from jaxvision.methods.stmixer.feature_space import LateralMaps, SimplePyramid
-from jaxvision.methods.stmixer.model import TransformerMap
+from jaxvision.methods.stmixer.model import ConvolutionalMaps, Detector, TransformerMap
 from jaxvision.methods.stmixer.weights import (
+    detector_entries,
     lateral_entries,
     pyramid_entries,
     transformer_map_entries,
 )
+from jaxvision.nn.resnet3d_config import NormConfig, ResNet3DConfig
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.nn.video_transformer import CubeGrid
 from jaxvision.weights import to_variables
@@ -89,60 +105,96 @@ def transformer_map(case: Case) -> dict:
     return outputs | gradient_outputs(case.outputs, gradients, entries)
 
 
-PUBLISHED_STRIDES = [[1], [2], [2], [2]]
-
-
-def norm_of(config) -> NormConfig:
-    return NormConfig(frozen=config.get("frozen_bn", False), epsilon=config["backbone"]["bn_eps"])
-
-
-def network_of(config, norm: NormConfig) -> ResNet3DConfig:
+def network_of(config: Config, norm: NormConfig) -> ResNet3DConfig:
     """A PySlowFast network of a case's settings."""
-    pathways = config["pathways"]
-    assert config["num_groups"] == 1, "no grouped convolutions"
-    assert not config["stride_1x1"], "strides are those of the 3x3 convolutions"
-    columns = {
-        name: [list(stage) for stage in zip(*config[name], strict=True)]
-        for name in ("num_block_temp_kernel", "spatial_strides", "spatial_dilations")
-    }
-    weighting = {"dot_product": "mean", "softmax": "softmax"}[config["nonlocal_instantiation"]]
-    widths, windows = [config["width_per_group"]], [(1, (1, 1, 3, 3))]
-    fusion = None
-    if pathways == 2:
+    for key, value in (("num_groups", 1), ("stride_1x1", False)):
+        assert config[key] == value, f"{key} is {config[key]}"
+    if config["pathways"] == 2:
         assert config["slow_indices"] == "linspace(0, T-1, T//alpha) truncated"
-        widths.append(widths[0] // config["beta_inv"])
-        windows.append((5, (3, 3, 3, 3)))
-        fusion = FusionConfig(
-            window=config["fusion_kernel"],
-            stride=config["alpha"],
-            ratio=config["fusion_conv_channel_ratio"],
-            norm=True,
+    return dataclasses.replace(pyslowfast_network(config), norm=norm)
+
+
+def detector_of(config: Config) -> Detector:
+    """A whole detector, without stochastic depth."""
+    check_form(config["head"])
+    decoder, backbone = decoder_of(config["head"]), config["backbone"]
+    if "embed_dim" in backbone:
+        return Detector(transformer_of(backbone)[0], decoder, True)
+    norm = NormConfig(frozen=config.get("frozen_bn", True), epsilon=backbone["bn_eps"])
+    return Detector(ConvolutionalMaps(network_of(backbone, norm)), decoder, False)
+
+
+DETECTOR = "alphaction/modeling/detector/stm_detector.py:STMDetector"
+SAID_ELSEWHERE = {
+    "published_config": "its settings stand beside it",
+    "backbone_name": "its settings stand beside it",
+    "sampling_rate": "the clip has its frames",
+}
+
+
+def prepared(case: Case):
+    """(detector, entries, variables, clip) of a case."""
+    config = case.config
+    module = detector_of(config)
+    entries = detector_entries(module)
+    variables, _ = to_variables(case.state_dict(), entries)
+    clip = np.moveaxis(case.input("clip"), 1, -1)
+    assert clip.shape[:2] == (config["batch"], config["num_frames"])
+    assert clip.shape[2:4] == tuple(config["padded_hw"])
+    return module, entries, variables, clip
+
+
+@runner(
+    "stmixer",
+    f"{DETECTOR} (eval)",
+    ignores={
+        **SAID_ELSEWHERE,
+        **{f"head.{key}": "no loss is asked" for key in LOSS_KEYS},
+        "backbone.drop_path_rate": "nothing is dropped",
+    },
+)
+def detector(case: Case) -> dict:
+    module, _, variables, clip = prepared(case)
+    sizes = case.input("whwh")
+    for number, (width, height) in enumerate(sizes[:, :2].astype(int)):
+        clip[number, :, height:], clip[number, :, :, width:] = 0, 0
+    found = jax.device_get(jax.jit(module.apply)(variables, clip, sizes))
+    answers = found.answers
+    choice = Choice(threshold=case.config["head"]["person_threshold"])
+    return {
+        **{f"feature_{i}": np.moveaxis(level, -1, 1) for i, level in enumerate(found.levels)},
+        "pred_logits": answers.person,
+        "pred_boxes": answers.boxes,
+        "pred_actions_first": answers.action[0],
+        "pred_actions_last": answers.action[-1],
+        **detections_of(answers, sizes, choice),
+    }
+
+
+@runner(
+    "stmixer",
+    f"{DETECTOR} (train)",
+    ignores={
+        **SAID_ELSEWHERE,
+        "head.person_threshold": "nothing is detected",
+        "backbone.drop_path_rate": "the cases run without stochastic depth",
+    },
+)
+def detector_training(case: Case) -> dict:
+    module, entries, variables, clip = prepared(case)
+    weights, truth = weights_of(case.config["head"]), truth_of(case)
+    statistics = {"batch_stats": variables.get("batch_stats", {})}
+
+    def loss(params):
+        found, _ = module.apply(
+            {**statistics, "params": params}, clip, truth.sizes, True, mutable=["batch_stats"]
         )
-    found = []
-    for pathway in range(pathways):
-        behind = tuple(
-            (stage + 2, block, NonLocalConfig(weighting, tuple(pool[pathway])))
-            for stage, (blocks, pool) in enumerate(
-                zip(config["nonlocal_location"], config["nonlocal_pool"], strict=True)
-            )
-            for block in blocks[pathway]
-        )
-        found.append(
-            PathwayConfig(
-                width=widths[pathway],
-                stem_window=windows[pathway][0],
-                windows=windows[pathway][1],
-                long_blocks=tuple(columns["num_block_temp_kernel"][pathway]),
-                strides=tuple(columns["spatial_strides"][pathway]),
-                dilations=tuple(columns["spatial_dilations"][pathway]),
-                non_local=behind,
-            )
-        )
-    return ResNet3DConfig(
-        depth=config["depth"],
-        slow=found[0],
-        fast=found[1] if pathways == 2 else None,
-        fusion=fusion,
-        stem_pool_padding=1,
-        norm=norm,
-    )
+        people = jnp.maximum(jnp.sum(truth.exists), 1)
+        return objective.detection_loss(found.answers, truth, weights, people)
+
+    run = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    (total, parts), gradients = run(variables["params"])
+    return {
+        **loss_outputs(parts, total),
+        **gradient_outputs(case.outputs, {"params": gradients}, entries),
+    }

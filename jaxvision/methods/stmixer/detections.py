@@ -52,14 +52,10 @@ def detect(last: Answers, sizes: Float[Array, "b 4"]) -> Detected:
     return Detected(person, action, boxes)
 
 
-def choose(
-    person: Float[np.ndarray, " n"],
-    action: Float[np.ndarray, "n actions"],
-    boxes: Float[np.ndarray, "n 4"],
-    choice: Choice,
-) -> People:
-    """The people among one clip's queries: in the queries' order, or by descending probability
-    where none reaches the threshold."""
+def choose(queries: People, choice: Choice) -> People:
+    """The people among the answers of one clip's queries: in the queries' order, or by descending
+    probability where none reaches the threshold."""
+    person, action, boxes = queries
     rows = np.flatnonzero(person >= choice.threshold)
     if not len(rows):
         rows = np.argsort(-person, kind="stable")[: choice.fallback]
