@@ -84,5 +84,45 @@ def detection(variant: str, *, weights: str = "") -> ConfigDict:
     config.evaluate.every_steps = steps
     config.checkpoint.every_steps = steps
     if weights:
-        config.init = ({"from": weights, "to": "backbone"},)
+        # A classifier's head and the norm behind its pooling have no place here.
+        config.init = ({"from": weights, "to": "backbone", "drop": (r"^params/(head|norm)/",)},)
+    return config
+
+
+def fine_tuning(*, start: str = "") -> ConfigDict:
+    """SlowFast 8x8 R50 on other annotations than AVA's, from an AVA checkpoint: ours.
+
+    start: the checkpoint; its last action layers, whose classes are others, start anew.
+    """
+    config = detection("slowfast_r50_k400")
+    config.data = ConfigDict({**base_config().data.to_dict(), "people": 32})
+    config.task.short_sides = (256,)
+    config.train.update({"loss_groups": 1, "steps": 0, "epochs": 4.0})
+    # Per clip as on AVA.
+    config.optim.batch_scaling = 16
+    config.optim.learning_rate = ConfigDict(
+        {"name": "cosine", "peak": 2e-5, "end": 0.0, "warmup_epochs": 0.2}
+    )
+    config.evaluate.every_steps = 0
+    config.checkpoint.every_steps = 1000
+    if start:
+        config.init = ({"from": start, "drop": (r"/action/out/",)},)
+    return config
+
+
+def tubes(template: str, *, start: str = "") -> ConfigDict:
+    """UCF101-24 or JHMDB: every frame of the tubes is a key frame."""
+    config = fine_tuning(start=start)
+    config.data.update(
+        {
+            "name": "tubes",
+            "root": "frames",
+            "train": "",
+            "validation": "",
+            "tubes": "GT.pkl",
+            "split": 1,
+            "template": template,
+        }
+    )
+    config.train.batch_size = 16
     return config
