@@ -9,21 +9,21 @@ To compare: `--config.task.boxes=frame` evaluates whole frames in place of boxes
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.stmixer.recipes import detection
+from jaxvision.methods.stmixer.recipes import fine_tuning
 
 
 def get_config() -> ConfigDict:
-    config = detection("slowonly_r50_k400")
+    config = fine_tuning("slowonly_r50_k400")
     config.dtype = "float32"
     config.model.update({"frames": 8, "stem_width": 16, "temporal_points": 8})
     config.model.update({"queries": 12, "query_width": 64, "stages": 3, "query_heads": 4})
     config.model.update({"hidden": 128, "spatial_points": 8})
     config.task.update({"stride": 1, "short_sides": (96,), "test_short_side": 96})
     config.task.update({"evaluation_batch": 16, "threshold": 0.5, "fallback": 0})
-    with config.ignore_type():  # counts of clips, not files
-        config.data.update({"name": "figures", "train": 4096, "validation": 256})
+    config.data.update({"name": "figures", "train": 4096, "validation": 256})
     config.data.update({"height": 96, "width": 128, "people": 4})
-    config.train.update({"batch_size": 16, "loss_groups": 1, "steps": 600})
+    config.train.update({"batch_size": 16, "steps": 600, "epochs": 0.0})
+    config.optim.batch_scaling = 0
     config.optim.learning_rate = ConfigDict(
         {"name": "cosine", "peak": 1e-3, "end": 0.0, "warmup_steps": 50}
     )

@@ -15,6 +15,7 @@ from jaxvision.methods.stmixer.decoder import (
     Decoder,
     DecoderConfig,
     DecoderStage,
+    FirstQueries,
     Queries,
     QueryAttention,
     Space,
@@ -102,8 +103,8 @@ def first_queries(case: Case) -> dict:
     )
     entries = decoder_entries(config, "", "params")
     variables, _ = to_variables(case.state_dict(), entries)
-    run = jax.jit(lambda v, sizes: Decoder(config).apply(v, sizes, method="first_queries"))
-    found = run(variables, case.input("whwh"))
+    params = variables["params"]["first"]
+    found = jax.jit(FirstQueries(config).apply)({"params": params}, case.input("whwh"))
     return {
         "xyzr": found.boxes,
         "spatial_queries": found.spatial,

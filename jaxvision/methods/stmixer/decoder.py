@@ -77,16 +77,22 @@ class Space(NamedTuple):
 
 
 def _dense(
-    features: int, inputs: int, dtype: jnp.dtype, name: str, *, split: str | None = None, **changes
+    features: int,
+    inputs: int,
+    dtype: jnp.dtype,
+    name: str,
+    *,
+    axes: tuple[str | None, str | None] = ("embed", None),
+    kernel_init: Initializer = _xavier,
+    bias_init: Initializer | None = None,
 ) -> nn.Dense:
     """A linear map with xavier weights and PyTorch's bias."""
-    kernel: Initializer = changes.get("kernel_init", _xavier)
-    bias: Initializer = changes.get("bias_init", torch_default_bias(inputs))
+    bias_init = bias_init or torch_default_bias(inputs)
     return nn.Dense(
         features,
         dtype=dtype,
-        kernel_init=nn.with_logical_partitioning(kernel, ("embed", split)),
-        bias_init=nn.with_logical_partitioning(bias, (split,)),
+        kernel_init=nn.with_logical_partitioning(kernel_init, axes),
+        bias_init=nn.with_logical_partitioning(bias_init, axes[1:]),
         name=name,
     )
 
@@ -116,12 +122,7 @@ class QueryAttention(nn.Module):
         zeros = nn.initializers.zeros
         qkv = dense(
             (3, self.heads, width // self.heads),
-            kernel_init=nn.with_logical_partitioning(
-                nn.initializers.variance_scaling(
-                    1.0, "fan_avg", "uniform", in_axis=0, out_axis=(1, 2, 3)
-                ),
-                ("embed", None, "heads", None),
-            ),
+            kernel_init=nn.with_logical_partitioning(_xavier, ("embed", None, "heads", None)),
             bias_init=nn.with_logical_partitioning(zeros, (None, "heads", None)),
             name="qkv",
         )(x)
@@ -131,12 +132,7 @@ class QueryAttention(nn.Module):
         return dense(
             width,
             axis=(-2, -1),
-            kernel_init=nn.with_logical_partitioning(
-                nn.initializers.variance_scaling(
-                    1.0, "fan_avg", "uniform", in_axis=(0, 1), out_axis=2
-                ),
-                ("heads", None, "embed"),
-            ),
+            kernel_init=nn.with_logical_partitioning(_xavier, ("heads", None, "embed")),
             bias_init=nn.with_logical_partitioning(zeros, ("embed",)),
             name="out",
         )(mixed)
@@ -253,10 +249,10 @@ class DecoderStage(nn.Module):
 
         # 3. Feed-forward layers.
         def fed(name: str, x: Array) -> Array:
-            hidden = _dense(c.hidden, c.width, c.dtype, f"{name}_up", split="mlp")(x)
-            hidden = nn.relu(constrain(hidden, "batch", None, "mlp"))
-            down = _dense(c.width, c.hidden, c.dtype, f"{name}_down")(hidden)
-            return _norm(c.dtype, f"{name}_feed_norm")(x + down)
+            up = _dense(c.hidden, c.width, c.dtype, f"{name}_up", axes=("embed", "mlp"))
+            hidden = nn.relu(constrain(up(x), "batch", None, "mlp"))
+            down = _dense(c.width, c.hidden, c.dtype, f"{name}_down", axes=("mlp", "embed"))
+            return _norm(c.dtype, f"{name}_feed_norm")(x + down(hidden))
 
         spatial, temporal = fed("spatial", spatial), fed("temporal", temporal)
         # 4. Heads; the box moves on for the next stage, with its gradient.
@@ -271,6 +267,27 @@ class DecoderStage(nn.Module):
         refined = box_ops.moved_by_scale(queries.boxes, change)
         answers = Answers(person, action, box_ops.from_scale_and_ratio(refined))
         return Queries(refined, spatial, temporal), answers, change
+
+
+class FirstQueries(nn.Module):
+    """Whole frames, and the normed rows of two learned tables, the same for every clip."""
+
+    config: DecoderConfig
+
+    @nn.compact
+    def __call__(self, sizes: Float[Array, "b 4"]) -> Queries:
+        c = self.config
+        table = nn.with_logical_partitioning(nn.initializers.normal(1.0), (None, "embed"))
+
+        def rows(name: str) -> Array:
+            learned = self.param(name, table, (c.queries, c.width))
+            centred = learned - jnp.mean(learned, axis=-1, keepdims=True)
+            variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
+            normed = (centred * jax.lax.rsqrt(variance + EPSILON)).astype(c.dtype)
+            return jnp.broadcast_to(normed, (len(sizes), *normed.shape))
+
+        boxes = geometry.whole_frames(sizes, c.queries)
+        return Queries(boxes, rows("spatial_queries"), rows("temporal_queries"))
 
 
 class Decoder(nn.Module):
@@ -288,7 +305,7 @@ class Decoder(nn.Module):
         """
         c = self.config
         space = Space(tuple(levels), frame_means(levels))
-        first = self.first_queries(sizes)
+        first = FirstQueries(c, name="first")(sizes)
 
         def step(stage: DecoderStage, queries: Queries, space: Space):
             queries, answers, _ = stage(queries, space)
@@ -304,19 +321,3 @@ class Decoder(nn.Module):
         )
         queries, answers = scan(DecoderStage(c, name="stages"), first, space)
         return answers, queries
-
-    @nn.compact
-    def first_queries(self, sizes: Float[Array, "b 4"]) -> Queries:
-        """Whole frames, and the normed rows of the two tables, the same for every clip."""
-        c = self.config
-        table = nn.with_logical_partitioning(nn.initializers.normal(1.0), (None, "embed"))
-
-        def rows(name: str) -> Array:
-            learned = self.param(name, table, (c.queries, c.width))
-            centred = learned - jnp.mean(learned, axis=-1, keepdims=True)
-            variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
-            normed = (centred * jax.lax.rsqrt(variance + EPSILON)).astype(c.dtype)
-            return jnp.broadcast_to(normed, (len(sizes), *normed.shape))
-
-        boxes = geometry.whole_frames(sizes, c.queries)
-        return Queries(boxes, rows("spatial_queries"), rows("temporal_queries"))

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from jaxvision.data.actions.act_files import ActionTubes
 from jaxvision.data.actions.ava_files import rows_of_people
+from jaxvision.data.actions.key_frames import KeyFrame
 from jaxvision.data.source import Source
 from jaxvision.methods.stmixer.detections import Choice, People, choose
 from jaxvision.metrics.action_frames import (
@@ -14,6 +16,14 @@ from jaxvision.metrics.action_frames import (
     average_precisions,
     mean_average_precision,
     never_met,
+)
+from jaxvision.metrics.action_tubes import (
+    VIDEO_THRESHOLDS,
+    Tubelets,
+    frame_average_precision,
+    frame_detections,
+    tubes_of_video,
+    video_average_precision,
 )
 from jaxvision.training.task import Batch, BatchSpecs, Evaluation, Variables
 
@@ -39,12 +49,13 @@ def frame_map(
     names: Sequence[str],
     excluded: Collection[int] = (),
     whole_frames: bool = False,
+    more: Callable[[Mapping[int, People]], Mapping[str, float]] | None = None,
 ) -> Evaluation:
     """AVA's frame mAP at IoU 0.5, without a limit of detections, as published.
 
     numbers: the key frame of each record of a bucket's source.  truth: the people of key frame n.
     labels: ids, from 1, that count.  excluded: key frames that do not.  whole_frames: every box is
-    the frame, to compare with.
+    the frame, to compare with.  more: results besides, of the people of every key frame.
     """
 
     def accumulate(total: Any, found: Any, index: np.ndarray, bucket: str) -> dict[int, Any]:
@@ -78,7 +89,7 @@ def frame_map(
         results["people_per_frame"] = sum(len(p.boxes) for p in total.values()) / len(total)
         results["labels_without_truth"] = float(len(missed["labels_without_truth"]))
         results["frames_without_detections"] = float(len(missed["frames_without_detections"]))
-        return results
+        return results | dict(more(total) if more else {})
 
     return Evaluation(
         source=sources,
@@ -87,6 +98,51 @@ def frame_map(
         accumulate=accumulate,
         finish=finish,
     )
+
+
+def tube_results(
+    truth: ActionTubes, videos: Sequence[str], items: Sequence[KeyFrame]
+) -> Callable[[Mapping[int, People]], dict[str, float]]:
+    """Frame mAP at IoU 0.5 and video mAP of UCF101-24 and JHMDB by ACT's rules, in percent, of the
+    people on the key frames `items`, which are all frames that have any."""
+
+    def results(people: Mapping[int, People]) -> dict[str, float]:
+        # 1. Every person's every action as a tubelet of one frame, in inclusive pixels.
+        rows = []
+        for number, found in sorted(people.items()):
+            item = items[number]
+            height, width = truth.resolution[item.video]
+            boxes = found.boxes * (width, height, width, height) - (0, 0, 1, 1)
+            actions = found.action.shape[1]
+            place = (videos.index(item.video), item.centre + 1)
+            rows.append(
+                (
+                    *(np.full(found.action.size, value) for value in place),
+                    np.tile(np.arange(actions), len(boxes)),
+                    np.repeat(boxes, actions, axis=0)[:, None],
+                    found.action.reshape(-1),
+                )
+            )
+        tubelets = Tubelets(*(np.concatenate(columns) for columns in zip(*rows, strict=True)))
+        # 2. On frames, then linked through each video.
+        labels, true = len(truth.labels), [truth.tubes[video] for video in videos]
+        by_frame = frame_average_precision(true, frame_detections(tubelets), labels, 0.5)
+        tubes = [
+            tubes_of_video(tubelets, number, labels, truth.frames[video])
+            for number, video in enumerate(videos)
+        ]
+
+        def video_map(threshold: float) -> float:
+            return 100 * float(np.mean(video_average_precision(true, tubes, labels, threshold)))
+
+        return {
+            "frame_map": 100 * float(np.mean(by_frame)),
+            "video_map_0.2": video_map(0.2),
+            "video_map_0.5": video_map(0.5),
+            "video_map_0.5_to_0.95": float(np.mean([video_map(t) for t in VIDEO_THRESHOLDS])),
+        }
+
+    return results
 
 
 def _joined(rows: Sequence[Any]) -> FrameBoxes:

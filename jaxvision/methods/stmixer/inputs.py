@@ -1,5 +1,6 @@
 """From key frames to padded clips: records, sizes, buckets, and a sample's arrays."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
     if data.name == "figures":
         return ACTIONS
     if data.name == "tubes":
-        return tuple(_tubes(config).labels)
+        return tuple(tubes_of(config).labels)
     if not data.labels:
         raise InputError("data.labels: expected a file of the actions' names")
     if data.name == "own":
@@ -72,10 +73,16 @@ def counted_labels(config: ConfigDict) -> list[int]:
     return list(range(1, len(class_names(config)) + 1))
 
 
-def _tubes(config: ConfigDict) -> ActionTubes:
+def tubes_of(config: ConfigDict) -> ActionTubes:
+    """The true tubes of UCF101-24 or JHMDB."""
     if not config.data.tubes:
         raise InputError("data.tubes: expected the pickle of the tubes' boxes")
-    return read_act_tubes(Path(config.data.tubes))
+    return _read_tubes(config.data.tubes)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_tubes(path: str) -> ActionTubes:
+    return read_act_tubes(Path(path))
 
 
 def records_of(config: ConfigDict, split: str) -> Records:
@@ -90,7 +97,7 @@ def records_of(config: ConfigDict, split: str) -> Records:
             width=data.width,
         )
     if data.name == "tubes":
-        truth = _tubes(config)
+        truth = tubes_of(config)
         videos = truth.split(data.split, "train" if split == "train" else "test")
         return tube_key_frames(truth, videos, root, data.template)
     if not data[split]:
@@ -134,8 +141,8 @@ def buckets_of(
 ) -> dict[Bucket, list[int]]:
     """The numbers of the records in each bucket; every record is in one of each short side.
 
-    most: buckets there may be, shared among the short sides. The rarest size is padded up to the
-    size with the least area that holds both, until there are few enough, and until each has
+    most: buckets there may be, shared among the short sides. The rarest size is padded up to a
+    size that holds another one too, until there are few enough, and until each has
     `least_records`.
     """
     found: dict[Bucket, list[int]] = {}
@@ -155,13 +162,19 @@ def buckets_of(
 
 
 def _merge_rarest(padded: dict[Size, list[int]]) -> None:
+    """The rarest size joins that other one where it costs the fewest pixels of padding."""
     rare = min(padded, key=lambda size: (len(padded[size]), size))
     rows = padded.pop(rare)
 
     def joined(other: Size) -> Size:
         return max(rare[0], other[0]), max(rare[1], other[1])
 
-    other = min(padded, key=lambda size: (np.prod(joined(size)), size))
+    def cost(other: Size) -> int:
+        height, width = joined(other)
+        clips = len(padded[other])
+        return height * width * (clips + len(rows)) - other[0] * other[1] * clips
+
+    other = min(padded, key=lambda size: (cost(size), size))
     rows = padded.pop(other) + rows
     padded.setdefault(joined(other), []).extend(rows)
 

@@ -89,12 +89,12 @@ def detection(variant: str, *, weights: str = "") -> ConfigDict:
     return config
 
 
-def fine_tuning(*, start: str = "") -> ConfigDict:
-    """SlowFast 8x8 R50 on other annotations than AVA's, from an AVA checkpoint: ours.
+def fine_tuning(variant: str = "slowfast_r50_k400", *, start: str = "") -> ConfigDict:
+    """A published network on other annotations than AVA's, from an AVA checkpoint: ours.
 
     start: the checkpoint; its last action layers, whose classes are others, start anew.
     """
-    config = detection("slowfast_r50_k400")
+    config = detection(variant)
     config.data = ConfigDict({**base_config().data.to_dict(), "people": 32})
     config.task.short_sides = (256,)
     config.train.update({"loss_groups": 1, "steps": 0, "epochs": 4.0})

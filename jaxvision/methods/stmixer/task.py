@@ -188,8 +188,17 @@ class DetectionTask(Task):
                 names=self.class_names,
                 excluded=_excluded(config, records),
                 whole_frames=task.boxes == "frame",
+                more=self._tube_results(records),
             )
         }
+
+    def _tube_results(self, records: Any) -> Any:
+        """ACT's results where the data are tubes, else None."""
+        data = self.config.data
+        if data.name != "tubes":
+            return None
+        truth = inputs.tubes_of(self.config)
+        return evaluation.tube_results(truth, truth.split(data.split, "test"), records.items)
 
     def render(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The middle frame of the first clip: people found, and the truth in white."""

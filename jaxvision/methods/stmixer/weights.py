@@ -58,7 +58,7 @@ def decoder_entries(config: DecoderConfig, name: str, path: str) -> list[Entry]:
     table = (config.queries, config.width)
     return [
         *(
-            Entry(f"{name}init_{branch}_queries.weight", table, f"{path}/{branch}_queries")
+            Entry(f"{name}init_{branch}_queries.weight", table, f"{path}/first/{branch}_queries")
             for _, branch in BRANCHES
         ),
         *(

@@ -1,15 +1,20 @@
 """STMixer's parts: chosen people, buckets, samples, losses of groups, settings that do not fit."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxvision.data.actions.act_files import ActionTubes
+from jaxvision.data.actions.key_frames import tube_key_frames
 from jaxvision.data.actions.moving_figures import MovingFigures
 from jaxvision.errors import InputError
 from jaxvision.methods.stmixer import inputs, objective
 from jaxvision.methods.stmixer.decoder import Answers
 from jaxvision.methods.stmixer.detections import Choice, People, choose
+from jaxvision.methods.stmixer.evaluation import tube_results
 from jaxvision.methods.stmixer.pretrained import official_model, preprocess, published, recognise
 from jaxvision.methods.stmixer.task import parameter_group
 from jaxvision.methods.stmixer.variants import VARIANTS, build, model_table
@@ -127,6 +132,32 @@ def test_the_loss_of_groups_is_that_of_processes():
     np.testing.assert_allclose(parts.giou, (halves[0][1].giou + halves[1][1].giou) / 2, rtol=1e-5)
 
 
+def test_right_people_of_tubes_score_all_by_the_rules_of_tubes():
+    frames = np.arange(1, 21)
+    box = np.array([10.0, 8, 29, 39])
+    tube = np.column_stack([frames, np.tile(box, (20, 1))]).astype(np.float32)
+    truth = ActionTubes(
+        labels=("run", "jump"),
+        train=((),),
+        test=(("a",),),
+        frames={"a": 20},
+        resolution={"a": (48, 64)},
+        tubes={"a": {0: (tube,), 1: ()}},
+    )
+    records = tube_key_frames(truth, ["a"], Path(), "{:05}.jpg")
+    found = {
+        number: People(np.ones(1), np.array([[0.9, 0.1]]), item.boxes)
+        for number, item in enumerate(records.items)
+    }
+    results = tube_results(truth, ["a"], records.items)(found)
+    # The second label has no truth, which counts as 0.
+    assert results == pytest.approx(
+        {"frame_map": 50, "video_map_0.2": 50, "video_map_0.5": 50, "video_map_0.5_to_0.95": 50}
+    )
+    late = {number: people._replace(boxes=people.boxes + 0.2) for number, people in found.items()}
+    assert tube_results(truth, ["a"], records.items)(late)["frame_map"] < 50
+
+
 def test_boxes_without_area_have_finite_losses_and_gradients():
     answers = Answers(jnp.zeros((1, 1, 3, 2)), jnp.zeros((1, 1, 3, 4)), jnp.zeros((1, 1, 3, 4)))
     truth = objective.Truth(
@@ -201,7 +232,7 @@ def test_a_published_file_is_known_by_its_tensors(name):
     tensors = {e.name: np.broadcast_to(np.float32(0), e.shape) for e in entries}
     found = recognise(tensors)
     assert found is not None
-    assert found.entries == entries
+    assert [e.name for e in found.entries] == list(tensors)
     assert recognise({"a": np.zeros(1)}) is None
     assert f"stmixer/{name}" in [row["network"] for row in published()]
 
