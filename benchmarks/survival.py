@@ -1,220 +1,217 @@
-"""Kill a run of several processes again and again: does it carry on as if nothing had happened?
+"""Kill runs again and again: do they carry on as if nothing had happened?
 
-    python benchmarks/survival.py [--trials 10] [--processes 2] [--seed 0] [--out runs/survival]
+    python benchmarks/survival.py [--alone 140] [--pairs 60] [--seed 0] [--out runs/survival]
 
-Each trial launches the run (launch.local), waits for a random moment (any, while stepping, while a
-checkpoint is written), and ends one of its processes, chosen at random, with SIGKILL. A trial is
-survived when the launcher names the lost process and stops the others, and the next launch carries
-on from a whole checkpoint with the same losses, bit for bit, as a run that was never touched. A run
-that comes to its end is compared in every parameter, and another begins. Prints survived/trials,
-the steps lost per kill and the time to resume; draws the loss curves over the kills as a PNG.
+kills runs of one process, and runs of two (one of them, or both), with SIGKILL: at any time of
+their life, compiling included, between two steps, and while a checkpoint is written. After each
+kill
+
+- no process is left,
+- every step that counts as saved is as its manifest says, of this run, under its own number,
+- the newest is bit-equal, in every leaf, the optimizer's state and the averages included, to the
+  same step of a run that was left alone,
+- every loss in the log is that run's of the same step; and the life just ended began with the step
+  after the newest that was saved: no sample is lost, none comes twice.
+
+A run that comes to its end is compared likewise, and another begins. Lives are written to
+OUT/lives.jsonl; the same command goes on where it was ended. Prints a table; exit status 1 where
+anything was wrong. The loss over the kills of one run is drawn as OUT/survival.png.
 """
 
 import argparse
 import json
-import logging
 import os
 import random
 import shutil
-import signal
 import statistics
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-os.environ.setdefault("JAX_PLATFORMS", "cpu")  # this process only reads checkpoints
 
-import numpy as np
-
+from benchmarks import survival_checks as checks
+from benchmarks.forked_run import FORK, ForkedRun, import_all
 from benchmarks.loss_over_kills import Death, draw
-from jaxvision.training.checkpoint import Checkpoints
-from jaxvision.weights.mapping import flatten
-from launch.watched import Launch
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # it misses files that nothing here writes
-MOMENTS = ("any", "stepping", "saving")
 TRAIN = (
     "train",
     "--config=videomae/demo",
     "--config.model.frames=4",
     "--config.model.image_size=(16,16)",
     "--config.model.patch=8",
-    "--config.model.width=64",
+    "--config.model.width=32",
     "--config.model.heads=2",
     "--config.model.depth=2",
-    "--config.model.decoder_width=32",
+    "--config.model.decoder_width=16",
     "--config.model.decoder_heads=2",
     "--config.model.decoder_depth=1",
     "--config.task.probe=False",
     "--config.train.batch_size=8",
+    "--config.ema.decay=0.9",
     "--config.log.every_steps=1",
     "--config.log.pictures_every_steps=0",
     "--config.evaluate.every_steps=0",
 )
+MOMENTS = {"any": 3, "stepping": 3, "saving": 4}  # how often, of ten
+PATIENCE = 180.0  # s, for a life to reach its moment or its end
+GRACE = 2.0  # s, for the process that is left to do something wrong
 
 
-def losses(workdir: Path) -> list[tuple[int, float]]:
-    """(step, loss) as logged, in the order of the log: a step that was run twice is there twice."""
-    file = workdir / "metrics.jsonl"
-    if not file.exists():
-        return []
-    whole = [line for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    rows = [json.loads(line) for line in whole]
-    return [(row["step"], row["loss"]) for row in rows if "loss" in row]
+@dataclass(kw_only=True)
+class Life:
+    """From a launch to a kill or to the end of the run, and what was wrong with it.
 
-
-def committed(workdir: Path) -> int:
-    """The newest step that was saved whole; 0 where there is none."""
-    return max(Checkpoints(workdir).steps(), default=0)
-
-
-def being_saved(workdir: Path) -> bool:
-    """Whether a checkpoint is being written at this moment."""
-    folder = workdir / "checkpoints"
-    return folder.is_dir() and any("tmp" in entry.name for entry in os.scandir(folder))
-
-
-def differing(workdir: Path, reference: Path, step: int) -> list[str]:
-    """Names of variables of `step` that are not the same, bit for bit."""
-    mine, theirs = (flatten(Checkpoints(w).read_variables(step)) for w in (workdir, reference))
-    return [
-        name
-        for name in sorted(mine.keys() | theirs.keys())
-        if name not in mine
-        or name not in theirs
-        or np.asarray(mine[name]).tobytes() != np.asarray(theirs[name]).tobytes()
-    ]
-
-
-@dataclass
-class Kill:
-    """One kill: when and whom, what it cost, and what went wrong ("" if nothing)."""
+    victims: numbers of the processes killed; none where it came to its end.  mid_save: a checkpoint
+    was left half written.  rows: of the loss log so far.  step: the last logged.  saved: the newest
+    whole checkpoint.  leaves: compared.  seconds: from the launch to its first step, if it came.
+    """
 
     run: int
-    moment: str
-    lost: int  # number of the process
-    rows: int  # of the loss log so far
-    step: int  # last logged
-    saved: int  # newest checkpoint
-    problem: str = ""
-    seconds: float = float("nan")  # from the next launch to its first step
+    processes: int
+    moment: str = ""
+    victims: list[int] = field(default_factory=list)
+    mid_save: bool = False
+    rows: int = 0
+    step: int = 0
+    saved: int = 0
+    leaves: int = 0
+    seconds: float | None = None
+    problems: list[str] = field(default_factory=list)
 
 
 class Survival:
-    """The trials of one benchmark, in `out`."""
+    """Runs of `processes` processes in `out`, and their lives so far."""
 
-    def __init__(self, out: Path, processes: int, steps: int, every: int, draws: random.Random):
-        self.out, self.processes, self.every, self.draws = out, processes, every, draws
-        self.steps = steps
-        self.kills: list[Kill] = []
-        self.run = 0
-        self.expected: dict[int, float] = {}  # loss by step
-        self.seconds = 0.0  # of the run that is left alone
+    def __init__(self, out: Path, processes: int, steps: int, every: int):
+        self.out, self.processes, self.steps, self.every = out, processes, steps, every
+        out.mkdir(parents=True, exist_ok=True)
+        self.reference = out / "reference"
+        self.lives = self._read_lives()
+        # A run whose last life nobody judged is left as it is.
+        self.run = max((life.run for life in self.lives), default=-1) + 1
+        self.expected, self.seconds = self._left_alone()
+        self.judge, theirs = FORK.Pipe()
+        work = (theirs, self.reference)
+        FORK.Process(target=checks.answer_differences, args=work, daemon=True).start()
 
     @property
     def workdir(self) -> Path:
         return self.out / f"run{self.run}"
 
-    def launch(self, workdir: Path) -> Launch:
+    @property
+    def kills(self) -> int:
+        return sum(bool(life.victims) for life in self.lives)
+
+    def _read_lives(self) -> list[Life]:
+        file = self.out / "lives.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [Life(**json.loads(line)) for line in lines]
+
+    def _left_alone(self) -> tuple[dict[int, float], float]:
+        """(loss by step, seconds) of the run that is left alone; made once."""
+        file = self.out / "reference.json"
+        if not file.exists():
+            for folder in self.out.glob("r*"):
+                shutil.rmtree(folder, ignore_errors=True)
+            started = time.monotonic()
+            with self._launch(self.reference, f"--config.checkpoint.keep={self.steps}") as run:
+                status = run.finish(PATIENCE)
+            if status:
+                raise SystemExit(f"the run left alone ended with exit status {status}: {self.log}")
+            taken = time.monotonic() - started
+            file.write_text(json.dumps([self.steps, self.every, taken]))
+        steps, every, taken = json.loads(file.read_text())
+        if (steps, every) != (self.steps, self.every):
+            raise SystemExit(f"{self.out} holds runs of {steps} steps, saved every {every}")
+        return dict(checks.losses(self.reference)), taken
+
+    @property
+    def log(self) -> Path:
+        return self.out / "log.txt"
+
+    def _launch(self, workdir: Path, *more: str) -> ForkedRun:
         options = (
             f"--config.train.steps={self.steps}",
             f"--config.checkpoint.every_steps={self.every}",
             f"--workdir={workdir}",
         )
-        # Filled by the first run: the same executables for all, and quicker starts.
-        cache = {
-            "JAX_COMPILATION_CACHE_DIR": str((self.out / "compiled").absolute()),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
-        return Launch("jaxvision", *TRAIN, *options, processes=self.processes, environment=cache)
+        return ForkedRun((*TRAIN, *options, *more), self.log, processes=self.processes)
 
-    def reference(self) -> None:
-        """The run that is left alone."""
-        started = time.monotonic()
-        status, text = self.launch(self.out / "reference").finish()
-        if status:
-            raise SystemExit(f"the undisturbed run ended with exit status {status}:\n{text}")
-        self.expected = dict(losses(self.out / "reference"))
-        self.seconds = time.monotonic() - started
-
-    def trial(self) -> Kill:
-        """Launch and kill; a run that ends before the moment comes is compared and replaced."""
-        while True:
-            moment, lost = self.draws.choice(MOMENTS), self.draws.randrange(self.processes)
-            launch, alive = self.watch(moment)
-            if alive and launch.kill(lost):
-                break
-            self.finished(launch)
-        status, text = launch.finish()
-        logged = losses(self.workdir)
-        kill = Kill(
-            self.run,
-            moment,
-            lost,
-            len(logged),
-            logged[-1][0] if logged else 0,
-            committed(self.workdir),
-        )
-        self.kills.append(kill)
-        if (
-            status != 128 + signal.SIGKILL
-            or f"process {lost} was lost: ended by SIGKILL" not in text
-        ):
-            kill.problem = f"the launcher ended with {status} and did not name process {lost}"
-        wrong = [step for step, loss in logged if loss != self.expected[step]]
-        if wrong:
-            kill.problem = f"another loss at step {wrong[0]}"
-        return kill
-
-    def watch(self, moment: str) -> tuple[Launch, bool]:
-        """A launch at its random moment, and whether it still runs; judges the kill before."""
-        workdir = self.workdir
-        saved, rows = committed(workdir), len(losses(workdir))
-        steps = self.draws.randrange(2 * self.every)
-        started = time.monotonic()
-        latest = started + self.draws.uniform(0, self.seconds)
-        first = float("nan")
+    def live(self, moment: str, draws: random.Random) -> Life:
+        """Launch, wait for a random moment of this kind ("never": the end), kill, and judge."""
+        life = Life(run=self.run, processes=self.processes, moment=moment)
+        rows = len(checks.losses(self.workdir))
+        saved = max(checks.committed(self.workdir), default=0)
+        steps = draws.randrange(2 * self.every)
+        victims = draws.choice([[0], [1], [0, 1]]) if self.processes > 1 else [0]
+        started, wall = time.monotonic(), time.time()
+        latest = started + draws.uniform(0, self.seconds)
 
         def due() -> bool:
-            nonlocal first
-            count = len(losses(workdir)) - rows
-            if count and first != first:
-                first = time.monotonic() - started
+            count = len(checks.losses(self.workdir)) - rows
+            if count > 0 and life.seconds is None:
+                life.seconds = time.monotonic() - started
             if moment == "any":
                 return time.monotonic() > latest
-            return count > steps and (moment == "stepping" or being_saved(workdir))
+            reached = count > steps and moment != "never"
+            return reached and (moment == "stepping" or checks.being_saved(self.workdir, wall))
 
-        launch = self.launch(workdir)
-        alive = launch.wait_for(due)
-        new = losses(workdir)[rows:]
-        if new and self.kills and self.kills[-1].run == self.run:
-            before = self.kills[-1]
-            before.seconds = first
-            if new[0][0] != saved + 1:
-                before.problem = f"went on with step {new[0][0]}, not {saved + 1}"
-        return launch, alive
+        with self._launch(self.workdir) as run:
+            try:
+                if run.wait_for(due, PATIENCE):
+                    time.sleep(draws.uniform(0, 0.03) if moment != "any" else 0)
+                    life.victims = victims if run.kill(victims, GRACE) else []
+            except TimeoutError as error:
+                life.problems.append(str(error))
+                run.kill(victims)
+            status = run.status()
+        life.mid_save = bool(life.victims) and checks.being_saved(self.workdir, wall)
+        if not life.victims and status:
+            life.problems.append(f"ended with exit status {status}: {self.log}")
+        self._judge(life, rows, saved)
+        return life
 
-    def finished(self, launch: Launch) -> None:
-        """Compare a run that came to its end with the one left alone, and begin another."""
-        status, text = launch.finish()
-        problem = ""
-        if status:
-            problem = f"ended with exit status {status}: {text.splitlines()[-1]}"
-        elif wrong := differing(self.workdir, self.out / "reference", self.steps):
-            problem = f"{len(wrong)} variables differ at the end, first {wrong[0]}"
-        if problem and self.kills and self.kills[-1].run == self.run:
-            self.kills[-1].problem = problem
-        elif problem:
-            raise SystemExit(problem)
-        self.run += 1
+    def _judge(self, life: Life, rows: int, saved: int) -> None:
+        logged = checks.losses(self.workdir)
+        life.rows, life.step = len(logged), logged[-1][0] if logged else 0
+        life.problems += checks.wrong_losses(logged[rows:], saved, self.expected)
+        life.problems += checks.half_steps(self.workdir)
+        life.saved = max(checks.committed(self.workdir), default=0)
+        if life.saved < saved:
+            life.problems.append(f"step {saved} is gone, {life.saved} is the newest")
+        if life.saved:
+            self.judge.send((self.workdir, life.saved))
+            life.leaves, wrong = self.judge.recv()
+            life.problems += [f"{len(wrong)} leaves differ, first {wrong[0]}"] if wrong else []
+        if not life.victims and life.saved != self.steps:
+            life.problems.append(f"ended with step {life.saved} of {self.steps}")
+        self.lives.append(life)
+        with (self.out / "lives.jsonl").open("a") as file:
+            file.write(json.dumps(asdict(life)) + "\n")
+        if not life.victims or life.problems:  # the next run begins afresh
+            self.run += 1
 
-    def finish(self) -> None:
-        """Let the last run go to its end."""
-        launch, _ = self.watch("never")
-        self.finished(launch)
+    def kill(self, count: int, seed: int) -> Iterator[Life]:
+        """Lives up to the kill of this number, and the end of the last run."""
+        while self.kills < count:
+            draws = random.Random(f"{seed}/{self.processes}/{len(self.lives)}")
+            (moment,) = draws.choices(list(MOMENTS), list(MOMENTS.values()))
+            yield self.live(moment, draws)
+        if self.lives and self.lives[-1].victims and not self.lives[-1].problems:
+            yield self.live("never", random.Random(seed))
+
+    def picture(self) -> Path:
+        """The run that was killed most often."""
+        runs = [life.run for life in self.lives if life.victims]
+        most = max(set(runs), key=runs.count)
+        lives = [life for life in self.lives if life.run == most and life.victims]
+        deaths = [Death(life.rows, life.step, " ".join(map(str, life.victims))) for life in lives]
+        logged = checks.losses(self.out / f"run{most}")
+        draw(self.expected, logged, deaths).save(self.out / "survival.png")
+        return self.out / "survival.png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -222,55 +219,65 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--trials", type=int, default=10, help="kills")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=60, help="of one run")
+    parser.add_argument("--alone", type=int, default=140, help="kills of runs of one process")
+    parser.add_argument("--pairs", type=int, default=60, help="kills of runs of two processes")
+    parser.add_argument("--steps", type=int, default=40, help="of one run")
     parser.add_argument("--every", type=int, default=4, help="steps from checkpoint to checkpoint")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("runs/survival"), help="replaced")
+    parser.add_argument("--out", type=Path, default=Path("runs/survival"))
     options = parser.parse_args(argv)
-    for folder in ("reference", "compiled", *(p.name for p in options.out.glob("run[0-9]*"))):
-        shutil.rmtree(options.out / folder, ignore_errors=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    survival = Survival(
-        options.out, options.processes, options.steps, options.every, random.Random(options.seed)
-    )
-    survival.reference()
-    print(f"left alone: {options.steps} steps in {survival.seconds:.1f} s", flush=True)
-    for number in range(options.trials):
-        kill = survival.trial()
-        print(
-            f"kill {number + 1}: {kill.moment}: process {kill.lost} after step {kill.step}, "
-            f"newest checkpoint {kill.saved}{'; ' + kill.problem if kill.problem else ''}",
-            flush=True,
-        )
-    survival.finish()
-    kills = survival.kills
-    survived = [kill for kill in kills if not kill.problem]
-    print(f"\nsurvived {len(survived)}/{len(kills)}")
-    print(table(kills))
-    most = max(range(survival.run), key=lambda run: sum(k.run == run for k in kills))
-    own = [kill for kill in kills if kill.run == most]
-    deaths = [Death(kill.rows, kill.step, f"process {kill.lost}") for kill in own]
-    picture = draw(survival.expected, losses(options.out / f"run{most}"), deaths)
-    picture.save(options.out / "survival.png")
-    print(f"loss over {len(own)} kills: {options.out / 'survival.png'}")
-    return 0 if len(survived) == len(kills) else 1
+    # The same executables for all lives, and quicker starts.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str((options.out / "compiled").absolute())
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    import_all()
+    lives: list[Life] = []
+    started, before = time.monotonic(), 0
+    for processes, kills in ((2, options.pairs), (1, options.alone)):
+        if not kills:
+            continue
+        out = options.out.absolute() / f"of{processes}"
+        survival = Survival(out, processes, options.steps, options.every)
+        before += len(survival.lives)
+        print(f"{processes} left alone: {options.steps} steps in {survival.seconds:.1f} s")
+        for life in survival.kill(kills, options.seed):
+            print(f"{survival.kills}: {line(life)}", flush=True)
+        lives += survival.lives
+        print(f"loss over the kills: {survival.picture()}")
+    wrong = sum(bool(life.problems) for life in lives)
+    taken = (time.monotonic() - started) / max(1, len(lives) - before)
+    print(f"\n{table(lives)}\n\n{wrong} of {len(lives)} lives were wrong; {taken:.1f} s a life")
+    return min(wrong, 1)
 
 
-def table(kills: Sequence[Kill]) -> str:
-    """What the kills cost, by their moment."""
-    lines = [
-        "| moment | kills | survived | steps lost (median, most) | seconds to resume (the same) |",
-        "| --- | --- | --- | --- | --- |",
+def line(life: Life) -> str:
+    """What happened in a life."""
+    what = f"killed {life.victims}, {life.moment}" if life.victims else "ended"
+    half = ", mid-save" if life.mid_save else ""
+    said = f"; {'; '.join(life.problems)}" if life.problems else ""
+    return f"{what}{half}, after step {life.step}, newest checkpoint {life.saved}{said}"
+
+
+def table(lives: Sequence[Life]) -> str:
+    """What the kills cost, by the processes of their runs and by moment."""
+    rows = [
+        "| processes | moment | kills | mid-save | survived | leaves compared "
+        "| steps lost (median, most) | seconds to the first step (the same) |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for moment in MOMENTS:
-        of = [kill for kill in kills if kill.moment == moment]
-        lost = [kill.step - kill.saved for kill in of]
-        seconds = [kill.seconds for kill in of if kill.seconds == kill.seconds]
-        kept = sum(not kill.problem for kill in of)
-        lines.append(f"| {moment} | {len(of)} | {kept} | {spread(lost)} | {spread(seconds)} |")
-    return "\n".join(lines)
+    for processes in sorted({life.processes for life in lives}):
+        for moment in (*MOMENTS, "all kills", "ends"):
+            of = [life for life in lives if life.processes == processes]
+            of = [life for life in of if bool(life.victims) == (moment != "ends")]
+            of = [life for life in of if moment in ("all kills", "ends", life.moment)]
+            lost = spread([life.step - life.saved for life in of])
+            seconds = spread([life.seconds for life in of if life.seconds is not None])
+            rows.append(
+                f"| {processes} | {moment} | {len(of)} | {sum(life.mid_save for life in of)} "
+                f"| {sum(not life.problems for life in of)} "
+                f"| {sum(life.leaves for life in of)} | {lost} | {seconds} |"
+            )
+    return "\n".join(rows)
 
 
 def spread(values: Sequence[float]) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import errno
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 MOST = 2000  # characters of a message
@@ -89,10 +89,13 @@ def writing(folder: object) -> Iterator[None]:
         raise InputError(f"{folder}: cannot be written: {problem}") from error
 
 
-def check_writable(folder: Path) -> None:
-    """InputError where files cannot be written into `folder`, there or to be made: asked before the
-    work, not after it. Nothing is left behind."""
-    with writing(folder):
+def check_writable(out: Path, file: bool = False) -> None:
+    """InputError where files cannot be written into the folder `out` (or, with `file`, one file of
+    that name), there or to be made: asked before the work, not after it. Nothing is left behind."""
+    folder = out.parent if file else out
+    with writing(out):
+        if file and out.is_dir():
+            raise IsADirectoryError(errno.EISDIR, f"{out} is a folder, expected a file")
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{there} is a file, expected a folder")
@@ -101,6 +104,13 @@ def check_writable(folder: Path) -> None:
 
 
 FEW = 24  # names that one line can hold
+
+
+def check_choice(what: str, value: object, known: Collection[str]) -> None:
+    """InputError where `value`, of `what` (a key: "data.name"), is none of `known`: it gives the
+    nearest one."""
+    if value not in known:
+        raise InputError(f"{what} {value!r}{nearest(str(value), known)}")
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:

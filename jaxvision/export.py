@@ -20,7 +20,7 @@ import orbax.checkpoint as ocp
 from jax import export as jax_export
 
 from jaxvision.data.atomic_write import atomic_write
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.training.config import as_json
 from jaxvision.training.run_record import versions, write_json
 from jaxvision.training.task import BatchSpecs, Task, Variables
@@ -49,8 +49,7 @@ def export_model(
     for a platform that is unknown and a model whose batch must be fixed.
     """
     for platform in platforms:
-        if platform not in PLATFORMS:
-            raise InputError(f"platform {platform!r}{nearest(platform, PLATFORMS)}")
+        check_choice("platform", platform, PLATFORMS)
     values = {path: np.asarray(jax.device_get(a)) for path, a in flatten(variables).items()}
     shapes = {path: jax.ShapeDtypeStruct(a.shape, a.dtype) for path, a in values.items()}
     function = predictor(task)
@@ -95,8 +94,7 @@ def fields_of(specs: BatchSpecs, bucket: str | None) -> Shapes:
         if len(specs) > 1:
             raise InputError(f"--bucket: expected one of {', '.join(sorted(specs))}")
         (bucket,) = specs
-    if bucket not in specs:
-        raise InputError(f"--bucket {bucket!r}{nearest(bucket, specs)}")
+    check_choice("--bucket", bucket, specs)
     return dict(specs[bucket])
 
 

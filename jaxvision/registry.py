@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.training import config as engine_config
 from jaxvision.training import settings as engine_settings
 from jaxvision.training.config import refuse_renamed
+from jaxvision.training.sizes import Sizes, check_sizes
 from jaxvision.training.task import Task
 
 
@@ -37,7 +38,9 @@ METHODS = {
 
 
 def make_task(config: ConfigDict) -> Task:
-    """The task of `config.method`. InputError names the nearest method for an unknown one."""
+    """The task of `config.method`. InputError names the nearest method for an unknown one, and a
+    size that cannot be: see `training.sizes`, and SIZES of a method's settings.py."""
+    check_sizes(config, sizes_of(config.method))
     return method_module(config.method, "task").make_task(config)
 
 
@@ -64,6 +67,11 @@ def settings(method: str) -> Mapping[str, str]:
     return engine | method_module(method, "settings").SETTINGS
 
 
+def sizes_of(method: str) -> Sizes:
+    """What a method's settings.py says of sizes."""
+    return getattr(method_module(method, "settings"), "SIZES", Sizes())
+
+
 def line_about(key: str, settings: Mapping[str, str]) -> str:
     """The line of `settings` about a setting, or about the innermost table it is in, or ""."""
     while key not in settings and "." in key:
@@ -73,8 +81,7 @@ def line_about(key: str, settings: Mapping[str, str]) -> str:
 
 def method_module(method: str, name: str) -> ModuleType:
     """`jaxvision.methods.<method>.<name>`. InputError where the method is unknown or planned."""
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}{nearest(method, METHODS)}")
+    check_choice("unknown method", method, METHODS)
     try:
         return importlib.import_module(f"jaxvision.methods.{method}.{name}")
     except ModuleNotFoundError as error:

@@ -138,12 +138,19 @@ def misfits(value: Any, shape: Shape) -> Iterator[tuple[str, str]]:
         yield from _table_misfits(value, shape)
     elif not _is_a(value, shape):
         names = " or ".join(_called(kind) for kind in get_args(shape) or (shape,))
-        yield "", f"{one_line(repr(value), 80)}; expected {names}"
+        yield "", f"{_shown(value)}; expected {names}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return one_line(repr(value), 80)
+    except RecursionError:
+        return "a value nested too deeply"
 
 
 def _list_misfits(value: Any, shape: list | tuple) -> Iterator[tuple[str, str]]:
     if type(value) is not list:
-        yield "", f"{one_line(repr(value), 80)}; expected a list"
+        yield "", f"{_shown(value)}; expected a list"
         return
     if isinstance(shape, tuple) and len(value) != len(shape):
         yield "", f"{len(value)} values; expected {len(shape)}"
@@ -156,7 +163,7 @@ def _list_misfits(value: Any, shape: list | tuple) -> Iterator[tuple[str, str]]:
 
 def _table_misfits(value: Any, shape: dict) -> Iterator[tuple[str, str]]:
     if type(value) is not dict:
-        yield "", f"{one_line(repr(value), 80)}; expected a table"
+        yield "", f"{_shown(value)}; expected a table"
         return
     named = dict.fromkeys(value, shape[str]) if str in shape else shape
     for key, of_item in named.items():

@@ -25,6 +25,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TextIO
 
 EXIT_PREEMPTED = 75
+# Seconds of one wait: a signal that comes just before a wait is answered only after it.
+STEP = 0.2
 PR_SET_PDEATHSIG = 1  # prctl: the signal a process gets when its parent ends
 
 
@@ -147,7 +149,7 @@ class Group:
                 errors="replace",
                 # Of its own, or a Ctrl-C in the terminal would reach it twice.
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),
+                preexec_fn=die_with_parent(),
             )
             for env in environments
         ]
@@ -181,10 +183,12 @@ class Group:
         running = set(range(len(self._processes)))
         answer, deadline = 0, None
         while running:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            left = STEP if deadline is None else max(0.0, deadline - time.monotonic())
             try:
-                number, status = self._exits.get(timeout=left)
+                number, status = self._exits.get(timeout=min(left, STEP))
             except queue.Empty:
+                if left >= STEP:
+                    continue
                 self._say(f"killing {_names(running)}: still running after {self._grace:g} s")
                 for other in running:
                     self._kill(other)
@@ -245,7 +249,7 @@ def _names(numbers: set[int]) -> str:
     return f"{word} {', '.join(map(str, sorted(numbers)))}"
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """For a new process to call: SIGKILL it when this one ends, however that happens."""
     if sys.platform != "linux":
         return None

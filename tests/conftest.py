@@ -2,9 +2,13 @@
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 # Before jax is imported anywhere.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -12,9 +16,12 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
     + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
 )
+# What one worker, or a command that a test starts, has compiled serves all others of this run. Anew
+# for each run: no test passes by what an earlier tree left.
+_own_cache = tempfile.mkdtemp(prefix="jaxvision-tests-")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _own_cache)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 sys.path.insert(0, str(Path(__file__).parent))
-
-import pytest
 
 # Linux gives a process 65,530 memory mappings. A compiled program takes several, and XLA crashes
 # where there are no more; so a worker forgets its programs long before.
@@ -34,6 +41,10 @@ def pytest_runtest_teardown() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--goldens", help="a folder of golden cases instead of tests/goldens")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_own_cache, ignore_errors=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -106,6 +106,32 @@ def test_no_file_has_a_name_that_tells_nothing():
     assert not [f for f in FILES if f.stem in ("utils", "util", "helpers", "common", "misc")]
 
 
+# Functions that take any number of like things.
+VARIADIC = ("reshape", "transpose", "add_row", "Table")
+
+
+def crowded_calls(source: str) -> list[int]:
+    """The lines of calls with more than five positional arguments."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    names = (getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls)
+    return [
+        call.lineno
+        for call, name in zip(calls, names, strict=True)
+        if len(call.args) > 5 and name not in VARIADIC
+    ]
+
+
+def test_arguments_beyond_the_fifth_have_names():
+    """Kernels, and the rules of gradients beside them, take their arrays in order."""
+    assert crowded_calls("f(1, 2, 3, 4, 5)\ng(1, 2, 3, 4, 5, 6)\nx.reshape(1, 2, 3, 4, 5, 6)") == [
+        2
+    ]
+    kernels = {file for folder in (ROOT / "ops").iterdir() for file in folder.glob("[!_]*.py")}
+    kernels -= set(ROOT.glob("ops/*/argument_specs.py"))
+    found = {str(file): crowded_calls(file.read_text()) for file in set(FILES) - kernels}
+    assert not {file: lines for file, lines in found.items() if lines}
+
+
 @pytest.mark.parametrize("verb", ["", *VERBS])
 def test_help_does_not_import_jax(verb):
     code = (

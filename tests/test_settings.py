@@ -40,6 +40,15 @@ def test_every_setting_is_described_once(method):
     assert all(line and "\n" not in line for line in lines.values())
 
 
+def test_a_run_that_lacks_a_setting_of_its_method_is_refused(tmp_path, capsys):
+    stored = as_json(load_config("pdpp/demo"))
+    del stored["task"]["classifier"]
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(stored))
+    assert main(["inspect", "--config", str(file)]) == 2
+    assert "the config has no setting 'classifier', which is read here" in capsys.readouterr().err
+
+
 def test_a_line_at_a_table_speaks_for_its_settings():
     lines = {"optim.rate": "a schedule", "optim.b1": "a decay"}
     assert registry.line_about("optim.rate.peak.value", lines) == "a schedule"

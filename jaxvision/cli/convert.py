@@ -50,13 +50,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from jaxvision.errors import InputError
+    from jaxvision.errors import InputError, check_writable, writing
     from jaxvision.loading import official_from_run, official_model
     from jaxvision.weights import convert
     from jaxvision.weights.checkpoint_file import read_checkpoint
 
     source, out = arguments.source, arguments.out
     to_file = out.suffix in FILE_SUFFIXES
+    check_writable(out, file=to_file)
+    if out.resolve() == source.resolve():
+        raise InputError(f"{out}: expected another place than SOURCE, which is being read")
     is_run = (source / "checkpoints").is_dir()
     if arguments.layout and not to_file:
         raise InputError(f"--layout is for files; {out} would be a folder of ours")
@@ -80,11 +83,12 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{source}: {taken}; --entry would take {' or '.join(map(repr, others))}")
         network = official_model(arguments.network, file.tensors)
         converted = convert.from_checkpoint(file, network, str(source))
-    if to_file:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        convert.to_file(out, converted, network, arguments.layout)
-    else:
-        convert.save(out, converted)
+    with writing(out):
+        if to_file:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            convert.to_file(out, converted, network, arguments.layout)
+        else:
+            convert.save(out, converted)
     tensors = converted.origin.names or network.entries
     print(f"{len(tensors)} tensors of {network.name}: {source} -> {out}")
     return 0

@@ -7,15 +7,10 @@ SUMMARY = "evaluate a run by its method's benchmarks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from jaxvision.cli.options import add_config, add_workdir
+    from jaxvision.cli.options import add_trained_model
 
-    add_config(parser, required=False)
-    add_workdir(parser, required=False)
-    parser.add_argument(
-        "--weights", type=Path, help="instead of a workdir: converted weights or an official file"
-    )
+    add_trained_model(parser)
     parser.add_argument("--only", metavar="NAME", help="one evaluation")
-    parser.add_argument("--step", type=int, help="a checkpoint's step (default: the newest)")
     parser.add_argument("--out", type=Path, help="folder for results.json and pictures")
 
 

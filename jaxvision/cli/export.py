@@ -18,15 +18,10 @@ SUMMARY = "parameters, and an artifact per platform that runs without this libra
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from jaxvision.cli.options import add_config, add_workdir
+    from jaxvision.cli.options import add_trained_model
 
     parser.add_argument("out", type=Path, metavar="OUT", help="a folder")
-    add_config(parser, required=False)
-    add_workdir(parser, required=False)
-    parser.add_argument(
-        "--weights", type=Path, help="instead of a workdir: converted weights or an official file"
-    )
-    parser.add_argument("--step", type=int, help="a checkpoint's step (default: the newest)")
+    add_trained_model(parser)
     parser.add_argument(
         "--platform",
         nargs="+",

@@ -2,7 +2,9 @@
 
 Settings that are not the engine's defaults come first, each with the place that set it.
 
-Nothing is trained and no parameter is made.
+Nothing is trained and no parameter is made. The files of the evaluations are opened, one by one: a
+run reads them when it has trained already. Exit status 2 where more do not open than
+evaluate.max_unreadable allows.
 """
 
 import argparse
@@ -25,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from jaxvision.data.listed_files import listed_files
     from jaxvision.errors import check_writable
     from jaxvision.registry import load_config, make_task
     from jaxvision.training.config import check_choices
@@ -70,10 +73,38 @@ def run(arguments: argparse.Namespace) -> int:
         table.add_row(name, str(array.shape), str(array.dtype), bounds)
     console.print(table)
     console.print(f"records: {', '.join(host_batch.names[:8])} ...", highlight=False)
+    for note in host_batch.converted:
+        console.print(f"converted: {note.kind}: {note.where}", highlight=False, markup=False)
+    unreadable = 0
+    for name, evaluation in task.evaluations().items():
+        unreadable += open_files(name, listed_files(evaluation.source), console)
     if arguments.out is not None:
         for picture in write_batch(host_batch.arrays, arguments.out):
             console.print(f"picture: {picture}", highlight=False)
-    return 0
+    return 2 if unreadable > config.evaluate.max_unreadable else 0
+
+
+def open_files(name: str, files: list[Path], console: Any) -> int:
+    """Open every file of an evaluation, name those that do not; how many they are."""
+    from rich.progress import track
+
+    from jaxvision.data.conversions import Conversions, collecting
+    from jaxvision.data.listed_files import opened
+
+    if not files:
+        return 0
+    conversions, unreadable = Conversions(), 0
+    with collecting() as notes:
+        work = track(opened(files), name, total=len(files), console=console, transient=True)
+        for path, reason in work:
+            if reason:
+                console.print(f"{name}: unreadable: {path}: {reason}", highlight=False)
+                unreadable += 1
+    conversions.add(notes)
+    for line in conversions.lines():
+        console.print(f"{name}: {line}", highlight=False)
+    console.print(f"{name}: {len(files)} files, {unreadable} unreadable", highlight=False)
+    return unreadable
 
 
 def setting_rows(config: Any, recipe: str, overrides: list[str]) -> list[tuple[str, ...]]:

@@ -108,7 +108,7 @@ def run_verb(run, arguments: argparse.Namespace) -> int:
 
         end_at_once("interrupted", 130)
     except Exception as error:
-        problem = disk_problem(error)
+        problem = disk_problem(error) or missing_setting(error)
         if problem is not None:
             return refuse(problem)
         # The engine's exceptions are known only once jax has been imported.
@@ -127,6 +127,16 @@ def run_verb(run, arguments: argparse.Namespace) -> int:
             traceback.print_exc()
             return 1
         raise
+
+
+def missing_setting(error: Exception) -> str | None:
+    """What to say where a setting was read that a config lacks, or None."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    of_config = frame.f_globals["__name__"] == "ml_collections.config_dict.config_dict"
+    if not isinstance(error, AttributeError) or not of_config:
+        return None
+    name = str(error).split("'")[1]
+    return f"the config has no setting {name!r}, which is read here: is it one of an older version?"
 
 
 def drop_disk_tracebacks() -> None:

@@ -29,6 +29,16 @@ def add_workdir(parser: argparse.ArgumentParser, required: bool = True) -> None:
     )
 
 
+def add_trained_model(parser: argparse.ArgumentParser) -> None:
+    """Of a verb that answers with a trained model: which one."""
+    add_config(parser, required=False)
+    add_workdir(parser, required=False)
+    parser.add_argument(
+        "--weights", type=Path, help="instead of a workdir: converted weights or an official file"
+    )
+    parser.add_argument("--step", type=int, help="a checkpoint's step (default: the newest)")
+
+
 def mounted_folder(text: str) -> Path:
     """A folder; an address of object storage is refused, or a local folder would get its name."""
     if "://" in text:

@@ -9,21 +9,17 @@ SUMMARY = "run a trained model on files, folders or globs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from jaxvision.cli.options import add_config, add_workdir
+    from jaxvision.cli.options import add_trained_model
 
     parser.add_argument("inputs", nargs="+", help="files, folders or quoted globs")
-    add_config(parser, required=False)
-    add_workdir(parser, required=False)
-    parser.add_argument(
-        "--weights", type=Path, help="instead of a workdir: converted weights or an official file"
-    )
-    parser.add_argument("--step", type=int, help="a checkpoint's step (default: the newest)")
+    add_trained_model(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("predictions"), help="default: predictions"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from jaxvision.data.conversions import Conversions, collecting
     from jaxvision.data.job_folder import job_folder
     from jaxvision.errors import Unanswered, check_writable, writing
     from jaxvision.loading import config_of, load_run
@@ -43,13 +39,18 @@ def run(arguments: argparse.Namespace) -> int:
         "weights": fingerprint(variables),
         "inputs": [str(path.resolve()) for path in paths],
     }
-    with writing(arguments.out), job_folder(arguments.out, job):
+    conversions = Conversions()
+    with writing(arguments.out), job_folder(arguments.out, job), collecting() as notes:
         try:
             written = task.predict_files(variables, paths, arguments.out)
         except Unanswered as some:
             for path in some.written:
                 print(path)
             raise
+        finally:
+            conversions.add(notes)
+            for line in conversions.lines():
+                print(line, file=sys.stderr)
         for path in written:
             print(path)
     return 0

@@ -4,6 +4,7 @@
     jaxvision prepare videos SRC DST --short-side 320 --format frames --list train.csv val.csv
     jaxvision prepare nuscenes SRC DST --version v1.0-trainval --sweeps 10
     jaxvision prepare sunrgbd SRC DST --list 19scenes_train.txt 19scenes_test.txt
+    jaxvision prepare ava SRC DST --list ava_train_v2.2.csv ava_val_v2.2.csv --format frames
 
 videos: SRC is a folder of videos; DST keeps its folders and names. mp4: H.264 files with a key
 frame every 30 frames, without sound. frames: ArrayRecord shards of JPEG frames, for fast random
@@ -19,12 +20,17 @@ data.index).
 sunrgbd, nyud: SRC holds SUN RGB-D's frames, a folder each, or is nyu_depth_v2_labeled.mat. DST
 gets a canvas of RGB and HHA for every frame that the two lists name: of train, of validation, lines
 "<frame><TAB><class>" (give DST as data.root of comae's recipes).
+
+ava: SRC is a folder of AVA's films, --list names its annotations. mp4: a file a second at 25 frames
+a second, short side at most 360, and a JSON of people for every list (AlphAction, CycleACR).
+frames: JPEG frames at 30 a second from second 900, and their list (PySlowFast, STMixer). Films with
+fewer frames than their annotations need are named: scores depend on how films are cut.
 """
 
 import argparse
 from pathlib import Path
 
-SUMMARY = "videos, frame shards, nuScenes' index, RGB-D canvases: made once, cheap to read"
+SUMMARY = "videos, frame shards, nuScenes' index, RGB-D canvases, AVA's clips: made once"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="videos: lists with paths below SRC, to be rewritten; RGB-D: of train, of validation",
+        help="videos: lists with paths below SRC, to be rewritten; RGB-D: of train, of validation; "
+        "ava: annotations",
     )
     parser.add_argument(
         "--workers", type=int, default=0, metavar="N", help="processes (default: one per core)"
@@ -49,7 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return KINDS[arguments.what](arguments)
+    from jaxvision.errors import check_writable, writing
+
+    check_writable(arguments.target)
+    with writing(arguments.target):
+        return KINDS[arguments.what](arguments)
 
 
 def run_rgbd(arguments: argparse.Namespace) -> int:
@@ -61,18 +72,48 @@ def run_rgbd(arguments: argparse.Namespace) -> int:
     listed = prepare_rgbd.read_lists(arguments.list)
     canvas_of, published = prepare_rgbd.source_of(arguments.what, arguments.source)
     work = prepare_rgbd.prepare(listed, canvas_of, arguments.target, arguments.workers)
-    failed = 0
-    for one, reason in track(work, "pairs", total=len(listed), transient=True):
-        if reason:
-            print(f"left out: {one.frame}: {reason}")
+    failed, holes = 0, []
+    for one, outcome in track(work, "pairs", total=len(listed), transient=True):
+        if outcome.reason:
+            print(f"left out: {one.frame}: {outcome.reason}")
             failed += 1
+        elif outcome.unmeasured:
+            holes.append(outcome.unmeasured)
     if failed == len(listed):
         raise InputError(f"{arguments.source}: none of the {failed} listed pairs is there")
     print(
         f"{len(listed) - failed} canvases in {arguments.target}, {failed} left out; lists: "
         f"{prepare_rgbd.size_report(listed, published)}"
     )
+    if holes:
+        print(f"{len(holes)} of them lack depth somewhere, at most {max(holes):.1%} of a picture")
     return 2 if failed else 0
+
+
+def run_ava(arguments: argparse.Namespace) -> int:
+    from rich.progress import track
+
+    from jaxvision.data.actions.prepare_ava import AvaPreparation
+    from jaxvision.errors import InputError, one_line
+
+    layout = "seconds" if arguments.format == "mp4" else "frames"
+    lists = tuple(arguments.list)
+    work = AvaPreparation(arguments.source, arguments.target, lists, layout)
+    films = frames = expected = whole = 0
+    for film in track(
+        work.run(arguments.workers), "films", total=len(work.movies()), transient=True
+    ):
+        films, whole = films + 1, whole + (not film.problem)
+        frames, expected = frames + film.frames, expected + film.expected
+        if film.problem:
+            count = f"{film.frames:,} of {film.expected:,} frames"
+            print(one_line(f"{film.movie}: {count}: {film.problem}"))
+    if not frames:
+        raise InputError(f"{arguments.source}: none of the {films} listed films could be cut")
+    print(
+        f"{whole} of {films} films whole in {arguments.target}, {frames:,} of {expected:,} frames"
+    )
+    return 0 if whole == films else 2
 
 
 def run_nuscenes(arguments: argparse.Namespace) -> int:
@@ -98,6 +139,8 @@ def run_videos(arguments: argparse.Namespace) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
+    from jaxvision.data.conversions import Conversions
+    from jaxvision.data.folders import skipped_text
     from jaxvision.data.prepare_videos import UNREADABLE, Preparation
     from jaxvision.errors import InputError, one_line
 
@@ -113,16 +156,22 @@ def run_videos(arguments: argparse.Namespace) -> int:
         tuple(arguments.list),
     )
     console, skipped, unreadable = Console(soft_wrap=True), 0, 0
+    conversions = Conversions()
+    if work.skipped:
+        console.print(f"skipped: {skipped_text(work.skipped)}", highlight=False, markup=False)
     columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), Remaining())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("videos", total=len(work.names))
         for done in work.run(arguments.workers):
             bar.advance(task, done.videos)
             unreadable += len(done.unreadable)
+            conversions.add(done.converted)
             skipped += done.videos - len(done.unreadable) if done.skipped else 0
             for name, reason in done.unreadable.items():
                 line = one_line(f"unreadable: {name}: {reason}")
                 bar.console.print(line, highlight=False, markup=False)
+    for line in conversions.lines("videos"):
+        console.print(line, highlight=False, markup=False)
     whole = len(work.names) - unreadable
     console.print(
         f"{whole} videos in {work.target} ({skipped} were there), {unreadable} unreadable",
@@ -139,4 +188,5 @@ KINDS = {
     "nuscenes": run_nuscenes,
     "sunrgbd": run_rgbd,
     "nyud": run_rgbd,
+    "ava": run_ava,
 }

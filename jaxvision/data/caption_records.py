@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from jaxvision.data.moving_shapes import MadeClip
 from jaxvision.errors import InputError
 from jaxvision.text_files import read_json
 
 Medium = Literal["video", "image"]
+Place = Path | tuple[Path, ...] | MadeClip
 
 
 @dataclass(frozen=True)
 class CaptionRecord:
-    """path: of the video or picture, or of the pictures of a video.  captions: one or several."""
+    """path: of the video or picture, or of the pictures of a video; or a clip that is made.
+    captions: one or several."""
 
-    path: Path | tuple[Path, ...]
+    path: Place
     captions: tuple[str, ...]
 
 

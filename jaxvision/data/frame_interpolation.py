@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from jaxvision.data.folders import files_below
 from jaxvision.data.picture_files import SUFFIXES, picture_size, read_picture
 from jaxvision.data.sequence_names import first_and_last, gaps, in_order
 from jaxvision.errors import InputError
@@ -209,15 +210,19 @@ def central_half(image: np.ndarray) -> np.ndarray:
 def frame_folders(root: Path, frames: int) -> FrameFiles:
     """One's own data: every run of `frames` consecutive pictures of every folder under `root`.
 
-    A folder is a clip, its pictures in the order of the numbers in their names. InputError where
+    A folder is a clip, its pictures in the order of the numbers in their names; hidden files are
+    left out. InputError where
     no folder has enough; a warning names what is missing between two of a folder's numbers.
     """
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
     paths: list[tuple[Path, ...]] = []
-    for folder in sorted([root, *(path for path in root.rglob("*") if path.is_dir())]):
-        files = in_order(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    by_folder: dict[Path, list[Path]] = {}
+    for path in files_below(root, SUFFIXES).files:
+        by_folder.setdefault(path.parent, []).append(path)
+    for folder in sorted(by_folder):
+        files = in_order(by_folder[folder])
         if lacking := gaps(files):
             warnings.warn(
                 f"{folder}: {first_and_last(files)}: {'; '.join(lacking[:3])}", stacklevel=2

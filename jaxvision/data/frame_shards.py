@@ -18,7 +18,7 @@ from PIL import Image
 from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.frame_sequence import FrameSequence, Picture, decode_picture
 from jaxvision.data.pixel_format import PixelFormat
-from jaxvision.data.reencoding import scaled_frames
+from jaxvision.data.reencoding import note_lost, scaled_frames
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
 from jaxvision.text_files import a_count, a_file_name, at_least_1, read_json
@@ -99,6 +99,7 @@ def write_shard(
             start, rgb = written, PixelFormat("rgb24")
             try:
                 with Video(path) as video:
+                    note_lost(path, video, video.presentation.lost_in_arrays)
                     for frame in scaled_frames(video, short_side):
                         writer.write(_jpeg(rgb.array(frame)))
                         written += 1

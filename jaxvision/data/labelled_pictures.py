@@ -43,6 +43,9 @@ class PictureFiles:
     def name(self, index: int) -> str:
         return str(self.paths[index])
 
+    def files(self) -> list[Path]:
+        return list(self.paths)
+
 
 def class_names(root: str | Path) -> tuple[str, ...]:
     """The class folders of `root`, sorted by name, as ImageNet's are numbered."""

@@ -8,13 +8,14 @@ loads the places its devices need. Grain runs the reading ahead, in threads or w
 import contextlib
 import functools
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import grain.python as grain
 import numpy as np
 from absl import flags
 
+from jaxvision.data.conversions import Note, collecting
 from jaxvision.data.source import Sample, Source
 from jaxvision.data.timeout import Stalled, with_timeout
 from jaxvision.data.worker import end_with_parent
@@ -29,12 +30,14 @@ class HostBatch:
 
     arrays: {field: [local rows, ...]}.  names: of the records in it.
     replaced: (name, reason) of each record that could not be read.
+    converted: what readers changed or left out of the others, by record.
     """
 
     bucket: str
     arrays: dict[str, np.ndarray]
     names: list[str]
     replaced: list[tuple[str, str]]
+    converted: list[Note] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -119,11 +122,15 @@ class TrainingBatches:
         samples: list[Sample] = []
         names: list[str] = []
         replaced: list[tuple[str, str]] = []
+        converted: list[Note] = []
         for place, index in self._places(step):
-            made, index = self._sample(source, bucket, place, index, replaced)
+            with collecting() as notes:
+                made, index = self._sample(source, bucket, place, index, replaced)
             names.append(source.records.name(index))
+            converted += of_record(names[-1], notes)
             samples += made
-        return HostBatch(bucket, dict(source.collate(samples, bucket)), names, replaced)
+        arrays = dict(source.collate(samples, bucket))
+        return HostBatch(bucket, arrays, names, replaced, converted)
 
     def names(self, step: int) -> list[str]:
         """Names of the records that a step is to read, which are not read here."""
@@ -205,16 +212,23 @@ class EvaluationBatches:
         samples: list[Sample] = []
         names: list[str] = []
         unreadable: list[tuple[str, str]] = []
+        converted: list[Note] = []
         for start, stop in self.shares:
             for row in range(round(start * size), round(stop * size)):
                 index = step * size + row
                 valid = index < len(source.records)
                 name = source.records.name(index if valid else 0)
                 try:
-                    made = self._samples(index if valid else 0, index)
+                    with collecting() as notes:
+                        made = self._samples(index if valid else 0, index)
+                    converted += of_record(name, notes)
                 except Exception as error:
                     if not self.incomplete:
-                        raise InputError(f"{name}: {reason_of(error)}") from error
+                        reason = reason_of(error).removeprefix(f"{name}: ")
+                        raise InputError(
+                            f"{name}: {reason}; mend or remove it, or allow some with "
+                            "--config.evaluate.max_unreadable"
+                        ) from error
                     if valid:
                         unreadable.append((name, reason_of(error)))
                     made, valid = self._padding(), False
@@ -222,7 +236,7 @@ class EvaluationBatches:
                     samples.append({**sample, "valid": valid, "index": np.int32(index)})
                 names.append(name)
         arrays = dict(source.collate(samples, self.bucket))
-        return HostBatch(self.bucket, arrays, names, unreadable)
+        return HostBatch(self.bucket, arrays, names, unreadable, converted)
 
     def _samples(self, index: int, seed: int) -> list[Sample]:
         rng = np.random.default_rng((0, seed))
@@ -253,6 +267,14 @@ def epoch_position(row: int, source: Source) -> int:
     return (
         step * source.batch_size + turn * source.interleave_groups + part
     ) // source.record_repeats
+
+
+def of_record(name: str, notes: Sequence[Note]) -> list[Note]:
+    """Notes about the files of one record, each kind once, under the record's name."""
+    kinds: dict[str, Note] = {}
+    for note in notes:
+        kinds.setdefault(note.kind, note._replace(where=name))
+    return list(kinds.values())
 
 
 def as_list(samples: Sample | list[Sample]) -> list[Sample]:

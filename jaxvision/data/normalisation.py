@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import check_choice
 
 
 class PixelStatistics(NamedTuple):
@@ -28,8 +28,7 @@ BY_NAME = {"imagenet": IMAGENET, "half": HALF, "clip": CLIP}
 
 def statistics(name: str) -> PixelStatistics:
     """By name, as a recipe's `data.normalisation` gives it. InputError names the nearest one."""
-    if name not in BY_NAME:
-        raise InputError(f"data.normalisation {name!r}{nearest(name, BY_NAME)}")
+    check_choice("data.normalisation", name, BY_NAME)
     return BY_NAME[name]
 
 

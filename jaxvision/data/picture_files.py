@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image, ImageOps
 
+from jaxvision.data.conversions import note
 from jaxvision.errors import InputError
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -36,7 +37,8 @@ def read_with_notes(source: str | Path | bytes, name: str = "") -> ReadPicture:
 
     Deeper values are scaled by their depth: 16 bits, or what a TIFF says; float ones by 1 where
     none is above it, by 255 otherwise. Alpha is dropped, of several pictures the first is taken.
-    name: for errors, of bytes. InputError for what does not decode and for values in no such range.
+    name: for errors, of bytes. What was converted is noted, too (`conversions`). InputError for
+    what does not decode and for values in no such range.
     """
     name = name or str(source)
     notes: list[str] = []
@@ -47,8 +49,10 @@ def read_with_notes(source: str | Path | bytes, name: str = "") -> ReadPicture:
             if _is_deep_colour(image):
                 notes.append("16-bit colour converted to 8-bit")
             image.load()
-            upright = _upright(image, notes)
-            return ReadPicture(_to_rgb(upright, image, name, notes), tuple(notes))
+            picture = _to_rgb(_upright(image, notes), image, name, notes)
+            for kind in notes:
+                note(name, kind)
+            return ReadPicture(picture, tuple(notes))
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: not a picture that can be read ({_reason(error)})") from error
     except InputError:
@@ -82,6 +86,15 @@ def picture_size(path: str | Path) -> tuple[int, int]:
         with Image.open(path) as image:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return (image.width, image.height) if turned else (image.height, image.width)
+    except (*_BROKEN, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a picture that can be read ({_reason(error)})") from error
+
+
+def picture_mode(path: str | Path) -> str:
+    """Pillow's name of what the file holds ("RGB", "L", "I;16"), from its header alone."""
+    try:
+        with Image.open(path) as image:
+            return image.mode
     except (*_BROKEN, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: not a picture that can be read ({_reason(error)})") from error
 

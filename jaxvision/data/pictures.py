@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from jaxvision.data.folders import files_below
 from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.errors import InputError
 
@@ -70,11 +71,12 @@ def package_folder(package: str) -> Path:
 
 
 def folder(root: str | Path) -> Pictures:
-    """Every picture file under `root`, in order of name. InputError if there is none."""
-    paths = sorted(p for p in Path(root).rglob("*") if p.suffix.lower() in SUFFIXES)
+    """Every picture file under `root`, in order of name, hidden ones left out. InputError if there
+    is none."""
+    paths = files_below(Path(root), SUFFIXES).files
     if not paths:
         raise InputError(f"{root}: no pictures there ({', '.join(sorted(SUFFIXES))})")
-    return Pictures(tuple(paths))
+    return Pictures(paths)
 
 
 @functools.lru_cache(maxsize=64)

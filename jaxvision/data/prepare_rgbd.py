@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -25,12 +25,31 @@ from jaxvision.errors import InputError
 from jaxvision.text_files import read_lines
 
 SPLITS = ("train", "val")
-CanvasOf = Callable[[str], Image.Image]
 # Published pictures a split.
 SUN_RGBD_SIZES = {"train": 4845, "val": 4659}
 NYU_SIZES = {"train": 795, "val": 654}
 # The colour camera of NYU Depth v2, which its labelled pictures are projected to (px).
 NYU_INTRINSICS = np.array([[518.858, 0, 325.582], [0, 519.470, 253.736], [0, 0, 1.0]])
+
+
+class Canvas(NamedTuple):
+    """RGB and HHA side by side.  unmeasured: share of pixels without depth."""
+
+    picture: Image.Image
+    unmeasured: float
+
+
+CanvasOf = Callable[[str], Canvas]
+
+
+class Outcome(NamedTuple):
+    """What became of a listed frame: `reason` says why it was left out, "" if it was not.
+
+    unmeasured: share of its pixels without depth; 0 where the canvas was there before.
+    """
+
+    reason: str
+    unmeasured: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,11 +108,11 @@ def source_of(kind: str, source: Path) -> tuple[CanvasOf, dict[str, int]]:
 
 def prepare(
     listed: Sequence[Listed], canvas_of: CanvasOf, target: Path, workers: int = 0
-) -> Iterator[tuple[Listed, str]]:
+) -> Iterator[tuple[Listed, Outcome]]:
     """Write target/<split>/<class>/<frame>.png for every listed frame that is not there yet.
 
     canvas_of(frame): the canvas; what it raises as InputError is the frame's fault. Yields each
-    frame with "" or the reason why it could not be made.
+    frame with what became of it.
     """
     write = partial(_write_canvas, canvas_of, target)
     workers = workers or os.cpu_count() or 1
@@ -104,18 +123,18 @@ def prepare(
         yield from zip(listed, pool.map(write, listed, chunksize=4), strict=True)
 
 
-def _write_canvas(canvas_of: CanvasOf, target: Path, one: Listed) -> str:
+def _write_canvas(canvas_of: CanvasOf, target: Path, one: Listed) -> Outcome:
     path = target / one.split / one.label / f"{one.frame.strip('/').replace('/', '_')}.png"
     if path.is_file():
-        return ""
+        return Outcome("")
     try:
         canvas = canvas_of(one.frame)
     except InputError as error:
-        return str(error)
+        return Outcome(str(error))
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
-        canvas.save(temporary, format="PNG")
-    return ""
+        canvas.picture.save(temporary, format="PNG")
+    return Outcome("", canvas.unmeasured)
 
 
 @dataclass(frozen=True)
@@ -125,7 +144,7 @@ class SunRgbd:
 
     root: Path
 
-    def __call__(self, frame: str) -> Image.Image:
+    def __call__(self, frame: str) -> Canvas:
         """The canvas of a frame; `frame`: its folder, or the path of its picture, below the root or
         with folders of another machine before it."""
         folder = self.folder(frame)
@@ -159,18 +178,22 @@ class NyuDepth:
 
     file: Path
 
-    def __call__(self, frame: str) -> Image.Image:
+    def __call__(self, frame: str) -> Canvas:
         h5py = _h5py()
         try:
             number = int(frame)
         except ValueError:
-            raise InputError(f"{frame!r}: expected the number of a picture, from 1") from None
+            raise InputError(
+                f"{self.file}: {frame!r}: expected the number of a picture, from 1"
+            ) from None
         with h5py.File(self.file, "r") as stored:
             missing = {"images", "depths"} - set(stored)
             if missing:
                 raise InputError(f"{self.file}: no {', '.join(sorted(missing))} in it")
             if not 1 <= number <= len(stored["images"]):
-                raise InputError(f"{frame}: expected 1 to {len(stored['images'])}")
+                raise InputError(
+                    f"{self.file}: picture {number}: expected 1 to {len(stored['images'])}"
+                )
             # MATLAB keeps columns together: [channel, column, row].
             picture = np.asarray(stored["images"][number - 1]).transpose(2, 1, 0)
             depth = np.asarray(stored["depths"][number - 1], np.float64).T
@@ -198,8 +221,12 @@ def canvas(
     depth: Float[np.ndarray, "h w"],
     intrinsics: Float[np.ndarray, "3 3"],
     name: str,
-) -> Image.Image:
-    """RGB beside HHA.  depth: metres, filled in; what is still 0 takes part in no normal."""
+) -> Canvas:
+    """The canvas of the pair called `name`.  depth: metres, filled in; what is still 0 takes part
+    in no normal. InputError for two sizes, and for depth without a measured pixel."""
     if picture.shape[:2] != depth.shape:
-        raise InputError(f"{name}: picture {picture.shape[:2]}, depth {depth.shape}")
-    return join(picture, hha(depth, intrinsics))
+        sizes = (f"{width} x {height}" for height, width in (picture.shape[:2], depth.shape))
+        raise InputError("{}: picture {} pixels, depth {}".format(name, *sizes))
+    if not depth.any():
+        raise InputError(f"{name}: no pixel with a measured distance")
+    return Canvas(join(picture, hha(depth, intrinsics)), float(np.mean(depth == 0)))

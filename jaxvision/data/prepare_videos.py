@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from jaxvision.data import frame_shards
 from jaxvision.data.atomic_write import atomic_write, path_inside
+from jaxvision.data.conversions import Note, collecting
+from jaxvision.data.folders import files_below
 from jaxvision.data.reencoding import reencode
 from jaxvision.data.video import SUFFIXES
 from jaxvision.errors import InputError, one_line
@@ -29,11 +31,12 @@ _LINE = re.compile(rf"(.*?(?:{'|'.join(map(re.escape, SUFFIXES))}))((?: +-?\d+)+
 
 class Progress(NamedTuple):
     """videos: how many one job has settled.  skipped: whether an earlier run had.  unreadable: why
-    not, by name."""
+    not, by name.  converted: what the copies have no longer."""
 
     videos: int
     skipped: bool
     unreadable: Mapping[str, str]
+    converted: Sequence[Note] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Preparation:
 
     short_side: of the pictures, in pixels, even; smaller videos keep their size.
     format: "mp4", one re-encoded file each; or "frames", shards of JPEG frames.
+    skipped: how many files beside the videos were passed over, by kind.
     lists: list files whose paths lie below `source`; only what they name is prepared. None: all.
     """
 
@@ -51,6 +55,7 @@ class Preparation:
     format: str = "mp4"
     lists: tuple[Path, ...] = ()
     names: tuple[str, ...] = field(init=False)
+    skipped: Mapping[str, int] = field(init=False)
 
     def __post_init__(self):
         if self.format not in FORMATS:
@@ -63,23 +68,20 @@ class Preparation:
             raise InputError(f"{self.target}: lies inside {self.source}, whose videos are read")
         if len({path.name for path in self.lists}) < len(self.lists):
             raise InputError("two lists have the same name; they would overwrite each other")
-        object.__setattr__(self, "names", self._find())
+        names, skipped = self._find()
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "skipped", skipped)
 
-    def _find(self) -> tuple[str, ...]:
-        """Names of the videos: paths below `source`."""
+    def _find(self) -> tuple[tuple[str, ...], Mapping[str, int]]:
+        """(names of the videos: paths below `source`; the files beside them, by kind)."""
         if self.lists:
             named = {name for path in self.lists for name, _ in self.list_lines(path)}
-            return tuple(sorted(named))
-        found = tuple(
-            sorted(
-                path.relative_to(self.source).as_posix()
-                for path in self.source.rglob("*")
-                if path.suffix.lower() in SUFFIXES and path.is_file()
-            )
-        )
-        if not found:
+            return tuple(sorted(named)), {}
+        found = files_below(self.source, SUFFIXES)
+        if not found.files:
             raise InputError(f"{self.source}: no videos there ({', '.join(SUFFIXES)})")
-        return found
+        names = (path.relative_to(self.source).as_posix() for path in found.files)
+        return tuple(sorted(names)), found.skipped
 
     def list_lines(self, path: Path) -> list[tuple[str, str]]:
         """(name, rest of the line) of a list file. InputError names a line that fits nothing."""
@@ -196,11 +198,12 @@ class FileJob:
         if self.target.is_file():
             return Progress(1, True, {})
         self.target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            reencode(self.source, self.target, self.short_side)
-        except InputError as error:
-            return Progress(1, False, {self.name: str(error)})
-        return Progress(1, False, {})
+        with collecting() as notes:
+            try:
+                reencode(self.source, self.target, self.short_side)
+            except InputError as error:
+                return Progress(1, False, {self.name: str(error)})
+        return Progress(1, False, {}, notes)
 
 
 @dataclass(frozen=True)
@@ -224,10 +227,11 @@ class ShardJob:
                     return Progress(len(self.names), True, earlier["unreadable"])
         self.record.unlink(missing_ok=True)
         videos = [(name, self.source / name) for name in self.names]
-        rows, unreadable = frame_shards.write_shard(self.shard, videos, self.short_side)
+        with collecting() as notes:
+            rows, unreadable = frame_shards.write_shard(self.shard, videos, self.short_side)
         record = {"names": self.names, "rows": rows, "unreadable": unreadable}
         _write(self.record, json.dumps(record))
-        return Progress(len(self.names), False, unreadable)
+        return Progress(len(self.names), False, unreadable, notes)
 
 
 def _each(jobs: Sequence[FileJob | ShardJob], workers: int) -> Iterator[Progress]:

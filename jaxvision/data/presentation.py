@@ -62,8 +62,26 @@ class Presentation:
 
     @property
     def notes(self) -> list[str]:
-        """What 8-bit upright frames have no longer, or have otherwise than the file: a few words
-        each."""
+        """What a video of 8-bit upright frames in limited range, its pixels of the same shape, has
+        no longer or has otherwise than the file: a few words each."""
+        notes = self.lost_in_pixels
+        if self.aspect != 1:
+            notes.append(f"pixels are {self.aspect} as wide as high")
+        if self.full_range:
+            notes.append("full range converted to limited")
+        return notes
+
+    @property
+    def lost_in_arrays(self) -> list[str]:
+        """The same of frames as arrays, which have no shape of pixels: they are not stretched."""
+        notes = self.lost_in_pixels
+        if self.aspect != 1:
+            notes.append(f"pixels {self.aspect} as wide as high taken as they are, not stretched")
+        return notes
+
+    @property
+    def lost_in_pixels(self) -> list[str]:
+        """The same of 8-bit upright frames, whatever is kept beside them."""
         notes = []
         if self.orientation != STORED:
             notes.append("turned upright, as its display matrix says")
@@ -72,10 +90,6 @@ class Presentation:
         if self.transfer in (PQ, HLG):
             curve = "PQ" if self.transfer == PQ else "HLG"
             notes.append(f"HDR ({curve}): no tone mapping, its mastering metadata is dropped")
-        if self.aspect != 1:
-            notes.append(f"pixels are {self.aspect} as wide as high")
-        if self.full_range:
-            notes.append("full range converted to limited")
         if self.matrix not in (*MATRICES, RGB, UNSPECIFIED):
             notes.append(f"colour matrix {self.matrix} is not known; read as BT.601")
         return notes

@@ -1,12 +1,13 @@
 """Videos made cheap to read: smaller pictures, short groups, the same frames by number."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 
 from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.conversions import note
 from jaxvision.data.crops import short_side_size
 from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.video import Video
@@ -35,15 +36,24 @@ def scaled_frames(video: Video, short_side: int) -> Iterator[av.VideoFrame]:
         yield colour.frame(frame, size)
 
 
+def note_lost(source: Path, video: Video, kinds: Sequence[str]) -> None:
+    """Note what the copy of a video has no longer: of its pixels `kinds`, and its sound."""
+    for kind in kinds:
+        note(source, kind)
+    if video.sound_tracks:
+        note(source, "sound dropped")
+
+
 def reencode(source: Path, target: Path, short_side: int) -> int:
     """H.264 in MP4 without sound: frame n of `target` is frame n of `source`, at its time, upright,
     its pixels of the same shape and its colours of the same tags.
 
-    Returns the number of frames. `target` is written only when all of it could be made; InputError
-    names a source that cannot be read to its end.
+    Returns the number of frames; what is lost is noted (`conversions`). `target` is written only
+    when all of it could be made; InputError names a source that cannot be read to its end.
     """
     with Video(source) as video, atomic_write(target) as temporary:
         size, times = even_size(*video.size, short_side), video.times
+        note_lost(source, video, video.presentation.lost_in_pixels)
         with av.open(temporary, "w", format="mp4", options=EXACT_TIMES) as container:
             stream = container.add_stream("libx264", rate=30)
             assert isinstance(stream, av.VideoStream)

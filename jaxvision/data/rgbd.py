@@ -4,19 +4,26 @@ Depth reaches a network as HHA (`data/hha.py`), a picture of three channels, pix
 the colour picture.
 """
 
-import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from jaxvision.data.folders import classes_text
 from jaxvision.data.hha import hha
-from jaxvision.data.labelled_pictures import class_names, picture_folder, read_picture
-from jaxvision.data.pictures import SUFFIXES
+from jaxvision.data.labelled_pictures import class_names, picture_folder
+from jaxvision.data.picture_files import (
+    SUFFIXES,
+    picture_mode,
+    picture_size,
+    read_picture,
+    read_stored,
+)
 from jaxvision.errors import InputError
 from jaxvision.text_files import number, read_text
 
@@ -26,18 +33,18 @@ NARROWEST_CANVAS = 1.6
 DEPTH_UNITS = ("millimetres", "sunrgbd", "tenth_millimetres")
 FARTHEST_METRES = 10.0  # what is farther counts as that far (SUN RGB-D's toolbox)
 INTRINSICS = "intrinsics.txt"
+GREY_MODES = ("1", "L", "LA")  # of 8 bits or less
 
 
 def read_depth(path: Path, unit: str = "millimetres") -> Float[np.ndarray, "h w"]:
     """Depth in metres of a 16-bit PNG, 0 where nothing was measured. InputError names a file of
     another kind."""
-    try:
-        with Image.open(path) as image:
-            mode, values = image.mode, np.asarray(image)
-    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a picture that can be read ({error})") from error
-    if not mode.startswith("I"):
-        raise InputError(f"{path}: depth of mode {mode}; expected one channel of 16 bits")
+    values = read_stored(path)
+    if values.ndim != 2 or values.dtype not in (np.uint16, np.int32):
+        channels = values.shape[2] if values.ndim == 3 else 1
+        raise InputError(
+            f"{path}: depth of {channels} x {8 * values.itemsize} bits; expected one channel of 16"
+        )
     stored = values.astype(np.uint32) & 0xFFFF
     if unit == "sunrgbd":
         stored = (stored >> 3) | ((stored << 13) & 0xFFFF)
@@ -53,10 +60,13 @@ def read_intrinsics(path: Path) -> Float[np.ndarray, "3 3"]:
         raise InputError(f"{path}: a word that is no number; expected 9 numbers or fx fy cx cy")
     if len(numbers) == 4:
         fx, fy, cx, cy = numbers
-        return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+        numbers = [fx, 0, cx, 0, fy, cy, 0, 0, 1]
     if len(numbers) != 9:
         raise InputError(f"{path}: {len(numbers)} numbers; expected 9, or fx fy cx cy")
-    return np.array(numbers).reshape(3, 3)
+    matrix = np.array(numbers, np.float64).reshape(3, 3)
+    if min(matrix[0, 0], matrix[1, 1]) <= 0:
+        raise InputError(f"{path}: focal lengths {matrix[0, 0]:g}, {matrix[1, 1]:g}: expected > 0")
+    return matrix
 
 
 def split_canvas(path: Path) -> tuple[Image.Image, Image.Image]:
@@ -80,9 +90,16 @@ class Canvases:
 
     paths: tuple[Path, ...]
     labels: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)  # files beside them, by kind
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def summary(self) -> str:
+        """Canvases of each class, what was skipped, and how many are not as published ones are."""
+        unlike = Counter(kind for path in self.paths for kind in _unlike_published(path))
+        return classes_text(self.labels, self.classes, "canvases", self.skipped) + _counted(unlike)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         rgb, depth = split_canvas(self.paths[index])
@@ -91,37 +108,59 @@ class Canvases:
     def name(self, index: int) -> str:
         return str(self.paths[index])
 
+    def files(self) -> list[Path]:
+        return list(self.paths)
+
 
 def canvas_folder(root: str | Path, classes: Sequence[str]) -> Canvases:
     """root/<class>/<canvas>.png; a class's number is its place in `classes`."""
     files = picture_folder(root, classes)
-    return Canvases(files.paths, files.labels)
+    return Canvases(files.paths, files.labels, files.names, files.skipped)
+
+
+def _unlike_published(path: Path) -> list[str]:
+    """What a canvas has that no published one has, by its header. What cannot be read is named when
+    its turn comes."""
+    try:
+        odd, grey = picture_size(path)[1] % 2 == 1, picture_mode(path) in GREY_MODES
+    except InputError:
+        return []
+    return ["of odd width"] * odd + ["grey"] * grey
+
+
+def _counted(kinds: Mapping[str, int]) -> str:
+    return "".join(f"; {count} {kind}" for kind, count in sorted(kinds.items()))
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Records {"rgb", "depth", "label"} of pairs of files of one's own.
 
-    read(picture, depth): the HHA picture of a depth file.
+    unit: of 16-bit depth, one of DEPTH_UNITS.
     """
 
     paths: tuple[tuple[Path, Path], ...]
     labels: tuple[int, ...]
-    read: Callable[[Path, Path], Image.Image]
+    classes: tuple[str, ...]
+    unit: str = "millimetres"
 
     def __len__(self) -> int:
         return len(self.paths)
 
+    def summary(self) -> str:
+        """Pairs of each class, and what their depth files hold."""
+        kinds = Counter(_depth_kind(depth) for _, depth in self.paths)
+        return classes_text(self.labels, self.classes, "pairs", {}) + _counted(kinds)
+
     def __getitem__(self, index: int) -> dict[str, Any]:
-        picture, depth = self.paths[index]
-        return {
-            "rgb": read_picture(picture),
-            "depth": self.read(picture, depth),
-            "label": self.labels[index],
-        }
+        rgb, depth = read_pair_files(*self.paths[index], self.unit)
+        return {"rgb": rgb, "depth": depth, "label": self.labels[index]}
 
     def name(self, index: int) -> str:
         return str(self.paths[index][0])
+
+    def files(self) -> list[Path]:
+        return [picture for picture, _ in self.paths]
 
 
 def pair_folder(root: str | Path, classes: Sequence[str], unit: str = "millimetres") -> Pairs:
@@ -146,7 +185,7 @@ def pair_folder(root: str | Path, classes: Sequence[str], unit: str = "millimetr
             raise InputError(f"{folder}: an empty class: expected rgb/NAME.* and depth/NAME.*")
         paths += [(pictures[stem], depths[stem]) for stem in sorted(pictures)]
         labels += [number[name]] * len(pictures)
-    return Pairs(tuple(paths), tuple(labels), functools.partial(hha_picture, unit=unit))
+    return Pairs(tuple(paths), tuple(labels), tuple(classes), unit)
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
@@ -158,25 +197,48 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     }
 
 
-def hha_picture(picture: Path, depth: Path, unit: str = "millimetres") -> Image.Image:
-    """HHA of a depth file, of the size of its colour picture.
+def _depth_kind(path: Path) -> str:
+    """What a depth file is read as, by its header."""
+    try:
+        mode = picture_mode(path)
+    except InputError:
+        return "depth that cannot be read"
+    if mode.startswith("I"):
+        return "depth of 16 bits"
+    if mode in GREY_MODES:
+        return "depth of one channel of 8 bits (taken as it is: no distances)"
+    return "depth as HHA pictures"
+
+
+def read_pair_files(
+    picture: Path, depth: Path, unit: str = "millimetres"
+) -> tuple[Image.Image, Image.Image]:
+    """(RGB, HHA) of two files. InputError where they differ in size, upright."""
+    rgb, made = read_picture(picture), hha_picture(depth, unit)
+    if rgb.size != made.size:
+        raise InputError(
+            f"{depth}: {made.width} x {made.height} pixels, but {picture} has {rgb.width} x "
+            f"{rgb.height}"
+        )
+    return rgb, made
+
+
+def hha_picture(depth: Path, unit: str = "millimetres") -> Image.Image:
+    """HHA of a depth file.
 
     Three channels of 8 bits are HHA already; one channel of 8 bits is taken as it is, three times;
-    16 bits are metres by `unit` and need the camera's intrinsics. InputError for a depth picture of
-    another size than its colour picture, and for 16 bits without intrinsics.
+    16 bits are metres by `unit` and need the camera's intrinsics, from the class's folder or the
+    one above. InputError for 16 bits without intrinsics or without a measured pixel.
     """
-    with Image.open(picture) as colour, Image.open(depth) as image:
-        mode, sizes = image.mode, (colour.size, image.size)
-    if sizes[0] != sizes[1]:
-        raise InputError(f"{depth}: {sizes[1]}, but {picture} has {sizes[0]} pixels")
-    if not mode.startswith("I"):
+    if not picture_mode(depth).startswith("I"):
         return read_picture(depth)
     folder = depth.parent.parent
     for place in (folder, folder.parent):
         if (place / INTRINSICS).is_file():
-            return Image.fromarray(
-                hha(read_depth(depth, unit), read_intrinsics(place / INTRINSICS))
-            )
+            metres = read_depth(depth, unit)
+            if not metres.any():
+                raise InputError(f"{depth}: no pixel with a measured distance")
+            return Image.fromarray(hha(metres, read_intrinsics(place / INTRINSICS)))
     raise InputError(
         f"{depth}: 16-bit depth needs {folder / INTRINSICS} (fx fy cx cy) to become HHA"
     )

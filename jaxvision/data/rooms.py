@@ -1,7 +1,8 @@
 """Made-up rooms seen by a colour and a depth camera: exact depth, no download.
 
-A room is a box with boxes in it. What tells its kind is where the boxes stand; photographs on the
-surfaces and the camera's place do not.
+A room is a box with boxes in it. What tells its kind is where the boxes stand: depth shows it as
+distances, colour as edges and as the light of a lamp on surfaces that face it or do not. Paint,
+photographs on it and the camera's place tell nothing.
 """
 
 from collections.abc import Callable
@@ -13,10 +14,14 @@ from jaxtyping import Float, Int, UInt8
 
 from jaxvision.data.pictures import Pictures, Pyramid
 
-# How bright surfaces across (x, y, z) are, and how strongly a photograph shows on them.
-SHADES = np.array([0.62, 0.8, 1.0])
-PHOTO_STRENGTH = 0.55
-PIXELS_PER_METRE = 90.0  # of a photograph on a surface
+WALLS, FLOOR, CEILING, FURNITURE = range(4)  # what a surface is made of
+MATERIALS = 4
+MATERIAL_OF_SHELL = np.array([WALLS, WALLS, WALLS, WALLS, FLOOR, CEILING])  # by surface
+PHOTO_STRENGTH = 0.35  # how strongly a photograph shows on paint
+PIXELS_PER_METRE = 180.0  # of a photograph on a surface
+# Light on every surface, the lamp's on one that faces it closely, and where that falls to half.
+AMBIENT_LIGHT, LAMP_LIGHT, LAMP_REACH = 0.4, 1.1, 3.0  # metres
+LAMP_DROP = 0.3  # of the lamp under the middle of the ceiling, metres
 
 Boxes = Float[np.ndarray, "n 6"]  # (x0, y0, z0, x1, y1, z1) in metres; x right, y ahead, z up
 
@@ -84,27 +89,58 @@ class Room:
 def photograph(
     room: Room, camera: Camera, textures: list[Pyramid], rng: np.random.Generator
 ) -> tuple[UInt8[np.ndarray, "s s 3"], Float[np.ndarray, "s s"]]:
-    """(RGB picture, depth in metres): every surface wears a piece of one of `textures`."""
+    """(RGB picture, depth in metres). Walls, floor, ceiling and furniture each wear a paint and a
+    piece of one of `textures`, and are lit by a lamp (no shadows)."""
     depth, surface, axis = room.first_hits(camera)
-    points = np.asarray(camera.position) + depth[..., None] * camera.rays()
-    picture = np.empty((*depth.shape, 3))
-    for face in np.unique(surface):
-        mask = surface == face
-        across = int(axis[mask][0])
-        coordinates = np.delete(points[mask], across, axis=1)
-        photo = textures[rng.integers(len(textures))]
-        level = min(1, len(photo) - 1)
+    rays = camera.rays()
+    points = np.asarray(camera.position) + depth[..., None] * rays
+    shell = MATERIAL_OF_SHELL[np.minimum(surface, 5)]
+    material = np.where(surface < 6, shell, FURNITURE)
+    # A pixel sees this many of the photograph's pixels: so many times it was halved before.
+    seen = depth / (camera.focal * camera.side) * PIXELS_PER_METRE
+    halvings = np.maximum(np.rint(np.log2(seen)), 0).astype(int)
+    colours = np.empty((*depth.shape, 3))
+    for number in range(MATERIALS):
+        photo, paint = textures[rng.integers(len(textures))], rng.uniform(90, 220, 3)
+        start = rng.uniform(0, 1000, 2)
+        for across in range(3):
+            mask = (material == number) & (axis == across)
+            places = np.delete(points[mask], across, axis=1) * PIXELS_PER_METRE + start
+            texture = _looked_up(photo, places, halvings[mask])
+            colours[mask] = PHOTO_STRENGTH * texture + (1 - PHOTO_STRENGTH) * paint
+    exposure = rng.uniform(0.8, 1.2)
+    lit = colours * (exposure * light(room, points, rays, axis))[..., None]
+    return np.clip(np.rint(lit), 0, 255).astype(np.uint8), depth
+
+
+def light(
+    room: Room,
+    points: Float[np.ndarray, "s s 3"],
+    rays: Float[np.ndarray, "s s 3"],
+    axis: Int[np.ndarray, "s s"],
+) -> Float[np.ndarray, "s s"]:
+    """What falls on matte surfaces at `points`, across `axis` and facing the camera's `rays`."""
+    width, length, height = room.size
+    to_lamp = np.array([width / 2, length / 2, height - LAMP_DROP]) - points
+    distance = np.linalg.norm(to_lamp, axis=-1)
+    along, ray = (np.take_along_axis(v, axis[..., None], -1)[..., 0] for v in (to_lamp, rays))
+    facing = np.maximum(-np.sign(ray) * along / distance, 0)
+    return AMBIENT_LIGHT + LAMP_LIGHT * facing / (1 + (distance / LAMP_REACH) ** 2)
+
+
+def _looked_up(
+    photo: Pyramid, places: Float[np.ndarray, "n 2"], halvings: Int[np.ndarray, " n"]
+) -> UInt8[np.ndarray, "n 3"]:
+    """Pixels of the endlessly mirrored photo at `places` (column, row in its full size), each in
+    the level that was halved as often as `halvings` says, at most the last one."""
+    found = np.empty((len(places), 3), np.uint8)
+    levels = np.minimum(halvings, len(photo) - 1)
+    for level in np.unique(levels):
+        here = levels == level
         pixels = np.asarray(photo[level])
-        places = coordinates * PIXELS_PER_METRE + rng.uniform(0, 1000, 2)
-        columns, rows = (
-            _mirrored(values, size)
-            for values, size in zip(places.T, (pixels.shape[1], pixels.shape[0]), strict=True)
-        )
-        tint = rng.uniform(90, 220, 3)
-        worn = PHOTO_STRENGTH * pixels[rows, columns] + (1 - PHOTO_STRENGTH) * tint
-        picture[mask] = worn * SHADES[across]
-    light = rng.uniform(0.7, 1.15)
-    return np.clip(np.rint(picture * light), 0, 255).astype(np.uint8), depth
+        columns, rows = (places[here] / 2**level).T
+        found[here] = pixels[_mirrored(rows, pixels.shape[0]), _mirrored(columns, pixels.shape[1])]
+    return found
 
 
 def _mirrored(values: Float[np.ndarray, " n"], size: int) -> Int[np.ndarray, " n"]:
@@ -113,18 +149,18 @@ def _mirrored(values: Float[np.ndarray, " n"], size: int) -> Int[np.ndarray, " n
     return np.where(folded < size, folded, 2 * size - 1 - folded)
 
 
-def _box(x: float, y: float, z: float, width: float, length: float, height: float) -> list[float]:
-    """A box by its corner of least coordinates and its size."""
-    return [x, y, z, x + width, y + length, z + height]
+def _box(corner: tuple[float, float, float], size: tuple[float, float, float]) -> list[float]:
+    """A box by its corner of least coordinates (x, y, z) and its (width, length, height)."""
+    return [*corner, *(start + side for start, side in zip(corner, size, strict=True))]
 
 
 def _table(x: float, y: float, width: float, length: float, height: float) -> list[list[float]]:
     """A slab on two boards."""
     board = 0.06
     return [
-        _box(x, y, height - board, width, length, board),
-        _box(x, y, 0, board, length, height - board),
-        _box(x + width - board, y, 0, board, length, height - board),
+        _box((x, y, height - board), (width, length, board)),
+        _box((x, y, 0), (board, length, height - board)),
+        _box((x + width - board, y, 0), (board, length, height - board)),
     ]
 
 
@@ -136,9 +172,9 @@ def _bedroom(draw: np.random.Generator) -> Room:
         (width, length, draw.uniform(2.4, 2.7)),
         np.array(
             [
-                _box(x, length - 2.2, 0, bed, 2.1, draw.uniform(0.4, 0.6)),
-                _box(x, length - 0.12, 0, bed, 0.12, draw.uniform(0.9, 1.2)),
-                _box(x + 0.15, length - 0.6, 0.5, bed - 0.3, 0.4, 0.2),
+                _box((x, length - 2.2, 0), (bed, 2.1, draw.uniform(0.4, 0.6))),
+                _box((x, length - 0.12, 0), (bed, 0.12, draw.uniform(0.9, 1.2))),
+                _box((x + 0.15, length - 0.6, 0.5), (bed - 0.3, 0.4, 0.2)),
             ]
         ),
     )
@@ -159,7 +195,7 @@ def _corridor(draw: np.random.Generator) -> Room:
     width, length = draw.uniform(1.6, 2.2), draw.uniform(10, 15)
     places = np.sort(draw.uniform(3, length - 1, 3))
     boxes = [
-        _box(0 if n % 2 else width - 0.08, y, 0, 0.08, 0.9, 2.05) for n, y in enumerate(places)
+        _box((0 if n % 2 else width - 0.08, y, 0), (0.08, 0.9, 2.05)) for n, y in enumerate(places)
     ]
     return Room((width, length, draw.uniform(2.3, 2.6)), np.array(boxes))
 
@@ -170,10 +206,10 @@ def _kitchen(draw: np.random.Generator) -> Room:
         (width, length, draw.uniform(2.4, 2.7)),
         np.array(
             [
-                _box(0, 1.0, 0, 0.6, length - 1.0, 0.9),
-                _box(0, 1.0, 1.5, 0.35, length - 1.0, 0.7),
-                _box(0.6, length - 0.6, 0, width - 0.6, 0.6, 0.9),
-                _box(width - 0.7, length - 0.7, 0, 0.7, 0.7, draw.uniform(1.8, 2.1)),
+                _box((0, 1.0, 0), (0.6, length - 1.0, 0.9)),
+                _box((0, 1.0, 1.5), (0.35, length - 1.0, 0.7)),
+                _box((0.6, length - 0.6, 0), (width - 0.6, 0.6, 0.9)),
+                _box((width - 0.7, length - 0.7, 0), (0.7, 0.7, draw.uniform(1.8, 2.1))),
             ]
         ),
     )
@@ -182,11 +218,9 @@ def _kitchen(draw: np.random.Generator) -> Room:
 def _library(draw: np.random.Generator) -> Room:
     width, length = draw.uniform(5, 6.5), draw.uniform(6, 8)
     height = draw.uniform(1.9, 2.2)
-    boxes = [_box(0.3, y, 0, width * 0.4, 0.35, height) for y in np.arange(2.4, length - 0.5, 1.3)]
-    boxes += [
-        _box(width * 0.6, y, 0, width * 0.4 - 0.3, 0.35, height)
-        for y in np.arange(2.4, length - 0.5, 1.3)
-    ]
+    rows, side = np.arange(2.4, length - 0.5, 1.3), width * 0.4
+    boxes = [_box((0.3, y, 0), (side, 0.35, height)) for y in rows]
+    boxes += [_box((width * 0.6, y, 0), (side - 0.3, 0.35, height)) for y in rows]
     return Room((width, length, draw.uniform(2.8, 3.4)), np.array(boxes))
 
 
@@ -195,7 +229,7 @@ def _staircase(draw: np.random.Generator) -> Room:
     rise, tread, first = draw.uniform(0.16, 0.2), draw.uniform(0.26, 0.32), draw.uniform(1.6, 2.2)
     steps = int(min(12, (length - first) / tread))
     boxes = [
-        _box(0, first + n * tread, n * rise, width, length - first - n * tread, rise)
+        _box((0, first + n * tread, n * rise), (width, length - first - n * tread, rise))
         for n in range(steps)
     ]
     return Room((width, length, draw.uniform(3.4, 4.0)), np.array(boxes))

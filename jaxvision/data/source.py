@@ -1,9 +1,7 @@
 """What a data source is: records by number, and how a record becomes samples."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,11 +24,6 @@ class Records(Protocol):
     def name(self, index: int) -> str:
         """What a person would call record `index` (a file's path)."""
         ...
-
-
-def missing_files(records: Records) -> list[Path]:
-    """Those of the files that records are to be read from that are not there."""
-    return [path for path in getattr(records, "files", tuple)() if not os.path.exists(path)]
 
 
 def stack(samples: Sequence[Sample], bucket: str) -> dict[str, np.ndarray]:

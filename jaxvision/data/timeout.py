@@ -35,7 +35,8 @@ def with_timeout(
     before = signal.signal(signal.SIGALRM, stop)
     try:
         while True:
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+            # And every second after it: one that comes just before a wait does not end it.
+            signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
             try:
                 item = next(iterator, end)
             finally:

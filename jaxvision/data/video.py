@@ -18,6 +18,7 @@ import av
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from jaxvision.data.conversions import note
 from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.presentation import Presentation
 from jaxvision.errors import InputError
@@ -120,7 +121,8 @@ class Video:
     def frames(
         self, numbers: Sequence[int] | Int[np.ndarray, " n"]
     ) -> UInt8[np.ndarray, "n h w 3"]:
-        """RGB frames by number (0-based; in any order, repeats allowed).
+        """RGB frames by number (0-based; in any order, repeats allowed). What their pixels lost is
+        noted (`conversions`).
 
         InputError for a number outside the file and for a frame that does not decode.
         """
@@ -139,6 +141,8 @@ class Video:
             try:
                 for stamp, frame in self._decode(start, max(left)):
                     if stamp in left:
+                        if not found:
+                            self._note_conversions(frame)
                         number = left.pop(stamp)
                         found[number] = self._rgb.array(frame)
                         self._check_size(found, number)
@@ -225,6 +229,11 @@ class Video:
             ) from error
         if number < len(self):
             raise InputError(f"{self._path}: frame {number} does not decode")
+
+    def _note_conversions(self, frame: av.VideoFrame) -> None:
+        shown = Presentation.of(frame, self._stream.sample_aspect_ratio)
+        for kind in shown.lost_in_arrays:
+            note(self._path, kind)
 
     def _check_size(self, found: dict[int, np.ndarray], number: int) -> None:
         """InputError where frame `number` is not as large as the earliest found."""

@@ -21,7 +21,7 @@ from jaxvision.data.source import Records, Sample
 from jaxvision.data.tfds import TfdsVideo
 from jaxvision.data.video import Video
 from jaxvision.data.video_list import LabelledVideo
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 
 Frames = Int[np.ndarray, " frames"]
 Item = LabelledVideo | TfdsVideo
@@ -166,8 +166,7 @@ class FrameSampling:
     stride: int = 4
 
     def __post_init__(self):
-        if self.kind not in SAMPLINGS:
-            raise InputError(f"sampling {self.kind!r}{nearest(self.kind, SAMPLINGS)}")
+        check_choice("sampling", self.kind, SAMPLINGS)
         for name in ("frames", "stride"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)} of a clip; expected at least 1")
@@ -201,6 +200,41 @@ class FrameSampling:
 
 
 # From records to samples.
+
+
+def evaluation_clip(
+    video: Clip | str | Path, frames: int, size: tuple[int, int], choose: Callable[[int], Frames]
+) -> Clip:
+    """One clip of a video as networks are tested with it: frames, short side, centre crop.
+
+    video: RGB frames or a file. `frames` of them are taken as they are; of any other number, those
+    that `choose` picks, given how many there are.  size: (height, width).
+    InputError for a file that cannot be read, or what is no video.
+    """
+
+    def numbers(total: int) -> Frames:
+        if total == 0:
+            raise InputError("no frames")
+        return np.arange(frames) if total == frames else choose(total)
+
+    if isinstance(video, (str, Path)):
+        with Video(video) as file:
+            chosen = file.frames(numbers(len(file)))
+    else:
+        given = np.asarray(video)
+        if given.ndim != 4 or given.shape[-1] != 3 or given.dtype != np.uint8:
+            raise InputError(
+                f"frames of shape {given.shape} and dtype {given.dtype}; expected uint8 "
+                "[frames, height, width, 3]"
+            )
+        chosen = given[numbers(len(given))]
+    return _centre(chosen, size)
+
+
+def _centre(frames: Clip, size: tuple[int, int]) -> Clip:
+    frames = resize_short_side(frames, max(size))
+    height, width = frames.shape[1:3]
+    return crops.centre_box(height, width, size).cut(frames)
 
 
 def read_frames(item: Item, choose: Callable[[int], np.ndarray]) -> Clip:
@@ -249,10 +283,7 @@ class ValidationClip:
     def __call__(self, record: tuple[int, Item], *_: Any) -> Sample:
         number, item = record
         frames = read_frames(item, self.sampling.validation)
-        frames = resize_short_side(frames, max(self.size))
-        height, width = frames.shape[1:3]
-        box = crops.centre_box(height, width, self.size)
-        return _view(box.cut(frames), item, number, 0)
+        return _view(_centre(frames, self.size), item, number, 0)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def best_ranks(
     if len(truths) != len(scores):
         raise InputError(f"true candidates of {len(truths)} queries for scores {scores.shape}")
     candidates = scores.shape[1]
-    order = np.argsort(scores, axis=1)[:, ::-1]
+    order = np.argsort(scores, axis=1, kind="stable")[:, ::-1]
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(candidates)[None], axis=1)
     best = np.empty(len(scores), np.int64)

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxvision.nn.initializers import Initializer, torch_default_bias
+from jaxvision.nn.initializers import KERNEL_INITIALIZERS, Initializer, torch_default_bias
+from jaxvision.nn.linear import linear, logical, norm, zeros
 from jaxvision.nn.sharding import constrain
 from jaxvision.ops.adaptive_mixing import adaptive_mixing
-
-_normal = nn.initializers.normal(0.02)
 
 
 class AdaptiveMixing(nn.Module):
@@ -44,27 +43,20 @@ class AdaptiveMixing(nn.Module):
         width = query.shape[-1]
         groups, points, channels = x.shape[-3:]
         if self.generator_norm_epsilon is not None:
-            query = nn.LayerNorm(
+            query = norm(
+                "generator_norm",
                 epsilon=self.generator_norm_epsilon,
                 dtype=self.dtype,
-                scale_init=_logical(nn.initializers.constant(width**-0.5), "embed"),
-                bias_init=_logical(nn.initializers.zeros, "embed"),
-                name="generator_norm",
+                scale=width**-0.5,
             )(query)
         if self.hidden:
-            query = nn.Dense(
-                self.hidden,
-                dtype=self.dtype,
-                kernel_init=_logical(_normal, "embed", None),
-                bias_init=_logical(nn.initializers.zeros, None),
-                name="generator_hidden",
-            )(query)
+            axes = ("embed", None)
+            query = linear(self.hidden, axes, dtype=self.dtype, name="generator_hidden")(query)
         channel, point = self._matrices(query, groups, points, channels)
         channel_bias = point_bias = None
         if self.biases:
-            zeros = nn.initializers.zeros
-            channel_bias = self.param("channel_bias", _logical(zeros, None), (channels,))
-            point_bias = self.param("point_bias", _logical(zeros, None), (self.outputs,))
+            channel_bias = self.param("channel_bias", logical(zeros, None), (channels,))
+            point_bias = self.param("point_bias", logical(zeros, None), (self.outputs,))
         mixed = adaptive_mixing(
             x.astype(self.dtype),
             channel,
@@ -75,18 +67,17 @@ class AdaptiveMixing(nn.Module):
             norm_epsilon=self.norm_epsilon,
             implementation=self.implementation,
         )
-        flat = constrain(mixed.reshape(*mixed.shape[:2], -1), "batch", None, "mlp")
-        kernel_init, bias_init = _normal, nn.initializers.zeros
-        if self.torch_initial:
-            kernel_init = nn.initializers.xavier_uniform()
-            bias_init = torch_default_bias(flat.shape[-1])
-        return nn.Dense(
+        mixed = constrain(mixed.reshape(*mixed.shape[:2], -1), "batch", None, "mlp")
+        kernel = "xavier_uniform" if self.torch_initial else "normal_0.02"
+        bias = torch_default_bias(mixed.shape[-1]) if self.torch_initial else zeros
+        return linear(
             width,
+            ("mlp", "embed"),
             dtype=self.dtype,
-            kernel_init=_logical(kernel_init, "mlp", "embed"),
-            bias_init=_logical(bias_init, "embed"),
+            kernel=KERNEL_INITIALIZERS[kernel],
+            bias=bias,
             name="out",
-        )(flat)
+        )(mixed)
 
     def _matrices(
         self, query: Float[Array, "b n q"], groups: int, points: int, channels: int
@@ -95,13 +86,13 @@ class AdaptiveMixing(nn.Module):
         size = square + self.outputs * points
         kernel = self.param(
             "generator_kernel",
-            _logical(nn.initializers.zeros, "embed", None),
+            logical(zeros, "embed", None),
             (inputs, groups * size),
         )
         bias_init = _generator_bias(groups, channels, points, self.outputs)
         if self.torch_initial:
             bias_init = torch_default_bias(inputs)
-        bias = self.param("generator_bias", _logical(bias_init, None), (groups * size,))
+        bias = self.param("generator_bias", logical(bias_init, None), (groups * size,))
         kernel = kernel.astype(self.dtype).reshape(inputs, groups, size)
         bias = bias.astype(self.dtype).reshape(groups, size)
 
@@ -111,10 +102,6 @@ class AdaptiveMixing(nn.Module):
             return made + bias[:, start:stop].reshape(groups, rows, -1)
 
         return generated(0, square, channels), generated(square, size, self.outputs)
-
-
-def _logical(init: Initializer, *names: str | None) -> Initializer:
-    return nn.with_logical_partitioning(init, names)
 
 
 def _generator_bias(groups: int, channels: int, points: int, outputs: int) -> Initializer:

@@ -9,7 +9,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from jaxvision.errors import InputError
-from jaxvision.nn.initializers import KERNEL_INITIALIZERS
+from jaxvision.nn.linear import linear, norm
 from jaxvision.nn.sharding import constrain
 from jaxvision.ops.attention import attention, reference
 
@@ -25,14 +25,6 @@ class BertConfig:
     attention_dropout: float = 0.1
     norm_epsilon: float = 1e-12
     dtype: jnp.dtype = jnp.float32
-
-
-def _kernel(*names: str | None):
-    return nn.with_logical_partitioning(KERNEL_INITIALIZERS["normal_0.02"], names)
-
-
-def _zeros(*names: str | None):
-    return nn.with_logical_partitioning(nn.initializers.zeros, names)
 
 
 class BertAttention(nn.Module):
@@ -65,13 +57,8 @@ class BertAttention(nn.Module):
             raise InputError(f"attention: {contexts} contexts for {rows} rows: expected a divisor")
 
         def heads(name: str, source: Array) -> Array:
-            projected = nn.DenseGeneral(
-                (c.heads, c.width // c.heads),
-                dtype=c.dtype,
-                kernel_init=_kernel("embed", "heads", None),
-                bias_init=_zeros("heads", None),
-                name=name,
-            )(source)
+            shape, axes = (c.heads, c.width // c.heads), ("embed", "heads", None)
+            projected = linear(shape, axes, dtype=c.dtype, name=name)(source)
             return constrain(projected, "batch", None, "heads", None)
 
         query, key, value = heads("query", x), heads("key", context), heads("value", context)
@@ -86,14 +73,8 @@ class BertAttention(nn.Module):
         else:
             mixed = attention(query, key, value, key_mask=context_mask, causal=causal)
         mixed = mixed.reshape(rows, -1, *mixed.shape[2:])
-        mixed = nn.DenseGeneral(
-            c.width,
-            axis=(-2, -1),
-            dtype=c.dtype,
-            kernel_init=_kernel("heads", None, "embed"),
-            bias_init=_zeros("embed"),
-            name="out",
-        )(mixed)
+        axes = ("heads", None, "embed")
+        mixed = linear(c.width, axes, dtype=c.dtype, contracted=2, name="out")(mixed)
         return _added_and_normalised(self, x, mixed)
 
 
@@ -106,14 +87,9 @@ class BertFeedForward(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         c = self.config
-        dense = functools.partial(nn.Dense, dtype=c.dtype)
-        up = dense(
-            c.hidden, kernel_init=_kernel("embed", "mlp"), bias_init=_zeros("mlp"), name="up"
-        )(x)
+        up = linear(c.hidden, ("embed", "mlp"), dtype=c.dtype, name="up")(x)
         up = nn.gelu(constrain(up, "batch", None, "mlp"), approximate=False)
-        down = dense(
-            c.width, kernel_init=_kernel("mlp", "embed"), bias_init=_zeros("embed"), name="down"
-        )(up)
+        down = linear(c.width, ("mlp", "embed"), dtype=c.dtype, name="down")(up)
         return _added_and_normalised(self, x, down)
 
 
@@ -123,13 +99,7 @@ def _added_and_normalised(
     """Inside `module`: its dropout, residual and norm."""
     c = module.config
     branch = nn.Dropout(c.dropout)(branch, deterministic=module.deterministic)
-    return nn.LayerNorm(
-        epsilon=c.norm_epsilon,
-        dtype=c.dtype,
-        scale_init=nn.with_logical_partitioning(nn.initializers.ones, ("embed",)),
-        bias_init=_zeros("embed"),
-        name="norm",
-    )(x + branch)
+    return norm("norm", epsilon=c.norm_epsilon, dtype=c.dtype)(x + branch)
 
 
 class BertLayer(nn.Module):

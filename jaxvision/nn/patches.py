@@ -5,6 +5,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Num
 
 from jaxvision.nn.initializers import KERNEL_INITIALIZERS, torch_default_bias
+from jaxvision.nn.linear import linear
 
 
 def patchify(video: Num[Array, "b t h w c"], tubelet: int, patch: int) -> Num[Array, "b n cube"]:
@@ -42,13 +43,11 @@ class CubeEmbedding(nn.Module):
 
     @nn.compact
     def __call__(self, cubes: Float[Array, "b n cube"]) -> Float[Array, "b n d"]:
-        return nn.Dense(
+        return linear(
             self.features,
-            use_bias=self.use_bias,
+            (None, "embed"),
             dtype=self.dtype,
-            kernel_init=nn.with_logical_partitioning(
-                KERNEL_INITIALIZERS[self.kernel_init], (None, "embed")
-            ),
-            bias_init=nn.with_logical_partitioning(torch_default_bias(cubes.shape[-1]), ("embed",)),
+            kernel=KERNEL_INITIALIZERS[self.kernel_init],
+            bias=torch_default_bias(cubes.shape[-1]) if self.use_bias else None,
             name="projection",
         )(cubes)

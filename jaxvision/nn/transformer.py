@@ -4,15 +4,17 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from jaxvision.errors import InputError
 from jaxvision.nn.initializers import KERNEL_INITIALIZERS
+from jaxvision.nn.linear import linear, logical, norm, zeros
 from jaxvision.nn.sharding import constrain
 from jaxvision.ops.attention import attention, reference
 
@@ -78,23 +80,14 @@ class BlockConfig:
         return self.width // self.heads
 
 
-def _kernel(config: BlockConfig, *names: str | None):
-    return nn.with_logical_partitioning(KERNEL_INITIALIZERS[config.kernel_init], names)
-
-
-def _zeros(*names: str | None):
-    return nn.with_logical_partitioning(nn.initializers.zeros, names)
-
-
 def layer_norm(config: BlockConfig, name: str) -> nn.LayerNorm:
     """LayerNorm with float32 statistics and the block's compute dtype."""
-    return nn.LayerNorm(
-        epsilon=config.norm_epsilon,
-        dtype=config.dtype,
-        scale_init=nn.with_logical_partitioning(nn.initializers.ones, ("embed",)),
-        bias_init=_zeros("embed"),
-        name=name,
-    )
+    return norm(name, epsilon=config.norm_epsilon, dtype=config.dtype)
+
+
+def _linear(config: BlockConfig, features: int | tuple, axes: tuple, **more: Any) -> nn.Module:
+    kernel = KERNEL_INITIALIZERS[config.kernel_init]
+    return linear(features, axes, dtype=config.dtype, kernel=kernel, **more)
 
 
 class Attention(nn.Module):
@@ -116,14 +109,8 @@ class Attention(nn.Module):
         rows: the tokens that ask; None means all n.  key_mask: the tokens that are seen.
         """
         c = self.config
-        dense = functools.partial(nn.DenseGeneral, dtype=c.dtype)
-        qkv = dense(
-            (3, c.heads, c.head_dim),
-            use_bias=c.fused_bias,
-            kernel_init=_kernel(c, "embed", None, "heads", None),
-            bias_init=_zeros(None, "heads", None),
-            name="qkv",
-        )(x)
+        shape, axes = (3, c.heads, c.head_dim), ("embed", None, "heads", None)
+        qkv = _linear(c, shape, axes, bias=zeros if c.fused_bias else None, name="qkv")(x)
         query, key, value = (
             constrain(y, "batch", None, "heads", None) for y in jnp.moveaxis(qkv, -3, 0)
         )
@@ -132,16 +119,13 @@ class Attention(nn.Module):
 
         def bias(name: str) -> Array:
             shape = (c.heads, c.head_dim)
-            return self.param(name, _zeros("heads", None), shape).astype(c.dtype)
+            return self.param(name, logical(zeros, "heads", None), shape).astype(c.dtype)
 
         if c.qkv_bias and not c.fused_bias:
             query, value = query + bias("query_bias"), value + bias("value_bias")
         if c.cosine_attention:
-            scale = self.param(
-                "scale",
-                nn.with_logical_partitioning(nn.initializers.constant(math.log(10)), ("heads",)),
-                (c.heads,),
-            )
+            init = logical(nn.initializers.constant(math.log(10)), "heads")
+            scale = self.param("scale", init, (c.heads,))
             query, key = (_unit(y) for y in (query, key))
             query = query * jnp.exp(jnp.minimum(scale, MAX_COSINE_SCALE))[:, None]
         else:
@@ -157,13 +141,8 @@ class Attention(nn.Module):
             mixed = reference.weighted(kept, value.astype(c.dtype))
         else:
             mixed = attention(*(y.astype(c.dtype) for y in (query, key, value)), key_mask=key_mask)
-        mixed = dense(
-            c.width,
-            axis=(-2, -1),
-            kernel_init=_kernel(c, "heads", None, "embed"),
-            bias_init=_zeros("embed"),
-            name="out",
-        )(mixed)
+        out = _linear(c, c.width, ("heads", None, "embed"), contracted=2, name="out")
+        mixed = out(mixed)
         mixed = nn.Dropout(c.dropout)(mixed, deterministic=deterministic)
         return mixed, weights if return_weights else None
 
@@ -188,14 +167,9 @@ class Mlp(nn.Module):
         self, x: Float[Array, "b n d"], deterministic: bool = True
     ) -> Float[Array, "b n d"]:
         c = self.config
-        dense = functools.partial(nn.Dense, dtype=c.dtype)
-        x = dense(
-            c.hidden, kernel_init=_kernel(c, "embed", "mlp"), bias_init=_zeros("mlp"), name="up"
-        )(x)
+        x = _linear(c, c.hidden, ("embed", "mlp"), name="up")(x)
         x = ACTIVATIONS[c.activation](constrain(x, "batch", None, "mlp"))
-        x = dense(
-            c.width, kernel_init=_kernel(c, "mlp", "embed"), bias_init=_zeros("embed"), name="down"
-        )(x)
+        x = _linear(c, c.width, ("mlp", "embed"), name="down")(x)
         return nn.Dropout(c.dropout)(x, deterministic=deterministic)
 
 
@@ -237,12 +211,11 @@ class Block(nn.Module):
     def _residual(self, branch: Array, name: str, drop_path: Float[Array, ""]) -> Array:
         c = self.config
         if c.layer_scale > 0:
-            init = nn.with_logical_partitioning(nn.initializers.constant(c.layer_scale), ("embed",))
+            init = logical(nn.initializers.constant(c.layer_scale), "embed")
             branch = branch * self.param(name, init, (c.width,)).astype(c.dtype)
         if self.deterministic or c.drop_path == 0:
             return branch
-        draw = jax.random.uniform(self.make_rng("dropout"), (branch.shape[0], 1, 1))
-        return drop_samples(branch, draw, drop_path).astype(c.dtype)
+        return drop_branches(branch, drop_path, self.make_rng("dropout")).astype(c.dtype)
 
 
 def drop_samples(
@@ -252,6 +225,14 @@ def drop_samples(
     1 - rate."""
     keep = 1 - rate
     return branch * (jnp.floor(keep + draw) / keep).astype(branch.dtype)
+
+
+def drop_branches(
+    branch: Float[Array, "b *d"], rate: Float[Array, ""] | float, rng: PRNGKeyArray
+) -> Float[Array, "b *d"]:
+    """`drop_samples` with a draw for each sample (1603.09382)."""
+    draw = jax.random.uniform(rng, (branch.shape[0],) + (1,) * (branch.ndim - 1))
+    return drop_samples(branch, draw, jnp.asarray(rate, jnp.float32))
 
 
 def drop_path_rates(rate: float, depth: int) -> np.ndarray:

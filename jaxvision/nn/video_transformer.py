@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from jaxvision.errors import InputError
+from jaxvision.nn.linear import linear, logical
 from jaxvision.nn.patches import CubeEmbedding, patchify
 from jaxvision.nn.positions import sincos_1d
 from jaxvision.nn.sharding import constrain
@@ -113,7 +114,7 @@ class VideoEncoder(nn.Module):
         return resize_table(table, made_for, window)
 
     def _position_table(self) -> Float[Array, "n d"]:
-        init = nn.with_logical_partitioning(nn.initializers.normal(0.02), (None, "embed"))
+        init = logical(nn.initializers.normal(0.02), None, "embed")
         return self.param("positions", init, (self.grid.tokens, self.block.width))
 
 
@@ -168,16 +169,20 @@ class VideoClassifier(nn.Module):
         def scaled(key, shape, dtype=jnp.float32):
             return 0.02 * self.init_scale * jax.random.normal(key, shape, dtype)
 
-        return nn.Dense(
-            self.classes,
-            dtype=self.block.dtype,
-            kernel_init=nn.with_logical_partitioning(scaled, ("embed", "vocab")),
-            bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("vocab",)),
-            name="head",
-        )(x)
+        axes = ("embed", "vocab")
+        return linear(self.classes, axes, dtype=self.block.dtype, kernel=scaled, name="head")(x)
 
 
 # From a recipe's `model` table.
+
+# What it says of a published classifier, beside the encoder.
+CLASSIFIER = {
+    "pooling": "mean",
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "head_dropout": 0.0,
+    "init_scale": 0.001,
+}
 
 
 def grid_of(model: Mapping[str, Any]) -> CubeGrid:

@@ -157,6 +157,8 @@ def evaluation(
         return {"confusion": confusion_table(confusion_of_views(total, merge), names)}
 
     def finish(total: Any, variables: Variables) -> dict[str, float]:
+        if all(label < 0 for _, label in total.values()):
+            raise InputError(f"none of {len(total)} records has a label: nothing to evaluate")
         results = multi_view_accuracy(total, merge)
         if per_class:
             recalls = class_recalls(confusion_of_views(total, merge))

@@ -26,7 +26,7 @@ from jaxvision.data.video_clips import (
     TrainingClips,
     ValidationClip,
 )
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.tasks import classification, label_prediction
 from jaxvision.training.task import Batch, BatchSpecs, Evaluation, Variables
 from jaxvision.viz.video import strip
@@ -59,6 +59,19 @@ def default_settings() -> dict[str, Any]:
     }
 
 
+def default_data() -> dict[str, Any]:
+    """A recipe's `data` table for labelled videos of the user's."""
+    return {
+        "name": "files",  # or "tfds": train and validation are DATASET:SPLIT, in root
+        "root": "",  # before every path of the lists
+        "train": "",  # a list file, or a folder of class folders
+        "validation": "",
+        "labels": "",  # class names, one a line; "" = names of the class folders
+        "frame_template": "img_{:05}.jpg",
+        "first_frame": 1,
+    }
+
+
 def class_names(data: ConfigDict) -> tuple[str, ...]:
     """From the labels file, the tfds dataset, or the folders of the training data."""
     if data.labels:
@@ -74,8 +87,7 @@ def labelled_videos(data: ConfigDict, split: str, names: Sequence[str]) -> Recor
     """The videos of "train" or "validation": a list file, a folder of folders, or DATASET:SPLIT of
     a tfds dataset prepared in `data.root`."""
     where = data[split]
-    if data.name not in DATA_NAMES:
-        raise InputError(f"data.name {data.name!r}{nearest(data.name, DATA_NAMES)}")
+    check_choice("data.name", data.name, DATA_NAMES)
     if data.name == "tfds":
         videos = TfdsVideos.of(where, data.root)
         if len(videos.class_names) != len(names):

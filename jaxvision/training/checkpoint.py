@@ -36,6 +36,7 @@ FROZEN = "frozen"
 # Names that are ours: anything else in the folder is left alone.
 STEP = re.compile(r"[0-9]{8,}")
 LEFTOVER = re.compile(r"([0-9]{8,}|frozen)\.orbax-checkpoint-tmp.*")
+DELETED = ".orbax-checkpoint-tmp-deleted"  # a step's name while it is deleted: a leftover, too
 
 
 class SaveError(Exception):
@@ -212,8 +213,15 @@ class Checkpoints:
         wanted = {*good[-self._keep :], newest, self.best_step()}
         for step in steps:
             if step < newest and step not in wanted:
-                shutil.rmtree(self.path(step), ignore_errors=True)
-                self._results(step).unlink(missing_ok=True)
+                self._delete(step)
+
+    def _delete(self, step: int) -> None:
+        """Under another name first: a kill leaves the step or a leftover, never half a step."""
+        gone = self.folder / f"{step:08d}{DELETED}"
+        with contextlib.suppress(OSError):
+            self.path(step).rename(gone)
+            shutil.rmtree(gone)
+            self._results(step).unlink(missing_ok=True)
 
     def _delete_leftovers(self) -> None:
         """What killed runs left half written."""

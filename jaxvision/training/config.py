@@ -20,7 +20,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError, nearest, reading
+from jaxvision.errors import InputError, check_choice, nearest, reading
 from jaxvision.text_files import read_json
 from jaxvision.training.settings import SETTINGS
 
@@ -47,14 +47,18 @@ MOST_FLOAT = 1e308  # of a whole number that is given for one
 
 def base_config() -> ConfigDict:
     """Every setting of the engine. Methods add theirs under `model`, `data` and `task`."""
-    config: dict[str, Any] = {"method": "", "model": {}, "task": {}}
+    return ConfigDict(with_defaults({"method": "", "model": {}, "task": {}}), convert_dict=True)
+
+
+def with_defaults(config: dict[str, Any]) -> dict[str, Any]:
+    """`config`, where it lacks a setting of the engine with its default."""
     for key, (default, _) in SETTINGS.items():
         *tables, last = key.split(".")
         node = config
         for table in tables:
             node = node.setdefault(table, {})
-        node[last] = default
-    return ConfigDict(config, convert_dict=True)
+        node.setdefault(last, default)
+    return config
 
 
 def load_config(path: str, overrides: Iterable[str] = ()) -> ConfigDict:
@@ -141,8 +145,7 @@ def recipe_arguments(text: str, **defaults: int | float | str | bool) -> SimpleN
     arguments = SimpleNamespace(**defaults)
     for word in filter(None, text.split(",")):
         name, equals, value = word.partition("=")
-        if name not in defaults:
-            raise InputError(f"no recipe argument {name!r}{nearest(name, defaults)}")
+        check_choice("no recipe argument", name, defaults)
         if not equals:
             raise InputError(f"recipe argument {name!r}: expected {name}=VALUE")
         setattr(arguments, name, parse_value(f"recipe argument {name!r}", value, defaults[name]))
@@ -152,6 +155,8 @@ def recipe_arguments(text: str, **defaults: int | float | str | bool) -> SimpleN
 
 
 def config_of_run(file: Path) -> ConfigDict:
+    """What a run was started with. A setting of the engine that is newer than the run has its
+    default, which is what the run did. InputError for a file that is not such a config."""
     try:
         stored = read_json(file)
     except InputError as error:
@@ -160,7 +165,7 @@ def config_of_run(file: Path) -> ConfigDict:
     if not isinstance(stored, dict) or not stored:
         raise InputError(f"{file}: not the config of a run (expected a table of settings)")
     with reading(file, "the config of a run"):
-        return ConfigDict(stored)
+        return ConfigDict(with_defaults(stored))
 
 
 def recipe_folders() -> list[Path]:

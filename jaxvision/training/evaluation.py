@@ -11,8 +11,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
+from jaxvision.data.conversions import Conversions
+from jaxvision.data.listed_files import listed_files
 from jaxvision.data.loader import EvaluationBatches, HostBatch, batches
-from jaxvision.data.source import Source, missing_files
+from jaxvision.data.source import Source
 from jaxvision.errors import InputError
 from jaxvision.training.row_writes import NO_ROW, write_rows
 from jaxvision.training.run import abstract_batch, compile_by_bucket
@@ -51,6 +53,8 @@ class Evaluator:
         self._keepers: dict[str, dict[str, Keeper]] = {}
         self._allowed = task.config.evaluate.get("max_unreadable", 0)
         self._unreadable: dict[str, set[str]] = {}
+        self._conversions = Conversions()
+        self._told: set[str] = set()  # about conversions
         self._asked_to_stop: Callable[[], bool] = lambda: False
         self.evaluations = dict(task.evaluations())
         for name, evaluation in self.evaluations.items():
@@ -96,12 +100,14 @@ class Evaluator:
             if only is not None and name != only:
                 continue
             self._unreadable[name] = set()
+            self._conversions = Conversions()
             kept = evaluation.accumulate is None
             total = (self._keep if kept else self._gather)(name, evaluation, variables, progress)
             with jax.set_mesh(self._mesh):
                 finished = evaluation.finish(total, variables)
             results |= {f"{name}/{key}": float(value) for key, value in finished.items()}
             results |= self._incomplete(name, progress)
+            self._tell_conversions(name, progress)
             # What lies on all hosts' devices, all must read.
             if evaluation.render is not None and (kept or jax.process_index() == 0):
                 rendered = evaluation.render(total)
@@ -154,14 +160,14 @@ class Evaluator:
                 if self._asked_to_stop():
                     raise Stopped
                 self._note_unreadable(name, host_batch, progress)
+                self._conversions.add(host_batch.converted)
                 yield place(host_batch.arrays, self._mesh, size)
                 if number and number % 50 == 0:
                     progress(f"{name}: {number}/{len(data)} batches ({bucket})")
 
     def _look_for_files(self, name: str, source: Source | Mapping[str, Source]) -> None:
         """InputError at the start, not after the training, where more are missing than allowed."""
-        sources = source.values() if isinstance(source, Mapping) else (source,)
-        missing = dict.fromkeys(path for each in sources for path in missing_files(each.records))
+        missing = [path for path in listed_files(source) if not path.exists()]
         if len(missing) > self._allowed:
             raise InputError(
                 f"{name}: {len(missing)} listed files are missing, first {next(iter(missing))}"
@@ -186,6 +192,14 @@ class Evaluator:
             return {}
         progress(f"{name}: incomplete: {left_out} records could not be read")
         return {f"{name}/unreadable": float(left_out)}
+
+    def _tell_conversions(self, name: str, progress: Callable) -> None:
+        """What was read otherwise than it is, unless an earlier pass has said the same."""
+        told = {f"{name}: {line}": None for line in self._conversions.lines("records")}
+        for line in told:
+            if line not in self._told:
+                progress(line)
+        self._told |= told.keys()
 
     def _outputs(self, evaluation: Evaluation) -> Callable[[Variables, Mapping], Any]:
         def outputs(variables: Variables, batch: Mapping) -> Any:

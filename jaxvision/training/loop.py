@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from jaxvision.data.conversions import Conversions
 from jaxvision.data.loader import HostBatch, batches
 from jaxvision.errors import InputError, writing
 from jaxvision.training.checkpoint import Checkpoints, SaveError
@@ -142,6 +143,8 @@ class Loop:
         self.recent: deque[tuple[int, list[str]]] = deque(maxlen=run.config.log.every_steps + 1)
         self.records_read = self.records_replaced = self.not_finite = 0
         self.unreadable: set[str] = set()
+        self.supervised: int | None = 0  # targets met so far; None needs none
+        self.conversions = Conversions()
         sources = {id(s): s for s in run.data.sources.values()}.values()
         self.records = sum(len(source.records) for source in sources)
         self.results: dict[str, float] = {}
@@ -189,6 +192,8 @@ class Loop:
                     if self.predict and (last or due(done, self.config.log.pictures_every_steps)):
                         self.draw(done, state, host_batch.bucket, batch)
                 self.checkpoints.close()
+                for line in self.conversions.lines("records"):
+                    self.reporter.say(line)
         except Exception as error:
             self.save_what_is_left(state, error)
             raise
@@ -228,13 +233,16 @@ class Loop:
         yield from queue
 
     def count_records(self, host_batch: HostBatch) -> None:
-        """Name replaced records, each once; stop when too many cannot be read."""
+        """Name what was converted and replaced, each once; stop when too many cannot be read."""
+        for line in self.conversions.add(host_batch.converted):
+            self.reporter.say(line)
         self.records_read += len(host_batch.names)
         self.records_replaced += len(host_batch.replaced)
         for name, reason in host_batch.replaced:
             if name not in self.unreadable:
                 self.reporter.say(f"unreadable, replaced: {name}: {reason}")
             self.unreadable.add(name)
+        self.count_supervision(host_batch)
         share, seen = self.config.data.max_unreadable, min(self.records_read, self.records)
         if len(self.unreadable) > share * max(seen, 100):
             name, reason = host_batch.replaced[-1]
@@ -243,6 +251,18 @@ class Loop:
                 f"data.max_unreadable={share}; last {name}: {reason}; mend or remove them, "
                 "or allow more with --config.data.max_unreadable"
             )
+
+    def count_supervision(self, host_batch: HostBatch) -> None:
+        """Stop where an epoch, or a whole run that is shorter, held nothing to learn from. (Of
+        several processes, one may hold none: they do not ask.)"""
+        if self.supervised == 0 and jax.process_count() == 1:
+            self.supervised = self.prepared.task.supervised(host_batch.arrays)
+            whole = self.prepared.steps * len(host_batch.names)
+            if self.supervised == 0 and self.records_read >= min(self.records, whole):
+                raise InputError(
+                    f"none of the {self.records_read} records read has a target that counts "
+                    f"(labels, classes, ranges; last {host_batch.names[0]}): nothing to learn from"
+                )
 
     def log(self, done: int) -> None:
         """Read the metrics of the steps since the last log: the loop's one wait for the device."""

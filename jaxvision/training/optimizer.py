@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.training import schedules
 from jaxvision.training.task import Group
 
@@ -36,8 +36,7 @@ def make_optimizer(
     first, as PyTorch does.  Where `batch_scaling` is set, learning rates (those of
     `config.schedules` too) are multiplied by batch_size / batch_scaling.
     """
-    if config.name not in NAMES:
-        raise InputError(f"optim.name {config.name!r}{nearest(config.name, NAMES)}")
+    check_choice("optim.name", config.name, NAMES)
     scale = batch_size / config.batch_scaling if config.batch_scaling else 1.0
     learning_rates = {
         name: schedules.make(table, steps, steps_per_epoch, scale)

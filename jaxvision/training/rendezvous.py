@@ -20,6 +20,7 @@ from jaxvision.errors import InputError
 
 LONGEST_LINE = 1 << 20  # bytes
 RETRY_SECONDS = 0.2
+STEP_SECONDS = 0.5
 HELLO_SECONDS = 5.0  # for a new connection to say who it is
 SHOWN = 8  # differences, or missing processes, in one message
 
@@ -75,10 +76,14 @@ def _host(settings: Mapping[str, Any], address: str, bind: str, count: int, seco
     with contextlib.ExitStack() as stack:
         stack.enter_context(listener)
         while len(peers) < count and not problem:
-            listener.settimeout(max(0.001, deadline - time.monotonic()))
+            left = deadline - time.monotonic()
+            # In short steps: a signal that comes just before a wait is answered only after it.
+            listener.settimeout(min(STEP_SECONDS, max(0.001, left)))
             try:
                 connection = stack.enter_context(listener.accept()[0])
             except TimeoutError:
+                if left > STEP_SECONDS:
+                    continue
                 problem = (
                     f"{_names(set(range(count)) - peers.keys())} of {count} did not connect to "
                     f"{address} within {seconds:g} s"

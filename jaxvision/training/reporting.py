@@ -89,10 +89,9 @@ class Reporter:
         self._progress.update(self._bar, completed=step, rate=rate, loss=loss)
         if not self.console.is_terminal:
             total = self._progress.tasks[0].total or 0
-            left = (total - step) / rate if rate else float("nan")
-            self.say(
-                f"step {step}/{total:.0f}  loss {loss:.4f}  {rate:.2f} steps/s  {left:.0f} s left"
-            )
+            # The first line has no other to take a rate from.
+            pace = f"  {rate:.2f} steps/s  {(total - step) / rate:.0f} s left" if rate else ""
+            self.say(f"step {step}/{total:.0f}  loss {loss:.4f}{pace}")
 
     def pictures(self, step: int, pictures: Mapping[str, np.ndarray], folder: str) -> list[Path]:
         """uint8 [height, width, 3] pictures to TensorBoard and to workdir/<folder>/*.png."""

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 
 Schedule = Callable[[Any], Any]
 
@@ -74,8 +74,7 @@ class _Settings:
 
     def __init__(self, table: Mapping[str, Any], scale: float):
         self.name, self.scale = table.get("name", ""), scale
-        if self.name not in FORMS:
-            raise InputError(f"unknown schedule {self.name!r}{nearest(self.name, FORMS)}")
+        check_choice("unknown schedule", self.name, FORMS)
         self.body, habits = FORMS[self.name]
         self._values = {**HABITS, **habits, **table}
         self._unread = set(table) - {"name"}

@@ -9,7 +9,7 @@ from flax import struct
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.training.optimizer import Optimizer, global_norm
 from jaxvision.training.row_writes import write_rows
 from jaxvision.training.state import TrainState, assemble
@@ -134,8 +134,7 @@ def changes(aux: Aux, collections: Mapping) -> dict:
     written by row besides."""
     changed, known = flatten(dict(aux.state)), flatten(collections)
     for path in [*changed, *(f"memory/{path}" for path in aux.writes)]:
-        if path not in known:
-            raise InputError(f"the loss changes {path!r}{nearest(path, known)}")
+        check_choice("the loss changes", path, known)
     for path in aux.writes:
         if f"memory/{path}" in changed:
             raise InputError(f"the loss both replaces 'memory/{path}' and writes rows of it")

@@ -143,6 +143,14 @@ class Task(abc.ABC):
             return names[0]
         return names[np.random.default_rng((self.config.seed, 11, step)).integers(len(names))]
 
+    def supervised(self, arrays: Mapping[str, np.ndarray]) -> int | None:
+        """How many targets of a host's training batch the loss compares anything with; None where
+        it needs none. A run in which there are none at all is refused: its loss would say nothing.
+
+        Here those of `label` that name a class.
+        """
+        return int(np.sum(arrays["label"] >= 0)) if "label" in arrays else None
+
     def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
         """On the device, before the loss: normalise, mix, draw masks."""
         return batch

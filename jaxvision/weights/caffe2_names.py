@@ -2,6 +2,9 @@
 them. Names that begin with `t_` are the fast pathway's, and its lateral convolutions'."""
 
 import re
+from collections.abc import Mapping
+
+import numpy as np
 
 # What a name ends with, and what a PyTorch module calls it.
 ENDINGS = {
@@ -68,3 +71,10 @@ def pytorch_name(name: str) -> str | None:
                 pathway = 1 if found.pop("fast") else 0
                 return template.format(**found, pathway=pathway, end=ending)
     return None
+
+
+def pytorch_tensors(blobs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights of a file's `blobs` by their state-dict names, in its order; what is no such
+    model's weight (learning rate, counter, momenta) is left out."""
+    named = ((pytorch_name(name), np.asarray(value)) for name, value in blobs.items())
+    return {name: value for name, value in named if name is not None}

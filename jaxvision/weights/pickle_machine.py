@@ -218,7 +218,9 @@ class PickleMachine:
     def _update(self, items: Iterable[tuple[Any, Any]]) -> None:
         target = self.stack[-1]
         if isinstance(target, Opaque):
-            target = target.state = {} if target.state is None else target.state
+            if target.state is None:
+                target.state = {}
+            target = target.state
         if not isinstance(target, dict):
             raise DamagedError("item of something that is no dictionary")
         target.update(mapping(items))

@@ -46,5 +46,8 @@ def test_out_that_is_a_file_is_refused(tmp_path):
             InputError, match=r"cannot be written: .*out is a file, expected a folder"
         ):
             check_writable(out)
+    with pytest.raises(InputError, match="is a folder, expected a file"):
+        check_writable(tmp_path, file=True)
+    check_writable(file, file=True)
     check_writable(tmp_path / "new" / "folder")
     assert not (tmp_path / "new").exists()

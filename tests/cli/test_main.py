@@ -196,9 +196,9 @@ def test_no_verb_teaches(capsys):
         ),
         ([*TRAIN, "--config.mesh.data=16"], "mesh data=16, fsdp=1, tensor=1 needs 16 devices"),
         ([*TRAIN, "--config.model.patch=5"], "image_size by model.patch: 16 does not divide"),
-        ([*TRAIN, "--config.model.patch=0"], "image_size by model.patch: 16 does not divide by 0"),
-        ([*TRAIN, "--config.model.tubelet=0"], "frames by model.tubelet: "),
-        ([*TRAIN, "--config.model.heads=5"], "over 5 attention heads; expected heads that divide"),
+        ([*TRAIN, "--config.model.patch=0"], "model.patch=0: expected at least 1"),
+        ([*TRAIN, "--config.model.tubelet=0"], "model.tubelet=0: expected at least 1"),
+        ([*TRAIN, "--config.model.heads=5"], "model.width by model.heads: "),
         ([*TRAIN, "--config.task.encoder_mask_ratio=0.1"], "leaves 8 of 8 tokens visible"),
         ([*TRAIN, "--config.data.name=camra"], "data.name 'camra'; did you mean 'camera'?"),
         ([*TRAIN, "--config.data.root=/nowhere"], "/nowhere: no pictures there"),
@@ -234,6 +234,16 @@ def test_a_runs_mesh_is_not_forced_on_its_answers(trained, tmp_path, capsys):
 
 
 @pytest.mark.xdist_group("cli")
+def test_predict_says_what_it_converted_and_how_often(trained, tmp_path, capsys):
+    for name in ("a", "b"):
+        Image.fromarray(np.full((64, 64), 4000, np.uint16)).save(tmp_path / f"{name}.png")
+    words = [str(tmp_path / "a.png"), str(tmp_path / "b.png"), f"--workdir={trained}"]
+    assert main(["predict", *words, f"--out={tmp_path / 'out'}"]) == 0
+    line = f"converted: 16-bit grey converted to 8-bit: 2 files, first {tmp_path / 'a.png'}\n"
+    assert line in capsys.readouterr().err
+
+
+@pytest.mark.xdist_group("cli")
 def test_an_out_that_is_a_file_is_refused_before_the_work(trained, tmp_path, capsys, monkeypatch):
     (tmp_path / "out").write_text("")
     pictures.built_in("held_out")[0][0].save(tmp_path / "mine.png")
@@ -246,6 +256,33 @@ def test_an_out_that_is_a_file_is_refused_before_the_work(trained, tmp_path, cap
     monkeypatch.setattr("jaxvision.registry.make_task", None)
     line = refused(capsys, "inspect", "--config=videomae/demo", f"--out={tmp_path / 'out'}")
     assert "out is a file, expected a folder" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("convert", "videomae/vit_b_k400", "source.pth", "file"), "file is a file, expected a f"),
+        (("convert", "videomae/vit_b_k400", "source.pth", "file/b.pth"), "file is a file, expec"),
+        (("convert", "videomae/vit_b_k400", "source.pth", "a.pth"), "a.pth is a folder, expected"),
+        (("convert", "videomae/vit_b_k400", "source.pth", "source.pth"), "another place than SOUR"),
+        (("prepare", "videos", "videos", "file", "--short-side=32"), "file is a file, expected a"),
+        (("prepare", "nuscenes", "videos", "file"), "file is a file, expected a folder"),
+        (("prepare", "nyud", "labeled.mat", "file"), "file is a file, expected a folder"),
+    ],
+)
+def test_no_work_is_begun_for_a_place_that_cannot_be_written(
+    words, message, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.pth").mkdir()
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr("jaxvision.weights.checkpoint_file.read_checkpoint", None)
+    monkeypatch.setattr("jaxvision.data.lidar.nuscenes_tables.Tables", None)
+    monkeypatch.setattr("jaxvision.data.prepare_rgbd.read_lists", None)
+    monkeypatch.setattr("jaxvision.data.prepare_videos.Preparation", None)
+    assert message in refused(capsys, *words)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_an_unwritable_workdir_is_refused(tmp_path, capsys):

@@ -44,6 +44,11 @@ RECIPES: dict[str, tuple[str, ...]] = {
         *("model.width=32", "model.depth=2", "model.heads=2", "model.image_size=16"),
         *("model.patch=8", "data.side=16", "train.batch_size=16"),
     ),
+    "umt/demo": (
+        *("model.width=32", "model.heads=2", "model.depth=2", "model.frames=2"),
+        *("teacher.width=32", "teacher.heads=2", "teacher.depth=2", "teacher.output_width=16"),
+        *("teacher.returned_layers=1", "train.batch_size=16"),
+    ),
 }
 # Its many convolutions take the compiler a minute: the command below compiles it, the test run not.
 COMPILED_ON_REQUEST = ("emavfi/demo",)

@@ -2,9 +2,12 @@
 
 import pytest
 
+from jaxvision.data import pictures
 from jaxvision.data.folders import choose, classes_text, files_below, files_by_class
+from jaxvision.data.frame_interpolation import frame_folders
 from jaxvision.data.labelled_pictures import class_names, picture_folder, picture_list
 from jaxvision.data.labels import read_labels
+from jaxvision.data.lidar.own_scans import scan_files
 from jaxvision.data.procedure_files import plain
 from jaxvision.data.video_list import read_class_folders, read_list
 from jaxvision.errors import InputError
@@ -54,6 +57,18 @@ def test_an_empty_class_is_refused_with_what_is_there(folder):
         read_class_folders(folder)
     with pytest.raises(InputError, match="an empty class"):
         files_by_class(folder, ("jump", "run", "sit"), (".mp4", ".mkv"), "videos")
+
+
+def test_what_is_hidden_is_no_picture_frame_or_scan(tmp_path):
+    for name in ("a/1.png", "a/2.png", "a/._1.png", ".trash/1.png", ".trash/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    for name in ("a/1.bin", ".trash/1.bin", "a/._1.bin"):
+        (tmp_path / name).write_bytes(b"")
+    frames = (tmp_path / "a" / "1.png", tmp_path / "a" / "2.png")
+    assert pictures.folder(tmp_path).paths == frames
+    assert frame_folders(tmp_path, 2).paths == [frames]
+    assert scan_files(tmp_path) == (tmp_path / "a" / "1.bin",)
 
 
 def test_a_hidden_folder_above_hides_nothing(tmp_path):

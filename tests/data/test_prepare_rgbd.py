@@ -9,6 +9,7 @@ from jaxvision.data.hha import hha
 from jaxvision.data.prepare_rgbd import (
     NYU_INTRINSICS,
     NYU_SIZES,
+    Outcome,
     SunRgbd,
     check_nyu,
     prepare,
@@ -51,7 +52,7 @@ def sun(tmp_path):
 def test_sun_rgbd_becomes_canvases_and_is_resumed(sun):
     listed = read_lists([sun / "train.txt", sun / "val.txt"])
     done = list(prepare(listed, SunRgbd(sun / "SUNRGBD"), sun / "out", workers=1))
-    assert [reason for _, reason in done] == ["", ""]
+    assert [outcome for _, outcome in done] == [Outcome("", 0.0)] * 2
     canvases = canvas_folder(sun / "out" / "val", ("bedroom", "kitchen"))
     assert canvases[0]["label"] == 1
     np.testing.assert_array_equal(canvases[0]["rgb"], picture(2))
@@ -66,16 +67,32 @@ def test_sun_rgbd_becomes_canvases_and_is_resumed(sun):
 def test_a_frame_that_is_not_there_is_named_and_the_others_are_made(sun):
     (sun / "train.txt").write_text("kv1/NYUdata/NYU0009\tbedroom\nkv1/NYUdata/NYU0001\tbedroom\n")
     listed = read_lists([sun / "train.txt", sun / "val.txt"])
-    reasons = [reason for _, reason in prepare(listed, SunRgbd(sun / "SUNRGBD"), sun / "out", 1)]
+    reasons = [one.reason for _, one in prepare(listed, SunRgbd(sun / "SUNRGBD"), sun / "out", 1)]
     assert "NYU0009: no such frame below" in reasons[0]
     assert reasons[1:] == ["", ""]
+
+
+def test_depth_that_is_not_there_is_counted_or_refused(sun):
+    folder = sun / "SUNRGBD" / "kv1" / "NYUdata" / "NYU0001"
+    (file,) = (folder / "depth_bfx").iterdir()
+    depth = np.array(Image.open(file))
+    depth[:6] = 0
+    Image.fromarray(depth).save(file)
+    made = SunRgbd(sun / "SUNRGBD")
+    assert made("kv1/NYUdata/NYU0001").unmeasured == 0.25
+    Image.fromarray(np.zeros((24, 32), np.uint16)).save(file)
+    with pytest.raises(InputError, match="NYU0001: no pixel with a measured distance"):
+        made("kv1/NYUdata/NYU0001")
+    Image.fromarray(depth[:20]).save(file)
+    with pytest.raises(InputError, match="NYU0001: picture 32 x 24 pixels, depth 32 x 20"):
+        made("kv1/NYUdata/NYU0001")
 
 
 def test_nyu_is_read_from_its_labelled_file(tmp_path):
     with h5py.File(tmp_path / "nyu.mat", "w") as file:
         file["images"] = np.stack([picture(n).transpose(2, 1, 0) for n in range(3)])
         file["depths"] = np.stack([metres(n).T for n in range(3)]).astype(np.float32)
-    canvas = np.asarray(check_nyu(tmp_path / "nyu.mat")("2"))
+    canvas = np.asarray(check_nyu(tmp_path / "nyu.mat")("2").picture)
     np.testing.assert_array_equal(canvas[:, :32], picture(1))
     expected = hha(metres(1).astype(np.float32).astype(float), NYU_INTRINSICS)
     np.testing.assert_array_equal(canvas[:, 32:], expected)

@@ -66,9 +66,11 @@ def test_sixteen_bit_depth_is_read_by_its_unit(tmp_path):
 
 
 def test_eight_bits_are_no_depth_in_metres(tmp_path):
-    save(tmp_path / "depth.png", picture(4, 4)[..., 0])
-    with pytest.raises(InputError, match="expected one channel of 16 bits"):
-        read_depth(tmp_path / "depth.png")
+    for pixels, held in ((picture(4, 4)[..., 0], "1 x 8"), (picture(4, 4), "3 x 8")):
+        save(tmp_path / "depth.png", pixels)
+        message = f"depth of {held} bits; expected one channel of 16"
+        with pytest.raises(InputError, match=message):
+            read_depth(tmp_path / "depth.png")
 
 
 def test_intrinsics_of_four_and_of_nine_numbers(tmp_path):
@@ -80,6 +82,9 @@ def test_intrinsics_of_four_and_of_nine_numbers(tmp_path):
     )
     with pytest.raises(InputError, match=r"five\.txt: 5 numbers; expected 9"):
         read_intrinsics(tmp_path / "five.txt")
+    (tmp_path / "flat.txt").write_text("0 510 320 240")
+    with pytest.raises(InputError, match=r"flat\.txt: focal lengths 0, 510: expected > 0"):
+        read_intrinsics(tmp_path / "flat.txt")
 
 
 def own_pairs(root) -> tuple[np.ndarray, np.ndarray]:
@@ -105,15 +110,43 @@ def test_own_pairs_are_hha_pictures_or_depth(tmp_path):
     np.testing.assert_array_equal(pairs[1]["depth"], hha(depth / 1000, intrinsics))
 
 
+def test_what_is_unlike_published_files_is_counted(tmp_path):
+    own_pairs(tmp_path / "pairs")
+    save(tmp_path / "pairs" / "kitchen" / "rgb" / "c.png", picture(24, 32))
+    save(tmp_path / "pairs" / "kitchen" / "depth" / "c.png", picture(24, 32)[..., 0])
+    pairs = pair_folder(tmp_path / "pairs", CLASSES)
+    assert pairs.summary() == (
+        "3 pairs of 2 classes: bedroom 1, kitchen 2; 1 depth as HHA pictures; 1 depth of 16 bits; "
+        "1 depth of one channel of 8 bits (taken as it is: no distances)"
+    )
+    grey = np.asarray(pairs[2]["depth"])
+    np.testing.assert_array_equal(grey, picture(24, 32)[..., :1].repeat(3, axis=2))
+
+    for name, pixels in (
+        ("a", picture(24, 64)),
+        ("b", picture(24, 65)),
+        ("c", picture(24, 63)[..., 0]),
+    ):
+        save(tmp_path / "canvases" / "bedroom" / f"{name}.png", pixels)
+    (tmp_path / "canvases" / "bedroom" / "notes.txt").write_text("mine")
+    canvases = canvas_folder(tmp_path / "canvases", ("bedroom",))
+    assert canvases.summary() == (
+        "3 canvases of 1 classes: bedroom 3; skipped: 1 .txt; 1 grey; 2 of odd width"
+    )
+
+
 def test_wrong_pairs_are_named(tmp_path):
     own_pairs(tmp_path)
     with pytest.raises(InputError, match="kitchen: its name is none of the 1 classes"):
         pair_folder(tmp_path, ("bedroom",))
+    save(tmp_path / "kitchen" / "depth" / "b.png", np.zeros((24, 32), np.uint16))
+    with pytest.raises(InputError, match=r"b\.png: no pixel with a measured distance"):
+        pair_folder(tmp_path, CLASSES)[1]
     (tmp_path / "intrinsics.txt").unlink()
     with pytest.raises(InputError, match=r"b\.png: 16-bit depth needs .*intrinsics\.txt"):
         pair_folder(tmp_path, CLASSES)[1]
     save(tmp_path / "bedroom" / "depth" / "a.png", picture(24, 30))
-    with pytest.raises(InputError, match=r"a\.png: \(30, 24\), but .*a\.jpg has \(32, 24\) pixels"):
+    with pytest.raises(InputError, match=r"a\.png: 30 x 24 pixels, but .*a\.jpg has 32 x 24"):
         pair_folder(tmp_path, CLASSES)[0]
     (tmp_path / "bedroom" / "depth" / "a.png").unlink()
     with pytest.raises(InputError, match=r"a\.jpg: no depth/a\.\* beside it"):

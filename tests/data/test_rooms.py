@@ -2,10 +2,20 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxvision.data.hha import point_cloud
 from jaxvision.data.pictures import built_in
-from jaxvision.data.rooms import KINDS, Camera, Room, RoomPictures, draw_room
+from jaxvision.data.rooms import (
+    AMBIENT_LIGHT,
+    KINDS,
+    Camera,
+    Room,
+    RoomPictures,
+    draw_room,
+    light,
+    photograph,
+)
 
 ROOM = Room((4.0, 6.0, 2.5), np.array([[1.0, 3.0, 0.0, 3.0, 4.0, 1.0]]))
 
@@ -63,3 +73,27 @@ def test_records_are_the_same_every_time_and_differ_from_each_other():
         assert not np.array_equal(first[key], other[key])
     assert first["label"] == other["label"] == 3
     assert first["rgb"].dtype == np.uint8
+
+
+def test_a_lamp_lights_what_faces_it_more_than_what_does_not():
+    camera = Camera((2.0, 0.5, 1.5), yaw=0.0, pitch=-0.2, side=64)
+    depth, surface, axis = ROOM.first_hits(camera)
+    rays = camera.rays()
+    points = np.asarray(camera.position) + depth[..., None] * rays
+    lit = light(ROOM, points, rays, axis)
+    top, front = (lit[surface == 6 + side] for side in (2, 1))
+    # The box's top lies under the lamp, its front is turned away: the lamp is over its back.
+    assert top.min() > front.max() + 0.2
+    assert lit.min() >= AMBIENT_LIGHT
+
+
+def test_what_is_far_wears_a_photograph_of_its_size():
+    """A checkerboard of single pixels is grey on a wall that shows several of them in one."""
+    board = np.indices((256, 256)).sum(0) % 2 * 255
+    levels = [Image.fromarray(board.astype(np.uint8)).convert("RGB")]
+    while levels[-1].width >= 64:
+        levels.append(levels[-1].reduce(2))
+    camera = Camera((2.0, 0.5, 1.5), yaw=0.0, pitch=0.0, side=32)
+    rgb, _ = photograph(ROOM, camera, [tuple(levels)], np.random.default_rng(0))
+    wall = ROOM.first_hits(camera)[1] == 3
+    assert np.ptp(rgb[wall].astype(int), axis=0).max() < 40

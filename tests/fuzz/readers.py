@@ -1,7 +1,7 @@
 """Every reader of files: how a small right input is made, and how it is read.
 
-`MODULES` says which of them goes through a module; one of `data` or `weights` that opens files and
-is neither named there nor in `NOT_FUZZED` fails tests/fuzz/test_readers.py.
+`MODULES` says which of them goes through a module; one of `data`, `weights` or `training` that
+opens files, and is neither named there nor in `NOT_FUZZED` fails tests/fuzz/test_readers.py.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from jaxvision.data import (
     procedure_files,
     rgbd,
 )
-from jaxvision.data.actions import ava_files, ava_people, json_files
+from jaxvision.data.actions import act_files, ava_files, ava_people, json_files, own_lists
 from jaxvision.data.arrays import read_arrays, read_pickle
 from jaxvision.data.labelled_pictures import picture_list
 from jaxvision.data.labels import read_labels
@@ -41,10 +41,15 @@ from jaxvision.data.lidar.own_scans import read_scan
 from jaxvision.data.lidar.ply import write_ply
 from jaxvision.data.lidar.semantic_kitti import lidar_poses
 from jaxvision.data.prepare_videos import Preparation
+from jaxvision.data.video import Video
 from jaxvision.data.video_list import read_list, read_unlabelled_list
+from jaxvision.data.word_pieces import SPECIAL, WordPieces
 from jaxvision.data.yuv_video import YuvFile
 from jaxvision.text_files import read_rows
+from jaxvision.training import manifest, run_record
+from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.config import config_of_run
+from jaxvision.viz.files import write_mp4
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint
 from jaxvision.weights.safetensors_file import read_safetensors, write_safetensors
@@ -324,7 +329,29 @@ def read_people(folder: Path) -> None:
     json_files.read_detected(folder / "found.json", images)
 
 
+def write_own_lists(folder: Path) -> None:
+    header, row = ",".join(own_lists.COLUMNS), "a.mp4,1.5,ann,.1,.2,.3,.4,walk"
+    (folder / "people.csv").write_text(f"{header}\n{row}\n{row.replace('ann', 'bob')}\n")
+    entry = {"clip": "a.mp4", "time": 1.5, "person": "ann", "box": [0, 0, 0.5, 1]}
+    (folder / "people.json").write_text(json.dumps([{**entry, "labels": ["walk"]}]))
+
+
+def read_own_lists(folder: Path) -> None:
+    for name in ("people.csv", "people.json"):
+        own_lists.read_own_list(folder / name, ("walk", "wave"))
+
+
+def write_tubes(folder: Path) -> None:
+    tube = np.array([[frame, 1, 2, 3, 4] for frame in range(1, 4)], np.float32)
+    content = {"labels": ["run"], "train_videos": [["a"]], "test_videos": [["b"]]}
+    content |= {"nframes": {"a": 3, "b": 5}, "resolution": {"a": (8, 8), "b": (8, 8)}}
+    content["gttubes"] = {"a": {0: [tube]}, "b": {}}
+    (folder / "GT.pkl").write_bytes(pickle.dumps(content))
+
+
 READERS["AVA's rows"] = write_actions, read_actions
+READERS["own people"] = write_own_lists, read_own_lists
+READERS["tubes"] = write_tubes, lambda folder: act_files.read_act_tubes(folder / "GT.pkl")
 READERS["people as JSON"] = write_people, read_people
 
 
@@ -349,6 +376,10 @@ def read_words(folder: Path) -> None:
 
 
 READERS["words of videos"] = write_words, read_words
+READERS["vocabulary"] = (
+    text("vocabulary.txt", "\n".join((*SPECIAL, "a", "cat", "##s", "\u2028", "[unused1]", ""))),
+    lambda folder: WordPieces(folder / "vocabulary.txt").encode(["a cat's \u00b2"], 6),
+)
 READERS["intrinsics"] = (
     text("intrinsics.txt", "500 500 320 240\n"),
     lambda folder: rgbd.read_intrinsics(folder / "intrinsics.txt"),
@@ -382,11 +413,52 @@ def read_pictures(folder: Path) -> None:
     for name in ("a.jpg", "a.tif", "a.png", "deep.png"):
         picture_files.read_picture(folder / name)
         picture_files.picture_size(folder / name)
+        picture_files.picture_mode(folder / name)
     picture_files.read_stored(folder / "deep.png")
     rgbd.read_depth(folder / "deep.png")
 
 
 READERS["pictures"] = write_pictures, read_pictures
+
+
+def write_video(folder: Path) -> None:
+    frames = np.arange(6 * 32 * 48 * 3).reshape(6, 32, 48, 3) % 251
+    write_mp4(folder / "a.mp4", frames.astype(np.uint8), 8)
+
+
+def read_video(folder: Path) -> None:
+    with Video(folder / "a.mp4") as video:
+        video.frames([0, len(video) - 1])
+
+
+READERS["video"] = write_video, read_video
+
+
+def write_checkpoints(folder: Path) -> None:
+    """Steps as they lie on the disk; what the array store keeps is the manifest's matter."""
+    (folder / run_record.FACTS).write_text('{"run": "a", "classes": ["car"]}')
+    for step in (2, 4):
+        path = folder / "checkpoints" / f"{step:08d}"
+        path.mkdir(parents=True)
+        (path / "info.json").write_text(json.dumps({"step": step, "config": {}}))
+        (path / "values").write_bytes(POINTS.tobytes())
+        manifest.write(path, path, {"run": "a", "step": step, "frozen": None})
+        marker = f"Checkpoint commit was successful to {path}"
+        (path / manifest.COMMIT_MARKER).write_text(marker)
+        (path.parent / f"{path.name}.results.json").write_text('{"accuracy": 0.5}')
+
+
+def read_checkpoints(folder: Path) -> None:
+    # The marker names its place.
+    for path in (folder / "checkpoints").glob("*/" + manifest.COMMIT_MARKER):
+        path.write_text(f"Checkpoint commit was successful to {path.parent}")
+    run_record.run_id(folder)
+    with Checkpoints(folder, best="accuracy") as checkpoints:
+        checkpoints.usable_step(report=lambda line: None)
+        checkpoints.best_step()
+
+
+READERS["checkpoints"] = write_checkpoints, read_checkpoints
 
 
 def write_preparation(folder: Path) -> None:
@@ -418,10 +490,14 @@ MODULES = {
     "data.procedure_files": "CrossTask",
     "data.yuv_video": "raw video",
     "data.arrays": "arrays",
+    "data.actions.act_files": "tubes",
     "data.actions.ava_files": "AVA's rows",
     "data.actions.ava_people": "AVA's rows",
     "data.actions.json_files": "people as JSON",
+    "data.actions.own_lists": "own people",
     "data.caption_records": "words of videos",
+    "data.video": "video",
+    "data.word_pieces": "vocabulary",
     "data.rgbd": "intrinsics",
     "data.prepare_rgbd": "lists of pairs",
     "data.picture_files": "pictures",
@@ -433,6 +509,10 @@ MODULES = {
     "data.lidar.nuscenes_tables": "nuScenes tables",
     "data.lidar.nuscenes_index": "nuScenes index",
     "data.lidar.nuscenes_results": "nuScenes results",
+    "training.config": "config of a run",
+    "training.manifest": "checkpoints",
+    "training.checkpoint": "checkpoints",
+    "training.run_record": "checkpoints",
     "weights.torch_file": "PyTorch checkpoint",
     "weights.plain_names": "PyTorch checkpoint",
     "weights.safetensors_file": ".safetensors",
@@ -440,15 +520,18 @@ MODULES = {
 }
 # Modules that open files too, and why they are not here.
 NOT_FUZZED = {
+    "data.actions.prepare_ava": "films become videos and pictures; its rows are AVA's",
+    "data.actions.second_files": "frames of videos: a record that fails in any way is replaced",
     "data.actions.key_frames": "frames of videos: a record that fails in any way is replaced",
-    "data.actions.own_lists": "its wrong lines and entries are in tests/data/actions",
+    "data.listed_files": "opens what data.video and data.picture_files read",
     "data.job_folder": "the note that it wrote itself",
     "data.orientation": "numbers of a decoded frame",
     "data.pixel_format": "numbers of a decoded frame",
-    "data.word_pieces": "a vocabulary: any UTF-8 text is one",
-    "data.video": "a video: a record that fails in any way is replaced",
     "data.atomic_write": "writes",
     "data.reencoding": "writes",
     "data.lidar.object_sampling": "its rows come from the nuScenes index",
     "weights.torch_writer": "writes",
+    "training.environments": "what this machine says of itself",
+    "training.initialisation": "its rows go through the reader of JSON, against a shape",
+    "training.rendezvous": "a socket, whose strangers are in tests/training/test_rendezvous.py",
 }

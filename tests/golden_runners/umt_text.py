@@ -63,8 +63,8 @@ def masked_language_model(case: Case) -> dict:
 
     @jax.jit
     def run(variables, ids, labels):
-        states = model.apply(variables, ids, mask, method="encode")
-        fused = model.apply(variables, states, mask, context, method="fuse")
+        states = model.apply(variables, method=lambda m: m.encoder.encode(ids, mask))
+        fused = model.apply(variables, method=lambda m: m.encoder.fuse(states, mask, context))
         logits = model.apply(variables, fused, method="words")
         return {
             "text_hidden": states,

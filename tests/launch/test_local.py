@@ -13,7 +13,8 @@ from launch.local import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = "import os, sys, time; n = int(os.environ['JAX_PROCESS_ID'])\n"
-SLEEP = "time.sleep(60)\n"
+# In short steps: a signal that comes just before a sleep is answered only after it.
+SLEEP = "\nfor _ in range(600): time.sleep(0.1)\n"
 
 
 def begin(code, *options, processes=2):

@@ -1,11 +1,19 @@
-"""What benchmarks/survival.py makes of its kills; the kills themselves are in its own run."""
+"""benchmarks/survival.py: what it sees in a workdir, and two real kills."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+from benchmarks import survival_checks as checks
 from benchmarks.loss_over_kills import Death, draw
-from benchmarks.survival import Kill, losses, table
+from benchmarks.survival import Life, table
+from jaxvision.training import manifest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_picture_shows_both_runs_and_every_life():
@@ -18,21 +26,87 @@ def test_the_picture_shows_both_runs_and_every_life():
     assert tuple(bytes.fromhex("2ca02c")) not in colours
 
 
-def test_the_table_counts_by_moment():
-    kills = [
-        Kill(0, "any", 1, rows=9, step=9, saved=8, seconds=2.0),
-        Kill(0, "any", 0, rows=20, step=19, saved=12, problem="another loss", seconds=4.0),
-        Kill(1, "saving", 0, rows=4, step=4, saved=0),
+def test_the_table_counts_by_processes_and_moment():
+    lives = [
+        Life(run=0, processes=1, moment="any", victims=[0], step=9, saved=8, leaves=5, seconds=2.0),
+        Life(run=0, processes=1, moment="any", victims=[0], step=19, saved=12, problems=["x"]),
+        Life(run=1, processes=1, moment="saving", victims=[0], mid_save=True, step=4),
+        Life(run=1, processes=1, moment="any", step=40, saved=40, leaves=5, seconds=4.0),
     ]
-    lines = table(kills).splitlines()
-    assert lines[2] == "| any | 2 | 1 | 4, 7 | 3, 4 |"
-    assert lines[3] == "| stepping | 0 | 0 | - | - |"
-    assert lines[4] == "| saving | 1 | 1 | 4, 4 | - |"
+    lines = table(lives).splitlines()
+    assert lines[2] == "| 1 | any | 2 | 0 | 1 | 5 | 4, 7 | 2, 2 |"
+    assert lines[3] == "| 1 | stepping | 0 | 0 | 0 | 0 | - | - |"
+    assert lines[4] == "| 1 | saving | 1 | 1 | 1 | 0 | 4, 4 | - |"
+    assert lines[5] == "| 1 | all kills | 3 | 1 | 2 | 5 | 4, 7 | 2, 2 |"
+    assert lines[6] == "| 1 | ends | 1 | 0 | 1 | 5 | 0, 0 | 4, 4 |"
 
 
 def test_a_half_written_line_is_not_a_loss(tmp_path):
-    assert losses(tmp_path) == []
+    assert checks.losses(tmp_path) == []
     rows = [{"step": 1, "loss": 0.5}, {"step": 1, "evaluate/loss": 0.4}, {"step": 2, "loss": 0.25}]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "metrics.jsonl").write_text(text + '{"step": 3, "lo')
-    assert losses(tmp_path) == [(1, 0.5), (2, 0.25)]
+    assert checks.losses(tmp_path) == [(1, 0.5), (2, 0.25)]
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        ([], []),
+        ([(5, 0.5), (6, 0.6)], []),
+        ([(6, 0.6)], ["steps [6] after step 4"]),
+        ([(5, 0.5), (5, 0.5)], ["steps [5, 5] after step 4"]),
+        ([(5, 0.5), (6, 0.5)], ["another loss at step 6"]),
+    ],
+)
+def test_a_sample_lost_or_repeated_is_seen(new, said):
+    assert checks.wrong_losses(new, 4, {5: 0.5, 6: 0.6}) == said
+
+
+def test_half_steps_and_half_saves_are_seen(tmp_path):
+    folder = tmp_path / "checkpoints"
+    for step in (4, 8):
+        (folder / f"{step:08d}").mkdir(parents=True)
+        (folder / f"{step:08d}" / "info.json").write_text("{}")
+    (tmp_path / "run.json").write_text('{"run": "a"}')
+    manifest.write(folder / "00000004", folder / "00000004", {"run": "a", "step": 4})
+    assert checks.committed(tmp_path) == [4]  # 8 was never committed
+    marker = f"Checkpoint commit was successful to {folder / '00000004'}"
+    (folder / "00000004" / manifest.COMMIT_MARKER).write_text(marker)
+    assert checks.half_steps(tmp_path) == []
+    (folder / "00000004").rename(folder / "00000012")
+    (line,) = checks.half_steps(tmp_path)
+    assert line.endswith("00000012: its step is 4, not 12")
+    assert not checks.being_saved(tmp_path)
+    (folder / "00000008").rename(folder / "00000008.orbax-checkpoint-tmp-deleted")
+    assert not checks.being_saved(tmp_path)
+    (folder / "00000012").rename(folder / "00000012.orbax-checkpoint-tmp-0")
+    assert checks.being_saved(tmp_path)
+    assert not checks.being_saved(tmp_path, since=2e9 * 2)
+
+
+def test_every_leaf_is_compared():
+    mine = {"a": np.zeros(2), "b": np.float32(1)}
+    assert checks.differing(mine, dict(mine)) == []
+    theirs = {"a": np.array([0.0, -0.0]), "b": np.float64(1), "c": np.zeros(1)}
+    assert checks.differing(mine, theirs) == ["a", "b", "c"]
+
+
+@pytest.mark.xdist_group("processes")
+def test_two_kills_are_survived(tmp_path):
+    """The benchmark itself, and a second time: it goes on with what it has."""
+    command = [sys.executable, "benchmarks/survival.py", "--pairs=0", "--steps=12", "--every=2"]
+    for kills in (1, 2):
+        done = subprocess.run(
+            [*command, f"--alone={kills}", f"--out={tmp_path}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        lives = [json.loads(row) for row in (tmp_path / "of1/lives.jsonl").open()]
+        assert sum(bool(life["victims"]) for life in lives) == kills
+        assert lives[-1]["saved"] == 12
+        assert lives[-1]["leaves"] > 50
+        assert not any(life["problems"] for life in lives)

@@ -144,6 +144,23 @@ def test_the_config_of_a_run_can_be_read_back(tmp_path):
     assert difference(as_json(config), as_json(again)) == []
 
 
+def test_an_older_run_lacks_newer_settings_of_the_engine(tmp_path):
+    config = load_config("videomae/demo")
+    stored = as_json(config)
+    del stored["optim"]["schedules"], stored["train"]["loss_groups"], stored["frozen"]
+    write_json(tmp_path / "config.json", stored)
+    again = load_config(str(tmp_path / "config.json"))
+    assert difference(as_json(again), as_json(config)) == []
+    stored["optim"]["b2"] = 0.5
+    write_json(tmp_path / "config.json", stored)
+    again = load_config(str(tmp_path / "config.json"))
+    assert difference(as_json(again), as_json(config)) == ["optim.b2: 0.5 -> 0.95"]
+    stored["frozen"] = 3
+    write_json(tmp_path / "config.json", stored)
+    with pytest.raises(InputError, match=r"config\.json: cannot be read as the config of a run"):
+        load_config(str(tmp_path / "config.json"))
+
+
 def test_difference_leaves_out_how_a_run_is_carried_out():
     old = as_json(load_config("videomae/demo"))
     overrides = ["mesh.data=4", "log.every_steps=7", "data.workers=2", "optim.b2=0.5"]

@@ -250,6 +250,28 @@ def test_an_error_saves_what_is_left(tmp_path):
     assert Checkpoints(tmp_path).steps() == [2, 4, 5]
 
 
+@dataclasses.dataclass(frozen=True)
+class Unlabelled(Points):
+    """Points of which one at most has a label."""
+
+    labelled: int = -1
+
+    def __getitem__(self, index):
+        record = super().__getitem__(index)
+        return record if index == self.labelled else {**record, "label": -1}
+
+
+def test_a_run_without_anything_to_learn_from_is_refused(tmp_path):
+    """After an epoch, or after the whole of a shorter run; one label that counts is enough."""
+    for steps, read in ((6, 48), (2, 32)):
+        config = toy_config(**{"train.steps": steps})
+        task = ToyTask(config, Unlabelled())
+        with pytest.raises(InputError, match=rf"^none of the {read} records read has a target"):
+            loop.train(task, config, tmp_path / str(steps), None, jax.devices()[:1])
+    config = toy_config()
+    loop.train(ToyTask(config, Unlabelled(labelled=7)), config, tmp_path, None, jax.devices()[:1])
+
+
 def test_too_many_unreadable_records_stop_the_run(tmp_path):
     config = toy_config(**{"data.max_unreadable": 0.05})
     task = ToyTask(config, Points(broken=tuple(range(20))))

@@ -123,6 +123,27 @@ def test_object_of_an_unknown_class_is_data(tmp_path):
     assert read == Opaque("deep.scaler.LossScaler", (), {"a": 5})
 
 
+class Settings(dict):
+    """As an EasyDict: items, and the same as attributes."""
+
+    def __init__(self, items):
+        super().__init__(items)
+        vars(self).update(items)
+
+
+def test_a_dictionary_of_an_unknown_class_is_data(tmp_path):
+    """The configuration that UMT's files of stage 2 hold beside the weights."""
+    values = Settings({"lr": 1e-4, "model": Settings({"frames": 4})})
+    for protocol in (2, 4):
+        data = pickle.dumps({"config": values, "epoch": 9}, protocol)
+        data = data.replace(__name__.encode(), b"x" * len(__name__))
+        read = read_torch_file(zipped(tmp_path / "settings.pth", data))
+        assert read["epoch"] == 9
+        inner = read["config"].state
+        assert inner["lr"] == 1e-4
+        assert inner["model"].state == {"frames": 4}
+
+
 def test_numpy_arrays_inside(tmp_path):
     values = {"big": np.arange(6, dtype=">i4").reshape(2, 3), "f": np.asfortranarray(np.eye(3))}
     for protocol in (2, 4):

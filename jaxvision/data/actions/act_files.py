@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvision.data.arrays import read_pickle
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, nearest, reading
 
 Tube = Float[np.ndarray, "frames 5"]
 KEYS = ("labels", "train_videos", "test_videos", "nframes", "resolution", "gttubes")
@@ -47,6 +47,13 @@ def read_act_tubes(path: Path) -> ActionTubes:
     is none of the labels, or a split names a video without tubes or frame count.
     """
     content = read_pickle(path)
+    with reading(path, "ground truth of the ACT evaluation"):
+        return _action_tubes(content, path)
+
+
+def _action_tubes(content: Any, path: Path) -> ActionTubes:
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path}: expected a table with the keys {', '.join(KEYS)}")
     for key in KEYS:
         if key not in content:
             raise InputError(f"{path}: no key {key!r}{nearest(key, map(str, content))}")

@@ -7,19 +7,26 @@ label is a person who does none of them. JSON: a list of entries with the keys c
 """
 
 import csv
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxvision.data.actions.ava_files import check_box, finite_number
 from jaxvision.errors import InputError, nearest, reading
+from jaxvision.text_files import read_json, read_text
 
 COLUMNS = ("clip", "time", "person", "x1", "y1", "x2", "y2", "label")
-FIELDS = ("clip", "time", "person", "box", "labels")
+# An entry of JSON; its person is a name or a number.
+ENTRY = {
+    "clip": str,
+    "time": float,
+    "person": str | int,
+    "box": (float, float, float, float),
+    "labels": [str],
+}
 Unit = Literal["shares", "pixels"]
 
 
@@ -88,8 +95,8 @@ def _check(row: _Row, unit: Unit) -> None:
 
 
 def _csv_rows(path: Path) -> Iterable[_Row]:
-    with reading(path, "a list of people"), open(path, newline="", encoding="utf-8") as file:
-        reader = csv.reader(file)
+    reader = csv.reader(read_text(path).split("\n"))
+    with reading(path, "a list of people"):
         header = tuple(name.strip() for name in next(reader, []))
         if header != COLUMNS:
             raise InputError(f"{path}:1: expected the line {','.join(COLUMNS)}")
@@ -99,33 +106,29 @@ def _csv_rows(path: Path) -> Iterable[_Row]:
                 raise InputError(f"{where}: {len(row)} columns; expected {len(COLUMNS)}")
             if row:
                 clip, time, person, *box, label = (value.strip() for value in row)
-                numbers = tuple(finite_number(value, where) for value in box)
-                names = (label,) if label else ()
-                yield _Row(where, clip, finite_number(time, where), person, numbers, names)
+                yield _Row(
+                    where=where,
+                    clip=clip,
+                    time=finite_number(time, where),
+                    person=person,
+                    box=tuple(finite_number(value, where) for value in box),
+                    labels=(label,) if label else (),
+                )
 
 
 def _json_rows(path: Path) -> Iterable[_Row]:
-    with reading(path, "JSON"):
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    if not isinstance(content, list):
-        raise InputError(f"{path}: expected a list of people")
-    for place, entry in enumerate(content):
-        yield _json_row(f"{path}: entry {place}", entry)
-
-
-def _json_row(where: str, entry: Any) -> _Row:
-    if not isinstance(entry, Mapping) or set(entry) != set(FIELDS):
-        raise InputError(f"{where}: expected the keys {', '.join(FIELDS)}")
-    box, labels = entry["box"], entry["labels"]
-    if not isinstance(box, list) or len(box) != 4:
-        raise InputError(f"{where}: box {box}; expected [x1, y1, x2, y2]")
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise InputError(f"{where}: labels {labels}; expected a list of names")
-    return _Row(
-        where,
-        str(entry["clip"]),
-        finite_number(str(entry["time"]), where),
-        str(entry["person"]),
-        tuple(finite_number(str(value), where) for value in box),
-        tuple(labels),
-    )
+    for place, entry in enumerate(read_json(path, [ENTRY])):
+        where = f"{path}: entry {place}"
+        if set(entry) != set(ENTRY):
+            raise InputError(f"{where}: expected the keys {', '.join(ENTRY)}")
+        box = tuple(map(float, entry["box"]))
+        labels = tuple(entry["labels"])
+        clip, person = entry["clip"], str(entry["person"])
+        yield _Row(
+            where=where,
+            clip=clip,
+            time=float(entry["time"]),
+            person=person,
+            box=box,
+            labels=labels,
+        )

@@ -32,7 +32,7 @@ class Operation(NamedTuple):
     neutral: float = 0.0
 
 
-def _affine(image: Image.Image, *coefficients: float) -> Image.Image:
+def _affine(image: Image.Image, coefficients: tuple[float, ...]) -> Image.Image:
     return image.transform(
         image.size, Image.Transform.AFFINE, coefficients, resample=_BICUBIC, fillcolor=GREY
     )
@@ -74,18 +74,18 @@ OPERATIONS = {
     "BrightnessIncreasing": _enhance(ImageEnhance.Brightness),
     "SharpnessIncreasing": _enhance(ImageEnhance.Sharpness),
     "ShearX": Operation(
-        lambda image, shear: _affine(image, 1, shear, 0, 0, 1, 0), lambda m: 0.3 * m, signed=True
+        lambda image, shear: _affine(image, (1, shear, 0, 0, 1, 0)), lambda m: 0.3 * m, signed=True
     ),
     "ShearY": Operation(
-        lambda image, shear: _affine(image, 1, 0, 0, shear, 1, 0), lambda m: 0.3 * m, signed=True
+        lambda image, shear: _affine(image, (1, 0, 0, shear, 1, 0)), lambda m: 0.3 * m, signed=True
     ),
     "TranslateXRel": Operation(
-        lambda image, share: _affine(image, 1, 0, share * image.width, 0, 1, 0),
+        lambda image, share: _affine(image, (1, 0, share * image.width, 0, 1, 0)),
         lambda m: 0.45 * m,
         signed=True,
     ),
     "TranslateYRel": Operation(
-        lambda image, share: _affine(image, 1, 0, 0, 0, 1, share * image.height),
+        lambda image, share: _affine(image, (1, 0, 0, 0, 1, share * image.height)),
         lambda m: 0.45 * m,
         signed=True,
     ),

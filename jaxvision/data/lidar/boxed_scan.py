@@ -136,7 +136,7 @@ def read_own(
 class OwnBoxedScans:
     """Scans of a folder, each with its boxes in `NAME.json` beside it."""
 
-    files: tuple[Path, ...]
+    paths: tuple[Path, ...]
     classes: tuple[str, ...]
     form: ScanFormat = PLAIN
 
@@ -148,10 +148,13 @@ class OwnBoxedScans:
         return cls(scan_files(folder), tuple(classes), form)
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.paths)
 
     def name(self, index: int) -> str:
-        return str(self.files[index])
+        return str(self.paths[index])
+
+    def files(self) -> list[Path]:
+        return list(self.paths)
 
     def __getitem__(self, index: int) -> BoxedScan:
-        return read_own(self.files[index], self.classes, self.form)
+        return read_own(self.paths[index], self.classes, self.form)

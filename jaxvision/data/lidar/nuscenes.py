@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.lidar.scan import Scan, read_floats, read_integers
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 
 # The published mini splits; the others are the devkit's lists, given by the user's config.
 MINI_SCENES = {
@@ -21,8 +21,7 @@ def scenes_of(split: str | Collection[str]) -> tuple[str, ...]:
     """Scene names of a split: by a name known here, or as listed by the user."""
     if not isinstance(split, str):
         return tuple(split)
-    if split not in MINI_SCENES:
-        raise InputError(f"split {split!r}{nearest(split, MINI_SCENES)}")
+    check_choice("split", split, MINI_SCENES)
     return MINI_SCENES[split]
 
 

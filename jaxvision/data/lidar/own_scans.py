@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int
 from numpy.lib import recfunctions
 
+from jaxvision.data.folders import files_below
 from jaxvision.data.lidar.ply import read_ply, write_ply
 from jaxvision.data.lidar.scan import Scan, read_integers, read_rows
 from jaxvision.data.lidar.scan_format import PLAIN, ScanFormat, near_origin
@@ -42,12 +43,11 @@ def no_scans(where: Path, paths: Iterable[Path]) -> InputError:
 
 
 def scan_files(folder: Path) -> tuple[Path, ...]:
-    """Every scan below a folder, by name. InputError where there is none."""
-    found = sorted(folder.rglob("*"))
-    files = only_scans(found)
+    """Every scan below a folder, by name, hidden ones left out. InputError where there is none."""
+    files = files_below(folder, SUFFIXES).files
     if not files:
-        raise no_scans(folder, found)
-    return tuple(files)
+        raise no_scans(folder, sorted(folder.rglob("*")))
+    return files
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class OwnScans:
     """Scans of a folder, by name. A `.bin` has its labels in `NAME.label` (uint32) beside it, a
     `.ply` in its property `label`."""
 
-    files: tuple[Path, ...]
+    paths: tuple[Path, ...]
     labelled: bool = True
     form: ScanFormat = PLAIN
 
@@ -65,13 +65,16 @@ class OwnScans:
         return cls(scan_files(folder), labelled, form)
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.paths)
 
     def name(self, index: int) -> str:
-        return str(self.files[index])
+        return str(self.paths[index])
+
+    def files(self) -> list[Path]:
+        return list(self.paths)
 
     def __getitem__(self, index: int) -> Scan:
-        return read_scan(self.files[index], self.labelled, self.form)
+        return read_scan(self.paths[index], self.labelled, self.form)
 
 
 def read_scan(path: Path, labelled: bool = False, form: ScanFormat = PLAIN) -> Scan:

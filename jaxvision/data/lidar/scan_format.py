@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from ml_collections import ConfigDict
 
+from jaxvision.data.conversions import note
 from jaxvision.data.lidar.scan import check_points
 from jaxvision.errors import InputError
 
@@ -50,7 +51,7 @@ class ScanFormat:
             raise InputError(f"{path}: all {len(points)} points are NaN or infinite")
         elif not finite.all():
             lost = len(points) - int(finite.sum())
-            _warn(f"{path}: {lost} of {len(points)} points are NaN or infinite: left out")
+            _warn(path, "points that are NaN or infinite left out", f"{lost} of {len(points)}")
         return finite
 
     def check_columns(self, rows: Float[np.ndarray, "n {self.columns}"], path: Path) -> None:
@@ -76,10 +77,8 @@ class ScanFormat:
             return
         high = float(strength.max())
         if high > 2 * self.intensity or (self.intensity > 2 and 0 < high <= 1):
-            _warn(
-                f"{path}: intensities up to {high:g}; expected 0 to {self.intensity:g} "
-                "(data.intensity)"
-            )
+            expected = f"expected 0 to {self.intensity:g} (data.intensity)"
+            _warn(path, f"intensities of another scale: {expected}", f"up to {high:g}")
 
 
 PLAIN = ScanFormat()
@@ -99,12 +98,16 @@ def near_origin(
         return xyz.astype(np.float32), (0.0, 0.0, 0.0)
     origin = np.round(middle)
     x, y, z = origin.tolist()
+    lost = "" if xyz.dtype.itemsize > 4 else ", but float32 has lost detail there"
     _warn(
-        f"{path}: lies around x={x:.0f}, y={y:.0f}, z={z:.0f} m, far from its sensor: this place "
-        f"was subtracted{'' if xyz.dtype.itemsize > 4 else ', but float32 has lost detail there'}"
+        path,
+        f"far from its sensor: the place it lies around was subtracted{lost}",
+        f"x={x:.0f}, y={y:.0f}, z={z:.0f} m",
     )
     return (xyz - origin).astype(np.float32), (x, y, z)
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, ScanWarning, stacklevel=3)
+def _warn(path: Path, kind: str, detail: str) -> None:
+    """A note where many scans are read and told together, else a warning."""
+    if not note(path, kind, detail):
+        warnings.warn(f"{path}: {kind} ({detail})", ScanWarning, stacklevel=3)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxvision.data.lidar.scan import Scan, read_floats, read_integers
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.text_files import number, read_lines
 
 SEQUENCES = {
@@ -43,8 +43,7 @@ class SemanticKitti:
     @classmethod
     def split(cls, root: Path, name: str) -> "SemanticKitti":
         """A published split by name: train, val, trainval, test (which has no labels)."""
-        if name not in SEQUENCES:
-            raise InputError(f"split {name!r}{nearest(name, SEQUENCES)}")
+        check_choice("split", name, SEQUENCES)
         return cls.open(root, SEQUENCES[name], name != "test")
 
     def __len__(self) -> int:

@@ -11,33 +11,10 @@ from jaxvision.data.hha import hha
 from jaxvision.data.labels import read_labels
 from jaxvision.data.rooms import KINDS, RoomPictures
 from jaxvision.data.source import Records
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 
 DATASETS = ("canvases", "pairs", "rooms")
 ROOM_SEEDS = {"train": 0, "validation": 1}
-
-# Folder names, sorted: the 19 scenes of SUN RGB-D with more than 80 pictures.
-SUN_RGBD_SCENES = (
-    "bathroom",
-    "bedroom",
-    "classroom",
-    "computer_room",
-    "conference_room",
-    "corridor",
-    "dining_area",
-    "dining_room",
-    "discussion_area",
-    "furniture_store",
-    "home_office",
-    "kitchen",
-    "lab",
-    "lecture_theatre",
-    "library",
-    "living_room",
-    "office",
-    "rest_space",
-    "study_space",
-)
 
 
 class HhaRooms:
@@ -79,8 +56,7 @@ def records_of(config: ConfigDict, split: str) -> Records:
     be of nothing.
     """
     data = config.data
-    if data.name not in DATASETS:
-        raise InputError(f"data.name {data.name!r}{nearest(data.name, DATASETS)}")
+    check_choice("data.name", data.name, DATASETS)
     if data.name == "rooms":
         photographs = pictures.built_in("train" if split == "train" else "held_out")
         return HhaRooms(RoomPictures(data[split], data.side, photographs, ROOM_SEEDS[split]))
@@ -106,16 +82,9 @@ def read_pair(picture: Path, unit: str) -> tuple[Image.Image, Image.Image, tuple
         rgb = _with_stem(rgb_folder, picture.stem)
         depth = _with_stem(depth_folder, picture.stem)
         if rgb and depth:
-            return (
-                labelled_pictures.read_picture(rgb),
-                rgbd.hha_picture(rgb, depth, unit),
-                (
-                    True,
-                    True,
-                ),
-            )
+            return *rgbd.read_pair_files(rgb, depth, unit), (True, True)
         if depth:
-            seen = rgbd.hha_picture(depth, depth, unit)
+            seen = rgbd.hha_picture(depth, unit)
             return Image.new("RGB", seen.size), seen, (False, True)
     found = labelled_pictures.read_picture(picture)
     if found.width >= rgbd.NARROWEST_CANVAS * found.height:

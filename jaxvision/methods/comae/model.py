@@ -13,6 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvision.nn.initializers import KERNEL_INITIALIZERS
+from jaxvision.nn.linear import linear, logical
 from jaxvision.nn.patches import CubeEmbedding, patchify, unpatchify
 from jaxvision.nn.positions import sincos_2d
 from jaxvision.nn.sharding import constrain
@@ -57,15 +58,15 @@ def fixed_positions(grid: PatchGrid, width: int) -> Float[np.ndarray, "n+1 d"]:
 
 
 def _token(module: nn.Module, name: str, width: int) -> Float[Array, " d"]:
-    init = nn.with_logical_partitioning(nn.initializers.normal(0.02), ("embed",))
-    return module.param(name, init, (width,))
+    return module.param(name, logical(nn.initializers.normal(0.02), "embed"), (width,))
 
 
 def _embeddings(block: BlockConfig) -> tuple[CubeEmbedding, CubeEmbedding]:
-    return (
-        CubeEmbedding(block.width, dtype=block.dtype, kernel_init=block.kernel_init),
-        CubeEmbedding(block.width, dtype=block.dtype, kernel_init=block.kernel_init),
+    rgb, depth = (
+        CubeEmbedding(block.width, dtype=block.dtype, kernel_init=block.kernel_init)
+        for _ in MODALITIES
     )
+    return rgb, depth
 
 
 class PatchContrast(nn.Module):
@@ -256,11 +257,8 @@ class SceneClassifier(nn.Module):
         """
         dtype, width, patches = self.block.dtype, self.block.width, self.grid.patches
         class_token = _token(self, "class_token", width)
-        positions = self.param(
-            "positions",
-            nn.with_logical_partitioning(nn.initializers.normal(0.02), (None, "embed")),
-            (patches + 1, width),
-        ).astype(dtype)
+        init = logical(nn.initializers.normal(0.02), None, "embed")
+        positions = self.param("positions", init, (patches + 1, width)).astype(dtype)
         parts = []
         for name, picture in zip(MODALITIES, (rgb, depth), strict=True):
             embed = CubeEmbedding(width, dtype=dtype, name=f"{name}_embedding")
@@ -289,20 +287,14 @@ class SceneClassifier(nn.Module):
             pooled = (tokens[:, 0] + tokens[:, patches + 1]) / 2
         if features:
             return pooled
-        return nn.Dense(
+        return linear(
             self.classes,
-            kernel_init=nn.with_logical_partitioning(
-                nn.initializers.truncated_normal(2e-5), ("embed", "vocab")
-            ),
-            bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("vocab",)),
+            ("embed", "vocab"),
+            dtype=jnp.float32,
+            kernel=nn.initializers.truncated_normal(2e-5),
             name="head",
         )(pooled.astype(jnp.float32))
 
 
-def _dense(block: BlockConfig, features: int, axes: tuple[str | None, str | None]) -> nn.Dense:
-    return nn.Dense(
-        features,
-        dtype=block.dtype,
-        kernel_init=nn.with_logical_partitioning(KERNEL_INITIALIZERS[block.kernel_init], axes),
-        bias_init=nn.with_logical_partitioning(nn.initializers.zeros, (axes[1],)),
-    )
+def _dense(block: BlockConfig, features: int, axes: tuple[str | None, str | None]) -> nn.Module:
+    return linear(features, axes, dtype=block.dtype, kernel=KERNEL_INITIALIZERS[block.kernel_init])

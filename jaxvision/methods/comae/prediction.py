@@ -11,7 +11,8 @@ from PIL import Image
 from jaxvision.data.rgbd_transforms import EvaluationPair
 from jaxvision.methods.comae.inputs import read_pair
 from jaxvision.tasks import label_prediction
-from jaxvision.viz.files import output_names, write_png
+from jaxvision.tasks.each_input import each_input
+from jaxvision.viz.files import write_png
 from jaxvision.viz.video import strip
 
 # A raw batch of pairs -> what the network says of it.
@@ -37,14 +38,18 @@ def predict_pairs(
     side: int,
     unit: str,
 ) -> list[Path]:
-    """<name>_<kind>.png of every file, drawn as a training batch is."""
-    written: list[Path] = []
-    for path, name in zip(paths, output_names(paths), strict=True):
+    """<name>_<kind>.png of every file, drawn as a training batch is. A file that cannot be read is
+    named and the others are answered (`each_input`)."""
+
+    def answer_file(path: Path, name: str) -> list[Path]:
         batch = batch_of(path, side, unit)
+        written = []
         for kind, picture in draw(batch, answer(batch)).items():
             written.append(outdir / f"{name}_{kind}.png")
             write_png(written[-1], picture)
-    return written
+        return written
+
+    return each_input(paths, outdir, answer_file)
 
 
 def predict_scenes(

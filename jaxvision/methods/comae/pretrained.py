@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxvision.data.normalisation import IMAGENET
+from jaxvision.data.normalisation import IMAGENET, normalise
 from jaxvision.data.rgbd_transforms import EvaluationPair
 from jaxvision.methods.comae import variants
 from jaxvision.methods.comae.inputs import read_pair
@@ -78,9 +79,8 @@ def preprocess(
     """(RGB, HHA) as the networks take them, of a joined canvas or rgb/NAME.* with depth/NAME.*:
     `model.apply(variables, *preprocess(path))`."""
     rgb, depth, _ = read_pair(Path(pair), unit)
-
-    def normalised(pixels: np.ndarray) -> np.ndarray:
-        return ((pixels / np.float32(255) - IMAGENET.mean) / IMAGENET.deviation)[None]
-
-    first, second = EvaluationPair(side).resized(rgb, depth)
-    return normalised(first), normalised(second)
+    first, second = (
+        np.asarray(normalise(jnp.asarray(pixels[None]), IMAGENET))
+        for pixels in EvaluationPair(side).resized(rgb, depth)
+    )
+    return first, second

@@ -4,7 +4,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.comae.variants import DECODER, SIZES
 from jaxvision.training.config import base_config
 
@@ -24,8 +24,7 @@ TRAINING_PAIRS = {"sunrgbd": 4845, "nyud": 795}
 
 
 def _shared(size: str, gpus: int, accumulate: int) -> ConfigDict:
-    if size not in SIZES:
-        raise InputError(f"size {size!r}{nearest(size, SIZES)}")
+    check_choice("size", size, SIZES)
     if PROCESSES % gpus:
         raise InputError(f"recipe argument 'gpus': {gpus} does not divide {PROCESSES} processes")
     config = base_config()
@@ -55,8 +54,7 @@ def _shared(size: str, gpus: int, accumulate: int) -> ConfigDict:
 
 def _rate(data: str, accumulate: int, **table: Any) -> ConfigDict:
     """A cosine by fractional epochs, whose leftover micro-steps count (37 of SUN RGB-D)."""
-    if data not in TRAINING_PAIRS:
-        raise InputError(f"recipe argument 'data': {data!r}{nearest(data, TRAINING_PAIRS)}")
+    check_choice("recipe argument 'data':", data, TRAINING_PAIRS)
     micro_steps = TRAINING_PAIRS[data] // (PROCESSES * PAIRS)
     return ConfigDict(
         {

@@ -1,6 +1,9 @@
 """What each setting of CoMAE's recipes is; `jaxvision inspect` prints it beside the value."""
 
-SETTINGS = {
+from jaxvision.tasks.settings import SOFTENING
+from jaxvision.training.sizes import Sizes
+
+SETTINGS = SOFTENING | {
     "model.width": "of the encoder's tokens",
     "model.depth": "blocks of the encoder",
     "model.heads": "of the encoder's attention",
@@ -22,9 +25,6 @@ SETTINGS = {
     "task.erase_probability": "of a black rectangle in the joined canvas",
     "task.erase_area": "of that rectangle, as a share of the canvas",
     "task.erase_aspect": "of that rectangle, height/width",
-    "task.mixup_alpha": "of the Beta distribution that mixup draws from; 0 = none",
-    "task.cutmix_alpha": "of the Beta distribution that CutMix draws from; 0 = none",
-    "task.label_smoothing": "share of the target spread over all classes",
     "task.layer_decay": "factor on the learning rate per layer towards the embedding",
     "data.name": "canvases (published layout), pairs (one's own) or rooms (made up)",
     "data.root": "folder before data.train and data.validation",
@@ -34,3 +34,12 @@ SETTINGS = {
     "data.depth_unit": "of 16-bit depth: millimetres, sunrgbd or tenth_millimetres",
     "data.side": "of made-up pictures (pixels)",
 }
+
+SIZES = Sizes(
+    positive=("model.mlp_ratio",),
+    divisors={
+        "model.heads": "model.width",
+        "model.decoder_heads": "model.decoder_width",
+        "model.patch": "model.image_size",
+    },
+)

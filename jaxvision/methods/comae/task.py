@@ -30,6 +30,7 @@ from jaxvision.methods.comae.parameter_groups import finetuning_group, pretraini
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.nn.video_transformer import block_multiply_adds
 from jaxvision.tasks import classification, dispatch
+from jaxvision.tasks.answering import answer_to
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
@@ -39,20 +40,13 @@ SEEN_SHARES = (0.5, 0.25, 0.25)
 
 
 def grid_of(model: ConfigDict) -> PatchGrid:
-    if model.image_size % model.patch:
-        raise InputError(
-            f"model.image_size by model.patch: {model.image_size} does not divide by {model.patch}"
-        )
     return PatchGrid(model.image_size, model.patch)
 
 
 def block_of(model: ConfigDict, dtype: str, prefix: str = "", **more: Any) -> BlockConfig:
-    width, heads = model[f"{prefix}width"], model[f"{prefix}heads"]
-    if width % heads:
-        raise InputError(f"model.{prefix}width by heads: {width} does not divide by {heads}")
     return BlockConfig(
-        width,
-        heads,
+        model[f"{prefix}width"],
+        model[f"{prefix}heads"],
         mlp_ratio=model.mlp_ratio,
         fused_bias=True,
         remat=model.remat,
@@ -100,23 +94,13 @@ class PairTask(Task):
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
         return prediction.predict_pairs(
-            self.answer_to(variables),
+            answer_to(self, variables),
             self.render,
             paths,
             outdir,
             side=self.grid.side,
             unit=self.config.data.depth_unit,
         )
-
-    def answer_to(self, variables: Variables) -> prediction.Answer:
-        """A raw batch -> what `predict` says of it, as host arrays."""
-
-        @jax.jit
-        def answer(variables: Variables, batch: Batch) -> dict[str, Any]:
-            rng = jax.random.key(self.config.seed)
-            return self.predict(variables, self.prepare(batch, rng, False), rng)
-
-        return lambda batch: jax.device_get(answer(variables, batch))
 
 
 class ContrastTask(PairTask):
@@ -357,7 +341,7 @@ class ClassificationTask(PairTask):
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
         return prediction.predict_scenes(
-            self.answer_to(variables),
+            answer_to(self, variables),
             self.class_names,
             paths,
             outdir,
@@ -372,7 +356,7 @@ def draw_seen(rng: PRNGKeyArray, groups: int, rows: int) -> Bool[Array, "b 2"]:
     return jnp.repeat(jnp.asarray(SEEN)[choice], rows // groups, axis=0)
 
 
-TASKS: dict[str, type[Task]] = {
+TASKS: dispatch.Tasks = {
     "contrast": ContrastTask,
     "autoencoder": AutoencoderTask,
     "classification": ClassificationTask,

@@ -16,6 +16,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Int, Num
 
+from jaxvision.nn.linear import linear, logical, norm, zeros
 from jaxvision.nn.sharding import constrain
 
 MASKED = -100.0
@@ -137,24 +138,7 @@ class BlockConfig:
 
 def layer_norm(name: str, dtype: jnp.dtype, epsilon: float = 1e-6) -> nn.LayerNorm:
     """LayerNorm with float32 statistics."""
-    return nn.LayerNorm(
-        epsilon=epsilon,
-        dtype=dtype,
-        use_fast_variance=False,
-        scale_init=nn.with_logical_partitioning(nn.initializers.ones, ("embed",)),
-        bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("embed",)),
-        name=name,
-    )
-
-
-def _dense(features, names: tuple[str | None, ...], bias: tuple[str | None, ...], dtype, **more):
-    return nn.DenseGeneral(
-        features,
-        dtype=dtype,
-        kernel_init=nn.with_logical_partitioning(nn.initializers.normal(0.02), names),
-        bias_init=nn.with_logical_partitioning(nn.initializers.zeros, bias),
-        **more,
-    )
+    return norm(name, epsilon=epsilon, dtype=dtype, exact_variance=True)
 
 
 class InterFrameAttention(nn.Module):
@@ -176,22 +160,14 @@ class InterFrameAttention(nn.Module):
     ) -> tuple[Float[Array, "... n t d"], Float[Array, "... n t m"]]:
         """(appearance, motion). own: queries.  other: keys, values.  mask: added to the logits."""
         c = self.config
-        to_heads = functools.partial(_dense, dtype=c.dtype, axis=-1)
+        dense = functools.partial(linear, dtype=c.dtype)
         head_dim = c.width // c.heads
-        query = to_heads(
-            (c.heads, head_dim), ("embed", "heads", None), ("heads", None), name="query"
-        )(own)
-        key_value = to_heads(
-            (2, c.heads, head_dim),
-            ("embed", None, "heads", None),
-            (None, "heads", None),
-            name="key_value",
-        )(other)
-        place = to_heads(
-            (c.heads, c.motion_width // c.heads),
-            (None, "heads", None),
-            ("heads", None),
-            name="coordinates",
+        query = dense((c.heads, head_dim), ("embed", "heads", None), name="query")(own)
+        key_value = dense((2, c.heads, head_dim), ("embed", None, "heads", None), name="key_value")(
+            other
+        )
+        place = dense(
+            (c.heads, c.motion_width // c.heads), (None, "heads", None), name="coordinates"
         )(coordinates)
         key, value = key_value[..., 0, :, :], key_value[..., 1, :, :]
         logits = jnp.einsum(
@@ -205,11 +181,9 @@ class InterFrameAttention(nn.Module):
         weights = jax.nn.softmax(logits, axis=-1).astype(c.dtype)
         mixed = jnp.einsum("...hqk,...khd->...qhd", weights, value)
         moved = jnp.einsum("...hqk,...khd->...qhd", weights, place) - place
-        from_heads = functools.partial(_dense, dtype=c.dtype, axis=(-2, -1))
-        names = ("heads", None, "embed")
-        appearance = from_heads(c.width, names, ("embed",), name="appearance_out")(mixed)
-        motion = from_heads(c.motion_width, names, ("embed",), name="motion_out")(moved)
-        return appearance, motion
+        from_heads = functools.partial(dense, axes=("heads", None, "embed"), contracted=2)
+        appearance = from_heads(c.width, name="appearance_out")(mixed)
+        return appearance, from_heads(c.motion_width, name="motion_out")(moved)
 
 
 class DepthwiseConv(nn.Module):
@@ -221,12 +195,9 @@ class DepthwiseConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         height, width, channels = x.shape[1:]
-        init = nn.initializers.normal(math.sqrt(2 / 9))
-        kernel = self.param(
-            "kernel", nn.with_logical_partitioning(init, (None, None, "mlp")), (3, 3, channels)
-        ).astype(self.dtype)
-        zeros = nn.with_logical_partitioning(nn.initializers.zeros, ("mlp",))
-        bias = self.param("bias", zeros, (channels,)).astype(self.dtype)
+        init = logical(nn.initializers.normal(math.sqrt(2 / 9)), None, None, "mlp")
+        kernel = self.param("kernel", init, (3, 3, channels)).astype(self.dtype)
+        bias = self.param("bias", logical(zeros, "mlp"), (channels,)).astype(self.dtype)
         padded = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (1, 1), (0, 0)))
         shifted = (
             padded[:, i : i + height, j : j + width] * kernel[i, j]
@@ -245,10 +216,10 @@ class DepthwiseMlp(nn.Module):
     def __call__(self, x: Float[Array, "b h w d"]) -> Float[Array, "b h w d"]:
         c = self.config
         hidden = int(c.width * c.mlp_ratio)
-        x = _dense(hidden, ("embed", "mlp"), ("mlp",), c.dtype, name="up")(x)
+        x = linear(hidden, ("embed", "mlp"), dtype=c.dtype, name="up")(x)
         x = DepthwiseConv(dtype=c.dtype, name="depthwise")(x)
         x = nn.gelu(constrain(x, "batch", None, None, "mlp"), approximate=False)
-        return _dense(c.width, ("mlp", "embed"), ("embed",), c.dtype, name="down")(x)
+        return linear(c.width, ("mlp", "embed"), dtype=c.dtype, name="down")(x)
 
 
 class MotionBlock(nn.Module):

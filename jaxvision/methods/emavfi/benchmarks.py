@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 
 from jaxvision.data import frame_interpolation as readers
 from jaxvision.data.yuv_video import HD_CLIPS, HdIntervals
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.emavfi.inference import InferenceSettings
 from jaxvision.metrics import image_quality as quality
 
@@ -144,8 +144,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 def protocol(name: str, any_time: bool) -> Protocol:
     """The protocol `name`; InputError where the model's weights are not made for it."""
-    if name not in PROTOCOLS:
-        raise InputError(f"task.benchmarks: {name!r}{nearest(name, PROTOCOLS)}")
+    check_choice("task.benchmarks:", name, PROTOCOLS)
     found = PROTOCOLS[name]
     if found.targets > 1 and not any_time:
         raise InputError(

@@ -12,11 +12,11 @@ from ml_collections import ConfigDict
 
 from jaxvision.data import pictures
 from jaxvision.data.normalisation import to_unit
-from jaxvision.data.source import RecordSubset, Source
+from jaxvision.data.source import RecordSubset, Repeated, Source
 from jaxvision.methods.emavfi import inputs
 from jaxvision.methods.emavfi.benchmarks import Protocol, protocol
 from jaxvision.methods.emavfi.inference import InferenceSettings, interpolate
-from jaxvision.methods.emavfi.inputs import CameraCrop, CameraRecords
+from jaxvision.methods.emavfi.inputs import CameraCrop
 from jaxvision.methods.emavfi.model import InterpolationNetwork
 from jaxvision.metrics.image_quality import psnr
 from jaxvision.training.task import Batch, Evaluation, Variables
@@ -193,7 +193,7 @@ def camera_evaluation(config: ConfigDict, model: InterpolationNetwork) -> Evalua
         }
 
     photographs = pictures.built_in("held_out")
-    records = CameraRecords(photographs, CAMERA_PATHS * len(photographs))
+    records = Repeated(photographs, CAMERA_PATHS * len(photographs))
     return Evaluation(
         source=Source(records, size, transform),
         batch_specs=specs,

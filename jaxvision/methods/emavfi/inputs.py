@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.data import frame_interpolation, pictures
 from jaxvision.data.camera import MOTIONS, draw_path
-from jaxvision.data.source import Source
+from jaxvision.data.source import Repeated, Source
 from jaxvision.errors import InputError, nearest
 from jaxvision.training.task import BatchSpecs
 
@@ -61,7 +61,7 @@ def training_source(config: ConfigDict, split: str = "train") -> Source:
     sizes = crops(config)
     if data.name == "camera":
         found = pictures.folder(data.root) if data.root else pictures.built_in(split)
-        records = CameraRecords(found, data.clips)
+        records = Repeated(found, data.clips)
         transform = CameraCrop(sizes, any_time, data.speed)
         return Source(records, config.train.batch_size, transform)
     if data.name == "vimeo_triplets":
@@ -92,23 +92,6 @@ class FrameCrop:
         else:
             chosen, time = (0, len(frames) // 2, len(frames) - 1), 0.5
         return augmented_sample(frames[list(chosen)], time, self.crops[bucket], rng)
-
-
-@dataclass(frozen=True)
-class CameraRecords:
-    """Photographs over and over, `count` in all: one epoch sees each from many paths."""
-
-    photographs: pictures.Pictures
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> pictures.Pyramid:
-        return self.photographs[index % len(self.photographs)]
-
-    def name(self, index: int) -> str:
-        return self.photographs.name(index % len(self.photographs))
 
 
 @dataclass(frozen=True)

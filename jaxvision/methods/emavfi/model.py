@@ -15,6 +15,7 @@ from jaxvision.methods.emavfi.extractor import ConvPReLU, ConvStack, Features, M
 from jaxvision.methods.emavfi.variants import NetworkConfig
 from jaxvision.nn.convolution import Conv, PReLU
 from jaxvision.nn.initializers import torch_default_bias
+from jaxvision.nn.linear import logical
 from jaxvision.nn.sharding import constrain
 from jaxvision.ops.image_sampling import resize_bilinear, warp
 
@@ -121,11 +122,9 @@ class UpConvPReLU(nn.Module):
         b, h, w, inputs = x.shape
         # PyTorch counts a transposed convolution's fan-in over its outputs.
         bound = torch_default_bias(16 * self.features)
-        names = (None, None, None, "embed")
-        kernel = self.param(
-            "kernel", nn.with_logical_partitioning(bound, names), (4, 4, inputs, self.features)
-        )
-        bias = self.param("bias", nn.with_logical_partitioning(bound, ("embed",)), (self.features,))
+        init = logical(bound, None, None, None, "embed")
+        kernel = self.param("kernel", init, (4, 4, inputs, self.features))
+        bias = self.param("bias", logical(bound, "embed"), (self.features,))
         # Tap 2a + p along an axis belongs to window position a and output phase p.
         phases = kernel.reshape(2, 2, 2, 2, inputs, self.features).transpose(0, 2, 4, 1, 3, 5)
         # Padded beforehand: on CPU the kernel gradient of a padded even window is far slower.
@@ -160,9 +159,8 @@ class RefinementUNet(nn.Module):
         def concatenate(*parts: Array) -> Array:
             return jnp.concatenate([part.astype(dtype) for part in parts], axis=-1)
 
-        x = concatenate(
-            pair[:, 0], pair[:, 1], warped[:, 0], warped[:, 1], motion.mask, motion.flow
-        )
+        frames = (of[:, number] for of in (pair, warped) for number in (0, 1))
+        x = concatenate(*frames, motion.mask, motion.flow)
         skips = []
         for level in range(4):
             x = concatenate(x, context[level][:, 0], context[level][:, 1])

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from jaxvision.data.conversions import note
 from jaxvision.data.frame_stream import (
     PictureStream,
     VideoStream,
@@ -33,8 +34,9 @@ from jaxvision.errors import InputError
 from jaxvision.methods.emavfi.inference import InferenceSettings, Interpolator
 from jaxvision.methods.emavfi.model import InterpolationNetwork
 from jaxvision.methods.emavfi.retiming import Interval, Retimer, Retiming, check_time, intervals
+from jaxvision.tasks.each_input import each_input
 from jaxvision.training.run_record import write_json
-from jaxvision.viz.files import output_names, write_png
+from jaxvision.viz.files import write_png
 from jaxvision.viz.optical_flow import flow_picture
 from jaxvision.viz.video_stream import join_segments, write_segment
 from jaxvision.weights.fingerprint import fingerprint
@@ -50,7 +52,8 @@ def predict_files(
     outdir: Path,
 ) -> list[Path]:
     """Two pictures: the frames between them. More pictures of one folder: a sequence. Videos: each
-    retimed. Returns what was written; InputError for what cannot be interpolated.
+    retimed. Returns what was written; InputError for what cannot be interpolated, where several
+    folders and videos are given at the end (`each_input`).
     """
     options = config.task.predict
     # Without times of their own, two pictures are filled as a folder's would be.
@@ -68,7 +71,6 @@ def predict_files(
     images = [path for path in paths if path.suffix.lower() in SUFFIXES]
     if not videos and not images:
         raise InputError(f"{paths[0]}: neither a picture nor a video")
-    written: list[Path] = []
     if len(images) == 1:
         raise InputError(f"{images[0]}: one picture; interpolation needs two or more")
     if images and rate is not None:
@@ -82,23 +84,31 @@ def predict_files(
         "augment": config.task.augment,
         "weights": fingerprint(variables),
     }
-    if len(images) == 2:
-        written += between_two(interpolator, images[0], images[1], times, outdir)
-    else:
-        folders = sorted({path.parent for path in images})
-        for folder, name in zip(folders, output_names([f.resolve() for f in folders]), strict=True):
-            frames = [path for path in images if path.parent == folder]
-            # Positions count given frames, so `multiple` new positions lie in each step.
-            even = Retiming(rate=Fraction(options.multiple))
-            retimer = Retimer(interpolator, even, options.cut)
-            job = {**key, "folder": str(folder.resolve()), "frames": [f.name for f in frames]}
-            with job_folder(outdir / name, job):
-                written += retime_folder(retimer, options.multiple, frames, outdir / name)
-    for video, name in zip(videos, output_names(videos), strict=True):
+
+    def answer_folder(folder: Path, name: str) -> list[Path]:
+        frames = [path for path in images if path.parent.resolve() == folder]
+        # Positions count given frames, so `multiple` new positions lie in each step.
+        even = Retiming(rate=Fraction(options.multiple))
+        retimer = Retimer(interpolator, even, options.cut)
+        job = {**key, "folder": str(folder), "frames": [frame.name for frame in frames]}
+        with job_folder(outdir / name, job):
+            return retime_folder(retimer, options.multiple, frames, outdir / name)
+
+    def answer_video(video: Path, name: str) -> list[Path]:
         retimer = Retimer(interpolator, retiming, options.cut, options.get("longest_gap", 0.0))
         work = VideoJob(VideoStream(video), name, key, options.segment)
-        written += retime_video(retimer, work, outdir)
-    return written
+        return retime_video(retimer, work, outdir)
+
+    def answer(path: Path, name: str) -> list[Path]:
+        if path in videos:
+            return answer_video(path, name)
+        if path in images:
+            return between_two(interpolator, images[0], images[1], times, outdir)
+        return answer_folder(path, name)
+
+    pair = images[:1] if len(images) == 2 else []
+    folders = [] if pair else sorted({path.parent.resolve() for path in images})
+    return each_input([*pair, *folders, *videos], outdir, answer)
 
 
 def to_rgb(image: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -273,6 +283,8 @@ def retime_video(retimer: Retimer, job: VideoJob, outdir: Path) -> list[Path]:
     # 1. The folder of segments, emptied where it is another job's.
     stream, source = job.stream, job.stream.path
     target, parts = outdir / f"{job.name}_retimed.mp4", outdir / f"{job.name}_retimed.parts"
+    for kind in stream.presentation.notes:
+        note(source, kind)
     _keep_parts_of(parts, {**job.key, **_identity(source)})
     retimer.usual_step = stream.usual_step
     # 2. One file per segment; those of an earlier run are only counted past.

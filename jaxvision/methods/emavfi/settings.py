@@ -1,5 +1,7 @@
 """What each setting of EMA-VFI's recipes is: `jaxvision inspect` prints it with the value."""
 
+from jaxvision.training.sizes import Sizes
+
 SETTINGS = {
     "model.width": "channels at full size; every stage doubles them",
     "model.window": "side of an attention window (tokens)",
@@ -26,3 +28,9 @@ SETTINGS = {
     "data.clips": "of an epoch of the built-in pictures",
     "data.speed": "of the moving camera; 1 crosses about half the view",
 }
+
+SIZES = Sizes(
+    least={"task.predict.tile": 0},
+    positive=("model.mlp_ratio", "task.down_scale"),
+    lengths={"model.depths": 5},
+)

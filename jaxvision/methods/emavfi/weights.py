@@ -4,9 +4,7 @@ The published files are plain dicts of tensors saved by DistributedDataParallel:
 `module.`, and attention masks cached at the last size seen ride along. Neither is the model's.
 """
 
-from collections.abc import Iterator, Mapping
-
-import numpy as np
+from collections.abc import Iterator
 
 from jaxvision.methods.emavfi.attention import BlockConfig
 from jaxvision.methods.emavfi.extractor import BRANCHES
@@ -30,25 +28,6 @@ _FLIP = Layout(lambda x: x[::-1, ::-1], lambda x: x[::-1, ::-1])
 TRANSPOSED_CONV2D = chain(transpose(2, 3, 0, 1), _FLIP)
 # The block's cached mask, and the size it was made for.
 CACHED = ("attn_mask", "HW")
-
-
-def published_tensors(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The model's tensors of a file: `module.` removed, cached masks dropped.
-
-    Where any name carries `module.`, those without it are dropped, as the published loader does; a
-    file saved by one process has none and is taken as it is.
-    """
-    if any("module." in name for name in state_dict):
-        state_dict = {
-            name.replace("module.", ""): value
-            for name, value in state_dict.items()
-            if "module." in name
-        }
-    return {
-        name: value
-        for name, value in state_dict.items()
-        if not any(cached in name for cached in CACHED)
-    }
 
 
 def entries(config: NetworkConfig) -> list[Entry]:

@@ -8,6 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxvision.nn.initializers import torch_default_kernel
+from jaxvision.nn.linear import linear, logical
 from jaxvision.nn.sparse import SparseConvolution
 from jaxvision.ops.sparse_voxels import KernelMap, Sites
 from jaxvision.ops.voxel_aggregation import BlockMap, Form, aggregate
@@ -25,15 +26,19 @@ def layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
 def mix_channels(x: Float[Array, "s v c"], dtype: jnp.dtype) -> Float[Array, "s v c"]:
     """The linear map and norm before an aggregation, as `pre_mix` and `pre_norm` of the module that
     calls this."""
-    kernel_init = nn.with_logical_partitioning(torch_default_kernel(), ("embed", "mlp"))
-    mix = nn.Dense(
-        x.shape[-1], use_bias=False, dtype=dtype, kernel_init=kernel_init, name="pre_mix"
+    mix = linear(
+        x.shape[-1],
+        ("embed", "mlp"),
+        dtype=dtype,
+        kernel=torch_default_kernel(),
+        bias=None,
+        name="pre_mix",
     )
     return layer_norm("pre_norm", dtype)(mix(x))
 
 
 # Of the projection of positions, (3, channels).
-position_init = nn.with_logical_partitioning(torch_default_kernel(in_axis=0), (None, "mlp"))
+position_init = logical(torch_default_kernel(in_axis=0), None, "mlp")
 
 
 class LargeKernelBlock(nn.Module):

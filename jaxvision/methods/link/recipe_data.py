@@ -6,7 +6,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from jaxvision.data.lidar.ray_casting import Sensor
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 
 
 def check_names(config: ConfigDict, split: str, datasets: Collection[str]) -> None:
@@ -14,8 +14,7 @@ def check_names(config: ConfigDict, split: str, datasets: Collection[str]) -> No
     if split not in ("train", "test"):
         raise InputError(f"split {split!r}{nearest(split, ('train', 'test'))}")
     name = config.data.name
-    if name not in datasets:
-        raise InputError(f"data.name {name!r}{nearest(name, datasets)}")
+    check_choice("data.name", name, datasets)
 
 
 def made_up_seed(config: ConfigDict, split: str) -> int:

@@ -1,5 +1,7 @@
 """What each setting of LinK's recipes is: `jaxvision inspect` prints it with the value."""
 
+from jaxvision.training.sizes import Sizes
+
 SETTINGS = {
     "model.network": "minkunet, linkunet or linkencoder",
     "model.form": "of the position code: cos, or cos_x (with the coordinates beside it)",
@@ -68,3 +70,19 @@ SETTINGS = {
     "data.scale": "least and most of an augmented scan",
     "data.shift": "deviation of an augmented scan's place (m)",
 }
+
+SIZES = Sizes(
+    least={
+        "data.classes": 0,
+        "data.ignored": 0,
+        "data.paste": 0,
+        "data.range": None,
+        "data.shift": None,
+        "task.angles": None,
+        "task.code_weights": 0,
+        "task.limits": None,
+    },
+    positive=("data.voxel_size", "model.level_share", "model.block_share"),
+    divisors={"model.groups": "model.width"},
+    lengths={"model.planes": 4, "model.neck_widths": 2},
+)

@@ -6,6 +6,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from jaxvision.nn.initializers import torch_default_bias, torch_default_kernel
+from jaxvision.nn.linear import linear, logical, zeros
 from jaxvision.nn.sharding import constrain
 
 GROUPS = 32
@@ -56,17 +57,11 @@ class Convolution(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
-        zeros = nn.initializers.zeros
         kernel = zeros if self.zero else torch_default_kernel((0, 1))
         bias = zeros if self.zero else torch_default_bias(self.taps * self.inputs)
-        self.kernel = self.param(
-            "kernel",
-            nn.with_logical_partitioning(kernel, (None, "embed", "mlp")),
-            (self.taps, self.inputs, self.outputs),
-        )
-        self.bias = self.param(
-            "bias", nn.with_logical_partitioning(bias, ("mlp",)), (self.outputs,)
-        )
+        shape = (self.taps, self.inputs, self.outputs)
+        self.kernel = self.param("kernel", logical(kernel, None, "embed", "mlp"), shape)
+        self.bias = self.param("bias", logical(bias, "mlp"), (self.outputs,))
 
     def __call__(self, x: Float[Array, "b l i"]) -> Float[Array, "b l o"]:
         return self.share(x, slice(None)) + self.bias.astype(self.dtype)
@@ -94,16 +89,10 @@ class Resample(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b l c"]) -> Float[Array, "b m c"]:
-        kernel = self.param(
-            "kernel",
-            nn.with_logical_partitioning(torch_default_kernel((0, 1)), (None, "embed", "mlp")),
-            (2, self.width, self.width),
-        ).astype(self.dtype)
-        bias = self.param(
-            "bias",
-            nn.with_logical_partitioning(torch_default_bias(2 * self.width), ("mlp",)),
-            (self.width,),
-        ).astype(self.dtype)
+        init = logical(torch_default_kernel((0, 1)), None, "embed", "mlp")
+        kernel = self.param("kernel", init, (2, self.width, self.width)).astype(self.dtype)
+        init = logical(torch_default_bias(2 * self.width), "mlp")
+        bias = self.param("bias", init, (self.width,)).astype(self.dtype)
         x = x.astype(self.dtype)
         if self.up:
             return earlier(x @ kernel[0]) + later(x @ kernel[1]) + bias
@@ -174,12 +163,7 @@ class ResidualBlock(nn.Module):
         return self.second(y) + shortcut
 
 
-def torch_dense(inputs: int, outputs: int, dtype: jnp.dtype, name: str | None = None) -> nn.Dense:
+def torch_dense(inputs: int, outputs: int, dtype: jnp.dtype, name: str | None = None) -> nn.Module:
     """A linear layer that starts as PyTorch's does."""
-    return nn.Dense(
-        outputs,
-        dtype=dtype,
-        kernel_init=nn.with_logical_partitioning(torch_default_kernel(), ("embed", "mlp")),
-        bias_init=nn.with_logical_partitioning(torch_default_bias(inputs), ("mlp",)),
-        name=name,
-    )
+    kernel, bias = torch_default_kernel(), torch_default_bias(inputs)
+    return linear(outputs, ("embed", "mlp"), dtype=dtype, kernel=kernel, bias=bias, name=name)

@@ -1,11 +1,11 @@
 """The task classifier: start and goal observations -> logits of the task (section 3.4)."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
+
+from jaxvision.nn.linear import linear
 
 
 class TaskClassifier(nn.Module):
@@ -27,21 +27,10 @@ class TaskClassifier(nn.Module):
     def __call__(self, observations: Float[Array, "b n o"]) -> Float[Array, "b k"]:
         """Logits, float32. observations: start and goal, raw features."""
 
-        def dense(features: int, name: str) -> nn.Dense:
-            kernel = nn.initializers.normal
-            return nn.Dense(
-                features,
-                dtype=self.dtype,
-                # He initialisation, not truncated.
-                kernel_init=nn.with_logical_partitioning(
-                    lambda key, shape, dtype=jnp.float32: kernel(math.sqrt(2 / shape[0]))(
-                        key, shape, dtype
-                    ),
-                    ("embed", "mlp"),
-                ),
-                bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("mlp",)),
-                name=name,
-            )
+        he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+        def dense(features: int, name: str) -> nn.Module:
+            return linear(features, ("embed", "mlp"), dtype=self.dtype, kernel=he, name=name)
 
         first, wide, last = self.hidden
         x = dense(first, "fc1")(observations)

@@ -13,9 +13,10 @@ from jaxtyping import Float, Int
 from jaxvision.data.procedures import Windows
 from jaxvision.data.source import Source
 from jaxvision.metrics import procedure_planning as metrics
-from jaxvision.training.task import BatchSpecs, Evaluation, Variables
+from jaxvision.training.task import BatchSpecs, Evaluation
 
 Outputs = Callable[..., Mapping[str, Any]]
+Columns = dict[str, np.ndarray]  # every record's answers, in the order of the records
 CHUNK = 1024  # windows compared at a time
 
 
@@ -27,10 +28,27 @@ def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bu
     return total
 
 
-def columns(total: Mapping[int, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def columns(total: Mapping[int, Mapping[str, np.ndarray]]) -> Columns:
     """Collected answers as arrays, in the order of the records."""
     rows = [total[number] for number in sorted(total)]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _evaluation(
+    test: Windows,
+    outputs: Outputs,
+    specs: BatchSpecs,
+    size: int,
+    finish: Callable[[Columns], dict[str, float]],
+) -> Evaluation:
+    """finish: results of all answers."""
+    return Evaluation(
+        source=Source(test, size),
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=collect,
+        finish=lambda total, _: finish(columns(total)),
+    )
 
 
 def plan_evaluation(
@@ -50,8 +68,7 @@ def plan_evaluation(
     `random_*`.
     """
 
-    def finish(total: Any, variables: Variables) -> dict[str, float]:
-        found = columns(total)
+    def finish(found: Columns) -> dict[str, float]:
         plans, truth = found["actions"], found["plan"]
         results = metrics.planning_metrics(plans, truth)
         results["task_accuracy"] = 100 * float(np.mean(found["task"] == found["true_task"]))
@@ -67,13 +84,7 @@ def plan_evaluation(
                 results |= {f"{name}_{key}": compared[key] for key in ("SR", "mAcc", "mIoU")}
         return results
 
-    return Evaluation(
-        source=Source(test, size),
-        batch_specs=specs,
-        outputs=outputs,
-        accumulate=collect,
-        finish=finish,
-    )
+    return _evaluation(test, outputs, specs, size, finish)
 
 
 def uncertainty_evaluation(
@@ -81,18 +92,11 @@ def uncertainty_evaluation(
 ) -> Evaluation:
     """NLL, KL, ModePrec, ModeRec (section 4.5) of many sampled plans per window."""
 
-    def finish(total: Any, variables: Variables) -> dict[str, float]:
-        found = columns(total)
+    def finish(found: Columns) -> dict[str, float]:
         per_window = metrics.uncertainty(found["plan"], found["samples"], actions)
         return metrics.uncertainty_summary(per_window)
 
-    return Evaluation(
-        source=Source(test, size),
-        batch_specs=specs,
-        outputs=outputs,
-        accumulate=collect,
-        finish=finish,
-    )
+    return _evaluation(test, outputs, specs, size, finish)
 
 
 def classifier_evaluation(
@@ -100,17 +104,10 @@ def classifier_evaluation(
 ) -> Evaluation:
     """Top-1 accuracy of the task, percent."""
 
-    def finish(total: Any, variables: Variables) -> dict[str, float]:
-        found = columns(total)
+    def finish(found: Columns) -> dict[str, float]:
         return {"accuracy": 100 * float(np.mean(found["task"] == found["true_task"]))}
 
-    return Evaluation(
-        source=Source(test, size),
-        batch_specs=specs,
-        outputs=outputs,
-        accumulate=collect,
-        finish=finish,
-    )
+    return _evaluation(test, outputs, specs, size, finish)
 
 
 def random_plans(count: int, horizon: int, actions: int, seed: int) -> Int[np.ndarray, "n t"]:

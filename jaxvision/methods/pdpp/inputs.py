@@ -24,7 +24,7 @@ from jaxvision.data.procedures import (
     goal_observation,
     start_observation,
 )
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.pdpp.state import StateLayout
 from jaxvision.text_files import read_json
 from jaxvision.training.task import BatchSpecs
@@ -78,8 +78,7 @@ def check_horizon(config: ConfigDict, levels: int) -> None:
 
 def windows_of(config: ConfigDict, split: str) -> tuple[Windows, Labels]:
     """Every window of a split, and the names of what it holds; read once per process."""
-    if split not in SPLITS:
-        raise InputError(f"split {split!r}{nearest(split, SPLITS)}")
+    check_choice("split", split, SPLITS)
     return _windows(json.dumps(config.data.to_dict(), sort_keys=True, default=str), split)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import check_choice
 from jaxvision.methods.pdpp.diffusion import (
     Coefficients,
     add_noise,
@@ -40,8 +40,7 @@ class Sampler:
     eta: float = 0.0
 
     def __post_init__(self):
-        if self.name not in SAMPLERS:
-            raise InputError(f"unknown sampler {self.name!r}{nearest(self.name, SAMPLERS)}")
+        check_choice("unknown sampler", self.name, SAMPLERS)
 
     @property
     def stochastic(self) -> bool:

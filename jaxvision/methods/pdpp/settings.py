@@ -1,5 +1,7 @@
 """What each setting of PDPP's recipes is: `jaxvision inspect` prints it with the value."""
 
+from jaxvision.training.sizes import Sizes
+
 SETTINGS = {
     "model.classes": "tasks of the data set; 0 = as many as its labels name",
     "model.actions": "of the data set; 0 = as many as its labels name",
@@ -32,3 +34,12 @@ SETTINGS = {
     "data.world.noise": "deviation per channel and second",
     "data.world.seed": "of orders and looks",
 }
+
+SIZES = Sizes(
+    least={
+        "model.classes": 0,
+        "model.actions": 0,
+        "task.uncertainty_samples": 0,
+        "data.world.seed": 0,
+    },
+)

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from jaxvision.data.source import Source
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.pdpp import evaluation, flops, inputs, timeline
+from jaxvision.methods.pdpp.blocks import GROUPS
 from jaxvision.methods.pdpp.classifier import TaskClassifier
 from jaxvision.methods.pdpp.model import TemporalUNet
 from jaxvision.methods.pdpp.planner import BASELINES, Sampler, plan_loss, sample_actions
@@ -125,8 +126,7 @@ class PlannerTask(WindowTask):
     @cached_property
     def has_classifier(self) -> bool:
         choice = self.config.task.classifier
-        if choice not in CLASSIFIERS:
-            raise InputError(f"task.classifier {choice!r}{nearest(choice, CLASSIFIERS)}")
+        check_choice("task.classifier", choice, CLASSIFIERS)
         return choice != "none"
 
     def init(self, rng: PRNGKeyArray) -> Variables:
@@ -306,5 +306,15 @@ RENAMED_KEYS = {"task.stage": "task.name"}
 def make_task(config: ConfigDict) -> Task:
     """What a recipe trains: the planner (with a classifier beside it), or the classifier alone."""
     task = dispatch.make(TASKS, config, RENAMED_KEYS)
+    check_widths(config.model)
     inputs.check_horizon(config, len(config.model.multipliers))
     return task
+
+
+def check_widths(model: ConfigDict) -> None:
+    """InputError for widths of the levels that norms, or the way back up, cannot have."""
+    multipliers = tuple(model.multipliers)
+    if multipliers[:1] != (1,):
+        raise InputError(f"model.multipliers={multipliers}: expected 1 first, then those below it")
+    if model.width % GROUPS:
+        raise InputError(f"model.width={model.width}: expected a multiple of {GROUPS} (group norm)")

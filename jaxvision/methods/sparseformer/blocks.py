@@ -17,14 +17,11 @@ from jaxvision.methods.sparseformer.geometry import (
     sampling_points,
 )
 from jaxvision.nn.adaptive_mixing import AdaptiveMixing
-from jaxvision.nn.initializers import Initializer
+from jaxvision.nn.initializers import KERNEL_INITIALIZERS, Initializer
+from jaxvision.nn.linear import linear, logical, norm, zeros
 from jaxvision.nn.sharding import constrain
-from jaxvision.nn.transformer import drop_samples
-from jaxvision.ops.attention import attention
+from jaxvision.nn.transformer import Attention, BlockConfig, Mlp, drop_branches, layer_norm
 from jaxvision.ops.sparse_sampling import sparse_sampling
-
-_normal = nn.initializers.normal(0.02)
-_zeros = nn.initializers.zeros
 
 
 class Sampling(NamedTuple):
@@ -32,89 +29,6 @@ class Sampling(NamedTuple):
 
     boxes: Float[Array, "b n d2"]
     points: Float[Array, "b n p d"]
-
-
-def logical(init: Initializer, *names: str | None) -> Initializer:
-    return nn.with_logical_partitioning(init, names)
-
-
-def layer_norm(name: str, epsilon: float, dtype: jnp.dtype, scale: float = 1.0) -> nn.LayerNorm:
-    """LayerNorm with float32 statistics; `scale` is its initial gain."""
-    return nn.LayerNorm(
-        epsilon=epsilon,
-        dtype=dtype,
-        scale_init=logical(nn.initializers.constant(scale), "embed"),
-        bias_init=logical(_zeros, "embed"),
-        name=name,
-    )
-
-
-def dense(
-    features: int,
-    name: str,
-    dtype: jnp.dtype,
-    *names: str | None,
-    kernel: Initializer = _normal,
-    bias: bool = True,
-) -> nn.Dense:
-    """A linear map whose kernel has the logical axes `names`."""
-    return nn.Dense(
-        features,
-        use_bias=bias,
-        dtype=dtype,
-        kernel_init=logical(kernel, *names),
-        bias_init=logical(_zeros, names[-1]),
-        name=name,
-    )
-
-
-class Attention(nn.Module):
-    """Self-attention with one fused projection, stored (embed, 3, heads, dim), biases on all."""
-
-    heads: int
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
-        width = x.shape[-1]
-        head_width = width // self.heads
-        qkv = nn.DenseGeneral(
-            (3, self.heads, head_width),
-            dtype=self.dtype,
-            kernel_init=logical(_normal, "embed", None, "heads", None),
-            bias_init=logical(_zeros, None, "heads", None),
-            name="qkv",
-        )(x)
-        query, key, value = (
-            constrain(y, "batch", None, "heads", None) for y in jnp.moveaxis(qkv, -3, 0)
-        )
-        mixed = attention(query * head_width**-0.5, key, value)
-        return nn.DenseGeneral(
-            width,
-            axis=(-2, -1),
-            dtype=self.dtype,
-            kernel_init=logical(_normal, "heads", None, "embed"),
-            bias_init=logical(_zeros, "embed"),
-            name="out",
-        )(mixed)
-
-
-class Mlp(nn.Module):
-    """Linear to four times the width, GELU (exact, or x * sigmoid(1.702 x)), linear."""
-
-    quick_gelu: bool = False
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
-        width = x.shape[-1]
-        hidden = dense(4 * width, "up", self.dtype, "embed", "mlp")(x)
-        hidden = constrain(hidden, "batch", None, "mlp")
-        if self.quick_gelu:
-            hidden = hidden * jax.nn.sigmoid(1.702 * hidden)
-        else:
-            hidden = nn.gelu(hidden, approximate=False)
-        return dense(width, "down", self.dtype, "mlp", "embed")(hidden)
 
 
 class FocusUnit(nn.Module):
@@ -137,18 +51,16 @@ class FocusUnit(nn.Module):
         gradient_scale: Float[Array, ""] | float = 1.0,
     ) -> tuple[Float[Array, "b n d"], Float[Array, "b n d2"], tuple[Sampling, ...]]:
         arch, flavour = self.architecture, self.architecture.flavour
-        norm = functools.partial(layer_norm, epsilon=flavour.norm_epsilon, dtype=arch.dtype)
         width = self.unit.width
+        block = self._block()
         samplings: tuple[Sampling, ...] = ()
         for operation in self.unit.operations:
             if operation == "attention":
-                attention = Attention(heads_of(width, flavour), arch.dtype, name="attention")
-                branch = attention(norm("attention_norm")(tokens))
+                normed = layer_norm(block, "attention_norm")(tokens)
+                branch, _ = Attention(block, name="attention")(normed)
                 tokens = tokens + self._kept(branch, rate)
             elif operation == "mlp":
-                # The repeated unit keeps the exact GELU.
-                quick = flavour.quick_gelu and self.unit.repeats == 1
-                branch = Mlp(quick, arch.dtype, name="mlp")(norm("mlp_norm")(tokens))
+                branch = Mlp(block, name="mlp")(layer_norm(block, "mlp_norm")(tokens))
                 tokens = tokens + self._kept(branch, rate)
             elif operation == "adjust":
                 adjustment = self._adjustment(tokens)
@@ -162,36 +74,59 @@ class FocusUnit(nn.Module):
                 tokens = tokens + self._kept(branch, rate)
             else:
                 encoding = box_position_encoding(boxes, width, arch.dimensions)
-                encoding = norm("position_norm")(encoding)
-                tokens = tokens + dense(width, "position", arch.dtype, "embed", None)(encoding)
+                encoding = layer_norm(block, "position_norm")(encoding)
+                position = linear(width, ("embed", None), dtype=arch.dtype, name="position")
+                tokens = tokens + position(encoding)
             tokens = constrain(tokens, "batch", None, "embed")
         return tokens, boxes, samplings
+
+    def _block(self) -> BlockConfig:
+        """Of the unit's attention and MLP."""
+        arch, flavour, unit = self.architecture, self.architecture.flavour, self.unit
+        # The repeated unit keeps the exact GELU.
+        quick = flavour.quick_gelu and unit.repeats == 1
+        return BlockConfig(
+            unit.width,
+            heads_of(unit.width, flavour),
+            fused_bias=True,
+            activation="quick_gelu" if quick else "gelu",
+            norm_epsilon=flavour.norm_epsilon,
+            kernel_init="normal_0.02",
+            dtype=arch.dtype,
+        )
 
     def _kept(self, branch: Array, rate: Float[Array, ""] | float) -> Array:
         """Drop path (1603.09382): one draw per sample and branch."""
         if self.deterministic or self.architecture.drop_path == 0:
             return branch
-        return drop_path(branch, rate, self.make_rng("dropout"))
+        return drop_branches(branch, rate, self.make_rng("dropout"))
 
     def _adjustment(self, tokens: Float[Array, "b n d"]) -> Float[Array, "b n d2"]:
         arch, flavour, width = self.architecture, self.architecture.flavour, self.unit.width
-        x = layer_norm("adjust_norm", flavour.norm_epsilon, jnp.float32, width**-0.5)(tokens)
+        dense = functools.partial(linear, axes=("embed", None), dtype=jnp.float32)
+        x = self._small_norm("adjust_norm")(tokens)
         if flavour.adjust_hidden:
-            x = dense(width, "adjust_hidden", jnp.float32, "embed", None)(x)
+            x = dense(width, name="adjust_hidden")(x)
             x = nn.gelu(x, approximate=False)
-        last = dense(
-            2 * arch.dimensions, "adjust", jnp.float32, "embed", None, kernel=_zeros, bias=False
-        )
-        return last(x)
+        return dense(2 * arch.dimensions, kernel=zeros, bias=None, name="adjust")(x)
+
+    def _small_norm(self, name: str) -> nn.LayerNorm:
+        epsilon, scale = self.architecture.flavour.norm_epsilon, self.unit.width**-0.5
+        return norm(name, epsilon=epsilon, dtype=jnp.float32, scale=scale)
 
     def _points(
         self, tokens: Float[Array, "b n d"], boxes: Float[Array, "b n d2"]
     ) -> Float[Array, "b n p d"]:
-        arch, flavour, width = self.architecture, self.architecture.flavour, self.unit.width
+        arch, flavour = self.architecture, self.architecture.flavour
         size = arch.points * arch.dimensions
-        x = layer_norm("offset_norm", flavour.norm_epsilon, jnp.float32, width**-0.5)(tokens)
-        kernel = _zeros if flavour.zero_offsets else _normal
-        offsets = dense(size, "offset", jnp.float32, "embed", None, kernel=kernel, bias=False)(x)
+        offsets = linear(
+            size,
+            ("embed", None),
+            dtype=jnp.float32,
+            kernel=zeros if flavour.zero_offsets else KERNEL_INITIALIZERS["normal_0.02"],
+            bias=None,
+            name="offset",
+        )(self._small_norm("offset_norm")(tokens))
         base = self.param("offset_base", logical(_base_offsets(arch), None), (size,))
         return sampling_points(boxes, offsets + base, flavour.point_epsilon)
 
@@ -233,14 +168,6 @@ class PlainUnit(nn.Module):
         none = jnp.zeros(())  # neither boxes nor features: no operation here knows them
         unit = FocusUnit(self.architecture, self.unit, self.deterministic, name="unit")
         return unit(tokens, none, none, rate)[0], None
-
-
-def drop_path(
-    branch: Float[Array, "b *n"], rate: Float[Array, ""] | float, rng: PRNGKeyArray
-) -> Float[Array, "b *n"]:
-    """Whole samples set to zero with probability `rate`, the rest divided by 1 - rate."""
-    draw = jax.random.uniform(rng, (branch.shape[0],) + (1,) * (branch.ndim - 1))
-    return drop_samples(branch, draw, jnp.asarray(rate, jnp.float32))
 
 
 def _base_offsets(arch: Architecture) -> Initializer:

@@ -17,7 +17,7 @@ from jaxvision.data.labelled_pictures import Digits, TfdsPictures
 from jaxvision.data.labels import read_labels
 from jaxvision.data.source import Records, Sample
 from jaxvision.data.tfds import TfdsRecords
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 DATASETS = ("folder", "tfds", "digits")
@@ -72,8 +72,7 @@ class EvaluationPicture:
 def records_of(config: ConfigDict, split: str) -> Records:
     """The labelled pictures of "train" or "validation" that a recipe names."""
     data = config.data
-    if data.name not in DATASETS:
-        raise InputError(f"data.name {data.name!r}{nearest(data.name, DATASETS)}")
+    check_choice("data.name", data.name, DATASETS)
     if data.name == "digits":
         return Digits(split)
     if data.name == "tfds":

@@ -14,16 +14,10 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxvision.methods.sparseformer.architecture import PLAIN, Architecture, Unit
-from jaxvision.methods.sparseformer.blocks import (
-    FocusUnit,
-    PlainUnit,
-    Sampling,
-    dense,
-    layer_norm,
-    logical,
-)
+from jaxvision.methods.sparseformer.blocks import FocusUnit, PlainUnit, Sampling
 from jaxvision.methods.sparseformer.geometry import initial_boxes
 from jaxvision.nn.initializers import torch_default_bias
+from jaxvision.nn.linear import linear, logical, norm, zeros
 from jaxvision.nn.sharding import constrain
 from jaxvision.nn.transformer import drop_path_rates
 
@@ -101,11 +95,10 @@ class Stem(nn.Module):
             (2, 2),
             padding=((3, 3), (3, 3)),
             dtype=self.dtype,
-            kernel_init=nn.with_logical_partitioning(
-                nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
-                (None, None, None, None),
+            kernel_init=logical(
+                nn.initializers.variance_scaling(2.0, "fan_out", "normal"), *[None] * 4
             ),
-            bias_init=nn.with_logical_partitioning(torch_default_bias(147), (None,)),
+            bias_init=logical(torch_default_bias(147), None),
             name="convolution",
         )(x)
         x = nn.max_pool(nn.relu(x), (3, 3), (2, 2), padding=((1, 1), (1, 1)))
@@ -185,15 +178,15 @@ class SparseFormer(nn.Module):
                 samplings += sampled
             after.append(boxes)
             number, done = number + 1, done + unit.repeats
-        norm = layer_norm("norm", flavour.norm_epsilon, arch.dtype)
+        last_norm = norm("norm", epsilon=flavour.norm_epsilon, dtype=arch.dtype)
         pooled = tokens[:, 0] if arch.class_token_before else jnp.mean(tokens, axis=1)
-        embedding = norm(pooled)
-        head = dense(arch.outputs, "head", arch.dtype, "embed", "vocab", bias=arch.head_bias)
-        logits = head(embedding)
+        embedding = last_norm(pooled)
+        bias = zeros if arch.head_bias else None
+        head = linear(arch.outputs, ("embed", "vocab"), dtype=arch.dtype, bias=bias, name="head")
         return Answer(
-            logits=logits,
+            logits=head(embedding),
             embedding=embedding,
-            tokens=norm(tokens),
+            tokens=last_norm(tokens),
             boxes=boxes,
             boxes_after_unit=jnp.stack(after),
             samplings=tuple(samplings),
@@ -203,14 +196,10 @@ class SparseFormer(nn.Module):
         arch = self.architecture
         width = arch.units[0].width
         rows = 1 if arch.flavour.one_embedding else arch.tokens
-        embedding = self.param(
-            "token_embedding",
-            logical(nn.initializers.truncated_normal(1.0), None, "embed"),
-            (rows, width),
-        )
-        boxes = self.param(
-            "token_boxes", logical(_box_table(arch), None, None), (arch.tokens, 2 * arch.dimensions)
-        )
+        init = logical(nn.initializers.truncated_normal(1.0), None, "embed")
+        embedding = self.param("token_embedding", init, (rows, width))
+        shape = (arch.tokens, 2 * arch.dimensions)
+        boxes = self.param("token_boxes", logical(_box_table(arch), None, None), shape)
         tokens = jnp.broadcast_to(embedding.astype(arch.dtype), (batch, arch.tokens, width))
         boxes = boxes.astype(jnp.float32)
         return tokens, jnp.broadcast_to(boxes, (batch, *boxes.shape))
@@ -222,16 +211,15 @@ class SparseFormer(nn.Module):
             return tokens
         width = arch.units[number].width
         name = f"transition_{number}"
-        tokens = dense(width, name, arch.dtype, None, "embed")(tokens)
-        if arch.flavour.transition_norm:
-            tokens = layer_norm(f"{name}_norm", arch.flavour.norm_epsilon, arch.dtype)(tokens)
-        return tokens
+        tokens = linear(width, (None, "embed"), dtype=arch.dtype, name=name)(tokens)
+        if not arch.flavour.transition_norm:
+            return tokens
+        return norm(f"{name}_norm", epsilon=arch.flavour.norm_epsilon, dtype=arch.dtype)(tokens)
 
     def _with_class_token(self, tokens: Float[Array, "b n d"]) -> Float[Array, "b n+1 d"]:
         width = tokens.shape[-1]
-        row = self.param(
-            "class_embedding", logical(nn.initializers.normal(1.0), None, "embed"), (1, width)
-        )
+        init = logical(nn.initializers.normal(1.0), None, "embed")
+        row = self.param("class_embedding", init, (1, width))
         row = jnp.broadcast_to(row.astype(tokens.dtype), (tokens.shape[0], 1, width))
         return jnp.concatenate([row, tokens], axis=1)
 
@@ -239,11 +227,8 @@ class SparseFormer(nn.Module):
         """What is added to all tokens in front of each run of a unit; None for nothing."""
         if not self.architecture.flavour.stage_embedding or unit.repeats == 1:
             return [None] * unit.repeats
-        rows = self.param(
-            f"stage_embedding_{number}",
-            logical(nn.initializers.normal(1.0), None, "embed"),
-            (unit.repeats, unit.width),
-        )
+        init = logical(nn.initializers.normal(1.0), None, "embed")
+        rows = self.param(f"stage_embedding_{number}", init, (unit.repeats, unit.width))
         return list(rows.astype(self.architecture.dtype))
 
 

@@ -16,7 +16,7 @@ from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.normalisation import normalise, statistics
 from jaxvision.data.picture_files import read_picture
 from jaxvision.data.source import Source
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import check_choice
 from jaxvision.methods.sparseformer import inputs
 from jaxvision.methods.sparseformer.architecture import (
     FLAVOURS,
@@ -27,6 +27,7 @@ from jaxvision.methods.sparseformer.architecture import (
 from jaxvision.methods.sparseformer.model import SparseFormer
 from jaxvision.methods.sparseformer.sampling_strip import sampling_strip, samplings_of
 from jaxvision.tasks import classification, dispatch, label_prediction
+from jaxvision.tasks.answering import answer_to
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
 BOOTSTRAPPED = ("augreg", "clip")
@@ -34,8 +35,7 @@ BOOTSTRAPPED = ("augreg", "clip")
 
 def architecture_of(model: ConfigDict, classes: int, dtype: str) -> Architecture:
     """The network that a recipe's `model` table describes."""
-    if model.flavour not in FLAVOURS:
-        raise InputError(f"model.flavour {model.flavour!r}{nearest(model.flavour, FLAVOURS)}")
+    check_choice("model.flavour", model.flavour, FLAVOURS)
     bootstrapped = model.flavour in BOOTSTRAPPED
     build = bootstrapped_units if bootstrapped else paper_units
     return Architecture(
@@ -149,17 +149,13 @@ class ClassificationTask(Task):
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
         """The likeliest classes of each picture, and where its tokens sampled."""
         data = self.config.data
-
-        @jax.jit
-        def answer_to(variables: Variables, batch: Batch) -> dict[str, Any]:
-            rng = jax.random.key(self.config.seed)
-            return self.predict(variables, self.prepare(batch, rng, False), rng)
+        outputs_of = answer_to(self, variables)
 
         def answer(path: Path) -> label_prediction.Answer:
             pixels = inputs.evaluation_picture(
                 read_picture(path), data.size, data.short_side, data.resampling
             )
-            outputs = jax.device_get(answer_to(variables, {"picture": pixels[None]}))
+            outputs = outputs_of({"picture": pixels[None]})
             strip = sampling_strip(pixels, samplings_of(outputs, 0))
             return outputs["probabilities"][0], lambda label: strip
 
@@ -168,7 +164,7 @@ class ClassificationTask(Task):
         )
 
 
-TASKS: dict[str, type[Task]] = {"classification": ClassificationTask}
+TASKS: dispatch.Tasks = {"classification": ClassificationTask}
 RENAMED_KEYS = {"task.repeats": "task.record_repeats"}
 
 

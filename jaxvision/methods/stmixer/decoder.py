@@ -2,7 +2,6 @@
 (sections 3.2 and 3.3)."""
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ from jaxtyping import Array, Float
 from jaxvision.methods.stmixer import geometry
 from jaxvision.nn.adaptive_mixing import AdaptiveMixing
 from jaxvision.nn.initializers import Initializer, torch_default_bias
+from jaxvision.nn.linear import linear, logical, norm, zeros
 from jaxvision.nn.sharding import constrain
 from jaxvision.ops import boxes as box_ops
 from jaxvision.ops.attention import reference as attention
@@ -76,35 +76,19 @@ class Space(NamedTuple):
     means: tuple[Float[Array, "b h w d"], ...]
 
 
-def _dense(
+def _linear(
     features: int,
     inputs: int,
     dtype: jnp.dtype,
     name: str,
     *,
     axes: tuple[str | None, str | None] = ("embed", None),
-    kernel_init: Initializer = _xavier,
-    bias_init: Initializer | None = None,
-) -> nn.Dense:
+    kernel: Initializer = _xavier,
+    bias: Initializer | None = None,
+) -> nn.Dense | nn.DenseGeneral:
     """A linear map with xavier weights and PyTorch's bias."""
-    bias_init = bias_init or torch_default_bias(inputs)
-    return nn.Dense(
-        features,
-        dtype=dtype,
-        kernel_init=nn.with_logical_partitioning(kernel_init, axes),
-        bias_init=nn.with_logical_partitioning(bias_init, axes[1:]),
-        name=name,
-    )
-
-
-def _norm(dtype: jnp.dtype, name: str) -> nn.LayerNorm:
-    return nn.LayerNorm(
-        epsilon=EPSILON,
-        dtype=dtype,
-        scale_init=nn.with_logical_partitioning(nn.initializers.ones, ("embed",)),
-        bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("embed",)),
-        name=name,
-    )
+    bias = bias or torch_default_bias(inputs)
+    return linear(features, axes, dtype=dtype, kernel=kernel, bias=bias, name=name)
 
 
 class QueryAttention(nn.Module):
@@ -117,25 +101,19 @@ class QueryAttention(nn.Module):
     def __call__(
         self, x: Float[Array, "b n d"], bias: Float[Array, "b h n n"]
     ) -> Float[Array, "b n d"]:
-        width = x.shape[-1]
-        dense = functools.partial(nn.DenseGeneral, dtype=self.dtype)
-        zeros = nn.initializers.zeros
-        qkv = dense(
+        width, dtype = x.shape[-1], self.dtype
+        qkv = linear(
             (3, self.heads, width // self.heads),
-            kernel_init=nn.with_logical_partitioning(_xavier, ("embed", None, "heads", None)),
-            bias_init=nn.with_logical_partitioning(zeros, (None, "heads", None)),
+            ("embed", None, "heads", None),
+            dtype=dtype,
+            kernel=_xavier,
             name="qkv",
         )(x)
         query, key, value = jnp.moveaxis(qkv, -3, 0)
         query = query * (width // self.heads) ** -0.5
         mixed = attention.attend(query, key, value, bias)
-        return dense(
-            width,
-            axis=(-2, -1),
-            kernel_init=nn.with_logical_partitioning(_xavier, ("heads", None, "embed")),
-            bias_init=nn.with_logical_partitioning(zeros, ("embed",)),
-            name="out",
-        )(mixed)
+        axes = ("heads", None, "embed")
+        return linear(width, axes, dtype=dtype, kernel=_xavier, contracted=2, name="out")(mixed)
 
 
 def _offset_bias(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
@@ -156,13 +134,13 @@ class SamplingMixing(nn.Module):
         c = self.config
         b, n, width = queries.spatial.shape
         count = c.groups * c.points
-        offsets = _dense(
+        offsets = _linear(
             3 * count,
             width,
             jnp.float32,
             "offset",
-            kernel_init=nn.initializers.zeros,
-            bias_init=_offset_bias,
+            kernel=zeros,
+            bias=_offset_bias,
         )(queries.spatial.astype(jnp.float32))
         points, level = pyramid_points(queries.boxes, offsets.reshape(b, n, count, 3))
         over_frames, over_points = sampled_means(
@@ -190,7 +168,7 @@ class SamplingMixing(nn.Module):
             dtype=c.dtype,
             name=f"{name}_mixing",
         )
-        return _norm(c.dtype, f"{name}_norm")(query + mixing(x, query))
+        return norm(f"{name}_norm", epsilon=EPSILON, dtype=c.dtype)(query + mixing(x, query))
 
 
 class Head(nn.Module):
@@ -206,16 +184,16 @@ class Head(nn.Module):
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n o"]:
         width = x.shape[-1]
         for layer in range(self.layers):
-            x = _dense(width, width, self.dtype, f"hidden_{layer}")(x)
-            x = nn.relu(_norm(self.dtype, f"norm_{layer}")(x))
+            x = _linear(width, width, self.dtype, f"hidden_{layer}")(x)
+            x = nn.relu(norm(f"norm_{layer}", epsilon=EPSILON, dtype=self.dtype)(x))
         bias = self.bias_init or torch_default_bias(width)
-        last = _dense(
+        last = _linear(
             self.outputs,
             width,
             jnp.float32,
             "out",
-            kernel_init=self.kernel_init,
-            bias_init=bias,
+            kernel=self.kernel_init,
+            bias=bias,
         )
         return last(x.astype(jnp.float32))
 
@@ -230,7 +208,7 @@ class DecoderStage(nn.Module):
         """Queries for the next stage, this stage's answers, and the change of the boxes."""
         c = self.config
         # 1. Each branch attends by the same boxes, with weights of its own.
-        init = nn.with_logical_partitioning(nn.initializers.uniform(4.0), ("heads",))
+        init = logical(nn.initializers.uniform(4.0), "heads")
         bias = geometry.attention_bias(
             queries.boxes, self.param("overlap_temperature", init, (c.heads,))
         )
@@ -239,7 +217,7 @@ class DecoderStage(nn.Module):
         def attended(name: str, x: Array) -> Array:
             x = x + code
             mixed = QueryAttention(c.heads, c.dtype, name=f"{name}_attention")(x, bias)
-            return _norm(c.dtype, f"{name}_attention_norm")(x + mixed)
+            return norm(f"{name}_attention_norm", epsilon=EPSILON, dtype=c.dtype)(x + mixed)
 
         spatial = attended("spatial", queries.spatial)
         temporal = attended("temporal", queries.temporal)
@@ -249,15 +227,14 @@ class DecoderStage(nn.Module):
 
         # 3. Feed-forward layers.
         def fed(name: str, x: Array) -> Array:
-            up = _dense(c.hidden, c.width, c.dtype, f"{name}_up", axes=("embed", "mlp"))
+            up = _linear(c.hidden, c.width, c.dtype, f"{name}_up", axes=("embed", "mlp"))
             hidden = nn.relu(constrain(up(x), "batch", None, "mlp"))
-            down = _dense(c.width, c.hidden, c.dtype, f"{name}_down", axes=("mlp", "embed"))
-            return _norm(c.dtype, f"{name}_feed_norm")(x + down(hidden))
+            down = _linear(c.width, c.hidden, c.dtype, f"{name}_down", axes=("mlp", "embed"))
+            return norm(f"{name}_feed_norm", epsilon=EPSILON, dtype=c.dtype)(x + down(hidden))
 
         spatial, temporal = fed("spatial", spatial), fed("temporal", temporal)
         # 4. Heads; the box moves on for the next stage, with its gradient.
         persons, actions, boxes = c.head_layers
-        zeros = nn.initializers.zeros
         person = Head(persons, c.objects + 1, c.dtype, name="person")(spatial)
         change = Head(boxes, 4, c.dtype, zeros, zeros, name="box")(spatial)
         # Actions are rare: each begins at 1 %.
@@ -277,7 +254,7 @@ class FirstQueries(nn.Module):
     @nn.compact
     def __call__(self, sizes: Float[Array, "b 4"]) -> Queries:
         c = self.config
-        table = nn.with_logical_partitioning(nn.initializers.normal(1.0), (None, "embed"))
+        table = logical(nn.initializers.normal(1.0), None, "embed")
 
         def rows(name: str) -> Array:
             learned = self.param(name, table, (c.queries, c.width))

@@ -5,6 +5,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxvision.nn.initializers import torch_default_bias, torch_default_kernel
+from jaxvision.nn.linear import linear, logical, norm
 from jaxvision.nn.resnet3d import VideoConv
 from jaxvision.ops.video_convolution import max_pool
 
@@ -22,11 +23,11 @@ class LateralMaps(nn.Module):
     def __call__(self, stages: tuple[Clip, ...]) -> tuple[Clip, ...]:
         kaiming = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
         return tuple(
-            nn.Dense(
+            linear(
                 self.width,
+                ("embed", None),
                 dtype=self.dtype,
-                kernel_init=nn.with_logical_partitioning(kaiming, ("embed", None)),
-                bias_init=nn.with_logical_partitioning(nn.initializers.zeros, (None,)),
+                kernel=kaiming,
                 name=f"level_{level}",
             )(stage)
             for level, stage in enumerate(stages)
@@ -43,14 +44,9 @@ class Doubling(nn.Module):
     @nn.compact
     def __call__(self, x: Clip) -> Clip:
         b, t, h, w, c = x.shape
-        kernel = self.param(
-            "kernel",
-            nn.with_logical_partitioning(
-                torch_default_kernel(in_axis=0), ("embed", None, None, None)
-            ),
-            (c, 2, 2, self.features),
-        )
-        init = nn.with_logical_partitioning(torch_default_bias(4 * self.features), (None,))
+        init = logical(torch_default_kernel(in_axis=0), "embed", None, None, None)
+        kernel = self.param("kernel", init, (c, 2, 2, self.features))
+        init = logical(torch_default_bias(4 * self.features), None)
         bias = self.param("bias", init, (self.features,))
         y = jnp.einsum("bthwc,cijd->bthiwjd", x.astype(self.dtype), kernel.astype(self.dtype))
         return y.reshape(b, t, 2 * h, 2 * w, self.features) + bias.astype(self.dtype)
@@ -76,16 +72,16 @@ class SimplePyramid(nn.Module):
         )
 
     def _norm(self, name: str) -> nn.LayerNorm:
-        return nn.LayerNorm(epsilon=NORM_EPSILON, dtype=self.dtype, name=name)
+        return norm(name, epsilon=NORM_EPSILON, dtype=self.dtype)
 
     def _level(self, level: int, x: Clip) -> Clip:
-        kernel = nn.with_logical_partitioning(torch_default_kernel(), ("embed", None))
-        x = nn.Dense(
+        lateral = linear(
             self.width,
-            use_bias=False,
+            ("embed", None),
             dtype=self.dtype,
-            kernel_init=kernel,
+            kernel=torch_default_kernel(),
+            bias=None,
             name=f"lateral_{level}",
-        )(x)
-        x = self._norm(f"lateral_norm_{level}")(x)
+        )
+        x = self._norm(f"lateral_norm_{level}")(lateral(x))
         return VideoConv(self.width, (3, 3, 3), dtype=self.dtype, name=f"output_{level}")(x)

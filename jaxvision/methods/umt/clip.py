@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxvision.errors import InputError
 from jaxvision.methods.umt.returned_layers import returned_layers
+from jaxvision.nn.linear import logical
 from jaxvision.nn.patches import CubeEmbedding, patchify
 from jaxvision.nn.transformer import Block, BlockConfig, TransformerStack, layer_norm
 from jaxvision.nn.video_transformer import CubeGrid
@@ -55,23 +56,15 @@ class ClipVision(nn.Module):
             raise InputError(f"teacher.depth={self.depth}: expected two blocks or more")
         normal = nn.initializers.normal(width**-0.5)
         self.patch_embedding = CubeEmbedding(width, dtype=self.block.dtype, use_bias=False)
-        self.class_embedding = self.param(
-            "class_embedding", nn.with_logical_partitioning(normal, ("embed",)), (width,)
-        )
-        self.positions = self.param(
-            "positions",
-            nn.with_logical_partitioning(normal, (None, "embed")),
-            (1 + self.places, width),
-        )
+        self.class_embedding = self.param("class_embedding", logical(normal, "embed"), (width,))
+        shape = (1 + self.places, width)
+        self.positions = self.param("positions", logical(normal, None, "embed"), shape)
         self.pre_norm = layer_norm(self.block, "pre_norm")
         self.stack = TransformerStack(self.block, self.depth - 1)
         self.last_block = Block(self.block, return_weights=True)
         self.post_norm = layer_norm(self.block, "post_norm")
-        self.projection = self.param(
-            "projection",
-            nn.with_logical_partitioning(normal, ("embed", None)),
-            (width, self.output_width),
-        )
+        shape = (width, self.output_width)
+        self.projection = self.param("projection", logical(normal, "embed", None), shape)
 
     @property
     def places(self) -> int:
@@ -117,6 +110,14 @@ class ClipVision(nn.Module):
         if self.normalise:
             x = x / jnp.linalg.norm(x, axis=-1, keepdims=True)
         return x.reshape(len(x), -1, self.grid.window[0] * places.shape[1], x.shape[-1])
+
+    def class_features(self, earlier: EarlierBlocks) -> Float[Array, "f out"]:
+        """What CLIP compares with sentences: the projected class token of each frame, float32, of
+        any length."""
+        first = jnp.zeros((len(earlier.last), 1), jnp.int32)
+        last, _ = self.last_block(earlier.last, 0.0, first)
+        x = self.post_norm(last[:, 0])
+        return (x @ self.projection.astype(x.dtype)).astype(jnp.float32)
 
     def __call__(
         self, video: Float[Array, "b t h w 3"]

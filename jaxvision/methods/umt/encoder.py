@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxvision.methods.umt.returned_layers import returned_layers
 from jaxvision.nn.initializers import KERNEL_INITIALIZERS
+from jaxvision.nn.linear import linear, norm
 from jaxvision.nn.transformer import BlockConfig, layer_norm
 from jaxvision.nn.video_transformer import (
     CubeGrid,
@@ -32,21 +33,14 @@ class AlignmentHead(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b m d"]) -> Float[Array, "b m out"]:
-        kernel = KERNEL_INITIALIZERS["xavier_uniform"]
-        x = nn.Dense(
+        x = linear(
             self.output_width,
+            ("embed", None),
             dtype=self.dtype,
-            kernel_init=nn.with_logical_partitioning(kernel, ("embed", None)),
-            bias_init=nn.with_logical_partitioning(nn.initializers.zeros, (None,)),
+            kernel=KERNEL_INITIALIZERS["xavier_uniform"],
             name="projection",
         )(x)
-        return nn.LayerNorm(
-            epsilon=self.epsilon,
-            dtype=self.dtype,
-            scale_init=nn.with_logical_partitioning(nn.initializers.ones, (None,)),
-            bias_init=nn.with_logical_partitioning(nn.initializers.zeros, (None,)),
-            name="norm",
-        )(x)
+        return norm("norm", epsilon=self.epsilon, dtype=self.dtype, axis=None)(x)
 
 
 class AlignedEncoder(nn.Module):

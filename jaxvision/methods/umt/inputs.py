@@ -1,4 +1,4 @@
-"""From records to clips: videos to pretrain on, photographs under a moving camera.
+"""From records to clips: videos to pretrain on, photographs under a moving camera, made-up shapes.
 
 Fine-tuning's clips are `jaxvision.tasks.video_classification`.
 """
@@ -15,17 +15,19 @@ from jaxvision.data.crops import multi_scale_box
 from jaxvision.data.resize import pillow_resized_crop
 from jaxvision.data.source import Repeated, Sample, Source
 from jaxvision.data.video_list import LabelledVideo, VideoRecords, read_list
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
+from jaxvision.methods.umt import made_clips
 
-DATASETS = ("camera", "videos")
+DATASETS = ("camera", "videos", made_clips.NAME)
 
 
 def pretraining_source(config: ConfigDict, split: str) -> Source:
     """Clips (`video`, uint8 [t, h, w, 3]) to pretrain on. InputError for an unknown `data.name`, or
     a list that is missing."""
     data, batch = config.data, config.train.batch_size
-    if data.name not in DATASETS:
-        raise InputError(f"data.name {data.name!r}{nearest(data.name, DATASETS)}")
+    check_choice("data.name", data.name, DATASETS)
+    if data.name == made_clips.NAME:
+        return made_clips.clip_source(config)
     if data.name == "camera":
         found = pictures.folder(data.root) if data.root else pictures.built_in(split)
         return Source(Repeated(found, data.clips), batch, CameraClip.of(config))

@@ -1,23 +1,14 @@
 """What the teacher looks at, and what of a clip the student gets to see: pictures of both."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from jaxvision.data.camera_clips import clip_of_file
-from jaxvision.nn.video_transformer import CubeGrid
-from jaxvision.training.run_record import write_json
-from jaxvision.viz.files import output_names, write_mp4, write_png
-from jaxvision.viz.video import strip
+from jaxvision.tasks.clip_pictures import ClipPictures
 
 GREY = 128
 DARKEST = 0.15  # brightness of a place that gets no attention
-FRAMES_PER_SECOND = 8
-ROWS = ("original", "attention", "visible")
+PICTURES = ClipPictures(("original", "attention", "visible"), score="loss")
 
 
 def views(
@@ -48,37 +39,3 @@ def _enlarged(places: Array, size: tuple[int, ...]) -> Array:
     for axis, length in enumerate(size, 1):
         places = jnp.repeat(places, length // places.shape[axis], axis=axis)
     return places
-
-
-def picture(outputs: Mapping[str, np.ndarray], clips: int) -> UInt8[np.ndarray, "height width 3"]:
-    """The first clips' frames in rows: original, attention, visible."""
-    shown = range(min(clips, len(outputs["original"])))
-    return np.concatenate([strip({row: outputs[row][clip] for row in ROWS}) for clip in shown])
-
-
-def predict_files(
-    answer: Callable[[Mapping], Mapping[str, Array]],
-    grid: CubeGrid,
-    paths: Sequence[Path],
-    outdir: Path,
-    seed: int = 0,
-) -> list[Path]:
-    """For each picture or video: <name>.png (frames in rows: original, attention, visible),
-    <name>.mp4 (the three side by side), and a line in predictions.json with the `loss`.
-
-    answer(batch): `views` and `loss` of one clip, given `video` and `index`. A picture becomes a
-    clip under a moving camera. InputError for a file that cannot be read.
-    """
-    written: list[Path] = []
-    results = {}
-    for number, (path, name) in enumerate(zip(paths, output_names(paths), strict=True)):
-        clip = clip_of_file(path, grid.frames, grid.image_size, seed)
-        batch = {"video": clip[None], "index": np.array([number], np.int32)}
-        outputs = jax.device_get(answer(batch))
-        write_png(outdir / f"{name}.png", picture(outputs, 1))
-        beside = np.concatenate([outputs[row][0] for row in ROWS], axis=2)
-        write_mp4(outdir / f"{name}.mp4", beside, FRAMES_PER_SECOND)
-        written += [outdir / f"{name}.png", outdir / f"{name}.mp4"]
-        results[str(path)] = {"loss": float(outputs["loss"][0]), "picture": f"{name}.png"}
-    write_json(outdir / "predictions.json", results)
-    return [*written, outdir / "predictions.json"]

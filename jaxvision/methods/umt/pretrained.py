@@ -8,17 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxvision.data.crops import centre_box
 from jaxvision.data.normalisation import normalise
-from jaxvision.data.resize import resize_short_side
-from jaxvision.data.video import Video
-from jaxvision.data.video_clips import uniform_test_clips
+from jaxvision.data.video_clips import evaluation_clip, uniform_test_clips
 from jaxvision.errors import InputError
 from jaxvision.methods.umt import clip_layouts
 from jaxvision.methods.umt.clip import ClipVision
 from jaxvision.methods.umt.encoder import AlignedEncoder
 from jaxvision.methods.umt.language import variants as language_variants
 from jaxvision.methods.umt.language.names import BERT_LAYOUTS
+from jaxvision.methods.umt.language.published import published_words
 from jaxvision.methods.umt.variants import (
     CLASSES,
     PREPROCESSING,
@@ -80,7 +78,7 @@ def published() -> list[dict[str, str]]:
         if row.top1 is not None:
             shown |= {"views": row.views, "accuracy": f"{row.top1:.1f} %"}
         rows.append(shown)
-    return rows
+    return rows + published_words()
 
 
 def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
@@ -140,26 +138,10 @@ def preprocess(
     video: RGB frames or a file. As many frames as the network takes are taken as they are; of any
     other number, one of each of equal parts (the validation rule).
     """
-    if isinstance(video, (str, Path)):
-        with Video(video) as file:
-            frames = file.frames(_clip_numbers(len(file), grid.frames))
-    else:
-        frames = np.asarray(video)
-        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-            raise InputError(
-                f"frames of shape {frames.shape} and dtype {frames.dtype}; expected uint8 "
-                "[frames, height, width, 3]"
-            )
-        frames = frames[_clip_numbers(len(frames), grid.frames)]
-    frames = resize_short_side(frames, max(grid.image_size))
-    height, width = frames.shape[1:3]
-    frames = centre_box(height, width, grid.image_size).cut(frames)
-    return np.asarray(normalise(jnp.asarray(frames)))[None]
-
-
-def _clip_numbers(total: int, frames: int) -> np.ndarray:
-    if total == frames:
-        return np.arange(frames)
-    if total == 0:
-        raise InputError("no frames")
-    return uniform_test_clips(total, frames, 1)[0]
+    clip = evaluation_clip(
+        video,
+        grid.frames,
+        grid.image_size,
+        lambda total: uniform_test_clips(total, grid.frames, 1)[0],
+    )
+    return np.asarray(normalise(jnp.asarray(clip)))[None]

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.umt.transfer import fresh_head, from_k710, from_pretraining
 from jaxvision.methods.umt.variants import (
     CLASSES,
@@ -13,7 +13,7 @@ from jaxvision.methods.umt.variants import (
     student_table,
     teacher_table,
 )
-from jaxvision.tasks.video_classification import default_settings
+from jaxvision.tasks.video_classification import default_data, default_settings
 from jaxvision.training.config import base_config
 
 DROP_PATH = {"b": 0.1, "l": 0.2}
@@ -46,7 +46,8 @@ class Script(NamedTuple):
     test_crops: int = 3
 
 
-_PT, _K710 = "16_ptk710_f8_res224.pth", "16_ptk710_ftk710_f8_res224.pth"
+STAGE1_FILE = "16_ptk710_f8_res224.pth"  # behind the size
+_K710 = "16_ptk710_ftk710_f8_res224.pth"
 _K400 = "16_ptk710_ftk710_ftk400_f8_res224.pth"
 _MIT = "16_ptk710_ftk710_ftk400_ftmitv1_f8_res224.pth"
 _KINETICS = {
@@ -56,7 +57,7 @@ _KINETICS = {
 }
 # {set: {size, "_f16" or "_res384": settings}} (single_modality/exp/finetuning)
 SCRIPTS: dict[str, dict[str, Script]] = {
-    "k710": {"b": Script(_PT, 2e-4, 35, 2), "l": Script(_PT, 1e-4, 20, 2)},
+    "k710": {"b": Script(STAGE1_FILE, 2e-4, 35, 2), "l": Script(STAGE1_FILE, 1e-4, 20, 2)},
     "k400": _KINETICS,
     "k600": _KINETICS,
     "k700": _KINETICS,
@@ -69,8 +70,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         ),
     },
     "ssv2": {
-        "b": Script(_PT, 2e-4, 30, 5, segments=2),
-        "l": Script(_PT, 4e-4, 14, 4, segments=2),
+        "b": Script(STAGE1_FILE, 2e-4, 30, 5, segments=2),
+        "l": Script(STAGE1_FILE, 4e-4, 14, 4, segments=2),
     },
 }
 
@@ -121,8 +122,7 @@ def finetuning(labels: str, size: str, *, form: str = "", gpus: int = 0) -> Conf
     labels: a key of SCRIPTS.  form: "f16" (16 frames) or "res384" (384 pixels), where there is one.
     gpus: how many there are, each with its published clips; 0 = as published.
     """
-    if labels not in SCRIPTS:
-        raise InputError(f"recipe argument 'set' {labels!r}{nearest(labels, SCRIPTS)}")
+    check_choice("recipe argument 'set'", labels, SCRIPTS)
     name = f"{size}_{form}" if form else size
     if name not in SCRIPTS[labels]:
         known = ", ".join(SCRIPTS[labels])
@@ -144,17 +144,7 @@ def finetuning(labels: str, size: str, *, form: str = "", gpus: int = 0) -> Conf
     config.task.segments, config.task.crops = script.segments, script.test_crops
     if labels == "ssv2":
         config.task.sampling, config.task.flip = "spread", False
-    config.data.update(
-        {
-            "name": "files",  # or "tfds": train and validation are DATASET:SPLIT, in root
-            "root": "",  # before every path of the lists
-            "train": "",  # a list file, or a folder of class folders
-            "validation": "",
-            "labels": "",  # class names, one a line; "" = names of the class folders
-            "frame_template": "img_{:05}.jpg",
-            "first_frame": 1,
-        }
-    )
+    config.data.update(default_data())
     config.train.batch_size = gpus * script.clips
     config.train.draw_groups = gpus
     config.train.epochs = float(script.epochs)
@@ -175,7 +165,7 @@ def finetuning(labels: str, size: str, *, form: str = "", gpus: int = 0) -> Conf
 
 
 def _link(labels: str, start: str) -> dict[str, Any]:
-    if start == _PT:
+    if start == STAGE1_FILE:
         return from_pretraining()
     if start == _MIT:
         return {}

@@ -1,28 +1,13 @@
 """What each setting of UMT's recipes is: `jaxvision inspect` prints it with the value."""
 
-SETTINGS = {
+from jaxvision.tasks.settings import CLIPS
+from jaxvision.training.sizes import Sizes
+
+SETTINGS = CLIPS | {
     # The student, or the classifier that it becomes.
-    "model.frames": "of a clip",
-    "model.image_size": "height and width of a clip (pixels)",
-    "model.tubelet": "frames of a cube, one token each",
-    "model.patch": "side of a cube (pixels)",
-    "model.width": "of the tokens",
-    "model.heads": "of the attention",
-    "model.depth": "blocks",
-    "model.mlp_ratio": "hidden width of an MLP as a multiple of the tokens'",
-    "model.qkv_bias": "whether queries and values have a bias (keys never)",
-    "model.layer_scale": "first value of each block's learnt scales; 0 = none",
-    "model.position_table": "learnt positions instead of sines and cosines",
-    "model.drop_path": "rate of the last block; the first has 0",
-    "model.remat": "what is computed again in the backward pass: none, dots or full",
     "model.interval": "blocks from one returned layer of the student to the one before it",
     # The classifier.
     "model.position_window": "tokens (t, h, w) that positions are made for and resized from",
-    "model.pooling": "mean of all tokens, or the first one",
-    "model.dropout": "rate on tokens and inside the blocks",
-    "model.attention_dropout": "rate on attention weights",
-    "model.head_dropout": "rate before the classifier's last layer",
-    "model.init_scale": "factor on the first values of the classifier's last layer",
     # The teacher, CLIP's image transformer.
     "teacher.image_size": "height and width of the frames it sees, resized from the clip's",
     "teacher.patch": "side of a patch (pixels); as many a frame as the student has",
@@ -44,8 +29,10 @@ SETTINGS = {
     "language.attention_dropout": "rate on attention weights",
     "language.shared_width": "of the space that videos and texts are compared in",
     # What is trained.
-    "task.name": "stage1, classification, stage2 or retrieval",
+    "task.name": "stage1, classification, stage2, retrieval, multiple_choice, question_answering; "
+    "or teacher (of the demo)",
     "task.text_length": "tokens of a text, [CLS] among them; longer ones are cut",
+    "task.answer_length": "tokens of an answer, [CLS] and [SEP] among them; longer ones are cut",
     "task.loss_weights.vtc": "of contrast between all videos and texts",
     "task.loss_weights.vtm": "of matching true and wrong pairs",
     "task.loss_weights.mlm": "of hidden words",
@@ -54,37 +41,37 @@ SETTINGS = {
     "task.image_mask_ratio": "share of a picture's tokens hidden in stage 2",
     "task.word_mask_ratio": "share of words that are asked for",
     "task.test_frames": "of a clip in evaluations",
-    "task.reranked": "candidates of a query weighed again; 0 = none",
+    "task.reranked": "candidates of a query (or answers) weighed again; 0 = none",
     "task.mask_ratio": "share of each frame's tokens hidden from the student",
     "task.loss": "between features: l2 (of unit length), mse or smooth_l1",
     "task.spare_teacher": "the teacher's last block for visible tokens alone (same numbers)",
-    "task.sampling": "uniform or spread (one frame of each part), segments, or dense",
-    "task.stride": "frames from one frame of a dense clip to the next",
-    "task.crops_per_clip": "augmented crops of each decoded clip",
-    "task.flip": "mirror half of the crops",
-    "task.rand_augment": "a policy in timm's notation; empty = none",
-    "task.erase_probability": "of random erasing",
-    "task.mixup_alpha": "of the Beta distribution that mixup draws from; 0 = none",
-    "task.cutmix_alpha": "of the Beta distribution that CutMix draws from; 0 = none",
-    "task.mix_probability": "that a group is mixed at all",
-    "task.mix_switch": "probability of CutMix where mixup is on, too",
-    "task.label_smoothing": "share of the target spread over all classes",
-    "task.layer_decay": "factor on the learning rate from each block to the one before it",
-    "task.segments": "test clips of each video",
-    "task.crops": "test crops of each clip",
-    "task.merge": "of a video's views: prob (mean of probabilities) or score (of logits)",
-    "task.test": "evaluate all views of each video, too",
     # Where clips come from.
-    "data.name": "videos, files, tfds or camera (built-in)",
+    "data.name": "videos, files, tfds, or built-in: camera, shapes",
+    "data.clips": "how many are made up to train on (camera, shapes)",
     "data.root": "folder before every path of a list; of camera: pictures instead of the built-in",
     "data.list": "file of lines PATH,LABEL or PATH LABEL to pretrain on; labels are not used",
-    "data.train": "list file or folder of class folders; of tfds: DATASET:SPLIT",
-    "data.validation": "list file or folder of class folders; of tfds: DATASET:SPLIT",
+    "data.train": "list file or folder of class folders; of tfds: DATASET:SPLIT; of words: "
+    "annotations; of shapes: a count",
+    "data.validation": "the same to evaluate on",
     "data.vocabulary": "BERT's vocab.txt, or one's own: a piece a line",
-    "data.pictures": "annotations of captioned pictures (stage 2)",
+    "data.pictures": "annotations of captioned pictures (stage 2), several with commas between",
+    "data.answers": "JSON list of the answers to rank",
+    "data.query": "predict: a sentence, or a .txt file of sentences, one a line",
+    "data.seconds": "of a video's beginning that are used; 0 = all of it",
     "data.paragraphs": "all captions of a video as one text (DiDeMo, ActivityNet)",
     "data.many_videos_a_text": "equal captions are one text of several videos (SSv2)",
-    "data.labels": "file of class names, one a line; empty = names of the class folders",
-    "data.frame_template": "file name of a picture in a video's folder, by its number",
-    "data.first_frame": "number of the first picture in a video's folder",
 }
+
+SIZES = Sizes(
+    least={"data.first_frame": 0, "task.reranked": 0},
+    positive=("model.mlp_ratio",),
+    divisors={
+        "model.heads": "model.width",
+        "model.patch": "model.image_size",
+        "model.tubelet": "model.frames",
+        "teacher.heads": "teacher.width",
+        "teacher.patch": "teacher.image_size",
+        "language.heads": "language.width",
+    },
+    lengths={"model.image_size": 2, "model.position_window": 3, "teacher.image_size": 2},
+)

@@ -2,7 +2,7 @@
 does (section 3.1)."""
 
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import jax
@@ -10,17 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxvision.data.moving_shapes import PICTURE_CAPTIONS
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
-from jaxvision.errors import InputError, nearest
-from jaxvision.methods.umt import adaptation, inputs, looking, objective
+from jaxvision.errors import InputError, check_choice
+from jaxvision.methods.umt import adaptation, inputs, looking, made_clips, objective
 from jaxvision.methods.umt.alignment import Guidance, guide
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
 from jaxvision.methods.umt.encoder import AlignedEncoder, build_student
 from jaxvision.ops import token_masks
+from jaxvision.tasks import linear_probe
+from jaxvision.tasks.answering import answer_to
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.layer_decay import decays
-from jaxvision.training.task import Aux, Batch, BatchSpecs, Group, Task, Variables
+from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
 TEACHER = "teacher"
 
@@ -37,10 +40,7 @@ class Stage1Task(Task):
     @cached_property
     def model(self) -> AlignedEncoder:
         config = self.config
-        if config.task.loss not in objective.LOSSES:
-            raise InputError(
-                f"task.loss {config.task.loss!r}{nearest(config.task.loss, objective.LOSSES)}"
-            )
+        check_choice("task.loss", config.task.loss, objective.LOSSES)
         model = build_student(config.model, config.teacher, config.dtype)
         mine, its = model.grid.window, self.teacher.grid.window
         if mine != its:
@@ -138,6 +138,25 @@ class Stage1Task(Task):
         teacher = objective.teacher_flops(self.teacher, visible, task.spare_teacher)
         return self.config.train.batch_size * (3.0 * student + teacher)
 
+    def evaluations(self) -> Mapping[str, Evaluation]:
+        """Of made-up clips, what a linear probe names in the student's features: size, colour and
+        shape."""
+        if self.config.data.name != made_clips.NAME:
+            return {}
+        count = self.config.train.batch_size
+        fields = dict(self.batch_specs("probe")["clips"])
+        fields["label"] = jax.ShapeDtypeStruct((count,), jnp.int32)
+        fields["held_out"] = jax.ShapeDtypeStruct((count,), jnp.bool_)
+
+        def features(variables: Variables, batch: Batch) -> Float[Array, "b features"]:
+            student = {"params": student_params(variables)}
+            tokens = self.model.apply(student, batch["input"], method="layers")[-1]
+            return linear_probe.pooled(tokens.astype(jnp.float32), self.model.grid.window)
+
+        source = made_clips.probe_source(self.config)
+        specs = {"clips": fields}
+        return {"probe": linear_probe.probe_evaluation(source, specs, features, PICTURE_CAPTIONS)}
+
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
         """What the teacher looked at, and what the student was shown: see `looking.views`; and each
         clip's `loss`."""
@@ -154,18 +173,12 @@ class Stage1Task(Task):
         return {**views, "loss": jnp.mean(losses, axis=0)}
 
     def render(self, batch: Batch, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"looking": looking.picture(outputs, clips=2)}
+        return {"looking": looking.PICTURES.picture(outputs, clips=2)}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
-        seed = self.config.seed
-
-        @jax.jit
-        def answer(variables: Variables, batch: Batch) -> dict[str, Array]:
-            prepare_rng, rng = jax.random.split(jax.random.key(seed))
-            return self.predict(variables, self.prepare(batch, prepare_rng, False), rng)
-
-        return looking.predict_files(
-            partial(answer, variables), self.model.grid, paths, outdir, seed
+        answer = answer_to(self, variables)
+        return looking.PICTURES.predict_files(
+            answer, self.model.grid, paths, outdir, self.config.seed
         )
 
 

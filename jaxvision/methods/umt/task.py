@@ -2,18 +2,24 @@
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.umt.classification_task import ClassificationTask
+from jaxvision.methods.umt.language.multiple_choice import MultipleChoiceTask
 from jaxvision.methods.umt.language.pairs_task import RetrievalTask
+from jaxvision.methods.umt.language.question_task import QuestionTask
 from jaxvision.methods.umt.language.stage2_task import Stage2Task
+from jaxvision.methods.umt.language.teacher_task import TeacherTask
 from jaxvision.methods.umt.stage1_task import Stage1Task
 from jaxvision.tasks import dispatch
+from jaxvision.tasks.clip_classification import ClipClassification
 from jaxvision.training.task import Task
 
-TASKS: dict[str, type[Task]] = {
+TASKS: dispatch.Tasks = {
+    "teacher": TeacherTask,
     "stage1": Stage1Task,
-    "classification": ClassificationTask,
+    "classification": ClipClassification,
     "stage2": Stage2Task,
     "retrieval": RetrievalTask,
+    "multiple_choice": MultipleChoiceTask,
+    "question_answering": QuestionTask,
 }
 
 

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
 from jaxvision.methods.umt.encoder import AlignedEncoder, build_student
-from jaxvision.nn.video_transformer import VideoClassifier, build_classifier
+from jaxvision.nn.video_transformer import CLASSIFIER, VideoClassifier, build_classifier
 
 # Tokens along (t, h, w) that every classifier's positions are made for, and resized from.
 POSITION_WINDOW = (8, 14, 14)
@@ -35,8 +35,8 @@ class Teacher(NamedTuple):
 
 SIZES = {"b": Size(768, 12, 12, "b16"), "l": Size(1024, 24, 16, "l14")}
 TEACHERS = {
-    "b16": Teacher(768, 12, 12, 16, 224, 512),
-    "l14": Teacher(1024, 24, 16, 14, 196, 768),
+    "b16": Teacher(768, 12, 12, 16, side=224, output_width=512),
+    "l14": Teacher(1024, 24, 16, 14, side=196, output_width=768),
 }
 CLASSES = {"k400": 400, "k600": 600, "k700": 700, "k710": 710, "mit": 339, "ssv2": 174}
 RETURNED_LAYERS = 6
@@ -44,8 +44,7 @@ RETURNED_LAYERS = 6
 
 def teacher_table(name: str) -> dict[str, Any]:
     """The `teacher` table of a published teacher ("b16", "l14")."""
-    if name not in TEACHERS:
-        raise InputError(f"teacher {name!r}{nearest(name, TEACHERS)}")
+    check_choice("teacher", name, TEACHERS)
     row = TEACHERS[name]
     return {
         "image_size": (row.side, row.side),
@@ -66,19 +65,11 @@ def student_table(size: str) -> dict[str, Any]:
 
 def classifier_table(size: str) -> dict[str, Any]:
     """The `model` table of a published classifier."""
-    return _encoder_table(size) | {
-        "pooling": "mean",
-        "position_window": POSITION_WINDOW,
-        "dropout": 0.0,
-        "attention_dropout": 0.0,
-        "head_dropout": 0.0,
-        "init_scale": 0.001,
-    }
+    return _encoder_table(size) | CLASSIFIER | {"position_window": POSITION_WINDOW}
 
 
 def _encoder_table(size: str) -> dict[str, Any]:
-    if size not in SIZES:
-        raise InputError(f"size {size!r}{nearest(size, SIZES)}")
+    check_choice("size", size, SIZES)
     row = SIZES[size]
     return {
         "frames": 8,
@@ -164,16 +155,16 @@ class Published(NamedTuple):
 
 
 PREPROCESSING = "RGB, short side 224, /255, ImageNet mean and deviation"
-_UMT = ("huggingface.co/OpenGVLab/UMT (single_modality/MODEL_ZOO.md)", "MIT (repository)")
+PUBLISHED_AT = ("huggingface.co/OpenGVLab/UMT (single_modality/MODEL_ZOO.md)", "MIT (repository)")
 _CLIP = ("huggingface.co/openai", "MIT (repository)")
 _TUNED = "ptk710_ftk710"
 PUBLISHED = (
     Published("clip_b16", "clip-vit-base-patch16/model.safetensors", *_CLIP),
     Published("clip_l14", "clip-vit-large-patch14/model.safetensors", *_CLIP),
-    Published("vit_b_pretrain", "b16_ptk710_f8_res224.pth", *_UMT),
-    Published("vit_l_pretrain", "l16_ptk710_f8_res224.pth", *_UMT),
+    Published("vit_b_pretrain", "b16_ptk710_f8_res224.pth", *PUBLISHED_AT),
+    Published("vit_l_pretrain", "l16_ptk710_f8_res224.pth", *PUBLISHED_AT),
     *(
-        Published(variant, f"{variant[4]}16_{file}.pth", *_UMT, views, top1)
+        Published(variant, f"{variant[4]}16_{file}.pth", *PUBLISHED_AT, views, top1)
         for variant, file, views, top1 in (
             ("vit_b_k710", f"{_TUNED}_f8_res224", "8x3x4", 81.9),
             ("vit_l_k710", f"{_TUNED}_f8_res224", "8x3x4", 86.0),

@@ -5,17 +5,23 @@ their own post-pretrained weights, by matching logits on Kinetics-710. Neither t
 settings were published: the temperature and the share of the labels here are ours.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxvision.methods.videomae.classification_task import ClassificationTask
+from jaxvision.data import video_list
+from jaxvision.data.source import Source
 from jaxvision.nn.video_transformer import VideoClassifier, build_classifier, classifier_flops
 from jaxvision.ops.cross_entropy import soft_cross_entropy
 from jaxvision.tasks import classification
-from jaxvision.training.task import Aux, Batch, Group, Variables
+from jaxvision.tasks.clip_classification import ClipClassification
+from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
 
 def distillation_loss(
@@ -28,22 +34,36 @@ def distillation_loss(
     return temperature**2 * (soft_cross_entropy(student / temperature, target) - own)
 
 
-class DistillationTask(ClassificationTask):
+class DistillationTask(Task):
     """Fine-tuning with a frozen teacher, its parameters under "teacher" beside the student's.
 
     `config.teacher` is its `model` table; `config.init` says where its weights come from
     ({"from": FILE, "to": "teacher"}). Both see the same augmented, mixed clip.
     """
 
+    input_suffixes = video_list.SUFFIXES
+
+    @cached_property
+    def student(self) -> ClipClassification:
+        return ClipClassification(self.config)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.student.class_names
+
+    @property
+    def model(self) -> VideoClassifier:
+        return self.student.model
+
     @cached_property
     def teacher(self) -> VideoClassifier:
-        return build_classifier(self.config.teacher, len(self.class_names), self.config.dtype)
+        return build_classifier(self.config.teacher, self.model.classes, self.config.dtype)
 
     def init(self, rng: PRNGKeyArray) -> Variables:
         student_rng, teacher_rng = jax.random.split(rng)
         grid = self.teacher.grid
         clip = jnp.zeros((1, grid.frames, *grid.image_size, 3))
-        student = super().init(student_rng)["params"]
+        student = self.student.init(student_rng)["params"]
         return {"params": {**student, "teacher": self.teacher.init(teacher_rng, clip)["params"]}}
 
     def loss(
@@ -70,8 +90,31 @@ class DistillationTask(ClassificationTask):
     def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
         if path.startswith("teacher/"):
             return Group(train=False)
-        return super().parameter_group(path, shape)
+        return self.student.parameter_group(path, shape)
 
     def flops(self, split: str) -> float:
         teaching = classification.rows(self.config) * classifier_flops(self.teacher)
-        return super().flops(split) + teaching
+        return self.student.flops(split) + teaching
+
+    # All else is the student's.
+
+    def source(self, split: str) -> Source:
+        return self.student.source(split)
+
+    def batch_specs(self, split: str) -> BatchSpecs:
+        return self.student.batch_specs(split)
+
+    def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
+        return self.student.prepare(batch, rng, train)
+
+    def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
+        return self.student.predict(variables, batch, rng)
+
+    def evaluations(self) -> Mapping[str, Evaluation]:
+        return self.student.evaluations()
+
+    def render(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return self.student.render(batch, outputs)
+
+    def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
+        return self.student.predict_files(variables, paths, outdir)

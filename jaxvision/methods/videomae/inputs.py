@@ -20,8 +20,7 @@ from jaxvision.data.crops import multi_scale_box
 from jaxvision.data.resize import pillow_resized_crop
 from jaxvision.data.source import Repeated, Sample, Source
 from jaxvision.data.video_list import LabelledVideo, VideoRecords, read_unlabelled_list
-from jaxvision.errors import InputError, nearest
-from jaxvision.tasks import video_classification
+from jaxvision.errors import InputError, check_choice
 from jaxvision.training.task import BatchSpecs
 
 DATASETS = ("camera", "videos")
@@ -31,16 +30,10 @@ STRIDES = {"SomethingV2": 2}
 TEMPLATES = {"SomethingV2": "img_{:05}.jpg", "AVA2.2": "image_{:06}.jpg"}
 
 
-def class_names(config: ConfigDict) -> tuple[str, ...]:
-    """The names of a classifier's classes, in order."""
-    return video_classification.class_names(config.data)
-
-
 def pretraining_source(config: ConfigDict, split: str) -> Source:
     """Clips (`video`, uint8 [t, h, w, 3]) to pretrain on."""
     data = config.data
-    if data.name not in DATASETS:
-        raise InputError(f"data.name {data.name!r}{nearest(data.name, DATASETS)}")
+    check_choice("data.name", data.name, DATASETS)
     if data.name == "videos":
         return video_source(config)
     found = pictures.folder(data.root) if data.root else pictures.built_in(split)

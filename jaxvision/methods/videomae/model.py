@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from jaxvision.nn.initializers import KERNEL_INITIALIZERS, torch_default_kernel
+from jaxvision.nn.linear import linear, logical
 from jaxvision.nn.positions import sincos_1d
 from jaxvision.nn.sharding import constrain
 from jaxvision.nn.transformer import BlockConfig, TransformerStack, layer_norm
@@ -39,23 +40,15 @@ class MaskedDecoder(nn.Module):
         x = constrain(x, "batch", None, "embed")
         x = TransformerStack(self.block, self.depth, name="stack")(x, deterministic)
         x = layer_norm(self.block, "norm")(x[:, tokens.shape[1] :])
-        return nn.Dense(
-            self.grid.cube_values,
-            dtype=dtype,
-            kernel_init=nn.with_logical_partitioning(
-                KERNEL_INITIALIZERS[self.block.kernel_init], ("embed", "vocab")
-            ),
-            bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("vocab",)),
-            name="head",
-        )(x)
+        kernel = KERNEL_INITIALIZERS[self.block.kernel_init]
+        values, axes = self.grid.cube_values, ("embed", "vocab")
+        return linear(values, axes, dtype=dtype, kernel=kernel, name="head")(x)
 
     def _masked(self, positions: Float[Array, "b k d"]) -> Float[Array, "b k d"]:
         def one_sigma(key, shape, dtype=jnp.float32):
             return 0.02 * jax.random.truncated_normal(key, -1, 1, shape, dtype)
 
-        token = self.param(
-            "mask_token", nn.with_logical_partitioning(one_sigma, ("embed",)), (self.block.width,)
-        )
+        token = self.param("mask_token", logical(one_sigma, "embed"), (self.block.width,))
         return token.astype(positions.dtype) + positions
 
 
@@ -71,11 +64,12 @@ class MaskedAutoencoder(nn.Module):
     def setup(self):
         self.encoder = VideoEncoder(self.grid, self.encoder_block, self.encoder_depth)
         self.encoder_norm = layer_norm(self.encoder_block, "encoder_norm")
-        self.encoder_to_decoder = nn.Dense(
+        self.encoder_to_decoder = linear(
             self.decoder_block.width,
-            use_bias=False,
+            ("embed", None),
             dtype=self.decoder_block.dtype,
-            kernel_init=nn.with_logical_partitioning(torch_default_kernel(), ("embed", None)),
+            kernel=torch_default_kernel(),
+            bias=None,
         )
         self.decoder = MaskedDecoder(self.grid, self.decoder_block, self.decoder_depth)
 

@@ -8,12 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxvision.data.crops import centre_box
 from jaxvision.data.normalisation import normalise
-from jaxvision.data.resize import resize_short_side
-from jaxvision.data.video import Video
-from jaxvision.data.video_clips import dense_validation_clip
-from jaxvision.errors import InputError
+from jaxvision.data.video_clips import dense_validation_clip, evaluation_clip
 from jaxvision.methods.videomae import hugging_face
 from jaxvision.methods.videomae.variants import (
     CLASSES,
@@ -131,26 +127,10 @@ def preprocess(
     video: RGB frames or a file. As many frames as the network takes are taken as they are; of any
     other number, the clip in the middle by the validation rule, `stride` frames apart.
     """
-    if isinstance(video, (str, Path)):
-        with Video(video) as file:
-            frames = file.frames(_clip_numbers(len(file), grid.frames, stride))
-    else:
-        frames = np.asarray(video)
-        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-            raise InputError(
-                f"frames of shape {frames.shape} and dtype {frames.dtype}; expected uint8 "
-                "[frames, height, width, 3]"
-            )
-        frames = frames[_clip_numbers(len(frames), grid.frames, stride)]
-    frames = resize_short_side(frames, max(grid.image_size))
-    height, width = frames.shape[1:3]
-    frames = centre_box(height, width, grid.image_size).cut(frames)
-    return np.asarray(normalise(jnp.asarray(frames)))[None]
-
-
-def _clip_numbers(total: int, frames: int, stride: int) -> np.ndarray:
-    if total == frames:
-        return np.arange(frames)
-    if total == 0:
-        raise InputError("no frames")
-    return dense_validation_clip(total, frames, stride)
+    clip = evaluation_clip(
+        video,
+        grid.frames,
+        grid.image_size,
+        lambda total: dense_validation_clip(total, grid.frames, stride),
+    )
+    return np.asarray(normalise(jnp.asarray(clip)))[None]

@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.methods.videomae.transfer import from_k710, from_pretraining
 from jaxvision.methods.videomae.variants import CLASSES, classifier_table, pretraining_table
-from jaxvision.tasks.video_classification import default_settings
+from jaxvision.tasks.video_classification import default_data, default_settings
 from jaxvision.training.config import base_config
 
 
@@ -51,17 +51,7 @@ def finetuning(
     if labels == "ssv2":
         config.task.sampling, config.task.flip = "segments", False
         config.task.segments = 2
-    config.data.update(
-        {
-            "name": "files",  # or "tfds": train and validation are DATASET:SPLIT, in root
-            "root": "",  # before every path of the lists
-            "train": "",  # a list file, or a folder of class folders
-            "validation": "",
-            "labels": "",  # class names, one a line; "" = names of the class folders
-            "frame_template": "img_{:05}.jpg",
-            "first_frame": 1,
-        }
-    )
+    config.data.update(default_data())
     config.train.batch_size = gpus * clips
     config.train.draw_groups = gpus
     config.train.epochs = float(epochs)

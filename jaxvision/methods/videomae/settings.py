@@ -1,30 +1,15 @@
 """What each setting of VideoMAE's recipes is: `jaxvision inspect` prints it with the value."""
 
-SETTINGS = {
+from jaxvision.tasks.settings import CLIPS
+from jaxvision.training.sizes import Sizes
+
+SETTINGS = CLIPS | {
     # The encoder, and the decoder of pretraining.
-    "model.frames": "of a clip",
-    "model.image_size": "height and width of a clip (pixels)",
-    "model.tubelet": "frames of a cube, one token each",
-    "model.patch": "side of a cube (pixels)",
-    "model.width": "of the encoder's tokens",
-    "model.heads": "of the encoder's attention",
-    "model.depth": "blocks of the encoder",
-    "model.mlp_ratio": "hidden width of an MLP as a multiple of the tokens'",
-    "model.qkv_bias": "whether queries and values have a bias (keys never)",
-    "model.layer_scale": "first value of each block's learnt scales; 0 = none",
     "model.cosine_attention": "scaled cosine similarity instead of dot products",
-    "model.drop_path": "rate of the last block; the first has 0",
-    "model.remat": "what is computed again in the backward pass: none, dots or full",
     "model.decoder_width": "of the decoder's tokens",
     "model.decoder_heads": "of the decoder's attention",
     "model.decoder_depth": "blocks of the decoder",
     # The classifier.
-    "model.pooling": "mean of all tokens, or the first one",
-    "model.position_table": "learnt positions instead of sines and cosines",
-    "model.dropout": "rate on tokens and inside the blocks",
-    "model.attention_dropout": "rate on attention weights",
-    "model.head_dropout": "rate before the classifier's last layer",
-    "model.init_scale": "factor on the first values of the classifier's last layer",
     "teacher": "the classifier that is distilled, as in `model`",
     # What is trained.
     "task.name": "reconstruction, classification or distillation",
@@ -33,35 +18,27 @@ SETTINGS = {
     "task.decoder_mask_ratio": "share of tokens not decoded; 0 = decode all that are hidden",
     "task.normalise_target": "predict pixels less their cube's mean, over its deviation",
     "task.probe": "evaluate a linear probe that names the camera's motion",
-    "task.sampling": "dense (frames `stride` apart) or segments (one frame of each)",
-    "task.stride": "frames from one frame of a clip to the next",
-    "task.crops_per_clip": "augmented crops of each decoded clip",
-    "task.flip": "mirror half of the crops",
-    "task.rand_augment": "a policy in timm's notation; empty = none",
-    "task.erase_probability": "of random erasing",
-    "task.mixup_alpha": "of the Beta distribution that mixup draws from; 0 = none",
-    "task.cutmix_alpha": "of the Beta distribution that CutMix draws from; 0 = none",
-    "task.mix_probability": "that a group is mixed at all",
-    "task.mix_switch": "probability of CutMix where mixup is on, too",
-    "task.label_smoothing": "share of the target spread over all classes",
-    "task.layer_decay": "factor on the learning rate from each block to the one before it",
     "task.temperature": "that softens both answers in distillation",
     "task.label_weight": "share of the labels' loss in distillation",
-    "task.segments": "test clips of each video",
-    "task.crops": "test crops of each clip",
-    "task.merge": "of a video's views: prob (mean of probabilities) or score (of logits)",
-    "task.test": "evaluate all views of each video, too",
     "task.features": "what predict writes: empty = classes; thumos14 or fineaction = features",
     # Where clips come from.
-    "data.name": "camera (built-in), videos, files or tfds",
-    "data.root": "folder before every path of a list; of camera: pictures instead of the built-in",
     "data.list": "file of lines PATH 0 -1, or FOLDER FIRST COUNT, to pretrain on",
-    "data.train": "list file or folder of class folders; of tfds: DATASET:SPLIT",
-    "data.validation": "list file or folder of class folders; of tfds: DATASET:SPLIT",
-    "data.labels": "file of class names, one a line; empty = names of the class folders",
-    "data.frame_template": "file name of a picture in a video's folder, by its number",
-    "data.first_frame": "number of the first picture in a video's folder",
     "data.clips": "clips of an epoch of the built-in pictures",
     "data.speed": "of the moving camera; 1 crosses about half the view in a clip",
     "data.reach": "how much of a picture the camera's path takes in, from and to, as shares",
 }
+
+SIZES = Sizes(
+    least={"data.first_frame": 0},
+    positive=("model.mlp_ratio", "teacher.mlp_ratio"),
+    divisors={
+        "model.heads": "model.width",
+        "model.decoder_heads": "model.decoder_width",
+        "model.patch": "model.image_size",
+        "model.tubelet": "model.frames",
+        "teacher.heads": "teacher.width",
+        "teacher.patch": "teacher.image_size",
+        "teacher.tubelet": "teacher.frames",
+    },
+    lengths={"model.image_size": 2, "teacher.image_size": 2},
+)

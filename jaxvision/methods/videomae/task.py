@@ -14,14 +14,21 @@ from jaxvision.data import pictures, video_list
 from jaxvision.data.normalisation import normalise, to_unit
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
-from jaxvision.methods.videomae import inputs, masking, objective, reconstruction
-from jaxvision.methods.videomae.classification_task import ClassificationTask
+from jaxvision.methods.videomae import (
+    inputs,
+    masking,
+    objective,
+    reconstruction,
+    temporal_features,
+)
 from jaxvision.methods.videomae.distillation import DistillationTask
 from jaxvision.methods.videomae.model import MaskedAutoencoder, build_autoencoder
 from jaxvision.methods.videomae.probe import probe_evaluation
 from jaxvision.nn.video_transformer import take_tokens
 from jaxvision.ops import token_masks
 from jaxvision.tasks import dispatch
+from jaxvision.tasks.answering import answer_to
+from jaxvision.tasks.clip_classification import ClipClassification
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.layer_decay import decays
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
@@ -144,18 +151,12 @@ class PretrainingTask(Task):
         return {}
 
     def render(self, batch: Batch, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"reconstruction": reconstruction.picture(outputs, clips=2)}
+        return {"reconstruction": reconstruction.PICTURES.picture(outputs, clips=2)}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
-        seed = self.config.seed
-
-        @jax.jit
-        def answer(variables: Variables, batch: Batch) -> dict[str, Array]:
-            prepare_rng, rng = jax.random.split(jax.random.key(seed))
-            return self.predict(variables, self.prepare(batch, prepare_rng, False), rng)
-
-        return reconstruction.predict_files(
-            partial(answer, variables), self.model.grid, paths, outdir, seed
+        answer = answer_to(self, variables)
+        return reconstruction.PICTURES.predict_files(
+            answer, self.model.grid, paths, outdir, self.config.seed
         )
 
 
@@ -164,9 +165,17 @@ def pretraining_group(path: str) -> Group:
     return Group(decay=1.0 if decays(path) else 0.0)
 
 
-TASKS: dict[str, type[Task]] = {
+def classification(config: ConfigDict) -> ClipClassification:
+    """Fine-tuning, and features of one's own videos where `task.features` asks for them."""
+    features = config.task.features
+    return ClipClassification(
+        config, partial(temporal_features.predict_files, features) if features else None
+    )
+
+
+TASKS: dispatch.Tasks = {
     "reconstruction": PretrainingTask,
-    "classification": ClassificationTask,
+    "classification": classification,
     "distillation": DistillationTask,
 }
 RENAMED_KEYS = {"task.objective": "task.name", "task.repeats": "task.crops_per_clip"}

@@ -4,8 +4,10 @@ Every window of consecutive frames becomes one vector: the classifier's pooled a
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float, Num
 
@@ -13,9 +15,10 @@ from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.resize import resize
 from jaxvision.data.video import Video
 from jaxvision.data.video_clips import window_starts
-from jaxvision.errors import InputError, nearest
-from jaxvision.nn.video_transformer import CubeGrid
+from jaxvision.errors import InputError, check_choice
+from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier
 from jaxvision.tasks.each_input import each_input
+from jaxvision.training.task import Variables
 
 # Frames between the starts of neighbouring windows, by the benchmark they were published for.
 DATASETS = {"thumos14": 4, "fineaction": 16}
@@ -32,13 +35,18 @@ def window_clip(
     return resize(frames, size) / np.float32(255)
 
 
-def write_features(
-    features: Features, grid: CubeGrid, paths: Sequence[Path], outdir: Path, dataset: str
+def predict_files(
+    dataset: str,
+    model: VideoClassifier,
+    variables: Variables,
+    paths: Sequence[Path],
+    outdir: Path,
 ) -> list[Path]:
     """<name>.npy of each video: one feature per window, [windows, width]."""
+    features = partial(jax.jit(partial(model.apply, features=True)), variables)
 
     def answer(path: Path, name: str) -> list[Path]:
-        rows, file = video_features(features, grid, path, dataset), outdir / f"{name}.npy"
+        rows, file = video_features(features, model.grid, path, dataset), outdir / f"{name}.npy"
         with atomic_write(file) as temporary, open(temporary, "wb") as stream:
             np.save(stream, rows)
         return [file]
@@ -54,8 +62,7 @@ def video_features(
     features(clips): jitted; BATCH windows of the network's `grid` a call. InputError for a video
     that cannot be read, or shorter than one window.
     """
-    if dataset not in DATASETS:
-        raise InputError(f"features for {dataset!r}{nearest(dataset, DATASETS)}")
+    check_choice("features for", dataset, DATASETS)
     frames, rows = grid.frames, []
     with Video(path) as video:
         starts = window_starts(len(video), frames, DATASETS[dataset])

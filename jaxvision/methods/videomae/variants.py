@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.videomae.model import MaskedAutoencoder, build_autoencoder
-from jaxvision.nn.video_transformer import VideoClassifier, build_classifier
+from jaxvision.nn.video_transformer import CLASSIFIER, VideoClassifier, build_classifier
 
 
 class Size(NamedTuple):
@@ -44,14 +44,7 @@ DECODER_DEPTH = 4
 
 def classifier_table(size: str) -> dict[str, Any]:
     """The `model` table of a published classifier ("s", "b", "l", "h", "g")."""
-    return _encoder_table(size) | {
-        "pooling": "mean",
-        "position_table": False,
-        "dropout": 0.0,
-        "attention_dropout": 0.0,
-        "head_dropout": 0.0,
-        "init_scale": 0.001,
-    }
+    return _encoder_table(size) | CLASSIFIER | {"position_table": False}
 
 
 def pretraining_table(size: str, decoder_depth: int = DECODER_DEPTH) -> dict[str, Any]:
@@ -64,8 +57,7 @@ def pretraining_table(size: str, decoder_depth: int = DECODER_DEPTH) -> dict[str
 
 
 def _encoder_table(size: str) -> dict[str, Any]:
-    if size not in SIZES:
-        raise InputError(f"size {size!r}{nearest(size, SIZES)}")
+    check_choice("size", size, SIZES)
     row = SIZES[size]
     return {
         "frames": 16,

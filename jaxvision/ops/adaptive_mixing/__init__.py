@@ -63,7 +63,8 @@ def adaptive_mixing(
         channel_bias = jnp.zeros(x.shape[-1], jnp.float32)
     if point_bias is None:
         point_bias = jnp.zeros(point.shape[-2], jnp.float32)
-    return MIXERS[name](x, channel, point, channel_bias, point_bias, activations, norm_epsilon)
+    arrays = (x, channel, point, channel_bias, point_bias)
+    return MIXERS[name](*arrays, activations, norm_epsilon)
 
 
 def _check(

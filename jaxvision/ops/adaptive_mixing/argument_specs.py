@@ -18,6 +18,6 @@ SPECS = {
     "sparseformer_t": MixingSpec(49, 36, 36, 96),
     "sparseformer_b": MixingSpec(81, 36, 36, 96),
     "sparseformer_btsp_base": MixingSpec(48, 16, 32, 64, ("none", "gelu")),
-    "stmixer_spatial": MixingSpec(400, 32, 128, 64, ("relu", "relu"), 1e-5),
-    "stmixer_temporal": MixingSpec(400, 8, 32, 64, ("relu", "relu"), 1e-5),
+    "stmixer_spatial": MixingSpec(400, 32, 128, 64, ("relu", "relu"), norm_epsilon=1e-5),
+    "stmixer_temporal": MixingSpec(400, 8, 32, 64, ("relu", "relu"), norm_epsilon=1e-5),
 }

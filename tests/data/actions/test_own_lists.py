@@ -94,10 +94,11 @@ def test_a_file_without_its_first_line(tmp_path):
     ("content", "word"),
     [
         ({}, "expected a list"),
-        ([entry(), {"clip": "a"}], "entry 1: expected the keys"),
-        ([entry(box=[1, 2])], "entry 0: box"),
-        ([entry(labels="walk")], "entry 0: labels"),
-        ([entry(box=[0, 0, "x", 1])], "no finite number"),
+        ([entry(), {"clip": "a"}], r"\[1\]: no 'time' in it"),
+        ([entry(), entry(name="bob")], "entry 1: expected the keys"),
+        ([entry(box=[1, 2])], r"\[0\].box: 2 values; expected 4"),
+        ([entry(labels="walk")], r"\[0\].labels: 'walk'; expected a list"),
+        ([entry(box=[0, 0, "x", 1])], r"\[0\].box\[2\]: 'x'; expected a number"),
     ],
 )
 def test_bad_json(tmp_path, content, word):

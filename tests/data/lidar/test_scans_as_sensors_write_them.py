@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
+from jaxvision.data.conversions import Note, collecting
 from jaxvision.data.lidar.boxed_scan import OwnBoxedScans, boxes_to_json, read_own
 from jaxvision.data.lidar.own_scans import OwnScans, read_scan, scan_files
 from jaxvision.data.lidar.ply import write_ply
@@ -99,12 +100,16 @@ def test_returns_of_nothing_are_left_out_where_asked(tmp_path):
     np.arange(5, dtype="<u4").tofile(tmp_path / "scan.label")
     with pytest.raises(InputError, match=r"data\.drop_invalid=True leaves them out"):
         read_scan(path)
-    with pytest.warns(ScanWarning, match="1 of 5 points are NaN or infinite: left out"):
+    with pytest.warns(ScanWarning, match=r"points that are NaN or infinite left out \(1 of 5\)"):
         scan = read_scan(path, labelled=True, form=ScanFormat(drop_invalid=True))
     assert scan.labels.tolist() == [0, 1, 2, 4]
     np.testing.assert_array_equal(scan.points, points[[0, 1, 2, 4]].astype(np.float32))
     # An answer has a row for every point of the file.
     assert scan.in_file(np.array([7, 7, 8, 9])).tolist() == [7, 7, 8, 0, 9]
+    # Where many scans are read, it is told with the others'.
+    with collecting() as notes, warnings.catch_warnings(action="error"):
+        read_scan(path, form=ScanFormat(drop_invalid=True))
+    assert notes == [Note("points that are NaN or infinite left out", str(path), "1 of 5")]
     write_bin(path, np.full((3, 4), np.nan))
     with pytest.raises(InputError, match="all 3 points are NaN"):
         read_scan(path, form=ScanFormat(drop_invalid=True))

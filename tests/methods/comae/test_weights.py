@@ -1,5 +1,7 @@
 """Official CoMAE files in and out, for the networks of its three stages."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,7 @@ from jaxvision.methods.comae.pretrained import entries_of
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import write_checkpoint
-from jaxvision.weights.mapping import flatten
+from jaxvision.weights.mapping import flatten, to_variables
 from round_trip import assert_same, official_tensors
 
 GRID = PatchGrid(16, 4)
@@ -51,6 +53,19 @@ def test_files_come_back_byte_for_byte(tmp_path):
         convert.to_file(tmp_path / "back.pth", converted, network)
         assert_same(tmp_path / "back.pth", tensors)
         assert recognise(tensors, "file").name == f"comae/{variant}"
+
+
+@pytest.mark.parametrize(
+    ("tensor", "shape", "wanted"),
+    [("pos_embed", (1, 26, 16), (1, 17, 16)), ("head.weight", (7, 16), (5, 16))],
+)
+def test_another_grid_or_number_of_classes_is_refused_by_name(tensor, shape, wanted):
+    entries = entries_of(NETWORKS["mean"])
+    tensors = {entry.name: np.zeros(entry.shape, np.float32) for entry in entries}
+    tensors[tensor] = np.zeros(shape, np.float32)
+    message = f"1 of another shape: {tensor} {shape} for {wanted}"
+    with pytest.raises(InputError, match=re.escape(message)):
+        to_variables(tensors, entries, "theirs.pth")
 
 
 def test_variants_by_name():

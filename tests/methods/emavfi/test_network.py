@@ -14,7 +14,8 @@ import pytest
 from flax.core import meta
 from PIL import Image
 
-from jaxvision.errors import InputError
+import media
+from jaxvision.errors import InputError, Unanswered
 from jaxvision.methods.emavfi import inference, weights
 from jaxvision.methods.emavfi.flops import forward_flops
 from jaxvision.methods.emavfi.inference import Answer, InferenceSettings, Interpolator
@@ -142,21 +143,16 @@ def test_shrunk_sides_are_multiples_of_16_and_published_paddings_stay():
         assert inference.padder_for(*size, settings) == Padder.for_size(*size, divisor)
 
 
-def test_published_names_load_with_and_without_their_wrapper():
+def test_published_names_load_and_a_missing_one_is_named():
     entries = weights.entries(TINY)
     state = to_state_dict(tiny_variables(), entries)
-    wrapped = {f"module.{name}": value for name, value in state.items()}
-    wrapped["module.feature_bone.block4.0.attn_mask"] = np.zeros((4, 49, 49))
-    wrapped["module.feature_bone.block4.0.HW"] = np.array(1225)
-    wrapped["steps"] = np.zeros(())
-    for given in (state, wrapped):
-        variables, unused = to_variables(weights.published_tensors(given), entries)
-        assert not unused
-        for path, value in flatten(variables).items():
-            np.testing.assert_array_equal(value, flatten(tiny_variables())[path])
-    del wrapped["module.unet.conv.bias"]
+    variables, unused = to_variables(state, entries)
+    assert not unused
+    for path, value in flatten(variables).items():
+        np.testing.assert_array_equal(value, flatten(tiny_variables())[path])
+    del state["unet.conv.bias"]
     with pytest.raises(InputError, match=r"1 missing: unet\.conv\.bias"):
-        to_variables(weights.published_tensors(wrapped), entries)
+        to_variables(state, entries)
 
 
 class CountCompiles(logging.Handler):
@@ -290,6 +286,19 @@ def test_folders_of_one_name_and_of_another_job_do_not_meet(tmp_path):
     with pytest.raises(InputError, match=r"another job's answers \(options.multiple: 2 there, 4"):
         demo_task(**{"task.predict.multiple": 4}).predict_files(tiny_variables(), given, out)
     assert len(list((out / "frames").glob("*.png"))) == 5
+
+
+def test_one_video_that_cannot_be_read_ends_nothing(tmp_path):
+    good = [
+        media.video(tmp_path / f"{name}.mp4", [flat(g, (32, 32)) for g in (40, 80, 120)])
+        for name in ("a", "c")
+    ]
+    (tmp_path / "b.mp4").write_bytes(b"no video")
+    given = [good[0], tmp_path / "b.mp4", good[1]]
+    out = tmp_path / "out"
+    with pytest.raises(Unanswered, match=r"^1 of 3 inputs could not be answered: .*b\.mp4"):
+        demo_task().predict_files(tiny_variables(), given, out)
+    assert {path.name for path in out.glob("*.mp4")} == {"a_retimed.mp4", "c_retimed.mp4"}
 
 
 def test_a_folder_of_two_pictures_obeys_the_multiple_and_none_a_rate(tmp_path):

@@ -157,7 +157,7 @@ def test_points_that_came_back_from_nowhere_get_the_ignored_class(trained, tmp_p
     points = Streets(1, 3, Sensor(**SENSOR))[0].points.copy()
     points[5, 0] = np.nan
     points.tofile(tmp_path / "own.bin")
-    with pytest.warns(UserWarning, match="1 of .* points are NaN"):
+    with pytest.warns(UserWarning, match=r"points that are NaN .* left out \(1 of "):
         task.predict_files(variables, [tmp_path / "own.bin"], tmp_path)
     labels = np.fromfile(tmp_path / "own.label", np.uint32)
     assert len(labels) == len(points)

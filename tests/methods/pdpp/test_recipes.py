@@ -69,6 +69,9 @@ def test_published_learning_rates(name, peak, halved):
         ("coin", "data.horizon=5", "data.horizon 5: coin has horizons 3, 4"),
         ("demo", "data.horizon=2", "3 levels plans at least 3 steps"),
         ("demo", "task.name=plan", "did you mean 'planner'"),
+        ("demo", "model.width=40", "model.width=40: expected a multiple of 32"),
+        ("demo", "model.multipliers=(2,2,2)", r"model.multipliers=\(2, 2, 2\): expected 1 first"),
+        ("demo", "model.multipliers=()", r"model.multipliers=\(\): expected 1 first"),
     ],
 )
 def test_what_no_recipe_has_is_refused(recipe, override, named):

@@ -13,9 +13,9 @@ from PIL import Image
 from jaxvision.data.labelled_pictures import Digits, picture_folder, picture_list
 from jaxvision.errors import InputError
 from jaxvision.loading import read_weights
-from jaxvision.methods.sparseformer.blocks import drop_path
 from jaxvision.methods.sparseformer.task import make_task
 from jaxvision.methods.sparseformer.variants import VARIANTS, find_variant
+from jaxvision.nn.transformer import drop_branches
 from jaxvision.training.config import load_config, recipes
 from jaxvision.training.loop import train
 
@@ -116,7 +116,7 @@ def test_decay_leaves_vectors_and_boxes_alone():
 
 def test_drop_path_drops_whole_samples_and_keeps_the_mean():
     branch = jnp.ones((4000, 3))
-    dropped = drop_path(branch, 0.25, jax.random.key(0))
+    dropped = drop_branches(branch, 0.25, jax.random.key(0))
     rows = np.asarray(dropped)
     assert set(np.unique(rows.round(4))) == {0, np.float32(1.3333)}
     assert (rows == rows[:, :1]).all()

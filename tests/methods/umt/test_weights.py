@@ -12,6 +12,8 @@ from jaxvision.cli.main import main
 from jaxvision.errors import InputError
 from jaxvision.loading import official_model, read_weights, recognise
 from jaxvision.methods.umt.clip_layouts import to_hugging_face, to_visual
+from jaxvision.methods.umt.language.published import published_words
+from jaxvision.methods.umt.language.variants import find
 from jaxvision.methods.umt.variants import PUBLISHED, VARIANTS, find_variant
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint, write_checkpoint
@@ -54,6 +56,11 @@ def test_published_files_are_of_known_variants(capsys):
     assert main(["list", "umt"]) == 0
     printed = capsys.readouterr().out
     assert all(row.file in printed for row in PUBLISHED)
+    words = published_words()
+    assert len({row["file"] for row in words}) == len(words) == 6 + 13 + 5
+    for row in words:
+        assert find(row["network"].removeprefix("umt/"))
+        assert row["file"] in printed
 
 
 @pytest.mark.parametrize(

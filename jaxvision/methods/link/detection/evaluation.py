@@ -12,6 +12,7 @@ from jaxvision.data.lidar.boxes import heading_of
 from jaxvision.data.lidar.nuscenes_index import NuscenesFrames
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.source import Records, Source
+from jaxvision.errors import InputError
 from jaxvision.methods.link.detection.nuscenes_benchmark import evaluate_boxes
 from jaxvision.methods.link.detection.view_fusion import class_thresholds, fuse
 from jaxvision.metrics import detection as metrics
@@ -77,6 +78,11 @@ def detection_evaluation(
         return total
 
     def finish(total: Any, variables: Variables) -> dict[str, float]:
+        if not any(len(scan["truth"]) for scan in total["scans"].values()):
+            raise InputError(
+                f"{len(total['scans'])} scans: none has a box of {', '.join(classes)}: there is "
+                "nothing to evaluate"
+            )
         if tables is not None:
             result = evaluate_in_world(total["scans"], source.records, tables, classes)
             settings = metrics.Settings()

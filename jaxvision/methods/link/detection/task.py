@@ -16,7 +16,7 @@ from jaxvision.data.lidar.hard_voxels import VoxelGrid
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.lidar.scan_format import ScanFormat
 from jaxvision.data.source import Source
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.link.detection import inputs, prediction
 from jaxvision.methods.link.detection.backbone import VERSIONS
 from jaxvision.methods.link.detection.decode import Boxes, Decoding, decode, rotate_boxes
@@ -46,8 +46,7 @@ class DetectionTask(Task):
     def __post_init__(self):
         """InputError for settings that do not go together."""
         model, data = self.config.model, self.config.data
-        if model.version not in VERSIONS:
-            raise InputError(f"model.version {model.version!r}{nearest(model.version, VERSIONS)}")
+        check_choice("model.version", model.version, VERSIONS)
         try:
             level_extents(self.grid.shape)
         except ValueError as error:
@@ -174,6 +173,10 @@ class DetectionTask(Task):
         if not data.paste:
             return inputs.PLAIN
         return inputs.PASTED if step < data.paste_share * self.config.train.steps else inputs.PLAIN
+
+    def supervised(self, arrays: Mapping[str, np.ndarray]) -> int:
+        """Boxes inside the range that are of a class of the heads."""
+        return sum(int(np.sum(arrays[f"mask{task}"])) for task in range(len(self.model.classes)))
 
     def loss(
         self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool

@@ -16,7 +16,7 @@ from jaxvision.data.lidar.semantic_kitti import SEQUENCES, SemanticKitti
 from jaxvision.data.lidar.streets import Streets
 from jaxvision.data.lidar.voxels import Placement, voxelise
 from jaxvision.data.source import Records
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.link.recipe_data import check_names, made_up_seed, root_of, sensor_of
 from jaxvision.training.task import BatchSpecs
 
@@ -27,8 +27,7 @@ FEATURES = 4
 def classes_of(config: ConfigDict) -> Classes:
     """The classes of a recipe: the dataset's, or its own table in data.classes."""
     data = config.data
-    if data.name not in DATASETS:
-        raise InputError(f"data.name {data.name!r}{nearest(data.name, DATASETS)}")
+    check_choice("data.name", data.name, DATASETS)
     if data.classes:
         return Classes.of_config(data.classes.to_dict(), tuple(data.ignored))
     if data.name == "own":

@@ -15,7 +15,7 @@ from jaxvision.data.lidar import own_scans
 from jaxvision.data.lidar.classes import Classes
 from jaxvision.data.lidar.scan_format import ScanFormat
 from jaxvision.data.source import Source
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.link.levels import LevelCapacities, overflow
 from jaxvision.methods.link.segmentation import inputs, objective, prediction
 from jaxvision.methods.link.segmentation.evaluation import point_confusion, scan_evaluation
@@ -37,8 +37,7 @@ class SegmentationTask(Task):
     def __post_init__(self):
         """InputError for settings that do not go together."""
         model, task = self.config.model, self.config.task
-        if model.network not in NETWORKS:
-            raise InputError(f"model.network {model.network!r}{nearest(model.network, NETWORKS)}")
+        check_choice("model.network", model.network, NETWORKS)
         if model.width % model.groups or (model.form == "cos_x" and model.groups != 1):
             raise InputError(
                 f"model.groups {model.groups}: expected a divisor of the width {model.width}, and "
@@ -119,6 +118,12 @@ class SegmentationTask(Task):
     def levels(self, coords: Int[Array, "s v 3"], count: Int[Array, " s"]) -> tuple[Level, ...]:
         """The pyramid of packed scans, whose voxels come in lexicographic order."""
         return build_pyramid(Sites.packed(coords, count), self.capacities)
+
+    def supervised(self, arrays: Mapping[str, np.ndarray]) -> int:
+        """Voxels whose label is a class that counts."""
+        labels = arrays["labels"]
+        counts = (labels != objective.IGNORE) & (labels >= 0) & (labels < len(self.classes))
+        return int(np.sum(counts))
 
     def loss(
         self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool

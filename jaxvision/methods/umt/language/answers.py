@@ -1,6 +1,8 @@
 """Open questions (section 4.3): answers written word by word, or chosen from a list by how likely
 the decoder finds them; and one caption of a few by contrast and matching together."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -9,6 +11,11 @@ from jaxvision.errors import InputError
 from jaxvision.methods.umt.language.word_masking import IGNORED, token_losses
 
 SHARES = (0.7, 0.3)  # of matching and of contrast in a multiple choice
+
+
+def answer_weights(answers: Sequence[str]) -> dict[str, float]:
+    """Each different answer to a question, and the share of its annotators who gave it."""
+    return {answer: answers.count(answer) / len(answers) for answer in dict.fromkeys(answers)}
 
 
 def next_words(ids: Int[Array, "b n"], mask: Bool[Array, "b n"]) -> Int[Array, "b n"]:

@@ -10,15 +10,17 @@ from PIL import Image
 
 from jaxvision.data import video_clips
 from jaxvision.data.bicubic import bicubic_uint8
-from jaxvision.data.caption_records import CaptionRecord
+from jaxvision.data.caption_records import CaptionRecord, ChoiceRecord, Place, QuestionRecord
 from jaxvision.data.crops import resized_crop_box
+from jaxvision.data.moving_shapes import MadeClip
 from jaxvision.data.source import Sample
-from jaxvision.data.video_list import LabelledVideo
+from jaxvision.data.video import Video
 from jaxvision.data.word_pieces import WordPieces, clean_caption
 from jaxvision.errors import reading
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 AREA = (0.5, 1.0)  # of a training crop
+LOOKED_AT = 10_000  # captions that a run counts its tokens of, at its start
 
 
 @dataclass(frozen=True)
@@ -32,53 +34,85 @@ class Captioned:
 
 @dataclass(frozen=True)
 class CaptionRecords:
-    """Records as the loader wants them. An unreadable one is replaced whole, caption and all."""
+    """Records as the loader wants them. An unreadable one is replaced whole, caption and all.
+
+    by_caption: records of equal captions, not of one video, are no negatives of each other
+        (Something-Something).
+    pieces, length: of the network, to say how many captions it will cut.
+    """
 
     records: tuple[CaptionRecord, ...]
+    by_caption: bool = False
+    pieces: WordPieces | None = None
+    length: int = 0
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Captioned:
-        return Captioned(self.records[index], self._numbers()[self.records[index].path])
+        record = self.records[index]
+        return Captioned(record, self._numbers()[self._key(record)])
 
     def name(self, index: int) -> str:
-        return str(_first(self.records[index].path))
+        return _name(self.records[index].path)
 
     def files(self) -> list[Path]:
-        return [_first(record.path) for record in self.records]
+        return _files(self.records)
+
+    def summary(self) -> str:
+        """How many captions there are, are empty, and are cut (looked for among the first ones)."""
+        captions = [clean_caption(c) for record in self.records for c in record.captions]
+        several = sum(len(record.captions) > 1 for record in self.records)
+        said = [f"{len(self.records)} records with {len(captions)} captions"]
+        said += [f"{several} with several"] if several else []
+        empty = captions.count("")
+        said += [f"{empty} captions are empty"] if empty else []
+        if self.pieces is not None:
+            looked_at = captions[:LOOKED_AT]
+            mask = self.pieces.encode(looked_at, self.length + 1).mask
+            cut = int(mask[:, self.length].sum())
+            among = f" of the first {len(looked_at)}" if len(looked_at) < len(captions) else ""
+            said += [f"{cut} captions{among} are cut to {self.length} tokens"] if cut else []
+        return "; ".join(said)
+
+    def _key(self, record: CaptionRecord) -> object:
+        return clean_caption(record.captions[0]) if self.by_caption else record.path
 
     def _numbers(self) -> dict:
         # Made once: a frozen record keeps what it computes in its own dictionary.
-        if "_by_path" not in self.__dict__:
-            paths = dict.fromkeys(record.path for record in self.records)
-            object.__setattr__(
-                self, "_by_path", {path: number for number, path in enumerate(paths)}
-            )
-        return self.__dict__["_by_path"]
+        if "_by_key" not in self.__dict__:
+            keys = dict.fromkeys(map(self._key, self.records))
+            object.__setattr__(self, "_by_key", {key: number for number, key in enumerate(keys)})
+        return self.__dict__["_by_key"]
 
 
 @dataclass(frozen=True)
-class VideosAlone:
-    """Videos as records, for an evaluation."""
+class AnnotatedVideos:
+    """Any records with a path, as the loader wants them."""
 
-    records: tuple[CaptionRecord, ...]
+    records: Sequence[CaptionRecord | ChoiceRecord | QuestionRecord]
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> CaptionRecord:
+    def __getitem__(self, index: int) -> CaptionRecord | ChoiceRecord | QuestionRecord:
         return self.records[index]
 
     def name(self, index: int) -> str:
-        return str(_first(self.records[index].path))
+        return _name(self.records[index].path)
 
     def files(self) -> list[Path]:
-        return [_first(record.path) for record in self.records]
+        return _files(self.records)
 
 
-def _first(path: Path | tuple[Path, ...]) -> Path:
-    return path[0] if isinstance(path, tuple) else path
+def _name(path: Place) -> str:
+    return str(path[0] if isinstance(path, tuple) else path)
+
+
+def _files(records: Sequence[CaptionRecord | ChoiceRecord | QuestionRecord]) -> list[Path]:
+    """The first file of each; made clips have none."""
+    paths = (r.path[0] if isinstance(r.path, tuple) else r.path for r in records)
+    return [path for path in paths if not isinstance(path, MadeClip)]
 
 
 def training_numbers(total: int, frames: int, rng: np.random.Generator) -> video_clips.Frames:
@@ -91,11 +125,11 @@ def training_numbers(total: int, frames: int, rng: np.random.Generator) -> video
 
 
 def read_clip(
-    path: Path | tuple[Path, ...], frames: int, rng: np.random.Generator | None
+    path: Place, frames: int, rng: np.random.Generator | None, seconds: float = 0.0
 ) -> UInt8[np.ndarray, "t h w 3"]:
-    """Frames of a video, of a list of pictures, or of one picture (t = 1).
+    """Frames of a video, of a list of pictures, of one picture (t = 1), or of a clip that is made.
 
-    rng: of training; None takes the middle frames.
+    rng: of training; None takes the middle frames.  seconds: of a video's beginning; 0 = all.
     """
 
     def choose(total: int) -> np.ndarray:
@@ -103,11 +137,17 @@ def read_clip(
             return video_clips.interval_clip(total, frames)
         return training_numbers(total, frames, rng)
 
+    if isinstance(path, MadeClip):
+        return path.read(choose)
     if isinstance(path, tuple):
         return np.stack([_picture(path[number]) for number in choose(len(path))])
     if path.suffix.lower() in PICTURES:
         return _picture(path)[None]
-    return video_clips.read_frames(LabelledVideo(path, 0), choose)
+    with Video(path) as video:
+        total = len(video)
+        if seconds:
+            total = max(min(total, int(seconds * video.rate)), 1)
+        return video.frames(choose(total))
 
 
 def _picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -115,14 +155,14 @@ def _picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         return np.asarray(picture.convert("RGB"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CaptionedClips:
     """`video` uint8 [t, h, w, 3]; `ids`, `mask` [n] of one of its captions; `key`, the video's
     number.
 
     size: (height, width).  length: tokens of a text.  training: random frames, crops of half the
         area or more, flips, and a random caption where there are several; else the middle frames,
-        resized whole, and the first caption.
+        resized whole, and the first caption.  seconds: of a video's beginning; 0 = all of it.
     """
 
     frames: int
@@ -131,6 +171,7 @@ class CaptionedClips:
     length: int
     training: bool = True
     flip: bool = True
+    seconds: float = 0.0
 
     def __call__(self, item: Captioned, rng: np.random.Generator, bucket: str) -> Sample:
         captions = item.record.captions
@@ -147,10 +188,8 @@ class CaptionedClips:
         """`video` without any words."""
         return {"video": self.clip(record.path, rng)}
 
-    def clip(
-        self, path: Path | tuple[Path, ...], rng: np.random.Generator
-    ) -> UInt8[np.ndarray, "t h w 3"]:
-        frames = read_clip(path, self.frames, rng if self.training else None)
+    def clip(self, path: Place, rng: np.random.Generator) -> UInt8[np.ndarray, "t h w 3"]:
+        frames = read_clip(path, self.frames, rng if self.training else None, self.seconds)
         if not self.training:
             return bicubic_uint8(frames, self.size)
         height, width = frames.shape[1:3]
@@ -195,7 +234,7 @@ def two_sides(records: Sequence[CaptionRecord], many_videos_a_text: bool = False
     many_videos_a_text: equal captions are one text of several videos (Something-Something); else
         every caption is a text of its own.
     """
-    videos: dict[Path | tuple[Path, ...], int] = {}
+    videos: dict[Place, int] = {}
     numbers: dict[str, int] = {}
     texts: list[str] = []
     pairs: list[tuple[int, int]] = []

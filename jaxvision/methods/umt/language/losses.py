@@ -74,12 +74,12 @@ def encode_pairs(
     same = positives(index)
     fixed = jax.lax.stop_gradient(logits)
     return Pairs(
-        seen["tokens"],
-        seen["pooled"],
-        states,
-        contrastive_loss(logits, same),
-        negative_weights(fixed, same, groups),
-        negative_weights(fixed.T, same, groups),
+        tokens=seen["tokens"],
+        pooled=seen["pooled"],
+        states=states,
+        contrast=contrastive_loss(logits, same),
+        texts_of_video=negative_weights(fixed, same, groups),
+        videos_of_text=negative_weights(fixed.T, same, groups),
     )
 
 

@@ -1,21 +1,25 @@
 """Videos and captions as the engine sees them: what tuning for retrieval and stage 2 share, and the
 former (sections 3.3 and 4.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxvision.data.caption_records import CaptionRecord, Medium, paragraphs, read_captions
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
-from jaxvision.data.word_pieces import WordPieces
-from jaxvision.errors import InputError
+from jaxvision.data.word_pieces import clean_caption
+from jaxvision.methods.umt import made_clips
 from jaxvision.methods.umt.language import contrast
-from jaxvision.methods.umt.language.inputs import CaptionedClips, CaptionRecords
+from jaxvision.methods.umt.language.answers import multiple_choice_scores
+from jaxvision.methods.umt.language.inputs import CaptionRecords
 from jaxvision.methods.umt.language.losses import (
     HiddenWords,
     Pairs,
@@ -24,27 +28,20 @@ from jaxvision.methods.umt.language.losses import (
     encode_pairs,
     fused_losses,
 )
+from jaxvision.methods.umt.language.predictions import answer_files
 from jaxvision.methods.umt.language.retrieval_evaluation import retrieval_evaluation
 from jaxvision.methods.umt.language.variants import text_of, vision_of
-from jaxvision.methods.umt.language.video_text import VideoText
-from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
+from jaxvision.methods.umt.language.video_text import PairScores, VideoText, score_pairs
+from jaxvision.methods.umt.language.words_task import WordsTask, words_of
+from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Variables
+from jaxvision.viz.video import strip
 
-# One-dimensional parameters, by the last part of their path. The temperature has none, and decays.
-UNDECAYED = ("bias", "scale", "query_bias", "value_bias")
 
-
-class PairsTask(Task):
+class PairsTask(WordsTask):
     """Batches hold `video`, uint8 [b, t, h, w, 3] RGB, `ids` and `mask` [b, n] of a caption, and
     `key` [b]: samples of equal key show the same video."""
 
     contrasts_in_batch = True
-
-    @cached_property
-    def pieces(self) -> WordPieces:
-        """The user's vocabulary. InputError where the word table has not a row for each piece."""
-        pieces = WordPieces(self.config.data.vocabulary)
-        pieces.check_size(self.config.language.vocabulary)
-        return pieces
 
     @cached_property
     def model(self) -> VideoText:
@@ -63,46 +60,43 @@ class PairsTask(Task):
         return self.model.init(rng, video, words, words == 0)
 
     def captions(self, key: str, medium: Medium = "video") -> tuple[CaptionRecord, ...]:
-        """The records of the annotation file `data.<key>`."""
+        """The records of `data.<key>`: of one annotation file, or several with commas between; or
+        so many made-up ones."""
         data = self.config.data
-        if not data[key]:
-            raise InputError(f"data.{key}: expected an annotation file (JSON or SQLite)")
-        records = read_captions(data[key], data.root, medium)
-        return paragraphs(records) if data.paragraphs else records
+        if self.makes_clips:
+            return made_clips.caption_records(self.config, key)
+        records = [
+            record
+            for file in self.file(key).split(",")
+            for record in read_captions(file, data.root, medium)
+        ]
+        return paragraphs(records) if data.paragraphs else tuple(records)
+
+    def records(self, key: str, medium: Medium = "video") -> CaptionRecords:
+        """The same as the loader wants them."""
+        return CaptionRecords(
+            self.captions(key, medium),
+            self.config.data.many_videos_a_text,
+            self.pieces,
+            self.config.task.text_length,
+        )
 
     def batch_specs(self, split: str) -> BatchSpecs:
         return {"video": self.fields(self.model.vision.grid.frames)}
 
     def fields(self, frames: int) -> Mapping[str, jax.ShapeDtypeStruct]:
         """A batch of clips of so many frames."""
-        b, n = self.config.train.batch_size, self.config.task.text_length
-        size = self.model.vision.grid.image_size
+        batch = self.config.train.batch_size
         return {
-            "video": jax.ShapeDtypeStruct((b, frames, *size, 3), jnp.uint8),
-            "ids": jax.ShapeDtypeStruct((b, n), jnp.int32),
-            "mask": jax.ShapeDtypeStruct((b, n), jnp.bool_),
-            "key": jax.ShapeDtypeStruct((b,), jnp.int32),
+            "video": self.video_of(frames),
+            **words_of((batch,), self.config.task.text_length),
+            "key": jax.ShapeDtypeStruct((batch,), jnp.int32),
         }
 
-    def clips(self, frames: int, training: bool = True) -> CaptionedClips:
-        """How a record becomes a sample."""
-        return CaptionedClips(
-            frames,
-            self.model.vision.grid.image_size,
-            self.pieces,
-            self.config.task.text_length,
-            training,
-            self.config.task.flip,
-        )
-
     def source(self, split: str) -> Source | Mapping[str, Source]:
-        records = CaptionRecords(self.captions(split))
+        records = self.records(split)
         clips = self.clips(self.model.vision.grid.frames)
         return Source(records, self.config.train.batch_size, clips)
-
-    def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
-        """Adds normalised pixels (`input`), where there are any."""
-        return {**batch, "input": normalise(batch["video"])} if "video" in batch else batch
 
     def loss(
         self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
@@ -152,11 +146,11 @@ class PairsTask(Task):
         return total, Aux({name: (loss * count, count) for name, loss in losses.items()})
 
     def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
-        decay = 0.0 if path.rsplit("/", 1)[-1] in UNDECAYED else 1.0
+        group = super().parameter_group(path, shape)
         if path == "temperature":
             bounds = contrast.LEAST_TEMPERATURE, contrast.MOST_TEMPERATURE
-            return Group(decay=decay, bounds=bounds)
-        return Group(decay=decay)
+            return group._replace(bounds=bounds)
+        return group
 
     def evaluations(self) -> Mapping[str, Evaluation]:
         if not self.config.data.validation:
@@ -173,20 +167,62 @@ class PairsTask(Task):
             )
         }
 
-
-class RetrievalTask(PairsTask):
-    """Tuning on captioned videos: contrast and matching."""
-
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
         """`similarity` of each video with its caption, and `match`: how likely the fusion layers
         find that they belong together."""
+        words = batch["ids"][:, None], batch["mask"][:, None]
+        pairs, _ = self.scores(variables, batch["input"], *words)
+        match = jax.nn.softmax(pairs.matching[:, 0].astype(jnp.float32))[:, 1]
+        return {"similarity": pairs.similarity[:, 0], "match": match}
 
-        def run(model: VideoText) -> dict[str, Array]:
-            seen = model.look(batch["input"], keep_frames=True)
-            states = model.read(batch["ids"], batch["mask"])
-            vision, text = model.shared(seen["pooled"], states)
-            similarity = contrast.pair_similarities(vision, text[:, None])[:, 0]
-            matching = model.match(model.fuse(states, batch["mask"], seen["tokens"]))
-            return {"similarity": similarity, "match": jax.nn.softmax(matching)[:, 1]}
+    def scores(
+        self, variables: Variables, video: Array, ids: Array, mask: Array
+    ) -> tuple[PairScores, Float[Array, ""]]:
+        """Of each video with texts of its own (`score_pairs`); and the temperature."""
+
+        def run(model: VideoText) -> tuple[PairScores, Float[Array, ""]]:
+            return score_pairs(model, video, ids, mask), model.clamped_temperature()
 
         return nn.apply(run, self.model)(variables)
+
+    def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
+        """Each video with the sentences it is asked about: `similarity`, `match`, and `choice`, its
+        score as one of them (section 4.3); videos ranked by the sentences of `data.query`. See
+        `predictions.answer_files`."""
+        clips = self.clips(self.config.task.test_frames, training=False)
+        score = jax.jit(lambda variables, video, *words: self.scores(variables, video, *words))
+
+        def answer(frames: np.ndarray, sentences: Sequence[str]) -> list[dict[str, float]]:
+            # Few shapes are compiled: rows behind the last sentence are empty.
+            count = len(sentences)
+            cleaned = [clean_caption(text) for text in sentences] + [""] * (-count % 4)
+            ids, mask = clips.pieces.encode(cleaned, clips.length)
+            video = normalise(jnp.asarray(frames)[None])
+            pairs, temperature = score(variables, video, ids[None], mask[None])
+            pairs = jax.tree.map(lambda x: x[:, :count], pairs)
+            _, chosen = multiple_choice_scores(pairs.similarity, pairs.matching, temperature)
+            match = jax.nn.softmax(pairs.matching.astype(jnp.float32))[..., 1]
+            said = {"similarity": pairs.similarity, "match": match, "choice": chosen}
+            columns = [np.asarray(column[0], float).tolist() for column in said.values()]
+            return [dict(zip(said, row, strict=True)) for row in zip(*columns, strict=True)]
+
+        return answer_files(
+            paths,
+            outdir,
+            self.config.data.query,
+            lambda path: clips.clip(path, np.random.default_rng(0)),
+            answer,
+            ranked=self.config.task.reranked,
+        )
+
+    def render(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The first clips, each row named by its caption's match."""
+        rows = [
+            strip({f"match {match:.2f}": np.asarray(clip)})
+            for clip, match in zip(batch["video"][:4], outputs["match"][:4], strict=True)
+        ]
+        return {"clips": np.concatenate(rows)}
+
+
+class RetrievalTask(PairsTask):
+    """Tuning on captioned videos: contrast and matching."""

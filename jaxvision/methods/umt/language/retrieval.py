@@ -123,7 +123,8 @@ def scorer(
     """
 
     @jax.jit
-    def of_pairs(variables, tokens, states, mask, videos, texts):
+    def of_pairs(variables, features, videos, texts):
+        tokens, states, mask = features
         return apply(variables, tokens[videos], states[texts], mask[texts])
 
-    return lambda videos, texts: of_pairs(variables, tokens, states, mask, videos, texts)
+    return lambda videos, texts: of_pairs(variables, (tokens, states, mask), videos, texts)

@@ -15,10 +15,10 @@ from jaxtyping import Array, PRNGKeyArray
 from jaxvision.data.caption_records import CaptionRecord
 from jaxvision.data.source import Source
 from jaxvision.methods.umt.language.inputs import (
+    AnnotatedVideos,
     CaptionedClips,
     Sentences,
     TwoSides,
-    VideosAlone,
     two_sides,
 )
 from jaxvision.methods.umt.language.retrieval import matching_scores, rerank, scorer
@@ -46,7 +46,7 @@ def retrieval_evaluation(
     video = (batch_size, clips.frames, *clips.size, 3)
     return Evaluation(
         source={
-            VIDEOS: Source(VideosAlone(sides.videos), batch_size, clips.alone),
+            VIDEOS: Source(AnnotatedVideos(sides.videos), batch_size, clips.alone),
             TEXTS: Source(sentences, batch_size),
         },
         batch_specs={

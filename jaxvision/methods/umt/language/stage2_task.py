@@ -67,9 +67,9 @@ class Stage2Task(PairsTask):
         data = self.config.data
         media: dict[str, CaptionRecords] = {}
         if data.train:
-            media["video"] = CaptionRecords(self.captions("train"))
+            media["video"] = self.records("train")
         if data.pictures:
-            media["image"] = CaptionRecords(self.captions("pictures", "image"))
+            media["image"] = self.records("pictures", "image")
         if not media:
             raise InputError("data.train, data.pictures: expected an annotation file of either")
         return media

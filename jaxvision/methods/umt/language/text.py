@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxvision.errors import InputError
 from jaxvision.nn.bert_layers import BertConfig, BertStack
 from jaxvision.nn.initializers import KERNEL_INITIALIZERS
+from jaxvision.nn.linear import linear, logical, norm, zeros
 from jaxvision.nn.sharding import constrain
 
 PADDING = 0  # the id of [PAD]; BERT's vocabularies begin with it
@@ -30,17 +31,11 @@ class TextConfig:
 
 
 def _table(rows: str | None):
-    return nn.with_logical_partitioning(KERNEL_INITIALIZERS["normal_0.02"], (rows, "embed"))
+    return logical(KERNEL_INITIALIZERS["normal_0.02"], rows, "embed")
 
 
 def _norm(config: BertConfig, name: str | None = None) -> nn.LayerNorm:
-    return nn.LayerNorm(
-        epsilon=config.norm_epsilon,
-        dtype=config.dtype,
-        scale_init=nn.with_logical_partitioning(nn.initializers.ones, ("embed",)),
-        bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("embed",)),
-        name=name,
-    )
+    return norm(name, epsilon=config.norm_epsilon, dtype=config.dtype)
 
 
 class TextEmbeddings(nn.Module):
@@ -124,21 +119,9 @@ class WordHead(nn.Module):
     ) -> Float[Array, "b n v"]:
         """Logits in float32."""
         layer = self.config.layer
-        x = nn.Dense(
-            layer.width,
-            dtype=layer.dtype,
-            kernel_init=nn.with_logical_partitioning(
-                KERNEL_INITIALIZERS["normal_0.02"], ("embed", None)
-            ),
-            bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("embed",)),
-            name="dense",
-        )(states)
+        x = linear(layer.width, ("embed", None), dtype=layer.dtype, name="dense")(states)
         x = _norm(layer, "norm")(nn.gelu(x, approximate=False))
-        bias = self.param(
-            "bias",
-            nn.with_logical_partitioning(nn.initializers.zeros, ("vocab",)),
-            (self.config.vocabulary,),
-        )
+        bias = self.param("bias", logical(zeros, "vocab"), (self.config.vocabulary,))
         words = words.astype(layer.dtype)
         logits = jnp.einsum("bnd,vd->bnv", x, words, preferred_element_type=jnp.float32)
         return constrain(logits + bias, "batch", None, "vocab")
@@ -152,27 +135,6 @@ class LanguageModel(nn.Module):
     def setup(self):
         self.encoder = TextEncoder(self.config)
         self.head = WordHead(self.config)
-
-    def encode(
-        self, ids: Int[Array, "b n"], mask: Bool[Array, "b n"], deterministic: bool = True
-    ) -> Float[Array, "b n d"]:
-        """See `TextEncoder.encode`."""
-        return self.encoder.encode(ids, mask, deterministic)
-
-    def fuse(
-        self,
-        states: Float[Array, "b n d"],
-        mask: Bool[Array, "b n"],
-        context: Float[Array, "c m e"] | None,
-        context_mask: Bool[Array, "c m"] | None = None,
-        *,
-        causal: bool = False,
-        deterministic: bool = True,
-    ) -> Float[Array, "b n d"]:
-        """See `TextEncoder.fuse`."""
-        return self.encoder.fuse(
-            states, mask, context, context_mask, causal=causal, deterministic=deterministic
-        )
 
     def words(self, states: Float[Array, "b n d"]) -> Float[Array, "b n v"]:
         """Logits of the word that stands, or comes next, at every token."""
@@ -193,8 +155,8 @@ class LanguageModel(nn.Module):
         causal: a token sees those before it, which makes the model the decoder of answers; its
         text layers, of which a decoder has none, have no such mask.
         """
-        states = self.encode(ids, mask, deterministic)
-        states = self.fuse(
+        states = self.encoder.encode(ids, mask, deterministic)
+        states = self.encoder.fuse(
             states, mask, context, context_mask, causal=causal, deterministic=deterministic
         )
         return self.words(states)

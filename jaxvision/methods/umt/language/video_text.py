@@ -1,6 +1,8 @@
 """The network of videos and sentences (section 3.3): two towers, a contrast between them, and a
 fusion of both that says whether a pair belongs together and which words are hidden."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -10,22 +12,20 @@ from jaxvision.methods.umt.encoder import AlignedEncoder
 from jaxvision.methods.umt.language.contrast import (
     LEAST_TEMPERATURE,
     MOST_TEMPERATURE,
+    pair_similarities,
     part_of_gradient,
     similarities,
 )
 from jaxvision.methods.umt.language.text import TextConfig, TextEncoder, WordHead
 from jaxvision.nn.initializers import torch_default_bias, torch_default_kernel
+from jaxvision.nn.linear import linear
 
 FIRST_TEMPERATURE = 0.07
 
 
-def _linear(inputs: int, outputs: int, dtype: jnp.dtype) -> nn.Dense:
-    return nn.Dense(
-        outputs,
-        dtype=dtype,
-        kernel_init=nn.with_logical_partitioning(torch_default_kernel(), ("embed", None)),
-        bias_init=nn.with_logical_partitioning(torch_default_bias(inputs), (None,)),
-    )
+def _linear(inputs: int, outputs: int, dtype: jnp.dtype) -> nn.Module:
+    kernel, bias = torch_default_kernel(), torch_default_bias(inputs)
+    return linear(outputs, ("embed", None), dtype=dtype, kernel=kernel, bias=bias)
 
 
 class VideoText(nn.Module):
@@ -131,3 +131,28 @@ class VideoText(nn.Module):
         if self.word_head:
             answers["words"] = self.guess(fused)
         return answers
+
+
+class PairScores(NamedTuple):
+    """similarity: cosines.  matching: logits of "no" and "yes"."""
+
+    similarity: Float[Array, "b k"]
+    matching: Float[Array, "b k 2"]
+
+
+def score_pairs(
+    model: VideoText,
+    video: Float[Array, "b t h w 3"],
+    ids: Int[Array, "b k n"],
+    mask: Bool[Array, "b k n"],
+) -> PairScores:
+    """Each video with k texts of its own, by a bound model. Its keys and values are projected once
+    for all of them."""
+    b, k, n = ids.shape
+    seen = model.look(video, keep_frames=True)
+    flat = mask.reshape(-1, n)
+    states = model.read(ids.reshape(-1, n), flat)
+    vision, text = model.shared(seen["pooled"], states)
+    matching = model.match(model.fuse(states, flat, seen["tokens"]))
+    similarity = pair_similarities(vision, text.reshape(b, k, -1))
+    return PairScores(similarity, matching.reshape(b, k, 2))

@@ -74,6 +74,9 @@ def recipe(folder: Path, name: str = "retrieval", **overrides) -> ConfigDict:
             "validation": str(video),
             "paragraphs": False,
             "many_videos_a_text": False,
+            "seconds": 0.0,
+            "query": "",
+            "answers": "",
         }
     )
     config.dtype = config.frozen.dtype = "float32"
@@ -83,4 +86,33 @@ def recipe(folder: Path, name: str = "retrieval", **overrides) -> ConfigDict:
     config.mesh.data = 1
     with config.unlocked():
         config.update_from_flattened_dict(overrides)
+    return config
+
+
+def with_questions(folder: Path, config: ConfigDict, records: int = 8) -> ConfigDict:
+    """Made into a recipe of questions about the colours of `made`'s videos."""
+    listed = json.loads((folder / "video.json").read_text())[:records]
+    colours = [list(COLOURS)[number % len(COLOURS)] for number in range(records)]
+    questions = [
+        {"video": record["video"], "question": "a video?", "answer": [colour, colour, "grey"]}
+        for record, colour in zip(listed, colours, strict=True)
+    ]
+    (folder / "questions.json").write_text(json.dumps(questions))
+    (folder / "answers.json").write_text(json.dumps(list(COLOURS)))
+    config.data.train = config.data.validation = str(folder / "questions.json")
+    config.data.answers = str(folder / "answers.json")
+    config.task.answer_length = 3
+    return config
+
+
+def with_choices(folder: Path, config: ConfigDict, records: int = 8) -> ConfigDict:
+    """Validated by captions to choose from."""
+    listed = json.loads((folder / "video.json").read_text())[:records]
+    options = [f"a {colour} video" for colour in COLOURS]
+    choices = [
+        {"video": record["video"], "caption": options, "answer": number % len(COLOURS)}
+        for number, record in enumerate(listed)
+    ]
+    (folder / "choices.json").write_text(json.dumps(choices))
+    config.data.validation = str(folder / "choices.json")
     return config

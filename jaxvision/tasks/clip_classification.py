@@ -1,7 +1,8 @@
-"""Fine-tuning of VideoMAE for action classification as the engine sees it (section 4.2 and the
-published scripts). Post-pretraining on Kinetics-710 is this task with 710 classes."""
+"""Classification of clips by a plain video transformer: the fine-tuning of VideoMAE and UMT. Tuning
+on Kinetics-710 before another data set is this task with 710 classes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -15,23 +16,30 @@ from jaxvision.data import video_list
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
 from jaxvision.data.video_clips import MultiViewClips
-from jaxvision.methods.videomae import temporal_features
-from jaxvision.methods.videomae.inputs import class_names
 from jaxvision.nn.video_transformer import VideoClassifier, build_classifier, classifier_flops
 from jaxvision.tasks import classification, video_classification
 from jaxvision.training.layer_decay import layer_decay_group
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
+# (model, variables, files, folder) -> what was written.
+PredictFiles = Callable[[VideoClassifier, Variables, Sequence[Path], Path], list[Path]]
 
-class ClassificationTask(Task):
+
+@dataclass(frozen=True)
+class ClipClassification(Task):
     """Soft-target cross entropy on mixed clips. Batches hold `video`, uint8 [b, t, h, w, 3] RGB,
-    and `label`, int32 [b]; evaluations also `number` (of the video) and `view`."""
+    and `label`, int32 [b]; evaluations also `number` (of the video) and `view`.
+
+    write_files: what `predict_files` does instead of naming classes.
+    """
+
+    write_files: PredictFiles | None = None
 
     input_suffixes = video_list.SUFFIXES
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
-        return class_names(self.config)
+        return video_classification.class_names(self.config.data)
 
     @cached_property
     def model(self) -> VideoClassifier:
@@ -91,16 +99,15 @@ class ClassificationTask(Task):
         return {"clips": video_classification.picture(batch, outputs, self.class_names)}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
-        """Classes of each video, or with `task.features` features of its windows."""
-        task, grid = self.config.task, self.model.grid
-        if task.features:
-            features = partial(jax.jit(partial(self.model.apply, features=True)), variables)
-            return temporal_features.write_features(features, grid, paths, outdir, task.features)
+        """Classes of each video, over the published views; or what `write_files` makes of them."""
+        if self.write_files:
+            return self.write_files(self.model, variables, paths, outdir)
 
         @jax.jit
         def probabilities(variables: Variables, views: Array) -> Array:
             return jax.nn.softmax(self.model.apply(variables, normalise(views)))
 
+        task = self.config.task
         views = MultiViewClips(
             video_classification.sampling(self.config), self.size[0], task.segments, task.crops
         )

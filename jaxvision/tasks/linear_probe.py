@@ -1,0 +1,75 @@
+"""A linear probe: how well a linear classifier does on frozen, pooled features of clips."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxvision.data.source import Source
+from jaxvision.training.task import Batch, BatchSpecs, Evaluation, Variables
+
+
+def probe_evaluation(
+    source: Source,
+    batch_specs: BatchSpecs,
+    features: Callable[[Variables, Batch], Float[Array, "b features"]],
+    names: Sequence[str],
+) -> Evaluation:
+    """Fit on the clips whose `held_out` is False, test on the others; `label` is a place in names.
+
+    Results in [0, 1]: `accuracy`, `chance`, and the accuracy on each label that was tested.
+    """
+
+    def outputs(variables: Variables, batch: Batch, rng: Any) -> dict[str, Any]:
+        return {
+            "features": features(variables, batch),
+            "label": batch["label"],
+            "held_out": batch["held_out"],
+        }
+
+    return Evaluation(
+        source=source,
+        batch_specs=batch_specs,
+        outputs=outputs,
+        accumulate=_collect,
+        finish=partial(_finish, names),
+    )
+
+
+def pooled(
+    tokens: Float[Array, "b n d"], window: tuple[int, int, int]
+) -> Float[Array, "b features"]:
+    """Mean over all tokens, and deviation over time averaged over places: motion is change."""
+    by_place = tokens.reshape(tokens.shape[0], *window, -1)
+    change = jnp.mean(jnp.std(by_place, axis=1), axis=(1, 2))
+    return jnp.concatenate([jnp.mean(tokens, axis=1), change], axis=-1)
+
+
+def _collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str) -> Any:
+    """Every record's row, kept by its index, so that batching cannot change the result."""
+    total = total if total is not None else {}
+    for row, number in enumerate(index):
+        total[int(number)] = {name: value[row] for name, value in outputs.items()}
+    return total
+
+
+def _finish(
+    names: Sequence[str], total: Mapping[int, Mapping], variables: Variables
+) -> dict[str, float]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rows = [total[number] for number in sorted(total)]
+    features = np.stack([row["features"] for row in rows])
+    labels = np.array([row["label"] for row in rows])
+    held_out = np.array([row["held_out"] for row in rows], bool)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+    classifier.fit(features[~held_out], labels[~held_out])
+    tested = labels[held_out]
+    right = classifier.predict(features[held_out]) == tested
+    by_name = {name: right[tested == n].mean() for n, name in enumerate(names) if n in tested}
+    return {"accuracy": right.mean(), "chance": 1 / len(names), **by_name}
