@@ -48,10 +48,11 @@ def seen_people(
 def predict_files(
     detect: Detect,
     moments: Moments,
-    names: Sequence[str],
-    shown: float,
     paths: Sequence[Path],
     outdir: Path,
+    *,
+    names: Sequence[str],
+    shown: float,
 ) -> list[Path]:
     """Of every film: NAME.mp4 with the people of the nearest key frame, NAME.png of the one with
     most, NAME_people.json ([{image_id, bbox, score}], one image a key frame, as AVA's tools and

@@ -236,7 +236,7 @@ class DetectionTask(Task):
 
         moments = prediction.Moments(self.config.model.frames, task.stride, task.every_seconds)
         return prediction.predict_files(
-            detect_in, moments, self.class_names, task.shown, paths, outdir
+            detect_in, moments, paths, outdir, names=self.class_names, shown=task.shown
         )
 
 
