@@ -13,4 +13,4 @@ from jaxvision.training.config import recipe_arguments
 
 
 def get_config(arguments: str = "") -> ConfigDict:
-    return tubes("{:05}.png", start=recipe_arguments(arguments, start="").start)
+    return tubes("{:05}.png", 21, start=recipe_arguments(arguments, start="").start)

@@ -13,4 +13,4 @@ from jaxvision.training.config import recipe_arguments
 
 
 def get_config(arguments: str = "") -> ConfigDict:
-    return tubes("{:05}.jpg", start=recipe_arguments(arguments, start="").start)
+    return tubes("{:05}.jpg", 24, start=recipe_arguments(arguments, start="").start)

@@ -32,6 +32,8 @@ from jaxvision.errors import InputError, nearest
 
 DATA_NAMES = ("figures", "ava", "tubes", "own")
 MULTIPLE, LEAST_SIDE = 32, 32
+# Shapes of films, for plans of runs whose data are elsewhere.
+USUAL_SIZES = ((360, 480), (360, 640))
 Size = tuple[int, int]  # height, width
 
 
@@ -55,7 +57,10 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
     if data.name == "figures":
         return ACTIONS
     if data.name == "tubes":
-        return tuple(tubes_of(config).labels)
+        labels = tuple(tubes_of(config).labels)
+        if len(labels) != data.classes:
+            raise InputError(f"{data.tubes}: {len(labels)} labels; data.classes={data.classes}")
+        return labels
     if not data.labels:
         raise InputError("data.labels: expected a file of the actions' names")
     if data.name == "own":
@@ -66,11 +71,26 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
     return tuple(names.get(number, f"action {number}") for number in range(1, data.classes + 1))
 
 
+def class_count(config: ConfigDict) -> int:
+    """Columns of the actions: of AVA and tubes known without their files."""
+    known = config.data.name in ("ava", "tubes")
+    return config.data.classes if known else len(class_names(config))
+
+
+def is_here(config: ConfigDict) -> bool:
+    """Whether the training's annotations can be looked at."""
+    data = config.data
+    if data.name == "figures":
+        return True
+    file = data.tubes if data.name == "tubes" else data.train
+    return bool(file) and Path(file).is_file()
+
+
 def counted_labels(config: ConfigDict) -> list[int]:
     """Ids, from 1, of the classes that an evaluation counts."""
     if config.data.name == "ava":
         return sorted(read_label_map(Path(config.data.labels)))
-    return list(range(1, len(class_names(config)) + 1))
+    return list(range(1, class_count(config) + 1))
 
 
 def tubes_of(config: ConfigDict) -> ActionTubes:

@@ -110,7 +110,7 @@ def fine_tuning(variant: str = "slowfast_r50_k400", *, start: str = "") -> Confi
     return config
 
 
-def tubes(template: str, *, start: str = "") -> ConfigDict:
+def tubes(template: str, classes: int, *, start: str = "") -> ConfigDict:
     """UCF101-24 or JHMDB: every frame of the tubes is a key frame."""
     config = fine_tuning(start=start)
     config.data.update(
@@ -121,6 +121,7 @@ def tubes(template: str, *, start: str = "") -> ConfigDict:
             "validation": "",
             "tubes": "GT.pkl",
             "split": 1,
+            "classes": classes,
             "template": template,
         }
     )

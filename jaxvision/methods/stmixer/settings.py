@@ -50,7 +50,7 @@ SETTINGS = {
     "data.train_frames": "AVA: list of the frames' files of training",
     "data.validation_frames": "AVA: list of the frames' files of evaluation",
     "data.labels": "AVA: label map of the classes that count; own: class names, one a line",
-    "data.classes": "AVA: ids that annotations may have",
+    "data.classes": "AVA, tubes: ids that annotations may have",
     "data.excluded": "AVA: seconds that no evaluation counts",
     "data.rate": "AVA: frames a second of the lists",
     "data.tubes": "pickle of the tubes' boxes",

@@ -45,7 +45,7 @@ class DetectionTask(Task):
     def model(self) -> Detector:
         config = self.config
         return variants.build(
-            config.model, len(self.class_names), config.dtype, config.train.norm_groups
+            config.model, inputs.class_count(config), config.dtype, config.train.norm_groups
         )
 
     @property
@@ -80,13 +80,21 @@ class DetectionTask(Task):
         )
         return records, buckets
 
+    @cached_property
+    def buckets(self) -> dict[inputs.Bucket, list[int]]:
+        """Of training; of films of usual shapes where the data are not here, as for a plan."""
+        if inputs.is_here(self.config):
+            return self.training_buckets[1]
+        task = self.config.task
+        return inputs.buckets_of(inputs.USUAL_SIZES, tuple(task.short_sides), task.most_buckets)
+
     def transform(self, buckets: Any, training: bool) -> inputs.ClipTransform:
         config = self.config
         return inputs.ClipTransform(
             frames=config.model.frames,
             stride=config.task.stride,
             people=config.data.people,
-            classes=len(self.class_names),
+            classes=inputs.class_count(config),
             flip=config.task.flip and training,
             buckets={bucket.name: bucket for bucket in buckets},
         )
@@ -100,16 +108,14 @@ class DetectionTask(Task):
         }
 
     def batch_specs(self, split: str) -> BatchSpecs:
-        _, buckets = self.training_buckets
-        transform, size = self.transform(buckets, True), self.config.train.batch_size
-        return {bucket.name: transform.specs(bucket, size) for bucket in buckets}
+        transform, size = self.transform(self.buckets, True), self.config.train.batch_size
+        return {bucket.name: transform.specs(bucket, size) for bucket in self.buckets}
 
     def bucket(self, step: int) -> str:
         """A bucket at random, as often as it has clips: every clip is as likely at each side."""
-        _, buckets = self.training_buckets
-        counts = np.array([len(rows) for rows in buckets.values()])
+        counts = np.array([len(rows) for rows in self.buckets.values()])
         drawn = np.random.default_rng((self.config.seed, 11, step)).integers(counts.sum())
-        return list(buckets)[int(np.searchsorted(np.cumsum(counts), drawn, "right"))].name
+        return list(self.buckets)[int(np.searchsorted(np.cumsum(counts), drawn, "right"))].name
 
     def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
         """Adds `input`: normalised pixels, 0 in the padding."""

@@ -20,7 +20,7 @@ def sample_rows(
     """
     total = jnp.zeros((*where.shape[:-1], features.shape[-1]), jnp.float32)
     for row, weight in corners(where, sizes):
-        total = total + take(features, row).astype(jnp.float32) * weight[..., None]
+        total = total + _take(features, row).astype(jnp.float32) * weight[..., None]
     return total.astype(features.dtype)
 
 
@@ -41,5 +41,5 @@ def corners(
         yield row, weight
 
 
-def take(features: Float[Array, "x rows c"], rows: Int[Array, "x m"]) -> Float[Array, "x m c"]:
+def _take(features: Float[Array, "x rows c"], rows: Int[Array, "x m"]) -> Float[Array, "x m c"]:
     return jax.vmap(lambda f, r: jnp.take(f, r, axis=0, mode="clip"))(features, rows)
