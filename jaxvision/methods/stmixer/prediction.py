@@ -1,7 +1,7 @@
 """People and their actions in films: MP4, a picture, and the detections as JSON and CSV."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -14,12 +14,14 @@ from jaxvision.data.actions.ava_files import KeyFrames, rows_of_people, write_de
 from jaxvision.data.actions.json_files import People as BoxesOfFrame
 from jaxvision.data.actions.json_files import write_detected
 from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
 from jaxvision.methods.stmixer.detections import People
 from jaxvision.tasks.each_input import each_input
-from jaxvision.viz.files import write_mp4, write_png
+from jaxvision.viz.files import write_png
 from jaxvision.viz.people import SeenPerson, best_actions, draw_people
+from jaxvision.viz.video_stream import write_segment
 
 # People of the uint8 frames [t, h, w, 3] of one clip.
 Detect = Callable[[UInt8[np.ndarray, "t h w 3"]], People]
@@ -60,42 +62,60 @@ def predict_files(
 
     def answer(path: Path, name: str) -> list[Path]:
         with Video(path) as film:
-            found, centres, fps = _people_of(film, detect, moments)
-            frames = film.frames(range(len(film)))
-        size = frames.shape[1:3]
-        nearest = np.abs(np.arange(len(frames))[:, None] - centres).argmin(axis=1)
-        drawn = np.stack(
-            [
-                draw_people(frame, seen_people(found[key], size, names, shown))
-                for frame, key in zip(frames, nearest, strict=True)
-            ]
-        )
-        written = [outdir / f"{name}{end}" for end in (".mp4", ".png", ".json")]
-        write_mp4(written[0], drawn, fps)
-        fullest = int(np.argmax([len(people.boxes) for people in found]))
-        write_png(written[1], drawn[centres[fullest]])
-        _write_all(written[2], found, centres / fps, names)
-        return written + _write_lists(outdir, name, found, centres / fps, size)
+            found, centres = _people_of(film, detect, moments)
+            times, size = film.times, film.size
+            drawn = _Drawn(film, found, centres, names, shown)
+            written = [outdir / f"{name}{end}" for end in (".mp4", ".png", ".json")]
+            write_segment(written[0], drawn, film.rate, presentation=film.presentation)
+        write_png(written[1], drawn.fullest)
+        _write_all(written[2], found, times[centres], names)
+        return written + _write_lists(outdir, name, found, times[centres], size)
 
     return each_input(paths, outdir, answer)
 
 
-def _people_of(
-    film: Video, detect: Detect, moments: Moments
-) -> tuple[list[People], np.ndarray, float]:
-    """The people of each key frame, the key frames' numbers, and frames a second."""
+def _people_of(film: Video, detect: Detect, moments: Moments) -> tuple[list[People], np.ndarray]:
+    """The people of each key frame, and the key frames' numbers."""
     total = len(film)
     if total == 0:
         raise InputError("a film without frames")
     seconds = film.times[-1] - film.times[0]
-    fps = float((total - 1) / seconds) if total > 1 and seconds > 0 else 25.0
+    fps = (total - 1) / seconds if total > 1 and seconds > 0 else float(film.rate)
     step = max(round(moments.every * fps), 1)
     centres = np.arange(min(step // 2, total - 1), total, step)
     found = [
         detect(film.frames(clip_frames.around(int(centre), moments.frames, moments.stride, total)))
         for centre in centres
     ]
-    return found, centres, float(Fraction(fps).limit_denominator(1001))
+    return found, centres
+
+
+class _Drawn:
+    """A film's frames with their times, one after the other, each with the people of the key frame
+    nearest to it. fullest: the key frame with most people, once it has come."""
+
+    def __init__(
+        self,
+        film: Video,
+        found: Sequence[People],
+        centres: np.ndarray,
+        names: Sequence[str],
+        shown: float,
+    ):
+        self._film, self._centres = film, centres
+        height, width = film.size
+        self._seen = [seen_people(people, (height, width), names, shown) for people in found]
+        self.fullest = np.zeros((height, width, 3), np.uint8)
+
+    def __iter__(self) -> Iterator[tuple[Fraction, UInt8[np.ndarray, "h w 3"]]]:
+        rgb, times = PixelFormat("rgb24"), self._film.times
+        fullest = self._centres[int(np.argmax([len(people) for people in self._seen]))]
+        for number, frame in enumerate(self._film.stream()):
+            nearest = int(np.argmin(np.abs(self._centres - number)))
+            image = draw_people(rgb.array(frame), self._seen[nearest])
+            if number == fullest:
+                self.fullest = image
+            yield Fraction(float(times[number])).limit_denominator(90_000), image
 
 
 def _write_all(
