@@ -271,6 +271,7 @@ def alphaction_network(config: Config, tensors: Sequence[str]) -> ResNet3DConfig
     fixed={"module": "SlowFast"},
     ignores={
         **INITIAL_WITHIN,
+        "nonlocal_": "there may be no such block",
         **{f"nonlocal_.{key}": "there may be no such block" for key in NON_LOCAL},
         "nonlocal_.FROZEN_BN": "there may be no such block",
         "nonlocal_.BN_EPSILON": "as the network's",

@@ -1,7 +1,7 @@
 """From key frames to padded clips: records, sizes, buckets, and a sample's arrays."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,11 +24,12 @@ from jaxvision.data.actions.key_frames import (
 )
 from jaxvision.data.actions.moving_figures import ACTIONS, FigureClip, MovingFigures
 from jaxvision.data.actions.own_lists import read_own_list
+from jaxvision.data.actions.size_buckets import size_buckets
 from jaxvision.data.fixed_point_resize import opencv_resize
 from jaxvision.data.labels import read_labels
 from jaxvision.data.source import Records, RecordSubset
 from jaxvision.data.video import Video
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice
 
 DATA_NAMES = ("figures", "ava", "tubes", "own")
 MULTIPLE, LEAST_SIDE = 32, 32
@@ -49,11 +50,28 @@ class Bucket(NamedTuple):
         return f"{self.side}:{self.height}x{self.width}"
 
 
+class BucketRows(NamedTuple):
+    """numbers: of a bucket's records.  padded_up: how many of them have more padding than their own
+    size asks for."""
+
+    numbers: list[int]
+    padded_up: int
+
+
+@dataclass(frozen=True)
+class BucketRecords(RecordSubset):
+    """The records of a bucket; `summary` says what it is."""
+
+    told: str = ""
+
+    def summary(self) -> str:
+        return self.told
+
+
 def class_names(config: ConfigDict) -> tuple[str, ...]:
     """Of every column of the actions, in order."""
     data = config.data
-    if data.name not in DATA_NAMES:
-        raise InputError(f"data.name {data.name!r}{nearest(data.name, DATA_NAMES)}")
+    check_choice("data.name", data.name, DATA_NAMES)
     if data.name == "figures":
         return ACTIONS
     if data.name == "tubes":
@@ -107,7 +125,7 @@ def _read_tubes(path: str) -> ActionTubes:
 
 def records_of(config: ConfigDict, split: str) -> Records:
     """The key frames of "train" or "validation"."""
-    data, root = config.data, Path(config.data.root)
+    data = config.data
     if data.name == "figures":
         return MovingFigures(
             count=int(data[split]),
@@ -116,6 +134,7 @@ def records_of(config: ConfigDict, split: str) -> Records:
             height=data.height,
             width=data.width,
         )
+    root = Path(data.root)
     if data.name == "tubes":
         truth = tubes_of(config)
         videos = truth.split(data.split, "train" if split == "train" else "test")
@@ -157,65 +176,24 @@ def _film_size(film: Any) -> Size:
 
 
 def buckets_of(
-    sizes: Sequence[Size], short_sides: Sequence[int], most: int, least_records: int = 1
-) -> dict[Bucket, list[int]]:
-    """The numbers of the records in each bucket; every record is in one of each short side.
+    sizes: Sequence[Size], short_sides: Sequence[int], most: int, least: int = 1
+) -> dict[Bucket, BucketRows]:
+    """The records of each bucket; every record is in one of each short side.
 
-    most: buckets there may be, shared among the short sides. The rarest size is padded up to a
-    size that holds another one too, until there are few enough, and until each has
-    `least_records`.
+    sizes: of the films.  most: buckets there may be, shared among the short sides.  least: records
+    of each, as far as there are others to join.
     """
-    found: dict[Bucket, list[int]] = {}
+    found: dict[Bucket, BucketRows] = {}
     for side in short_sides:
-        padded: dict[Size, list[int]] = {}
-        for number, size in enumerate(sizes):
-            new = clip_frames.rounded_size(*size, side)
-            place = clip_frames.padded_size(np.array([new]), MULTIPLE)
-            padded.setdefault(place, []).append(number)
-        room = max(most // len(short_sides), 1)
-        while len(padded) > room or (
-            len(padded) > 1 and min(map(len, padded.values())) < least_records
-        ):
-            _merge_rarest(padded)
-        found |= {Bucket(side, *size): sorted(rows) for size, rows in padded.items()}
+        clips = [clip_frames.rounded_size(height, width, side) for height, width in sizes]
+        chosen = size_buckets(clips, MULTIPLE, max(most // len(short_sides), 1), least)
+        own = [clip_frames.padded_size(np.array([clip]), MULTIPLE) for clip in clips]
+        for number, size in enumerate(chosen.sizes):
+            rows = [row for row, bucket in enumerate(chosen.bucket) if bucket == number]
+            padded_up = sum(own[row] != size for row in rows)
+            if rows:
+                found[Bucket(side, *size)] = BucketRows(rows, padded_up)
     return found
-
-
-def _merge_rarest(padded: dict[Size, list[int]]) -> None:
-    """The rarest size joins that other one where it costs the fewest pixels of padding."""
-    rare = min(padded, key=lambda size: (len(padded[size]), size))
-    rows = padded.pop(rare)
-
-    def joined(other: Size) -> Size:
-        return max(rare[0], other[0]), max(rare[1], other[1])
-
-    def cost(other: Size) -> int:
-        height, width = joined(other)
-        clips = len(padded[other])
-        return height * width * (clips + len(rows)) - other[0] * other[1] * clips
-
-    other = min(padded, key=lambda size: (cost(size), size))
-    rows = padded.pop(other) + rows
-    padded.setdefault(joined(other), []).extend(rows)
-
-
-def padded_up(sizes: Sequence[Size], buckets: dict[Bucket, list[int]]) -> int:
-    """How many clips have more padding than their own size asks for."""
-    count = 0
-    for bucket, rows in buckets.items():
-        for row in rows:
-            new = clip_frames.rounded_size(*sizes[row], bucket.side)
-            own = clip_frames.padded_size(np.array([new]), MULTIPLE)
-            count += own != (bucket.height, bucket.width)
-    return count
-
-
-class ClipArrays(NamedTuple):
-    """A clip before padding: frames, boxes x1, y1, x2, y2 in its pixels, and actions."""
-
-    frames: UInt8[np.ndarray, "t h w 3"]
-    boxes: Float[np.ndarray, "people 4"]
-    actions: UInt8[np.ndarray, "people classes"]
 
 
 def resized_clip(
@@ -300,6 +278,16 @@ class ClipTransform:
         }
 
 
-def subsets(records: Records, buckets: dict[Bucket, list[int]]) -> dict[str, RecordSubset]:
+def records_by_bucket(
+    records: Records, buckets: Mapping[Bucket, BucketRows]
+) -> dict[str, BucketRecords]:
     """The records of each bucket, by its name."""
-    return {bucket.name: RecordSubset(records, rows) for bucket, rows in buckets.items()}
+    return {
+        bucket.name: BucketRecords(
+            records,
+            rows.numbers,
+            f"{len(rows.numbers)} key frames of {bucket.side} pixels, padded to {bucket.height} x "
+            f"{bucket.width}; {rows.padded_up} of them beyond their own multiple of {MULTIPLE}",
+        )
+        for bucket, rows in buckets.items()
+    }

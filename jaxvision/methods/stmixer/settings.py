@@ -1,12 +1,14 @@
 """What each setting of STMixer's recipes is: `jaxvision inspect` prints it with the value."""
 
+from jaxvision.training.sizes import Sizes
+
 SETTINGS = {
     "model.backbone": "slowonly, slowfast or vit",
     "model.frames": "of a clip; the slow pathway takes a quarter of them",
     "model.depth": "of a residual network: 50 or 101",
     "model.stem_width": "channels of the slow stem; all others follow it, the fast ones by 1/8",
     "model.fusion_window": "frames of the convolutions from the fast to the slow pathway",
-    "model.non_local": "blocks in the slow stage 4: '' = none, mean or softmax",
+    "model.non_local": "blocks in the slow stage 4: none, mean or softmax",
     "model.frozen_norm": "the backbone's batch norms keep their statistics (their scales train)",
     "model.image_size": "side of the pretraining's frames, which positions are made for (pixels)",
     "model.width": "of the transformer's tokens",
@@ -61,3 +63,13 @@ SETTINGS = {
     "data.height": "figures: of frames (pixels)",
     "data.width": "figures: of frames (pixels)",
 }
+
+SIZES = Sizes(
+    least={"task.fallback": 0},
+    positive=("task.every_seconds",),
+    divisors={
+        "model.heads": "model.width",
+        "model.query_heads": "model.query_width",
+        "model.groups": "model.query_width",
+    },
+)

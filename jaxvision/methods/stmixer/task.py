@@ -16,7 +16,7 @@ from jaxvision.data.actions.ava_files import KeyFrames, read_excluded
 from jaxvision.data.actions.moving_figures import FigureClip
 from jaxvision.data.actions.pixel_boxes import shares
 from jaxvision.data.source import Source
-from jaxvision.errors import InputError
+from jaxvision.errors import check_choice
 from jaxvision.methods.stmixer import evaluation, inputs, objective, prediction, variants
 from jaxvision.methods.stmixer.decoder import Answers
 from jaxvision.methods.stmixer.detections import Choice, People, choose, detect
@@ -69,7 +69,7 @@ class DetectionTask(Task):
         return self.model.init(rng, clip, jnp.full((1, 4), 64.0))
 
     @cached_property
-    def training_buckets(self) -> tuple[inputs.Records, dict[inputs.Bucket, list[int]]]:
+    def training_buckets(self) -> tuple[inputs.Records, dict[inputs.Bucket, inputs.BucketRows]]:
         config = self.config
         records = inputs.records_of(config, "train")
         buckets = inputs.buckets_of(
@@ -81,7 +81,7 @@ class DetectionTask(Task):
         return records, buckets
 
     @cached_property
-    def buckets(self) -> dict[inputs.Bucket, list[int]]:
+    def buckets(self) -> dict[inputs.Bucket, inputs.BucketRows]:
         """Of training; of films of usual shapes where the data are not here, as for a plan."""
         if inputs.is_here(self.config):
             return self.training_buckets[1]
@@ -104,7 +104,7 @@ class DetectionTask(Task):
         transform, size = self.transform(buckets, True), self.config.train.batch_size
         return {
             name: Source(rows, size, transform)
-            for name, rows in inputs.subsets(records, buckets).items()
+            for name, rows in inputs.records_by_bucket(records, buckets).items()
         }
 
     def batch_specs(self, split: str) -> BatchSpecs:
@@ -113,7 +113,7 @@ class DetectionTask(Task):
 
     def bucket(self, step: int) -> str:
         """A bucket at random, as often as it has clips: every clip is as likely at each side."""
-        counts = np.array([len(rows) for rows in self.buckets.values()])
+        counts = np.array([len(rows.numbers) for rows in self.buckets.values()])
         drawn = np.random.default_rng((self.config.seed, 11, step)).integers(counts.sum())
         return list(self.buckets)[int(np.searchsorted(np.cumsum(counts), drawn, "right"))].name
 
@@ -173,8 +173,7 @@ class DetectionTask(Task):
         config, task = self.config, self.config.task
         if not config.data.validation and config.data.name != "tubes":
             return {}
-        if task.boxes not in BOXES:
-            raise InputError(f"task.boxes {task.boxes!r}: expected one of {', '.join(BOXES)}")
+        check_choice("task.boxes", task.boxes, BOXES)
         records = inputs.records_of(config, "validation")
         sizes = inputs.frame_sizes(records)
         buckets = inputs.buckets_of(sizes, (task.test_short_side,), task.most_buckets)
@@ -184,10 +183,10 @@ class DetectionTask(Task):
                 self.predict,
                 {
                     n: Source(r, size, transform)
-                    for n, r in inputs.subsets(records, buckets).items()
+                    for n, r in inputs.records_by_bucket(records, buckets).items()
                 },
                 {bucket.name: transform.specs(bucket, size) for bucket in buckets},
-                numbers={bucket.name: rows for bucket, rows in buckets.items()},
+                numbers={bucket.name: rows.numbers for bucket, rows in buckets.items()},
                 truth=partial(_truth, records),
                 choice=self.choice,
                 labels=inputs.counted_labels(config),

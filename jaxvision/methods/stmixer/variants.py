@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.stmixer.decoder import DecoderConfig
 from jaxvision.methods.stmixer.model import ConvolutionalMaps, Detector, TransformerMap
 from jaxvision.nn.resnet3d_config import NonLocalConfig, NormConfig, strided_network
@@ -48,7 +48,7 @@ def model_table() -> dict[str, Any]:
         # Of a convolutional backbone.
         "depth": 50,
         "fusion_window": 5,
-        "non_local": "",
+        "non_local": "none",
         "stem_width": 64,
         "frozen_norm": False,
         # Of a transformer.
@@ -86,8 +86,7 @@ def build(model: Mapping[str, Any], classes: int, dtype: str, norm_groups: int =
     odd number of frames where cubes are two frames long.
     """
     kind, frames = model["backbone"], model["frames"]
-    if kind not in BACKBONES:
-        raise InputError(f"model.backbone {kind!r}{nearest(kind, BACKBONES)}")
+    check_choice("model.backbone", kind, BACKBONES)
     if kind == "vit" and frames % 2:
         raise InputError(f"model.frames={frames}; expected an even number: cubes have two frames")
     seen = frames // {"slowonly": 1, "slowfast": 4, "vit": 2}[kind]
@@ -129,13 +128,14 @@ def _transformer(model: Mapping[str, Any], dtype: str) -> TransformerMap:
 
 def _convolutional(model: Mapping[str, Any], dtype: str, norm_groups: int) -> ConvolutionalMaps:
     weighting = model["non_local"]
-    if weighting not in ("", "mean", "softmax"):
-        raise InputError(f"model.non_local {weighting!r}: expected '', 'mean' or 'softmax'")
+    check_choice("model.non_local", weighting, ("none", "mean", "softmax"))
     network = strided_network(
         model["depth"],
         two_pathways=model["backbone"] == "slowfast",
         fusion_window=model["fusion_window"],
-        non_local=NonLocalConfig(weighting=weighting, pool=(2, 2, 2)) if weighting else None,
+        non_local=None
+        if weighting == "none"
+        else NonLocalConfig(weighting=weighting, pool=(2, 2, 2)),
         norm=NormConfig(frozen=model["frozen_norm"], groups=norm_groups),
         remat=model["remat"] != "none",
         dtype=jnp.dtype(dtype),
