@@ -18,22 +18,16 @@ import numpy as np
 from timing import alternately
 
 from jaxvision.ops.dispatch import platform
-from jaxvision.ops.sparse_sampling import sampled_means, sparse_sampling
-from jaxvision.ops.sparse_sampling.means_over_points import FORMS
+from jaxvision.ops.sparse_sampling import sampled_means
+from jaxvision.ops.sparse_sampling.means_over_points import mean_over_points
 
 SIZES = ((64, 80), (32, 40), (16, 20), (8, 10))
 FRAMES, CHANNELS, QUERIES, GROUPS, POINTS = 8, 256, 100, 4, 32
 
 
-def by_frame(levels, points, weights):
-    """One sample a frame and point, and the means of all: what the reference does."""
-    sampled = sparse_sampling(levels, points, weights, groups=GROUPS, frames="shared")
-    grouped = sampled.reshape(*sampled.shape[:2], GROUPS, POINTS, *sampled.shape[3:])
-    return jnp.mean(sampled, axis=3), jnp.mean(grouped, axis=3)
-
-
-def by_linearity(levels, points, weights):
-    return sampled_means(levels, points, weights, groups=GROUPS)
+def means(form: str | None) -> Callable:
+    """Both means; None is what is taken here."""
+    return partial(sampled_means, groups=GROUPS, form=form)
 
 
 def with_gradients(function: Callable) -> Callable:
@@ -61,14 +55,14 @@ def inputs(batch: int, sizes=SIZES):
 
 def whole(batch: int, repeats: int) -> None:
     *arguments, cotangents = inputs(batch)
-    forms = (by_frame, by_linearity)
-    both = [with_gradients(form) for form in forms]
-    forward = [jax.jit(form) for form in forms]
-    answers = [f(*arguments) for f in forward]
+    forms = [means(form) for form in ("frames", None)]
+    forward, both = [jax.jit(form) for form in forms], [with_gradients(form) for form in forms]
+    answers = [f(*arguments) for f in [*forward, jax.jit(means("linear"))]]
     apart = max(
-        float(jnp.linalg.norm(a - b) / jnp.linalg.norm(a)) for a, b in zip(*answers, strict=True)
+        float(jnp.linalg.norm(a - b) / jnp.linalg.norm(a))
+        for a, b in zip(answers[0], answers[2], strict=True)
     )
-    print(f"relative difference {apart:.1e}")
+    print(f"relative difference of the linear form {apart:.1e}")
     for name, calls, more in (("forward", forward, ()), ("both ways", both, (cotangents,))):
         taken = alternately([partial(f, *arguments, *more) for f in calls], repeats)
         old, new = (1e3 * min(times) for times in taken)
@@ -77,26 +71,35 @@ def whole(batch: int, repeats: int) -> None:
             for f in calls
         ]
         print(
-            f"{name}: a sample a frame {old:.0f} ms, {memory[0]:.0f} MiB; by linearity {new:.0f} "
+            f"{name}: a sample a frame {old:.0f} ms, {memory[0]:.0f} MiB; as chosen here {new:.0f} "
             f"ms, {memory[1]:.0f} MiB: {old / new:.2f} times"
         )
 
 
 def levels(batch: int, repeats: int) -> None:
-    print(f"{'map':>10} {'pass':>9} " + " ".join(f"{form:>10}" for form in FORMS))
-    for size in SIZES:
-        arguments = inputs(batch, (size,))[:3]
-        cotangent = inputs(batch, (size,))[3][1]
-
-        def means(form):
-            return lambda *of: sampled_means(*of, groups=GROUPS, form=form)[1]
-
-        forward = [jax.jit(means(form)) for form in FORMS]
-        both = [with_gradients(means(form)) for form in FORMS]
-        for name, calls, more in (("forward", forward, ()), ("both", both, (cotangent,))):
-            taken = alternately([partial(f, *arguments, *more) for f in calls], repeats)
+    print(f"{'map':>10} {'pass':>9} {'gather':>10} {'product':>10}")
+    width, maps = CHANNELS // GROUPS * FRAMES, batch * GROUPS
+    rng = np.random.default_rng(0)
+    for height, columns in SIZES:
+        shapes = (maps, height * columns, width), (maps, QUERIES, POINTS), (maps, QUERIES, width)
+        image, weights, cotangent = (
+            jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in shapes
+        )
+        limits = (columns - 1, height - 1)
+        where = jnp.asarray(rng.uniform(0, limits, (maps, QUERIES, POINTS, 2)), jnp.float32)
+        forms = [
+            partial(mean_over_points, sizes=(columns, height), form=form)
+            for form in ("gather", "product")
+        ]
+        calls = {
+            "forward": ([jax.jit(form) for form in forms], ()),
+            "both": ([with_gradients(form) for form in forms], (cotangent,)),
+        }
+        for name, (functions, more) in calls.items():
+            bound = [partial(f, image, where, weights, *more) for f in functions]
+            taken = alternately(bound, repeats)
             shown = " ".join(f"{1e3 * min(times):>8.1f}ms" for times in taken)
-            print(f"{size[0]:>4} x {size[1]:>3} {name:>9} {shown}", flush=True)
+            print(f"{height:>4} x {columns:>3} {name:>9} {shown}", flush=True)
 
 
 if __name__ == "__main__":

@@ -195,7 +195,7 @@ def decoder_stage(case: Case) -> dict:
     gradients = jax.jit(jax.grad(run, argnums=(0, 1, 2), has_aux=True))
     (by_weights, by_levels, by_queries), found = gradients(variables, levels, queries)
     after, answers, change = found
-    inputs = {f"feature_{i}": np.moveaxis(g, -1, 1) for i, g in enumerate(by_levels)}
+    inputs = {f"feature_{i}": np.moveaxis(np.asarray(g), -1, 1) for i, g in enumerate(by_levels)}
     return {
         "cls_score": answers.person,
         "action_score": answers.action,
@@ -287,7 +287,7 @@ def head_train(case: Case) -> dict:
 
     run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
     (total, (parts, matched)), (by_weights, by_levels) = run(variables, levels)
-    inputs = {f"feature_{i}": np.moveaxis(g, -1, 1) for i, g in enumerate(by_levels)}
+    inputs = {f"feature_{i}": np.moveaxis(np.asarray(g), -1, 1) for i, g in enumerate(by_levels)}
     return {
         **loss_outputs(parts, total),
         **{f"match_{clip}": matches(truth, matched, clip) for clip in range(len(truth.sizes))},

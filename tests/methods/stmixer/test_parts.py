@@ -18,7 +18,6 @@ from jaxvision.methods.stmixer.evaluation import tube_results
 from jaxvision.methods.stmixer.pretrained import official_model, preprocess, published, recognise
 from jaxvision.methods.stmixer.task import parameter_group
 from jaxvision.methods.stmixer.variants import VARIANTS, build, model_table
-from jaxvision.ops.sparse_sampling import sampled_means
 from jaxvision.training.loss_groups import mean_over_groups
 
 
@@ -174,25 +173,6 @@ def test_boxes_without_area_have_finite_losses_and_gradients():
     value, gradient = jax.jit(jax.value_and_grad(loss))(answers)
     assert np.isfinite(value)
     assert all(np.isfinite(part).all() for part in gradient)
-
-
-def test_both_forms_of_the_mean_over_points_agree_both_ways():
-    rng = np.random.default_rng(5)
-    levels = [jnp.asarray(rng.standard_normal((2, 3, h, 9, 8)), jnp.float32) for h in (7, 4)]
-    points = jnp.asarray(rng.uniform(-0.2, 1.2, (2, 5, 6, 2)), jnp.float32)
-    weights = jnp.asarray(rng.uniform(0, 1, (2, 5, 6, 2)), jnp.float32)
-
-    def total(form):
-        def of(levels, points, weights):
-            both = sampled_means(levels, points, weights, groups=2, form=form)
-            return sum(jnp.sum(jnp.sin(each)) for each in both), both
-
-        return jax.jit(jax.grad(of, argnums=(0, 1, 2), has_aux=True))(levels, points, weights)
-
-    for one, other in zip(*map(jax.tree.leaves, (total("gather"), total("product"))), strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-5)
-    with pytest.raises(InputError, match="expected 'gather' or 'product'"):
-        sampled_means(levels, points, weights, groups=2, form="scatter")
 
 
 @pytest.mark.parametrize(
