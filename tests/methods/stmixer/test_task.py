@@ -14,9 +14,9 @@ from jaxvision.viz.files import write_mp4
 from jaxvision.weights.mapping import flatten
 
 SMALL = (
-    *("model.backbone=vit", "model.frames=4", "model.temporal_points=2", "model.image_size=32"),
+    *("model.frames=4", "model.temporal_points=2", "model.image_size=32"),
     *("model.width=32", "model.heads=2", "model.layers=1", "model.query_width=32"),
-    *("model.queries=5", "model.stages=2", "model.hidden=32", "model.spatial_points=4"),
+    *("model.queries=5", "model.hidden=32", "model.spatial_points=4"),
     *("data.height=64", "data.width=96", "data.train=8", "data.validation=6"),
     *("task.short_sides=(32,)", "task.test_short_side=32", "train.batch_size=2"),
     *("task.evaluation_batch=2", "task.fallback=3"),
