@@ -7,6 +7,7 @@ computes itself goes into a fork, too.
 
 import atexit
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -26,6 +27,8 @@ warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=R
 
 def import_all() -> None:
     """What a run of VideoMAE's demo imports, before the first fork."""
+    import tensorboardX  # noqa: F401
+
     import jaxvision.cli.train
     import jaxvision.data.pictures
     import jaxvision.loading
@@ -83,7 +86,7 @@ class ForkedRun:
                 return False
             if time.monotonic() > deadline:
                 raise TimeoutError(f"nothing for {seconds:g} s")
-            time.sleep(0.002)
+            time.sleep(0.005)
         return True
 
     def finish(self, seconds: float) -> int:
@@ -117,6 +120,15 @@ def _end(processes: Iterable[multiprocessing.process.BaseProcess]) -> None:
         process.join()
 
 
+def end_with(parent: int) -> None:
+    """In a new process: end when `parent` ends, however that happens."""
+    arrange = die_with_parent()
+    if arrange is not None:
+        arrange()
+    if os.getppid() != parent:  # it ended before that
+        os._exit(1)
+
+
 def run_command(
     arguments: Sequence[str],
     settings: Mapping[str, str],
@@ -126,11 +138,8 @@ def run_command(
 ) -> None:
     """In the new process: `jaxvision ARGUMENTS`, and an end as that of a program."""
     os.setsid()
-    arrange = die_with_parent()
-    if arrange is not None:
-        arrange()
-    if os.getppid() != parent:  # it ended before that
-        os._exit(1)
+    end_with(parent)
+    gc.disable()  # it would walk through all that was imported, again and again
     os.environ.clear()
     os.environ.update(settings)
     with log.open("ab", buffering=0) as file:

@@ -104,9 +104,9 @@ def train_copy(folder: Path, steps: int) -> None:
 def observe(folder: Path, steps: int) -> dict[str, Any]:
     """Train in `folder`; what is to be the same, by the names of SEEN."""
     import jax
-    from jaxvision.methods.videomae.classification_task import ClassificationTask
 
     from benchmarks.survival_checks import leaves, losses
+    from jaxvision.registry import make_task
     from jaxvision.training import loop
     from jaxvision.weights.mapping import flatten
 
@@ -127,7 +127,7 @@ def observe(folder: Path, steps: int) -> dict[str, Any]:
     files = sorted((folder / "videos").rglob("*.mp4"))
     seen["files"] = digest({p.parent.name + p.name: np.void(p.read_bytes()) for p in files})
     config = small_config(folder / "videos", steps)
-    loop.train(ClassificationTask(config), config, folder / "run", None, jax.devices()[:2])
+    loop.train(make_task(config), config, folder / "run", None, jax.devices()[:2])
     seen["losses"] = [loss.hex() for _, loss in losses(folder / "run")]
     # Batches are placed a few steps ahead; where the run ends, the number of those may differ.
     seen["batches"] = seen["batches"][:steps]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.forked_run import end_with
 from jaxvision.training import manifest
 from jaxvision.training.checkpoint import DELETED, LEFTOVER, STEP
 from jaxvision.training.run_record import run_id
@@ -92,9 +93,10 @@ def differing(mine: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> lis
     return [name for name in names if content(mine, name) != content(theirs, name)]
 
 
-def answer_differences(connection: Any, reference: Path) -> None:
+def answer_differences(connection: Any, reference: Path, parent: int) -> None:
     """In a process of its own, since it uses JAX: for each workdir and step that comes, send (count
     of leaves, names of those that are not `reference`'s of the same step). An error is a name."""
+    end_with(parent)
     known: dict[int, dict[str, np.ndarray]] = {}
     while (asked := connection.recv()) is not None:
         workdir, step = asked

@@ -149,7 +149,7 @@ def pairs(arguments: argparse.Namespace) -> Table:
     variables = random_variables(init)
     # What the fusion layers read alone.
     params = variables["params"]
-    variables = {"params": {name: params[name] for name in ("text", "matching")}}
+    variables = {"params": {name: params[name] for name in ("text", "matching", "temperature")}}
     rng = np.random.default_rng(1)
     v, p = arguments.videos, arguments.texts
     tokens = jnp.asarray(

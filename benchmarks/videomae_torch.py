@@ -14,10 +14,10 @@ import torch
 from flax.core import meta
 from torch.nn import functional as F
 
-from jaxvision.methods.videomae.weights import classification_entries
 from jaxvision.nn.positions import sincos_1d
 from jaxvision.nn.video_transformer import VideoClassifier
 from jaxvision.weights import to_state_dict
+from jaxvision.weights.video_transformer_entries import classification_entries
 
 
 class Network:

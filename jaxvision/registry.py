@@ -29,7 +29,11 @@ METHODS = {
     "cycleacr": Method("CycleACR", "2303.16118", "planned"),
     "stmixer": Method("STMixer", "2303.15879", "planned"),
     "link": Method("LinK", "2303.16094", "segmentation and detection: train, evaluate, predict"),
-    "umt": Method("Unmasked Teacher", "2303.16058", "planned"),
+    "umt": Method(
+        "Unmasked Teacher",
+        "2303.16058",
+        "stage 1, fine-tuning, videos with words: train, evaluate, predict",
+    ),
     "pdpp": Method("PDPP", "2303.14676", "train, evaluate, predict"),
     "camliflow": Method("CamLiFlow", "2303.12017", "planned"),
     "emavfi": Method("EMA-VFI", "2303.00440", "train, evaluate, predict"),

@@ -14,12 +14,12 @@ from jaxvision.methods.umt.language.variants import text_table
 from jaxvision.methods.umt.variants import student_table, teacher_table
 from jaxvision.training.config import base_config, recipe_arguments
 
-STEPS = {"teacher": 500, "stage1": 300, "retrieval": 400}
+STEPS = {"teacher": 800, "stage1": 400, "retrieval": 500}
 RATES = {"teacher": 2e-3, "stage1": 1.5e-3, "retrieval": 1e-3}
 
 
 def get_config(arguments: str = "") -> ConfigDict:
-    chosen = recipe_arguments(arguments, stage="stage1", start="")
+    chosen = recipe_arguments(arguments, stage="stage1", start="", words="")
     if chosen.stage not in STEPS:
         raise InputError(f"recipe argument 'stage': {chosen.stage!r}{nearest(chosen.stage, STEPS)}")
     config = base_config()
@@ -47,7 +47,7 @@ def get_config(arguments: str = "") -> ConfigDict:
                 "heads": 4,
                 "hidden": 128,
                 "text_layers": 2,
-                "fusion_layers": 0 if chosen.stage == "teacher" else 2,
+                "fusion_layers": 2,
                 "dropout": 0.0,
                 "attention_dropout": 0.0,
                 "shared_width": 64,
@@ -66,6 +66,9 @@ def get_config(arguments: str = "") -> ConfigDict:
             config.init = (
                 {"from": chosen.start, "to": "vision", "drop": (r"^heads/", r"^teacher/")},
             )
+        if chosen.words:
+            drop = (r"^params/(teacher/|temperature)",)
+            config.init = (*config.init, {"from": chosen.words, "drop": drop})
     config.train.batch_size = 64 if chosen.stage == "teacher" else 32
     config.train.steps = STEPS[chosen.stage]
     config.optim.b2 = 0.98

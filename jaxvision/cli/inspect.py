@@ -88,21 +88,20 @@ def open_files(name: str, files: list[Path], console: Any) -> int:
     """Open every file of an evaluation, name those that do not; how many they are."""
     from rich.progress import track
 
-    from jaxvision.data.conversions import Conversions, collecting
+    from jaxvision.data.conversions import Conversions
     from jaxvision.data.listed_files import opened
 
     if not files:
         return 0
     conversions, unreadable = Conversions(), 0
-    with collecting() as notes:
-        work = track(opened(files), name, total=len(files), console=console, transient=True)
-        for path, reason in work:
-            if reason:
-                console.print(f"{name}: unreadable: {path}: {reason}", highlight=False)
-                unreadable += 1
-    conversions.add(notes)
+    for file in track(opened(files), name, total=len(files), console=console, transient=True):
+        conversions.add(file.notes)
+        if file.reason:
+            line = f"{name}: unreadable: {file.path}: {file.reason}"
+            console.print(line, highlight=False, markup=False)
+            unreadable += 1
     for line in conversions.lines():
-        console.print(f"{name}: {line}", highlight=False)
+        console.print(f"{name}: {line}", highlight=False, markup=False)
     console.print(f"{name}: {len(files)} files, {unreadable} unreadable", highlight=False)
     return unreadable
 

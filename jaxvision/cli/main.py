@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import re
 import sys
 import threading
 import traceback
@@ -135,7 +136,7 @@ def missing_setting(error: Exception) -> str | None:
     of_config = frame.f_globals["__name__"] == "ml_collections.config_dict.config_dict"
     if not isinstance(error, AttributeError) or not of_config:
         return None
-    name = str(error).split("'")[1]
+    name = re.findall(r"\w+", str(error))[0]
     return f"the config has no setting {name!r}, which is read here: is it one of an older version?"
 
 

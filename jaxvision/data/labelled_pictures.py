@@ -12,6 +12,7 @@ from PIL import Image
 from jaxvision.data.folders import class_folders, classes_text, files_by_class
 from jaxvision.data.labels import unquoted
 from jaxvision.data.picture_files import SUFFIXES, read_picture
+from jaxvision.data.source import FileRecords
 from jaxvision.data.tfds import TfdsRecords
 from jaxvision.errors import InputError
 from jaxvision.text_files import integer, read_lines
@@ -22,7 +23,7 @@ DIGITS_SCALE = 255 / 16
 
 
 @dataclass(frozen=True)
-class PictureFiles:
+class PictureFiles(FileRecords):
     """Records {"picture": RGB, "label": class number} of picture files."""
 
     paths: tuple[Path, ...]
@@ -34,17 +35,8 @@ class PictureFiles:
         """Pictures of each class, and what was skipped."""
         return classes_text(self.labels, self.names, "pictures", self.skipped)
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {"picture": read_picture(self.paths[index]), "label": self.labels[index]}
-
-    def name(self, index: int) -> str:
-        return str(self.paths[index])
-
-    def files(self) -> list[Path]:
-        return list(self.paths)
 
 
 def class_names(root: str | Path) -> tuple[str, ...]:

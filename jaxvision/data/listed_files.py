@@ -1,9 +1,12 @@
 """The files that records are listed with: are they there, do they open?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from jaxvision.data import picture_files, video
+from jaxvision.data.conversions import Note, collecting
 from jaxvision.data.source import Records, Source
 from jaxvision.errors import InputError
 
@@ -21,19 +24,32 @@ def _files_of(records: Records) -> list[Path]:
     return getattr(records, "files", list)()
 
 
-def opened(files: list[Path]) -> Iterator[tuple[Path, str]]:
-    """(file, why it does not open, or "") of each: the packets of a video are listed and its first
-    frame decoded, a picture is decoded, any other file is there."""
-    for path in files:
+class Opened(NamedTuple):
+    """reason: why a file does not open; "" where it does.  notes: what its reader changed."""
+
+    path: Path
+    reason: str
+    notes: Sequence[Note] = ()
+
+
+def opened(files: Sequence[Path]) -> Iterator[Opened]:
+    """Open each, several at a time: the packets of a video are listed and its first frame decoded,
+    a picture is decoded, any other file is there."""
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(_open, files)
+
+
+def _open(path: Path) -> Opened:
+    suffix = path.suffix.lower()
+    with collecting() as notes:
         try:
-            if path.suffix.lower() in video.SUFFIXES:
+            if suffix in video.SUFFIXES:
                 with video.Video(path) as film:
                     film.frames([0])
-            elif path.suffix.lower() in picture_files.SUFFIXES:
+            elif suffix in picture_files.SUFFIXES:
                 picture_files.read_picture(path)
             elif not path.exists():
                 raise InputError("no such file")
         except InputError as error:
-            yield path, str(error).removeprefix(f"{path}: ")
-        else:
-            yield path, ""
+            return Opened(path, str(error).removeprefix(f"{path}: "))
+    return Opened(path, "", notes)

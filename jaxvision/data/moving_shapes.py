@@ -24,7 +24,7 @@ COLOURS = {
     "purple": (160, 40, 190),
     "white": (250, 250, 250),
 }
-SIZES = {"small": 0.15, "large": 0.24}  # half of what a shape is wide, as a share of the frame
+SIZES = {"small": 0.17, "large": 0.28}  # half of what a shape is wide, as a share of the frame
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 SPEEDS = {"slowly": 0.14, "quickly": 0.42}  # of the frame's side, during the whole clip
 FINENESS = 4  # a shape's edge is drawn so many times as large as it is seen
@@ -130,7 +130,7 @@ class MovingShapes:
         x, y = place * (np.array(picture.size) - width)
         size = (self.side, self.side)
         seen = picture.resize(size, Image.Resampling.BOX, box=(x, y, x + width, y + width))
-        return Image.fromarray((np.asarray(seen) * rng.uniform(0.4, 0.8)).astype(np.uint8))
+        return Image.fromarray((np.asarray(seen) * rng.uniform(0.3, 0.7)).astype(np.uint8))
 
     def _mask(self, shape: str, centre: Float[np.ndarray, " 2"], radius: float) -> Image.Image:
         """How much of each pixel the shape covers.  centre, radius: in units of the side."""

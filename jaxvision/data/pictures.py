@@ -9,6 +9,7 @@ from PIL import Image
 
 from jaxvision.data.folders import files_below
 from jaxvision.data.picture_files import SUFFIXES, read_picture
+from jaxvision.data.source import FileRecords
 from jaxvision.errors import InputError
 
 # {split: (package, file)}: nothing has to be downloaded.
@@ -39,7 +40,7 @@ Pyramid = tuple[Image.Image, ...]
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Pictures(FileRecords):
     """Picture files, each read as a pyramid: the picture, then halves, down to 32 pixels.
 
     Reading one that does not decode raises InputError.
@@ -47,14 +48,8 @@ class Pictures:
 
     paths: tuple[Path, ...]
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
     def __getitem__(self, index: int) -> Pyramid:
         return read_pyramid(self.paths[index])
-
-    def name(self, index: int) -> str:
-        return str(self.paths[index])
 
 
 def built_in(split: str) -> Pictures:

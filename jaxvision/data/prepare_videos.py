@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from jaxvision.data.atomic_write import atomic_write, path_inside
 from jaxvision.data.conversions import Note, collecting
 from jaxvision.data.folders import files_below
 from jaxvision.data.reencoding import reencode
+from jaxvision.data.timeout import Stalled
 from jaxvision.data.video import SUFFIXES
 from jaxvision.errors import InputError, one_line
 from jaxvision.text_files import read_json, read_lines
@@ -246,6 +248,11 @@ def _each(jobs: Sequence[FileJob | ShardJob], workers: int) -> Iterator[Progress
             while waiting:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
+        except BrokenProcessPool:
+            raise Stalled(
+                "a worker process was lost (killed, or out of memory); what it prepared before is "
+                "kept: run again, perhaps with fewer --workers"
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -24,6 +24,7 @@ from jaxvision.data.picture_files import (
     read_picture,
     read_stored,
 )
+from jaxvision.data.source import FileRecords
 from jaxvision.errors import InputError
 from jaxvision.text_files import number, read_text
 
@@ -85,16 +86,13 @@ def split_canvas(path: Path) -> tuple[Image.Image, Image.Image]:
 
 
 @dataclass(frozen=True)
-class Canvases:
+class Canvases(FileRecords):
     """Records {"rgb", "depth", "label"} of <root>/<class>/<canvas> (the published layout)."""
 
     paths: tuple[Path, ...]
     labels: tuple[int, ...]
     classes: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)  # files beside them, by kind
-
-    def __len__(self) -> int:
-        return len(self.paths)
 
     def summary(self) -> str:
         """Canvases of each class, what was skipped, and how many are not as published ones are."""
@@ -104,12 +102,6 @@ class Canvases:
     def __getitem__(self, index: int) -> dict[str, Any]:
         rgb, depth = split_canvas(self.paths[index])
         return {"rgb": rgb, "depth": depth, "label": self.labels[index]}
-
-    def name(self, index: int) -> str:
-        return str(self.paths[index])
-
-    def files(self) -> list[Path]:
-        return list(self.paths)
 
 
 def canvas_folder(root: str | Path, classes: Sequence[str]) -> Canvases:
@@ -133,7 +125,7 @@ def _counted(kinds: Mapping[str, int]) -> str:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(FileRecords):
     """Records {"rgb", "depth", "label"} of pairs of files of one's own.
 
     unit: of 16-bit depth, one of DEPTH_UNITS.
@@ -144,9 +136,6 @@ class Pairs:
     classes: tuple[str, ...]
     unit: str = "millimetres"
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
     def summary(self) -> str:
         """Pairs of each class, and what their depth files hold."""
         kinds = Counter(_depth_kind(depth) for _, depth in self.paths)
@@ -155,12 +144,6 @@ class Pairs:
     def __getitem__(self, index: int) -> dict[str, Any]:
         rgb, depth = read_pair_files(*self.paths[index], self.unit)
         return {"rgb": rgb, "depth": depth, "label": self.labels[index]}
-
-    def name(self, index: int) -> str:
-        return str(self.paths[index][0])
-
-    def files(self) -> list[Path]:
-        return [picture for picture, _ in self.paths]
 
 
 def pair_folder(root: str | Path, classes: Sequence[str], unit: str = "millimetres") -> Pairs:

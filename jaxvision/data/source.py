@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,26 @@ class Records(Protocol):
     def name(self, index: int) -> str:
         """What a person would call record `index` (a file's path)."""
         ...
+
+
+class FileRecords:
+    """What records of listed files have in common: `paths`, a file a record, or several of which
+    the first one names it."""
+
+    paths: tuple[Any, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, index: int) -> str:
+        return str(_first(self.paths[index]))
+
+    def files(self) -> list[Path]:
+        return [_first(entry) for entry in self.paths]
+
+
+def _first(entry: Path | tuple[Path, ...]) -> Path:
+    return entry[0] if isinstance(entry, tuple) else entry
 
 
 def stack(samples: Sequence[Sample], bucket: str) -> dict[str, np.ndarray]:

@@ -9,9 +9,10 @@ Item = TypeVar("Item")
 
 
 class Stalled(Exception):
-    """No batch came within the time allowed. The message is one line: who was to bring what.
+    """Nothing came within the time allowed, or who was to bring it was lost. The message is one
+    line: who was to bring what.
 
-    The reader is still running, and Python cannot end a thread: the process can only exit.
+    The reader may still be running, and Python cannot end a thread: the process can only exit.
     """
 
 

@@ -67,7 +67,7 @@ class VideoConv(nn.Module):
         if self.bias:
             boxed = nn.with_logical_partitioning(nn.initializers.zeros, ("embed",))
             y = y + self.param("bias", boxed, (self.features,)).astype(self.dtype)
-        return constrain(y, "batch", *(None,) * 3, "embed")
+        return constrain(y, "batch", None, None, None, "embed")
 
 
 def _norm(norm: NormConfig, dtype: jnp.dtype, name: str) -> BatchNorm:

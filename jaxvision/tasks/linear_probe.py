@@ -17,10 +17,12 @@ def probe_evaluation(
     batch_specs: BatchSpecs,
     features: Callable[[Variables, Batch], Float[Array, "b features"]],
     names: Sequence[str],
+    *,
+    by_label: bool = False,
 ) -> Evaluation:
     """Fit on the clips whose `held_out` is False, test on the others; `label` is a place in names.
 
-    Results in [0, 1]: `accuracy`, `chance`, and the accuracy on each label that was tested.
+    Results in [0, 1]: `accuracy`, `chance`, and by label the accuracy on each.
     """
 
     def outputs(variables: Variables, batch: Batch, rng: Any) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def probe_evaluation(
         batch_specs=batch_specs,
         outputs=outputs,
         accumulate=_collect,
-        finish=partial(_finish, names),
+        finish=partial(_finish, names, by_label),
     )
 
 
@@ -57,7 +59,7 @@ def _collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, b
 
 
 def _finish(
-    names: Sequence[str], total: Mapping[int, Mapping], variables: Variables
+    names: Sequence[str], by_label: bool, total: Mapping[int, Mapping], variables: Variables
 ) -> dict[str, float]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -71,5 +73,5 @@ def _finish(
     classifier.fit(features[~held_out], labels[~held_out])
     tested = labels[held_out]
     right = classifier.predict(features[held_out]) == tested
-    by_name = {name: right[tested == n].mean() for n, name in enumerate(names) if n in tested}
-    return {"accuracy": right.mean(), "chance": 1 / len(names), **by_name}
+    each = {name: right[tested == n].mean() for n, name in enumerate(names)} if by_label else {}
+    return {"accuracy": right.mean(), "chance": 1 / len(names), **each}

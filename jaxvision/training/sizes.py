@@ -38,7 +38,7 @@ def check_sizes(config: ConfigDict, sizes: Sizes) -> None:
     """InputError that names the first setting of a method that cannot be as it is."""
     settings = dict(leaves(config.to_dict()))
     for key, value in settings.items():
-        if key in SETTINGS and key not in OF_ENGINE:
+        if is_of_engine(key) and key not in OF_ENGINE:
             continue
         length = sizes.lengths.get(key)
         if length is not None and len(value) != length:
@@ -54,6 +54,12 @@ def check_sizes(config: ConfigDict, sizes: Sizes) -> None:
             for divisor in _numbers(settings.get(key)):
                 if divisor and number % divisor:
                     raise InputError(f"{whole} by {key}: {number} does not divide by {divisor}")
+
+
+def is_of_engine(key: Key) -> bool:
+    """Whether a setting, or a table that it stands in, is the engine's (a schedule's numbers)."""
+    parts = key.split(".")
+    return any(".".join(parts[:depth]) in SETTINGS for depth in range(1, len(parts) + 1))
 
 
 def _numbers(value: Any) -> Iterator[int | float]:

@@ -38,6 +38,34 @@ def linear(
     ]
 
 
+def to_heads(
+    name: str,
+    path: str,
+    sizes: tuple[int, int, int],
+    layer: int | None = None,
+    *,
+    fused: int = 1,
+    bias: bool = True,
+) -> Iterator[Entry]:
+    """A projection to attention heads.  sizes: (inputs, outputs, heads).  fused: how many
+    projections, of `outputs` together, it is."""
+    inputs, outputs, heads = sizes
+    kernel = heads_out(inputs, heads, fused=fused)
+    yield Entry(f"{name}.weight", (outputs, inputs), f"{path}/kernel", kernel, layer)
+    if bias:
+        split = heads_bias(heads, fused=fused)
+        yield Entry(f"{name}.bias", (outputs,), f"{path}/bias", split, layer)
+
+
+def from_heads(
+    name: str, path: str, width: int, heads: int, layer: int | None = None
+) -> Iterator[Entry]:
+    """The projection behind attention heads of `width` together."""
+    back = heads_in(width, heads)
+    yield Entry(f"{name}.weight", (width, width), f"{path}/kernel", back, layer)
+    yield Entry(f"{name}.bias", (width,), f"{path}/bias", layer=layer)
+
+
 def cube_embedding(name: str, path: str, width: int, cube: tuple[int, int, int]) -> list[Entry]:
     """A strided convolution over cubes of (t, h, w) pixels, which ours keeps as a matrix."""
     kernel = (width, 3, *cube)
@@ -79,14 +107,9 @@ def attention(
         for letter, ours in (("q", "query_bias"), ("v", "value_bias")):
             bias = heads_bias(heads)
             yield Entry(f"{name}.{letter}_bias", (width,), f"{path}/{ours}", bias, layer)
-    fused = heads_out(width, heads, fused=3)
-    yield Entry(f"{name}.qkv.weight", (3 * width, width), f"{path}/qkv/kernel", fused, layer)
-    if qkv_bias == "fused":
-        bias = heads_bias(heads, fused=3)
-        yield Entry(f"{name}.qkv.bias", (3 * width,), f"{path}/qkv/bias", bias, layer)
-    back = heads_in(width, heads)
-    yield Entry(f"{name}.proj.weight", (width, width), f"{path}/out/kernel", back, layer)
-    yield Entry(f"{name}.proj.bias", (width,), f"{path}/out/bias", layer=layer)
+    fused, with_bias = (width, 3 * width, heads), qkv_bias == "fused"
+    yield from to_heads(f"{name}.qkv", f"{path}/qkv", fused, layer, fused=3, bias=with_bias)
+    yield from from_heads(f"{name}.proj", f"{path}/out", width, heads, layer)
 
 
 def mlp(name: str, path: str, width: int, hidden: int, layer: int | None = None) -> list[Entry]:

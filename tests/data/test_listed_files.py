@@ -38,10 +38,10 @@ def test_records_of_files_name_them_each_once(tmp_path):
     videos = NumberedVideos(read_class_folders(tmp_path / "videos"), segments=3)
     files = listed_files(Source(videos, 1))
     assert files == [good, good.with_name("2.mp4")]
-    (_, nothing), (broken, reason) = opened(files)
-    assert (nothing, broken) == ("", files[1])
-    assert reason.startswith("not a video that can be read (")
-    assert list(opened([tmp_path / "gone.bin"])) == [(tmp_path / "gone.bin", "no such file")]
+    whole, broken = opened(files)
+    assert (whole.path, whole.reason, broken.path) == (good, "", files[1])
+    assert broken.reason.startswith("not a video that can be read (")
+    assert list(opened([tmp_path / "gone.bin"])) == [(tmp_path / "gone.bin", "no such file", ())]
 
 
 def test_inspect_opens_the_files_of_the_evaluations(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Prepared videos hold the same frames under the same numbers; a second run finishes the first."""
 
+import functools
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -12,6 +14,7 @@ from jaxvision.data import prepare_videos, video_list
 from jaxvision.data.frame_shards import read_index
 from jaxvision.data.prepare_videos import Preparation
 from jaxvision.data.reencoding import reencode
+from jaxvision.data.timeout import Stalled
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
 
@@ -169,3 +172,9 @@ def test_a_shard_that_is_gone_or_lacks_a_video_is_one_line(source, tmp_path):
     video.shard.write_bytes(b"no shard")
     with pytest.raises(InputError, match=r"00000.array_record: left/a.mp4 cannot be read"):
         video.frames([0])
+
+
+def test_a_lost_worker_is_one_line():
+    lost = functools.partial(os._exit, 1)
+    with pytest.raises(Stalled, match=r"a worker process was lost .*: run again"):
+        list(prepare_videos._each([lost, lost], 2))

@@ -13,7 +13,6 @@ from golden_runners.umt import channels_last, encoder_block
 from golden_runners.videomae_finetuning import row_of
 from jaxvision.data import video_clips
 from jaxvision.methods.umt.variants import POSITION_WINDOW
-from jaxvision.methods.umt.weights import classification_entries
 from jaxvision.metrics.multi_view import top_k, video_scores
 from jaxvision.nn.positions import sincos_1d
 from jaxvision.nn.transformer import BlockConfig
@@ -27,6 +26,7 @@ from jaxvision.ops.position_tables import resize_table
 from jaxvision.training import schedules
 from jaxvision.training.layer_decay import layer_decay_group, layer_scales, layers_of
 from jaxvision.weights import to_variables
+from jaxvision.weights.video_transformer_entries import classification_entries
 
 
 def classifier(config: Config) -> VideoClassifier:

@@ -11,11 +11,11 @@ from golden_runners.gradients import gradient_outputs
 from golden_runners.videomae import PUBLISHED
 from jaxvision.data.mixing import Mix, mix_batch
 from jaxvision.data.normalisation import IMAGENET
-from jaxvision.methods.videomae.weights import classification_entries
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier, VideoEncoder
 from jaxvision.ops.cross_entropy import smoothed_cross_entropy, soft_cross_entropy
 from jaxvision.weights import to_variables
+from jaxvision.weights.video_transformer_entries import classification_entries
 
 FINETUNE = "models/modeling_finetune.py:VisionTransformer"
 MIX_RATIO, SMOOTHING = 0.3, 0.1

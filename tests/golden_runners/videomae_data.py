@@ -12,9 +12,9 @@ from jaxvision.data.mixing import Mix, mix_batch
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.resize import resize_short_side, resized_crop
 from jaxvision.methods.videomae.temporal_features import DATASETS, window_clip
-from jaxvision.methods.videomae.weights import classification_entries
 from jaxvision.metrics.multi_view import collect_views, multi_view_accuracy, video_scores
 from jaxvision.weights import to_variables
+from jaxvision.weights.video_transformer_entries import classification_entries
 
 
 def channels_first(video: np.ndarray) -> np.ndarray:

@@ -16,12 +16,12 @@ from golden_runners.videomae_classification import (
     normalised,
     soft_target,
 )
-from jaxvision.methods.videomae.weights import classification_entries
 from jaxvision.training.config import base_config
 from jaxvision.training.layer_decay import layer_decay_group, layer_scales, layers_of
 from jaxvision.training.optimizer import Optimizer, global_norm, make_optimizer
 from jaxvision.weights import Entry, to_state_dict, to_variables
 from jaxvision.weights.mapping import flatten, unflatten
+from jaxvision.weights.video_transformer_entries import classification_entries
 
 
 def row_of(entry: Entry, value):

@@ -12,11 +12,12 @@ from golden_runners.videomae import pretraining_model as pretraining_of
 from golden_runners.videomae_classification import classifier, normalised
 from jaxvision.methods.videomae import transfer, variants
 from jaxvision.methods.videomae.model import MaskedAutoencoder
-from jaxvision.methods.videomae.weights import classification_entries, pretraining_entries
+from jaxvision.methods.videomae.weights import pretraining_entries
 from jaxvision.ops.position_tables import resize_spatial, resize_temporal
 from jaxvision.training import initialisation
 from jaxvision.weights import Entry, to_variables
 from jaxvision.weights.mapping import flatten
+from jaxvision.weights.video_transformer_entries import classification_entries
 
 
 @runner("videomae", "models/__init__.py (all ten factories)")

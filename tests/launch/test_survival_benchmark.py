@@ -94,19 +94,18 @@ def test_every_leaf_is_compared():
 
 @pytest.mark.xdist_group("processes")
 def test_two_kills_are_survived(tmp_path):
-    """The benchmark itself, and a second time: it goes on with what it has."""
-    command = [sys.executable, "benchmarks/survival.py", "--pairs=0", "--steps=12", "--every=2"]
-    for kills in (1, 2):
-        done = subprocess.run(
-            [*command, f"--alone={kills}", f"--out={tmp_path}"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        lives = [json.loads(row) for row in (tmp_path / "of1/lives.jsonl").open()]
-        assert sum(bool(life["victims"]) for life in lives) == kills
-        assert lives[-1]["saved"] == 12
-        assert lives[-1]["leaves"] > 50
-        assert not any(life["problems"] for life in lives)
+    """The benchmark itself."""
+    options = ("--alone=2", "--pairs=0", "--steps=6", "--every=2", f"--out={tmp_path}")
+    done = subprocess.run(
+        [sys.executable, "benchmarks/survival.py", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lives = [json.loads(row) for row in (tmp_path / "of1/lives.jsonl").open()]
+    assert sum(bool(life["victims"]) for life in lives) == 2
+    assert lives[-1]["saved"] == 6
+    assert lives[-1]["leaves"] > 50
+    assert not any(life["problems"] for life in lives)

@@ -288,6 +288,23 @@ def test_steps_are_deleted_only_after_a_newer_one_was_read_back(tmp_path, monkey
     assert left == ["00000002.old", "00000006", "00000006.results.json", "frozen", "my_best_backup"]
 
 
+def test_a_kill_while_a_step_is_deleted_leaves_no_half_step(workdir, monkeypatch):
+    def killed(path):
+        (path / "info.json").unlink()
+        raise Killed
+
+    with Checkpoints(workdir, keep=1) as checkpoints:
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint.shutil, "rmtree", killed)
+            with pytest.raises(Killed):
+                checkpoints._prune(6)
+        assert checkpoints.steps() == [4, 6]
+        assert usable(workdir, step=4) == (4, [])
+        assert (checkpoints.folder / f"00000002{checkpoint.DELETED}").is_dir()
+        checkpoints._delete_leftovers()
+        assert not (checkpoints.folder / f"00000002{checkpoint.DELETED}").exists()
+
+
 def test_a_save_that_reads_back_damaged_ends_the_run(tmp_path, monkeypatch):
     """And nothing is deleted for it."""
     forget = manifest.forget

@@ -6,8 +6,7 @@ from ml_collections import ConfigDict
 from jaxvision import registry
 from jaxvision.errors import InputError
 from jaxvision.training.config import leaves, load_config, recipes
-from jaxvision.training.settings import SETTINGS
-from jaxvision.training.sizes import Sizes, check_sizes
+from jaxvision.training.sizes import Sizes, check_sizes, is_of_engine
 
 # The demos, and recipes with settings that no demo has.
 RECIPES = [name for name in sorted(recipes()) if "demo" in name] + [
@@ -34,7 +33,7 @@ def whole_numbers(config: ConfigDict) -> dict[str, int | tuple]:
     return {
         key: value
         for key, value in leaves(config.to_dict())
-        if key not in SETTINGS
+        if not is_of_engine(key)
         and all(type(n) is int for n in (value if isinstance(value, tuple) else (value,)))
         and value != ()
     }

@@ -12,6 +12,7 @@ from jaxvision.data.lidar.boxes import heading_of
 from jaxvision.data.lidar.own_scans import read_scan, scan_files
 from jaxvision.data.lidar.scan import check_points, read_rows
 from jaxvision.data.lidar.scan_format import PLAIN, ScanFormat
+from jaxvision.data.source import FileRecords
 from jaxvision.errors import InputError, nearest
 from jaxvision.text_files import read_json
 
@@ -133,7 +134,7 @@ def read_own(
 
 
 @dataclass(frozen=True)
-class OwnBoxedScans:
+class OwnBoxedScans(FileRecords):
     """Scans of a folder, each with its boxes in `NAME.json` beside it."""
 
     paths: tuple[Path, ...]
@@ -146,15 +147,6 @@ class OwnBoxedScans:
     ) -> "OwnBoxedScans":
         """form: of the files."""
         return cls(scan_files(folder), tuple(classes), form)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def name(self, index: int) -> str:
-        return str(self.paths[index])
-
-    def files(self) -> list[Path]:
-        return list(self.paths)
 
     def __getitem__(self, index: int) -> BoxedScan:
         return read_own(self.paths[index], self.classes, self.form)

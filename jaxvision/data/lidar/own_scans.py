@@ -13,6 +13,7 @@ from jaxvision.data.lidar.ply import read_ply, write_ply
 from jaxvision.data.lidar.scan import Scan, read_integers, read_rows
 from jaxvision.data.lidar.scan_format import PLAIN, ScanFormat, near_origin
 from jaxvision.data.lidar.semantic_kitti import semantic_ids
+from jaxvision.data.source import FileRecords
 from jaxvision.errors import InputError
 
 SUFFIXES = (".bin", ".ply")
@@ -51,7 +52,7 @@ def scan_files(folder: Path) -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True)
-class OwnScans:
+class OwnScans(FileRecords):
     """Scans of a folder, by name. A `.bin` has its labels in `NAME.label` (uint32) beside it, a
     `.ply` in its property `label`."""
 
@@ -63,15 +64,6 @@ class OwnScans:
     def open(cls, folder: Path, labelled: bool = True, form: ScanFormat = PLAIN) -> "OwnScans":
         """form: of the files; of a `.bin` point the first four values are read."""
         return cls(scan_files(folder), labelled, form)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def name(self, index: int) -> str:
-        return str(self.paths[index])
-
-    def files(self) -> list[Path]:
-        return list(self.paths)
 
     def __getitem__(self, index: int) -> Scan:
         return read_scan(self.paths[index], self.labelled, self.form)

@@ -12,6 +12,7 @@ from jaxvision.nn.transformer import BlockConfig
 from jaxvision.weights import transformer_entries as entries
 from jaxvision.weights.layout import reshape
 from jaxvision.weights.mapping import Entry
+from jaxvision.weights.video_transformer_entries import blocks
 
 # Official names of what is kept by modality, in the order of the files.
 EMBEDDINGS = {"patch_embed": "rgb_embedding", "patch_embed2": "depth_embedding"}
@@ -80,12 +81,4 @@ def _embeddings(grid: PatchGrid, block: BlockConfig) -> Iterator[Entry]:
 
 
 def _blocks(block: BlockConfig, depth: int, prefix: str = "") -> Iterator[Entry]:
-    return entries.blocks(
-        f"{prefix}blocks",
-        f"params/{prefix}stack/blocks",
-        depth,
-        width=block.width,
-        heads=block.heads,
-        hidden=block.hidden,
-        qkv_bias="fused",
-    )
+    return blocks(f"{prefix}blocks", f"params/{prefix}stack/blocks", block, depth)

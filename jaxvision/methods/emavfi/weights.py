@@ -9,19 +9,9 @@ from collections.abc import Iterator
 from jaxvision.methods.emavfi.attention import BlockConfig
 from jaxvision.methods.emavfi.extractor import BRANCHES
 from jaxvision.methods.emavfi.variants import NetworkConfig
-from jaxvision.weights.layout import (
-    CONV2D,
-    LINEAR,
-    SAME,
-    Layout,
-    chain,
-    heads_bias,
-    heads_in,
-    heads_out,
-    reshape,
-    transpose,
-)
+from jaxvision.weights.layout import CONV2D, SAME, Layout, chain, reshape, transpose
 from jaxvision.weights.mapping import Entry
+from jaxvision.weights.transformer_entries import from_heads, linear, norm, to_heads
 
 _FLIP = Layout(lambda x: x[::-1, ::-1], lambda x: x[::-1, ::-1])
 # (in, out, 4, 4) -> (4, 4, in, out), taps reversed: a convolution of the dilated input.
@@ -69,65 +59,30 @@ def stage_entries(name: str, path: str, depth: int, outputs: int, inputs: int) -
         )
 
 
-def norm_entries(name: str, path: str, width: int) -> list[Entry]:
-    return [
-        Entry(f"{name}.weight", (width,), f"{path}/scale"),
-        Entry(f"{name}.bias", (width,), f"{path}/bias"),
-    ]
-
-
-def linear_entries(name: str, path: str, outputs: int, inputs: int) -> list[Entry]:
-    return [
-        Entry(f"{name}.weight", (outputs, inputs), f"{path}/kernel", LINEAR),
-        Entry(f"{name}.bias", (outputs,), f"{path}/bias"),
-    ]
-
-
-def _to_heads(
-    name: str, path: str, outputs: int, inputs: int, heads: int, fused: int = 1
-) -> list[Entry]:
-    return [
-        Entry(
-            f"{name}.weight",
-            (outputs, inputs),
-            f"{path}/kernel",
-            heads_out(inputs, heads, fused=fused),
-        ),
-        Entry(f"{name}.bias", (outputs,), f"{path}/bias", heads_bias(heads, fused=fused)),
-    ]
-
-
-def _from_heads(name: str, path: str, width: int, heads: int) -> list[Entry]:
-    return [
-        Entry(f"{name}.weight", (width, width), f"{path}/kernel", heads_in(width, heads)),
-        Entry(f"{name}.bias", (width,), f"{path}/bias"),
-    ]
-
-
 def attention_entries(block: BlockConfig, prefix: str, path: str) -> Iterator[Entry]:
     """The inter-frame attention of a block; `kv` holds the keys' rows, then the values'."""
     width, motion, heads = block.width, block.motion_width, block.heads
-    yield from _to_heads(f"{prefix}q", f"{path}/query", width, width, heads)
-    yield from _to_heads(f"{prefix}kv", f"{path}/key_value", 2 * width, width, heads, fused=2)
-    yield from _to_heads(f"{prefix}cor_embed", f"{path}/coordinates", motion, 2, heads)
-    yield from _from_heads(f"{prefix}proj", f"{path}/appearance_out", width, heads)
-    yield from _from_heads(f"{prefix}motion_proj", f"{path}/motion_out", motion, heads)
+    yield from to_heads(f"{prefix}q", f"{path}/query", (width, width, heads))
+    yield from to_heads(f"{prefix}kv", f"{path}/key_value", (width, 2 * width, heads), fused=2)
+    yield from to_heads(f"{prefix}cor_embed", f"{path}/coordinates", (2, motion, heads))
+    yield from from_heads(f"{prefix}proj", f"{path}/appearance_out", width, heads)
+    yield from from_heads(f"{prefix}motion_proj", f"{path}/motion_out", motion, heads)
 
 
 def mlp_entries(block: BlockConfig, prefix: str, path: str) -> Iterator[Entry]:
     hidden = int(block.width * block.mlp_ratio)
-    yield from linear_entries(f"{prefix}fc1", f"{path}/up", hidden, block.width)
+    yield from linear(f"{prefix}fc1", f"{path}/up", block.width, hidden)
     depthwise = chain(reshape((hidden, 1, 3, 3), (hidden, 3, 3)), transpose(1, 2, 0))
     name = f"{prefix}dwconv.dwconv"
     yield Entry(f"{name}.weight", (hidden, 1, 3, 3), f"{path}/depthwise/kernel", depthwise)
     yield Entry(f"{name}.bias", (hidden,), f"{path}/depthwise/bias")
-    yield from linear_entries(f"{prefix}fc2", f"{path}/down", block.width, hidden)
+    yield from linear(f"{prefix}fc2", f"{path}/down", hidden, block.width)
 
 
 def block_entries(block: BlockConfig, prefix: str, path: str) -> Iterator[Entry]:
-    yield from norm_entries(f"{prefix}norm1", f"{path}/attention_norm", block.width)
+    yield from norm(f"{prefix}norm1", f"{path}/attention_norm", block.width)
     yield from attention_entries(block, f"{prefix}attn.", f"{path}/attention")
-    yield from norm_entries(f"{prefix}norm2", f"{path}/mlp_norm", block.width)
+    yield from norm(f"{prefix}norm2", f"{path}/mlp_norm", block.width)
     yield from mlp_entries(block, f"{prefix}mlp.", f"{path}/mlp")
 
 
@@ -141,12 +96,12 @@ def cross_scale_entries(
         )
     joined = len(BRANCHES) * inputs[0]
     yield from conv_entries(f"{prefix}proj", f"{path}/projection", width, joined, 1)
-    yield from norm_entries(f"{prefix}norm", f"{path}/norm", width)
+    yield from norm(f"{prefix}norm", f"{path}/norm", width)
 
 
 def overlap_entries(inputs: int, width: int, prefix: str, path: str) -> Iterator[Entry]:
     yield from conv_entries(f"{prefix}proj", f"{path}/projection", width, inputs)
-    yield from norm_entries(f"{prefix}norm", f"{path}/norm", width)
+    yield from norm(f"{prefix}norm", f"{path}/norm", width)
 
 
 def extractor_entries(config: NetworkConfig, prefix: str, path: str) -> Iterator[Entry]:
@@ -171,7 +126,7 @@ def extractor_entries(config: NetworkConfig, prefix: str, path: str) -> Iterator
     for stage in (3, 4):
         number, width = stage + 1, widths[stage]
         name, embedding = f"{prefix}patch_embed{number}.", f"{path}/embedding_{number}"
-        yield from norm_entries(f"{prefix}norm{number}", f"{path}/stage_{number}/norm", width)
+        yield from norm(f"{prefix}norm{number}", f"{path}/stage_{number}/norm", width)
         if stage == 3:
             yield from cross_scale_entries(widths[:3], width, name, embedding)
         else:

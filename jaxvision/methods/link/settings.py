@@ -78,6 +78,7 @@ SIZES = Sizes(
         "data.paste": 0,
         "data.range": None,
         "data.shift": None,
+        "model.neck_layers": 0,
         "task.angles": None,
         "task.code_weights": 0,
         "task.limits": None,

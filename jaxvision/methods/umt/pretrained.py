@@ -25,9 +25,10 @@ from jaxvision.methods.umt.variants import (
     TEACHERS,
     find_variant,
 )
-from jaxvision.methods.umt.weights import classification_entries, clip_entries, student_entries
+from jaxvision.methods.umt.weights import clip_entries, student_entries
 from jaxvision.nn.video_transformer import CubeGrid
 from jaxvision.weights.official import OfficialModel
+from jaxvision.weights.video_transformer_entries import classification_entries
 
 # Of CLIP's text transformers, which stand in the same files as the teachers.
 TEXT_WIDTHS = {"b16": 512, "l14": 768}

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 from jaxvision.methods.umt.clip import ClipVision
 from jaxvision.methods.umt.encoder import AlignedEncoder
-from jaxvision.nn.transformer import BlockConfig
-from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier
 from jaxvision.weights import transformer_entries
-from jaxvision.weights.layout import chain, heads_bias, heads_in, heads_out, reshape
+from jaxvision.weights.layout import chain, heads_bias, heads_out, reshape
 from jaxvision.weights.mapping import Entry
-from jaxvision.weights.transformer_entries import linear, norm
+from jaxvision.weights.transformer_entries import from_heads, linear, norm
+from jaxvision.weights.video_transformer_entries import blocks, patch_embedding
 
 
 def student_entries(model: AlignedEncoder, prefix: str = "", path: str = "params") -> list[Entry]:
@@ -21,8 +20,8 @@ def student_entries(model: AlignedEncoder, prefix: str = "", path: str = "params
     )
     return [
         *([positions] if model.position_table else []),
-        *_patch_embedding(f"{prefix}encoder.", f"{path}/encoder", model.grid, width),
-        *_blocks(
+        *patch_embedding(f"{prefix}encoder.", f"{path}/encoder", model.grid, width),
+        *blocks(
             f"{prefix}encoder.blocks", f"{path}/encoder/stack/blocks", model.block, model.depth
         ),
         *norm(f"{prefix}encoder.norm", f"{path}/encoder_norm", width),
@@ -43,27 +42,6 @@ def student_entries(model: AlignedEncoder, prefix: str = "", path: str = "params
             )
         ),
         *(norm(f"{prefix}pool_norm", f"{path}/pooled_norm", width) if model.pool_norm else []),
-    ]
-
-
-def classification_entries(model: VideoClassifier) -> list[Entry]:
-    """Every tensor of a fine-tuned checkpoint, in its order.
-
-    A network of another window than the 8 x 14 x 14 that positions are made for keeps its resized,
-    never trained table in the file: it is carried along.
-    """
-    grid, width = model.grid, model.block.width
-    table = (1, grid.tokens, width)
-    positions = Entry("pos_embed", table, None, optional=True)
-    if model.position_table:
-        positions = Entry("pos_embed", table, "params/encoder/positions", reshape(table, table[1:]))
-    resized = model.position_window not in (None, grid.window)
-    return [
-        *([positions] if model.position_table or resized else []),
-        *_patch_embedding("", "params/encoder", grid, width),
-        *_blocks("blocks", "params/encoder/stack/blocks", model.block, model.depth),
-        *norm("fc_norm" if model.pooling == "mean" else "norm", "params/norm", width),
-        *linear("head", "params/head", width, model.classes),
     ]
 
 
@@ -120,30 +98,8 @@ def _clip_block(name: str, path: str, model: ClipVision, number: int) -> Iterato
         row,
     )
     out = f"{place}/attention/out"
-    back = heads_in(width, heads)
-    yield Entry(f"{name}.attn.out_proj.weight", (width, width), f"{out}/kernel", back, row)
-    yield Entry(f"{name}.attn.out_proj.bias", (width,), f"{out}/bias", layer=row)
+    yield from from_heads(f"{name}.attn.out_proj", out, width, heads, row)
     yield from norm(f"{name}.ln_1", f"{place}/attention_norm", width, row)
     yield from linear(f"{name}.mlp.c_fc", f"{place}/mlp/up", width, block.hidden, row)
     yield from linear(f"{name}.mlp.c_proj", f"{place}/mlp/down", block.hidden, width, row)
     yield from norm(f"{name}.ln_2", f"{place}/mlp_norm", width, row)
-
-
-def _patch_embedding(prefix: str, path: str, grid: CubeGrid, width: int) -> list[Entry]:
-    cube = (grid.tubelet, grid.patch, grid.patch)
-    return transformer_entries.cube_embedding(
-        f"{prefix}patch_embed.proj", f"{path}/patch_embedding/projection", width, cube
-    )
-
-
-def _blocks(name: str, path: str, block: BlockConfig, depth: int) -> Iterator[Entry]:
-    return transformer_entries.blocks(
-        name,
-        path,
-        depth,
-        width=block.width,
-        heads=block.heads,
-        hidden=block.hidden,
-        qkv_bias="split" if block.qkv_bias else "none",
-        layer_scale=block.layer_scale > 0,
-    )

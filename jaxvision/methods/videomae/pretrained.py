@@ -20,9 +20,10 @@ from jaxvision.methods.videomae.variants import (
     find_variant,
     pretraining_model,
 )
-from jaxvision.methods.videomae.weights import classification_entries, pretraining_entries
+from jaxvision.methods.videomae.weights import pretraining_entries
 from jaxvision.nn.video_transformer import CubeGrid, VideoClassifier, VideoEncoder
 from jaxvision.weights.official import OfficialModel, OtherLayout
+from jaxvision.weights.video_transformer_entries import classification_entries
 
 LAYOUTS = {
     "hugging_face": OtherLayout(

@@ -19,4 +19,4 @@ def probe_evaluation(config: ConfigDict, model: MaskedAutoencoder) -> Evaluation
         return linear_probe.pooled(tokens, model.grid.window)
 
     source, specs = inputs.labelled_source(config)
-    return linear_probe.probe_evaluation(source, specs, features, tuple(KINDS))
+    return linear_probe.probe_evaluation(source, specs, features, tuple(KINDS), by_label=True)

@@ -155,4 +155,4 @@ def test_scans_of_other_kinds_are_told_how_to_convert(tmp_path, name, hint):
 def test_hidden_files_are_no_scans(tmp_path):
     write_bin(tmp_path / "scan.bin", points_of(8))
     (tmp_path / "._scan.bin").write_bytes(b"\x00\x05\x16\x07")
-    assert OwnScans.open(tmp_path).files == (tmp_path / "scan.bin",)
+    assert OwnScans.open(tmp_path).paths == (tmp_path / "scan.bin",)

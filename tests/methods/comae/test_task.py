@@ -11,7 +11,8 @@ from PIL import Image
 
 from jaxvision.errors import InputError
 from jaxvision.loading import read_weights
-from jaxvision.methods.comae.task import SEEN, draw_seen, make_task
+from jaxvision.methods.comae.task import SEEN, draw_seen
+from jaxvision.registry import make_task
 from jaxvision.training.config import load_config
 from jaxvision.training.loop import train
 

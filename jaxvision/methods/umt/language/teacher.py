@@ -16,8 +16,8 @@ from jaxvision.nn.initializers import torch_default_bias, torch_default_kernel
 
 
 class PictureText(nn.Module):
-    """teacher: of one frame.  language: without fusion layers.  Pictures and sentences meet in the
-    teacher's projected width."""
+    """teacher: of one frame.  language: its fusion layers are not used.  Pictures and
+    sentences meet in the teacher's projected width."""
 
     teacher: ClipVision
     language: TextConfig

@@ -6,9 +6,8 @@ import numpy as np
 
 from jaxvision.methods.umt.language.text import TextConfig
 from jaxvision.nn.bert_layers import BertConfig
-from jaxvision.weights.layout import heads_bias, heads_in, heads_out
 from jaxvision.weights.mapping import Entry
-from jaxvision.weights.transformer_entries import linear, norm
+from jaxvision.weights.transformer_entries import from_heads, linear, norm, to_heads
 
 
 def encoder_entries(
@@ -90,25 +89,9 @@ def _attention(name: str, path: str, row: int, config: BertConfig, context: int)
     """context: width of the source of keys and values."""
     width, heads = config.width, config.heads
     for part in ("query", "key", "value"):
-        source = width if part == "query" else context
-        yield Entry(
-            f"{name}.self.{part}.weight",
-            (width, source),
-            f"{path}/{part}/kernel",
-            heads_out(source, heads),
-            row,
-        )
-        yield Entry(
-            f"{name}.self.{part}.bias", (width,), f"{path}/{part}/bias", heads_bias(heads), row
-        )
-    yield Entry(
-        f"{name}.output.dense.weight",
-        (width, width),
-        f"{path}/out/kernel",
-        heads_in(width, heads),
-        row,
-    )
-    yield Entry(f"{name}.output.dense.bias", (width,), f"{path}/out/bias", layer=row)
+        sizes = (width if part == "query" else context, width, heads)
+        yield from to_heads(f"{name}.self.{part}", f"{path}/{part}", sizes, row)
+    yield from from_heads(f"{name}.output.dense", f"{path}/out", width, heads, row)
     yield from norm(f"{name}.output.LayerNorm", f"{path}/norm", width, row)
 
 

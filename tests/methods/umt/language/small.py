@@ -90,16 +90,23 @@ def recipe(folder: Path, name: str = "retrieval", **overrides) -> ConfigDict:
 
 
 def with_questions(folder: Path, config: ConfigDict, records: int = 8) -> ConfigDict:
-    """Made into a recipe of questions about the colours of `made`'s videos."""
+    """Made into a recipe of questions about the colours of `made`'s videos. One annotator of three
+    says "grey" of each."""
     listed = json.loads((folder / "video.json").read_text())[:records]
     colours = [list(COLOURS)[number % len(COLOURS)] for number in range(records)]
-    questions = [
-        {"video": record["video"], "question": "a video?", "answer": [colour, colour, "grey"]}
-        for record, colour in zip(listed, colours, strict=True)
-    ]
-    (folder / "questions.json").write_text(json.dumps(questions))
+    for name, given in (("train", ["{}", "{}", "grey"]), ("validation", ["{}"])):
+        questions = [
+            {
+                "video": record["video"],
+                "question": "a video?",
+                "answer": [answer.format(colour) for answer in given],
+            }
+            for record, colour in zip(listed, colours, strict=True)
+        ]
+        file = folder / f"questions_{name}.json"
+        file.write_text(json.dumps(questions))
+        config.data[name] = str(file)
     (folder / "answers.json").write_text(json.dumps(list(COLOURS)))
-    config.data.train = config.data.validation = str(folder / "questions.json")
     config.data.answers = str(folder / "answers.json")
     config.task.answer_length = 3
     return config

@@ -15,7 +15,7 @@ from jaxvision.training.run import prepare_run
 from jaxvision.training.state import abstract_variables
 from jaxvision.viz.files import write_mp4
 from jaxvision.weights.mapping import flatten
-from methods.umt.language.small import COLOURS, FRAMES, LENGTH, SIDE, made, recipe
+from methods.umt.language.small import COLOURS, LENGTH, SIDE, made, recipe
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_bert_s_words_on_a_tensor_axis(folder, parts, split):
     axes = {"data": 1, "fsdp": 8 // parts, "tensor": parts}
     _, shardings, fallbacks = abstract_variables(task, make_mesh(axes))
     spec = flatten(shardings)["params/text/embeddings/words"].spec
-    assert (spec[0] == ("tensor",)) == split
+    assert (spec[0] is not None) == split
+    assert spec[1] is not None
     said = [str(fallback) for fallback in fallbacks if "embeddings/words" in fallback.path]
     assert len(said) == (not split)
-    assert task.model.vision.grid.frames == FRAMES

@@ -48,7 +48,8 @@ def test_every_published_script_is_reachable():
             (768, 3) if "size=b" in name else (1024, 5)
         )
     rate = found["retrieval:set=msrvtt,size=b,data=25m"].optim.learning_rate
-    assert (rate.peak, rate.floor, rate.warmup_epochs) == (1e-5, 1e-7, 1)
+    assert (rate.peak, rate.warmup_epochs) == (1e-5, 1)
+    assert rate.floor == pytest.approx(1e-7)
     zero = found["retrieval:set=lsmdc,size=b,data=17m,form=zero"]
     assert (zero.task.text_length, zero.task.test_frames) == (64, 4)
     assert zero.init[0]["from"] == "b16_17m.pth"
@@ -133,12 +134,14 @@ def shapes_of(task):
 
 def test_a_tiny_pretrained_network_starts_the_tasks(tmp_path):
     made(tmp_path)
-    start = make_task(recipe(tmp_path, "stage2"))
+    # The decoder of answers looks at words where the text tower looked at a video: equal widths.
+    wide = {"language.width": 32, "language.hidden": 64}
+    start = make_task(recipe(tmp_path, "stage2", **wide))
     rng = np.random.default_rng(0)
     values = jax.tree.map(lambda x: rng.standard_normal(x.shape, np.float32), shapes_of(start))
-    question = make_task(with_questions(tmp_path, recipe(tmp_path, "question_answering")))
+    question = make_task(with_questions(tmp_path, recipe(tmp_path, "question_answering", **wide)))
     for task, links in (
-        (make_task(recipe(tmp_path)), (transfer.to_retrieval(),)),
+        (make_task(recipe(tmp_path, **wide)), (transfer.to_retrieval(),)),
         (question, transfer.to_question_answering()),
     ):
         chain = [{"from": "start", **link} for link in links]

@@ -11,9 +11,13 @@ from jaxvision.loading import official_model, recognise
 from jaxvision.methods.umt.language.names import to_old_spelling
 from jaxvision.methods.umt.language.question_answering import VideoQuestions
 from jaxvision.methods.umt.language.variants import VARIANTS, find
+from jaxvision.methods.umt.language.weights import question_entries, video_text_entries
+from jaxvision.methods.umt.task import make_task
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint, write_checkpoint
 from jaxvision.weights.mapping import flatten
+from jaxvision.weights.official import OfficialModel
+from methods.umt.language.small import FRAMES, recipe
 from round_trip import assert_same, official_tensors
 
 SIZES = {  # parameters in millions; of pretraining without the teacher
@@ -64,6 +68,45 @@ def test_weights_come_back_byte_for_byte(tmp_path):
     converted = convert.from_checkpoint(file, network, "official.pth")
     convert.to_file(tmp_path / "back.pth", converted, network)
     assert_same(tmp_path / "back.pth", tensors)
+
+
+def tiny(folder, kind) -> OfficialModel:
+    """A network of the published layout, and of no published size."""
+    task = make_task(recipe(folder, kind))
+    if kind == "question_answering":
+        return OfficialModel("umt/tiny", task.model, question_entries(task.model), None)
+    teacher = task.teacher(FRAMES) if kind == "stage2" else None
+    return OfficialModel("umt/tiny", task.model, video_text_entries(task.model, teacher), None)
+
+
+@pytest.mark.parametrize("kind", ["stage2", "retrieval", "question_answering"])
+def test_every_layout_comes_back_byte_for_byte(tmp_path, kind):
+    """With the counters of positions, tied tables, and in stage 2 the teacher; a tensor too many
+    and one too few are named."""
+    config_folder = tmp_path / "made"
+    config_folder.mkdir()
+    network = tiny(config_folder, kind)
+    tensors = official_tensors(network)
+    for name in tensors:
+        if name.endswith("position_ids"):
+            tensors[name] = np.arange(tensors[name].size)[None]
+        if name.endswith("decoder.weight"):
+            words = name.replace("cls.predictions.decoder", "bert.embeddings.word_embeddings")
+            tensors[name] = tensors[words]
+        if name.endswith("decoder.bias"):
+            tensors[name] = tensors[name.replace("decoder.bias", "bias")]
+    write_checkpoint(tmp_path / "official.pth", tensors, "model")
+    converted = convert.from_file(tmp_path / "official.pth", network)
+    convert.to_file(tmp_path / "back.pth", converted, network)
+    assert_same(tmp_path / "back.pth", tensors)
+    assert any(name.startswith("clip_teacher.") for name in tensors) == (kind == "stage2")
+    other = {
+        ("extra" if name.endswith("encoder.norm.bias") else name): tensor
+        for name, tensor in tensors.items()
+    }
+    write_checkpoint(tmp_path / "other.pth", other, "model")
+    with pytest.raises(InputError, match=r"1 missing: vision_encoder\.\S+; 1 unexpected: extra"):
+        convert.from_file(tmp_path / "other.pth", network)
 
 
 @pytest.mark.parametrize("spelling", ["new", "old"])
