@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxvision.errors import InputError
+
 Clip = Float[Array, "b t h w c"]
 # Channels of all taps up to which frames are folded into channels: the lanes of one register.
 FOLDED_CHANNELS = 128
@@ -82,6 +84,7 @@ def max_pool(
 
     Axis by axis, as a maximum of strided slices: the gradient of a reduced window is a scatter.
     Of equal maxima each gets a share of the gradient; behind a ReLU, where zeros tie, none arrives.
+    InputError where a side is smaller than the window.
     """
     for axis, (size, step) in enumerate(zip(window, stride, strict=True), start=1):
         if size == step == 1:
@@ -90,6 +93,8 @@ def max_pool(
             border = [(0, 0)] * x.ndim
             border[axis] = (padding, padding)
             x = jnp.pad(x, border, constant_values=-jnp.inf)
+        if x.shape[axis] < size:
+            raise InputError(f"maps {x.shape[1:4]}: too small for windows of {window} to pool")
         last = (x.shape[axis] - size) // step * step + 1
         slices = [jax.lax.slice_in_dim(x, i, i + last, step, axis) for i in range(size)]
         x = slices[0]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from jaxvision.errors import InputError
 from jaxvision.ops.video_convolution import FOLDED_CHANNELS, max_pool, video_convolution
 
 RNG = np.random.default_rng(0)
@@ -74,3 +75,8 @@ def test_pool_equals_flaxs_forward_and_back(window, stride, padding):
 
     for want, got in zip(*both(x), strict=True):
         np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_a_map_smaller_than_its_window_is_refused():
+    with pytest.raises(InputError, match=r"maps \(4, 1, 1\): too small for windows of \(1, 2, 2\)"):
+        max_pool(jnp.zeros((1, 4, 1, 1, 3)), (1, 2, 2), (1, 2, 2))
