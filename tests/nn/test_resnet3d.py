@@ -57,7 +57,7 @@ def test_dilated_networks_are_as_large_as_published(depth, millions):
 
 
 def shapes_of(network: ResNet3DConfig) -> dict:
-    slow, fast = (jnp.zeros((1, frames, 64, 64, 3)) for frames in (1, 4))
+    slow, fast = (jnp.zeros((1, frames, 64, 64, 3)) for frames in (2, 8))
     init = jax.eval_shape(
         ResNet3D(network).init, jax.random.key(0), slow, fast if network.fast else None
     )
