@@ -148,7 +148,7 @@ def _hits(truth: FrameBoxes, found: FrameBoxes, threshold: float) -> Bool[np.nda
     # 1. Every pair of a detection and a truth of its key frame, detection by detection.
     count, begins = count[rows], np.cumsum(count[rows]) - count[rows]
     of_truth = np.arange(count.sum()) + np.repeat(start[rows] - begins, count)
-    overlap = _iou(np.repeat(found.box[rows], count, axis=0), truth.box[of_truth])
+    overlap = iou(np.repeat(found.box[rows], count, axis=0), truth.box[of_truth])
     # 2. The best of each detection, the first of equals.
     best = np.maximum.reduceat(overlap, begins)
     at_best = np.flatnonzero(overlap == np.repeat(best, count))
@@ -160,7 +160,7 @@ def _hits(truth: FrameBoxes, found: FrameBoxes, threshold: float) -> Bool[np.nda
     return hit
 
 
-def _iou(a: Float[np.ndarray, "n 4"], b: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
+def iou(a: Float[np.ndarray, "n 4"], b: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
     """Intersection over union, row by row; 0 where both boxes are empty."""
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     common = np.prod(np.maximum(sides, 0), axis=1)

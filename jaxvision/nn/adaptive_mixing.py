@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxvision.nn.initializers import Initializer
+from jaxvision.nn.initializers import KERNEL_INITIALIZERS, Initializer, torch_default_bias
 from jaxvision.nn.linear import linear, logical, norm, zeros
 from jaxvision.nn.sharding import constrain
 from jaxvision.ops.adaptive_mixing import adaptive_mixing
@@ -19,7 +19,8 @@ class AdaptiveMixing(nn.Module):
     outputs: points after mixing.  hidden: width between the generator's two linear maps; 0 means a
     single map.  generator_norm_epsilon: of a layer norm before the generator; None means none.
     biases: learned biases on mixed channels and mixed points.  activations, norm_epsilon: see
-    `jaxvision.ops.adaptive_mixing`.
+    `jaxvision.ops.adaptive_mixing`.  torch_initial: PyTorch's first biases and a xavier projection
+    (STMixer), in the place of xavier matrices and small normals (SparseFormer).
 
     Both matrices come straight from slices of the generator's kernel: slicing the small kernel
     spares a copy of the generated matrices, which are the largest tensors of the network.
@@ -31,6 +32,7 @@ class AdaptiveMixing(nn.Module):
     biases: bool = False
     activations: tuple[str, str] = ("gelu", "gelu")
     norm_epsilon: float | None = None
+    torch_initial: bool = False
     dtype: jnp.dtype = jnp.float32
     implementation: str | None = None
 
@@ -66,7 +68,16 @@ class AdaptiveMixing(nn.Module):
             implementation=self.implementation,
         )
         mixed = constrain(mixed.reshape(*mixed.shape[:2], -1), "batch", None, "mlp")
-        return linear(width, ("mlp", "embed"), dtype=self.dtype, name="out")(mixed)
+        kernel = "xavier_uniform" if self.torch_initial else "normal_0.02"
+        bias = torch_default_bias(mixed.shape[-1]) if self.torch_initial else zeros
+        return linear(
+            width,
+            ("mlp", "embed"),
+            dtype=self.dtype,
+            kernel=KERNEL_INITIALIZERS[kernel],
+            bias=bias,
+            name="out",
+        )(mixed)
 
     def _matrices(
         self, query: Float[Array, "b n q"], groups: int, points: int, channels: int
@@ -78,11 +89,10 @@ class AdaptiveMixing(nn.Module):
             logical(zeros, "embed", None),
             (inputs, groups * size),
         )
-        bias = self.param(
-            "generator_bias",
-            logical(_generator_bias(groups, channels, points, self.outputs), None),
-            (groups * size,),
-        )
+        bias_init = _generator_bias(groups, channels, points, self.outputs)
+        if self.torch_initial:
+            bias_init = torch_default_bias(inputs)
+        bias = self.param("generator_bias", logical(bias_init, None), (groups * size,))
         kernel = kernel.astype(self.dtype).reshape(inputs, groups, size)
         bias = bias.astype(self.dtype).reshape(groups, size)
 

@@ -3,16 +3,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 
 from golden_case import Case, runner
 from golden_runners.gradients import gradient_outputs
+from jaxvision.methods.stmixer.decoder import DecoderConfig, Queries, SamplingMixing, Space
+from jaxvision.methods.stmixer.weights import mixing_entries, sampling_entries
 from jaxvision.nn.adaptive_mixing import AdaptiveMixing
-from jaxvision.ops.sparse_sampling import sampled_means, sparse_sampling
+from jaxvision.ops.sparse_sampling import frame_means, sparse_sampling
 from jaxvision.ops.sparse_sampling.pyramid import fractions, level_weights, pyramid_points
 from jaxvision.weights import to_variables
-from jaxvision.weights.layout import LINEAR
-from jaxvision.weights.mapping import Entry
 
 DECODER = "alphaction/modeling/stm_decoder/"
 MIXING = DECODER + "util/adaptive_mixing_operator.py:AdaptiveMixing"
@@ -23,24 +22,6 @@ SAMPLING = (
 BOTH = DECODER + "stm_decoder.py:AdaptiveSTSamplingMixing"
 
 
-def linear(name: str, path: str, inputs: int, outputs: int, joint: str = "/") -> list[Entry]:
-    return [
-        Entry(f"{name}.weight", (outputs, inputs), f"{path}{joint}kernel", LINEAR),
-        Entry(f"{name}.bias", (outputs,), f"{path}{joint}bias"),
-    ]
-
-
-def mixing_entries(
-    groups: int, channels: int, points: int, outputs: int, width: int, name: str, path: str
-) -> list[Entry]:
-    made = groups * (channels * channels + points * outputs)
-    flat = groups * outputs * channels
-    return [
-        *linear(f"{name}parameter_generator.0", f"{path}/generator", width, made, "_"),
-        *linear(f"{name}out_proj", f"{path}/out", flat, width),
-    ]
-
-
 def stmixer_mixing(outputs: int, name: str | None = None) -> AdaptiveMixing:
     return AdaptiveMixing(outputs, activations=("relu", "relu"), norm_epsilon=1e-5, name=name)
 
@@ -49,15 +30,16 @@ def stmixer_mixing(outputs: int, name: str | None = None) -> AdaptiveMixing:
 def mixing(case: Case) -> dict:
     config = case.config
     groups = config["n_groups"]
-    entries = mixing_entries(
-        groups,
-        config["feat_channels"] // groups,
-        config["in_points"],
-        config["out_points"],
-        config["query_dim"],
-        "",
-        "params",
-    )
+    entries = [
+        *mixing_entries(
+            "",
+            "params",
+            (config["in_points"], config["out_points"]),
+            groups=groups,
+            channels=config["feat_channels"] // groups,
+            width=config["query_dim"],
+        )
+    ]
     variables, _ = to_variables(case.state_dict(), entries)
     module = stmixer_mixing(config["out_points"])
 
@@ -137,65 +119,37 @@ def sampling(case: Case) -> dict:
     return answers
 
 
-class SamplingMixing(nn.Module):
-    """Offsets, sampling, and both branches with residual and norm, as STMixer composes the ops."""
-
-    groups: int
-    spatial: int
-    multiplier: int
-    strides: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self, levels, boxes, spatial, temporal):
-        b, q = spatial.shape[:2]
-        count = self.groups * self.spatial
-        offsets = nn.Dense(3 * count, name="offset")(spatial).reshape(b, q, count, 3)
-        _, _, weights, at = where(levels, self.strides, boxes, offsets)
-        over_frames, over_points = sampled_means(levels, at, weights, groups=self.groups)
-        grouped = over_frames.reshape(b, q, self.groups, self.spatial, -1)
-        answers = []
-        for name, query, x in (("s", spatial, grouped), ("t", temporal, over_points)):
-            outputs = self.multiplier * x.shape[3]
-            mixed = query + stmixer_mixing(outputs, f"mixing_{name}")(x, query)
-            answers.append(nn.LayerNorm(epsilon=1e-5, name=f"norm_{name}")(mixed))
-        return tuple(answers)
-
-
 @runner("stmixer", BOTH)
 def sampling_and_mixing(case: Case) -> dict:
     config = case.config
-    groups, width = config["n_groups"], config["query_dim"]
-    channels, out = config["feat_channels"] // groups, config["out_multiplier"]
-    spatial, temporal = config["spatial_points"], config["temporal_points"]
-    module = SamplingMixing(groups, spatial, out, tuple(config["featmap_strides"]))
-    entries = linear("offset_generator.0", "params/offset", width, groups * spatial * 3)
-    for name, points in (("s", spatial), ("t", temporal)):
-        entries += [
-            Entry(f"norm_{name}.weight", (width,), f"params/norm_{name}/scale"),
-            Entry(f"norm_{name}.bias", (width,), f"params/norm_{name}/bias"),
-            *mixing_entries(
-                groups,
-                channels,
-                points,
-                out * points,
-                width,
-                f"adaptive_mixing_{name}.",
-                f"params/mixing_{name}",
-            ),
-        ]
+    decoder = DecoderConfig(
+        width=config["query_dim"],
+        points=config["spatial_points"],
+        frames=config["temporal_points"],
+        multiplier=config["out_multiplier"],
+        groups=config["n_groups"],
+        strides=tuple(config["featmap_strides"]),
+    )
+    module = SamplingMixing(decoder)
+    entries = [*sampling_entries(decoder, "", "params", channels=config["feat_channels"])]
     variables, _ = to_variables(case.state_dict(), entries)
 
     @jax.jit
     def run(variables, levels, boxes, spatial, temporal, cotangents):
+        space = Space(levels, frame_means(levels))
         value, pull = jax.vjp(
-            lambda v, *rest: module.apply(v, levels, *rest), variables, boxes, spatial, temporal
+            lambda v, *queries: module.apply(v, space, Queries(*queries)),
+            variables,
+            boxes,
+            spatial,
+            temporal,
         )
         return value, pull(cotangents)
 
     names = ("spatial_queries", "temporal_queries")
     value, (by_weights, *by_inputs) = run(
         variables,
-        pyramid_of(case),
+        tuple(pyramid_of(case)),
         boxes_of(case, case.input("box_uniform")),
         *(case.input(name) for name in names),
         tuple(case.input(f"cotangent_{name}") for name in ("s", "t")),

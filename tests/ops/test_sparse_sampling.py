@@ -20,6 +20,7 @@ from jaxvision.ops.sparse_sampling import (
     triton,
 )
 from jaxvision.ops.sparse_sampling.geometry import coordinates
+from jaxvision.ops.sparse_sampling.means_over_points import mean_over_points, preferred
 from tpu_interpreter import STRICT, races_found
 
 # (sizes, points, channels): one point, one channel, one pixel, more than a tile of each.
@@ -167,6 +168,40 @@ def test_groups_levels_and_shared_frames_compose():
     np.testing.assert_allclose(over_points, grouped, atol=1e-6)
     one = sparse_sampling(levels, points, weights, groups=2, frames="shared", reduce="points")
     np.testing.assert_array_equal(one, over_points)
+
+
+@functools.cache
+def means_and_gradients(form):
+    """Of two levels, of which points of one lie beyond their edges."""
+    rng = np.random.default_rng(5)
+    levels = [jnp.asarray(rng.standard_normal((2, 3, h, 9, 8)), jnp.float32) for h in (7, 4)]
+    points = jnp.asarray(rng.uniform(-0.2, 1.2, (2, 5, 6, 2)), jnp.float32)
+    weights = jnp.asarray(rng.uniform(0, 1, (2, 5, 6, 2)), jnp.float32)
+
+    def total(levels, points, weights):
+        both = sampled_means(levels, points, weights, groups=2, form=form)
+        return sum(jnp.sum(jnp.sin(each)) for each in both), both
+
+    return jax.jit(jax.grad(total, argnums=(0, 1, 2), has_aux=True))(levels, points, weights)
+
+
+@pytest.mark.parametrize("form", ["linear", None])
+def test_means_by_linearity_equal_those_of_every_frame_both_ways(form):
+    wanted, got = (jax.tree.leaves(means_and_gradients(f)) for f in ("frames", form))
+    for one, other in zip(wanted, got, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+def test_both_forms_of_the_mean_over_points_agree():
+    rng = np.random.default_rng(6)
+    maps = jnp.asarray(rng.standard_normal((2, 5 * 7, 3)), jnp.float32)
+    where = coordinates(rng.uniform(-0.2, 1.2, (2, 4, 6, 2)), (7, 5), "zeros")
+    weights = jnp.asarray(rng.uniform(0, 1, (2, 4, 6)), jnp.float32)
+    gather, product = (
+        mean_over_points(maps, where, weights, (7, 5), form) for form in ("gather", "product")
+    )
+    np.testing.assert_allclose(gather, product, atol=1e-5)
+    assert [preferred(pixels, "cpu") for pixels in (8192, 8193)] == ["product", "gather"]
 
 
 @pytest.mark.parametrize("padding", ["zeros", "border"])

@@ -26,11 +26,14 @@ class SizeBuckets(NamedTuple):
     padded_up: int
 
 
-def size_buckets(clips: Sequence[Size], multiple: int, most: int = 8) -> SizeBuckets:
+def size_buckets(
+    clips: Sequence[Size], multiple: int, most: int = 8, least: int = 1
+) -> SizeBuckets:
     """At most `most` padded sizes for clips of (height, width), all multiples of `multiple`.
 
-    While there are more, the two sizes become one whose union adds the fewest pixels, counted by
-    clips: rare sizes go first. InputError for no clips, and for one without a side.
+    While there are more, or one has fewer than `least` clips, the two sizes become one whose union
+    adds the fewest pixels, counted by clips: rare sizes go first. InputError for no clips, and for
+    one without a side.
     """
     if not clips:
         raise InputError("no clips to choose frame sizes for")
@@ -38,7 +41,7 @@ def size_buckets(clips: Sequence[Size], multiple: int, most: int = 8) -> SizeBuc
         raise InputError(f"a clip of {min(clips)} pixels (height, width); expected at least 1")
     own = [padded_size(np.array([size]), multiple) for size in clips]
     counts = Counter(own)
-    while len(counts) > most:
+    while len(counts) > most or (len(counts) > 1 and min(counts.values()) < least):
         _unite_cheapest(counts)
     sizes = sorted(counts, key=lambda size: (size[0] * size[1], size))
     bucket = tuple(

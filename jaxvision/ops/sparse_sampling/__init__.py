@@ -14,7 +14,7 @@ where there are none, since the work of the hat form grows with the map.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,18 +22,28 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
-from jaxvision.ops.dispatch import choose, has_sparse_cores
-from jaxvision.ops.sparse_sampling import mosaic_tpu, reference, sparsecore, triton
+from jaxvision.ops.dispatch import choose, has_sparse_cores, platform
+from jaxvision.ops.sparse_sampling import (
+    means_over_points,
+    mosaic_tpu,
+    reference,
+    sparsecore,
+    triton,
+)
 from jaxvision.ops.sparse_sampling.geometry import PADDINGS, Padding, coordinates
 
 Frames = Literal["trilinear", "shared"]
 Reduce = Literal["frames", "points"]
+MeansForm = Literal["linear", "frames"]
 Sampler = Callable[..., Array]
 
 # The hat form multiplies every point with every pixel, the gather reads 4 or 8 rows a point. By the
 # TPU compiler's estimates the hat form is 4 to 6 times faster at 56 x 56, and its work grows with
 # the map; STMixer's finest level (64 x 80 in eight frames) would be 34 GMAC a stage.
 HAT_ROWS = 64 * 64
+# Where a gather of a few rows is faster than products over whole maps: 37 ms beside 162 ms for
+# STMixer's four levels on two cores; both ways the products win (benchmarks/stmixer.py).
+FORWARD_BY_FRAME = ("cpu",)
 DTYPES = (jnp.float32, jnp.bfloat16)
 ARRAYS = (jax.Array, np.ndarray)
 Maps = Float[Array, "b *t h w c"] | Sequence[Float[Array, "b *t h w c"]]
@@ -83,6 +93,12 @@ def sparse_sampling(
     if reduce is not None and frames != "shared":
         raise InputError(f"sparse_sampling: reduce={reduce!r} needs frames='shared'")
     levels, where = _as_levels(features, points)
+    _check(levels, where, weights, groups=groups, padding=padding, frames=frames)
+    if reduce is not None:
+        means = sampled_means(
+            levels, where, weights, groups=groups, padding=padding, implementation=implementation
+        )
+        return means[("frames", "points").index(reduce)]
     total = _sum_of_levels(
         levels,
         where,
@@ -92,9 +108,22 @@ def sparse_sampling(
         frames=frames,
         implementation=implementation,
     )
-    if reduce is not None:
-        total = _mean(total, groups, reduce)
     return total.astype(levels[0].dtype)
+
+
+def frame_means(
+    levels: Sequence[Float[Array, "b t h w c"]],
+) -> tuple[Float[Array, "b h w c"], ...]:
+    """The mean over frames of each level, for `sampled_means` that are asked several times."""
+    return tuple(jnp.mean(level, axis=1, dtype=jnp.float32).astype(level.dtype) for level in levels)
+
+
+class _Means(NamedTuple):
+    """How both means are taken."""
+
+    groups: int
+    padding: Padding
+    implementation: str | None
 
 
 def sampled_means(
@@ -104,22 +133,133 @@ def sampled_means(
     *,
     groups: int = 1,
     padding: Padding = "zeros",
+    means: Sequence[Float[Array, "b h w c"]] | None = None,
+    form: MeansForm | None = None,
     implementation: str | None = None,
 ) -> tuple[Float[Array, "b n p cg"], Float[Array, "b n g t cg"]]:
-    """Both means of `sparse_sampling(..., frames="shared")`, over frames and over points."""
+    """Both means of `sparse_sampling(..., frames="shared")`, over frames and over points.
+
+    Sampling is linear: the mean over frames is a sample of the frames' mean, one map instead of t;
+    the mean over points is a product with the map (see `means_over_points.py`). That is the form
+    "linear"; "frames" samples every frame, and takes the means of that. None takes "linear", but
+    for a CPU's forward pass, where a gather of the few rows around the points is faster.
+    means: of `frame_means`, where they are at hand.
+    """
     levels, where = _as_levels(features, points)
-    total = _sum_of_levels(
+    _check(levels, where, weights, groups=groups, padding=padding, frames="shared")
+    if form not in (None, "linear", "frames"):
+        raise InputError(f"sampled_means: form {form!r}: expected 'linear' or 'frames'")
+    if weights is None:
+        weights = jnp.ones((*where[0].shape[:3], len(levels)), jnp.float32)
+    means = frame_means(levels) if means is None else tuple(means)
+    how = _Means(groups, padding, implementation)
+    if form == "linear" or (form is None and platform() not in FORWARD_BY_FRAME):
+        return _by_linearity(levels, where, weights, means, how)
+    if form == "frames":
+        return _by_frame(levels, where, weights, how)
+    return _forward_by_frame(levels, where, weights, means, how)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _forward_by_frame(
+    levels: tuple[Array, ...],
+    points: tuple[Array, ...],
+    weights: Array,
+    means: tuple[Array, ...],
+    how: _Means,
+) -> tuple[Array, Array]:
+    """The forward pass by a sample of every frame, the backward pass by linearity."""
+    return _by_frame(levels, points, weights, how)
+
+
+def _keep(
+    levels: tuple[Array, ...],
+    points: tuple[Array, ...],
+    weights: Array,
+    means: tuple[Array, ...],
+    how: _Means,
+) -> tuple[tuple[Array, Array], tuple]:
+    return _by_frame(levels, points, weights, how), (levels, points, weights, means)
+
+
+def _pull_by_linearity(how: _Means, kept: tuple, cotangents: tuple[Array, Array]) -> tuple:
+    def again(
+        levels: tuple[Array, ...],
+        points: tuple[Array, ...],
+        weights: Array,
+        means: tuple[Array, ...],
+    ) -> tuple[Array, Array]:
+        return _by_linearity(levels, points, weights, means, how)
+
+    _, pull = jax.vjp(again, *kept)
+    return pull(cotangents)
+
+
+_forward_by_frame.defvjp(_keep, _pull_by_linearity)
+
+
+def _by_frame(
+    levels: tuple[Array, ...], points: tuple[Array, ...], weights: Array, how: _Means
+) -> tuple[Array, Array]:
+    sampled = _sum_of_levels(
         levels,
-        where,
+        points,
         weights,
-        groups=groups,
-        padding=padding,
+        groups=how.groups,
+        padding=how.padding,
         frames="shared",
-        implementation=implementation,
+        implementation=how.implementation,
     )
-    dtype = levels[0].dtype
-    over_frames = _mean(total, groups, "frames").astype(dtype)
-    return over_frames, _mean(total, groups, "points").astype(dtype)
+    b, n, p, t, width = sampled.shape
+    grouped = sampled.reshape(b, n, how.groups, p // how.groups, t, width)
+    both = (jnp.mean(of, axis=3, dtype=jnp.float32) for of in (sampled, grouped))
+    over_frames, over_points = (mean.astype(levels[0].dtype) for mean in both)
+    return over_frames, over_points
+
+
+def _by_linearity(
+    levels: tuple[Array, ...],
+    points: tuple[Array, ...],
+    weights: Array,
+    means: tuple[Array, ...],
+    how: _Means,
+) -> tuple[Array, Array]:
+    over_frames = sparse_sampling(
+        means,
+        points,
+        weights,
+        groups=how.groups,
+        padding=how.padding,
+        implementation=how.implementation,
+    )
+    over_points: Array = jnp.zeros((), jnp.float32)
+    for number, (level, at) in enumerate(zip(levels, points, strict=True)):
+        over_points = over_points + _points_of_level(level, at, weights[..., number], how)
+    return over_frames, over_points.astype(levels[0].dtype)
+
+
+def _points_of_level(
+    features: Float[Array, "b t h w c"],
+    points: Float[Array, "b n p 2"],
+    weights: Float[Array, "b n p"],
+    how: _Means,
+) -> Float[Array, "b n g t cg"]:
+    b, t, height, width, channels = features.shape
+    n, groups, p = points.shape[1], how.groups, points.shape[2] // how.groups
+    # 1. One map a sample and group, whose channels are those of all frames; and its points.
+    maps = features.reshape(b, t, height * width, groups, channels // groups)
+    maps = maps.transpose(0, 3, 2, 1, 4).reshape(b * groups, height * width, -1)
+    at = points.reshape(b, n, groups, p, 2).swapaxes(1, 2).reshape(b * groups, n, p, 2)
+    weight = weights.astype(jnp.float32).reshape(b, n, groups, p).swapaxes(1, 2)
+    # 2. Their means, in the form of the platform.
+    mean = means_over_points.mean_over_points(
+        maps,
+        coordinates(at, (width, height), how.padding),
+        weight.reshape(b * groups, n, p),
+        (width, height),
+        means_over_points.preferred(height * width, platform()),
+    )
+    return mean.reshape(b, groups, n, t, channels // groups).swapaxes(1, 2)
 
 
 def _as_levels(features: Maps, points: Points) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -140,7 +280,6 @@ def _sum_of_levels(
     implementation: str | None,
 ) -> Array:
     """[b, n, p, (t,) c/groups] over all levels: in float32 where there are several."""
-    _check(levels, points, weights, groups=groups, padding=padding, frames=frames)
     shared = levels[0].ndim == 5 and frames == "shared"
     total: Array = jnp.zeros((), jnp.float32)
     for number, (level, at) in enumerate(zip(levels, points, strict=True)):
@@ -193,14 +332,6 @@ def _sample_level(
     sampled = sampled.reshape(b, groups, n, p // groups, frames, width)
     sampled = jnp.moveaxis(sampled, 1, 2).reshape(b, n, p, frames, width)
     return sampled if shared else sampled[..., 0, :]
-
-
-def _mean(sampled: Array, groups: int, over: Reduce) -> Array:
-    """Over the frames, or over the points of each group; sums in float32."""
-    b, n, p, t, width = sampled.shape
-    if over == "points":
-        sampled = sampled.reshape(b, n, groups, p // groups, t, width)
-    return jnp.mean(sampled, axis=3, dtype=jnp.float32)
 
 
 def _check(

@@ -39,3 +39,11 @@ def test_what_is_refused():
         size_buckets([], 32)
     with pytest.raises(InputError, match="0, 5"):
         size_buckets([(3, 4), (0, 5)], 32)
+
+
+def test_sizes_of_too_few_clips_join_others():
+    clips = [(32, 64)] * 5 + [(32, 96)] + [(64, 96)] * 4
+    found = size_buckets(clips, 32, least=4)
+    assert found.sizes == ((32, 64), (64, 96))
+    assert found.padded_up == 1
+    assert size_buckets(clips[:1], 32, least=4).sizes == ((32, 64),)

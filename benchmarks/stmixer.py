@@ -1,0 +1,114 @@
+"""STMixer's sampling at published shapes: by linearity against one sample a frame, in one run.
+
+    python benchmarks/stmixer.py [--batch 1] [--repeats 5] [--only levels]
+
+`whole`: both means of the four levels at 256 x 320 in eight frames, forward and with gradients.
+`levels`: the mean over points of each level in both forms, which
+`jaxvision/ops/sparse_sampling/means_over_points.py` chooses from by platform and map size.
+Calls alternate; the least of each is printed.
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from timing import alternately
+
+from jaxvision.ops.dispatch import platform
+from jaxvision.ops.sparse_sampling import sampled_means
+from jaxvision.ops.sparse_sampling.means_over_points import mean_over_points
+
+SIZES = ((64, 80), (32, 40), (16, 20), (8, 10))
+FRAMES, CHANNELS, QUERIES, GROUPS, POINTS = 8, 256, 100, 4, 32
+
+
+def means(form: str | None) -> Callable:
+    """Both means; None is what is taken here."""
+    return partial(sampled_means, groups=GROUPS, form=form)
+
+
+def with_gradients(function: Callable) -> Callable:
+    def run(levels, points, weights, cotangents):
+        value, pull = jax.vjp(function, levels, points, weights)
+        return value, pull(cotangents)
+
+    return jax.jit(run)
+
+
+def inputs(batch: int, sizes=SIZES):
+    rng = np.random.default_rng(0)
+
+    def normal(*shape):
+        return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+    levels = [normal(batch, FRAMES, h, w, CHANNELS) for h, w in sizes]
+    count = GROUPS * POINTS
+    points = jnp.asarray(rng.uniform(0, 1, (batch, QUERIES, count, 2)), jnp.float32)
+    weights = jax.nn.softmax(normal(batch, QUERIES, count, len(sizes)))
+    width = CHANNELS // GROUPS
+    over_frames = normal(batch, QUERIES, count, width)
+    return levels, points, weights, (over_frames, normal(batch, QUERIES, GROUPS, FRAMES, width))
+
+
+def whole(batch: int, repeats: int) -> None:
+    *arguments, cotangents = inputs(batch)
+    forms = [means(form) for form in ("frames", None)]
+    forward, both = [jax.jit(form) for form in forms], [with_gradients(form) for form in forms]
+    answers = [f(*arguments) for f in [*forward, jax.jit(means("linear"))]]
+    apart = max(
+        float(jnp.linalg.norm(a - b) / jnp.linalg.norm(a))
+        for a, b in zip(answers[0], answers[2], strict=True)
+    )
+    print(f"relative difference of the linear form {apart:.1e}")
+    for name, calls, more in (("forward", forward, ()), ("both ways", both, (cotangents,))):
+        taken = alternately([partial(f, *arguments, *more) for f in calls], repeats)
+        old, new = (1e3 * min(times) for times in taken)
+        memory = [
+            f.lower(*arguments, *more).compile().memory_analysis().temp_size_in_bytes / 2**20
+            for f in calls
+        ]
+        print(
+            f"{name}: a sample a frame {old:.0f} ms, {memory[0]:.0f} MiB; as chosen here {new:.0f} "
+            f"ms, {memory[1]:.0f} MiB: {old / new:.2f} times"
+        )
+
+
+def levels(batch: int, repeats: int) -> None:
+    print(f"{'map':>10} {'pass':>9} {'gather':>10} {'product':>10}")
+    width, maps = CHANNELS // GROUPS * FRAMES, batch * GROUPS
+    rng = np.random.default_rng(0)
+    for height, columns in SIZES:
+        shapes = (maps, height * columns, width), (maps, QUERIES, POINTS), (maps, QUERIES, width)
+        image, weights, cotangent = (
+            jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in shapes
+        )
+        limits = (columns - 1, height - 1)
+        where = jnp.asarray(rng.uniform(0, limits, (maps, QUERIES, POINTS, 2)), jnp.float32)
+        forms = [
+            partial(mean_over_points, sizes=(columns, height), form=form)
+            for form in ("gather", "product")
+        ]
+        calls = {
+            "forward": ([jax.jit(form) for form in forms], ()),
+            "both": ([with_gradients(form) for form in forms], (cotangent,)),
+        }
+        for name, (functions, more) in calls.items():
+            bound = [partial(f, image, where, weights, *more) for f in functions]
+            taken = alternately(bound, repeats)
+            shown = " ".join(f"{1e3 * min(times):>8.1f}ms" for times in taken)
+            print(f"{height:>4} x {columns:>3} {name:>9} {shown}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", choices=("whole", "levels"))
+    options = parser.parse_args()
+    print(f"{platform()}, batch {options.batch}")
+    for part in (whole, levels):
+        if options.only in (None, part.__name__):
+            part(options.batch, options.repeats)

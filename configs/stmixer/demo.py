@@ -1,0 +1,39 @@
+"""STMixer in miniature: drawn figures that stand, walk, wave, crouch and meet, on a laptop CPU.
+
+    jaxvision train --config stmixer/demo --workdir runs/figures
+
+Frames of 64 x 96 are made as they are needed. Walking needs motion, being together needs others.
+To compare: `--config.task.boxes=frame` evaluates whole frames in place of boxes,
+`--config.task.still=True` trains and evaluates without motion.
+
+Not run to its end yet: on two busy CPU cores 0.4 to 0.7 steps a second, and within 200 steps the
+boxes' distance from the truth fell from 2.9 to 0.45 (weighted, as shares of the frame).
+"""
+
+from ml_collections import ConfigDict
+
+from jaxvision.methods.stmixer.recipes import fine_tuning
+
+
+def get_config() -> ConfigDict:
+    config = fine_tuning("vit_b_k400")
+    config.dtype = "float32"
+    config.model.update({"frames": 8, "image_size": 96, "temporal_points": 4, "remat": "none"})
+    config.model.update({"width": 128, "heads": 4, "layers": 4, "drop_path": 0.0})
+    config.model.update({"queries": 12, "query_width": 64, "stages": 2, "query_heads": 4})
+    config.model.update({"hidden": 128, "spatial_points": 8})
+    config.task.update({"stride": 1, "short_sides": (64,), "test_short_side": 64})
+    config.task.update({"evaluation_batch": 16, "threshold": 0.5, "fallback": 0})
+    config.data.update({"name": "figures", "train": 4096, "validation": 256})
+    config.data.update({"height": 64, "width": 96, "people": 4})
+    config.train.update({"batch_size": 16, "steps": 1000, "epochs": 0.0})
+    config.optim.batch_scaling = 0
+    config.optim.learning_rate = ConfigDict(
+        {"name": "cosine", "peak": 5e-4, "end": 0.0, "warmup_steps": 50}
+    )
+    config.optim.clip_norm = 1.0
+    config.evaluate.every_steps = 0
+    config.log.every_steps = 20
+    config.checkpoint.every_steps = 200
+    config.checkpoint.keep = 1
+    return config

@@ -1,0 +1,293 @@
+"""From key frames to padded clips: records, sizes, buckets, and a sample's arrays."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt8
+from ml_collections import ConfigDict
+
+from jaxvision.data.actions import clip_frames, pixel_boxes
+from jaxvision.data.actions.act_files import ActionTubes, read_act_tubes
+from jaxvision.data.actions.ava_files import read_label_map
+from jaxvision.data.actions.ava_people import read_frame_list, read_people
+from jaxvision.data.actions.key_frames import (
+    KeyFrame,
+    ava_key_frames,
+    own_key_frames,
+    tube_key_frames,
+)
+from jaxvision.data.actions.moving_figures import ACTIONS, FigureClip, MovingFigures
+from jaxvision.data.actions.own_lists import read_own_list
+from jaxvision.data.actions.size_buckets import size_buckets
+from jaxvision.data.fixed_point_resize import opencv_resize
+from jaxvision.data.labels import read_labels
+from jaxvision.data.source import Records, RecordSubset
+from jaxvision.data.video import Video
+from jaxvision.errors import InputError, check_choice
+
+DATA_NAMES = ("figures", "ava", "tubes", "own")
+MULTIPLE, LEAST_SIDE = 32, 32
+# Shapes of films, for plans of runs whose data are elsewhere.
+USUAL_SIZES = ((360, 480), (360, 640))
+Size = tuple[int, int]  # height, width
+
+
+class Bucket(NamedTuple):
+    """Clips whose shorter side is `side`, padded to (height, width)."""
+
+    side: int
+    height: int
+    width: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.side}:{self.height}x{self.width}"
+
+
+class BucketRows(NamedTuple):
+    """numbers: of a bucket's records.  padded_up: how many of them have more padding than their own
+    size asks for."""
+
+    numbers: list[int]
+    padded_up: int
+
+
+@dataclass(frozen=True)
+class BucketRecords(RecordSubset):
+    """The records of a bucket; `summary` says what it is."""
+
+    told: str = ""
+
+    def summary(self) -> str:
+        return self.told
+
+
+def class_names(config: ConfigDict) -> tuple[str, ...]:
+    """Of every column of the actions, in order."""
+    data = config.data
+    check_choice("data.name", data.name, DATA_NAMES)
+    if data.name == "figures":
+        return ACTIONS
+    if data.name == "tubes":
+        labels = tuple(tubes_of(config).labels)
+        if len(labels) != data.classes:
+            raise InputError(f"{data.tubes}: {len(labels)} labels; data.classes={data.classes}")
+        return labels
+    if not data.labels:
+        raise InputError("data.labels: expected a file of the actions' names")
+    if data.name == "own":
+        return read_labels(data.labels)
+    names = read_label_map(Path(data.labels))
+    if max(names) > data.classes:
+        raise InputError(f"{data.labels}: label id {max(names)}; expected 1 to {data.classes}")
+    return tuple(names.get(number, f"action {number}") for number in range(1, data.classes + 1))
+
+
+def class_count(config: ConfigDict) -> int:
+    """Columns of the actions: of AVA and tubes known without their files."""
+    known = config.data.name in ("ava", "tubes")
+    return config.data.classes if known else len(class_names(config))
+
+
+def is_here(config: ConfigDict) -> bool:
+    """Whether the training's annotations can be looked at."""
+    data = config.data
+    if data.name == "figures":
+        return True
+    file = data.tubes if data.name == "tubes" else data.train
+    return bool(file) and Path(file).is_file()
+
+
+def counted_labels(config: ConfigDict) -> list[int]:
+    """Ids, from 1, of the classes that an evaluation counts."""
+    if config.data.name == "ava":
+        return sorted(read_label_map(Path(config.data.labels)))
+    return list(range(1, class_count(config) + 1))
+
+
+def tubes_of(config: ConfigDict) -> ActionTubes:
+    """The true tubes of UCF101-24 or JHMDB."""
+    if not config.data.tubes:
+        raise InputError("data.tubes: expected the pickle of the tubes' boxes")
+    return _read_tubes(config.data.tubes)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_tubes(path: str) -> ActionTubes:
+    return read_act_tubes(Path(path))
+
+
+def records_of(config: ConfigDict, split: str) -> Records:
+    """The key frames of "train" or "validation"."""
+    data = config.data
+    if data.name == "figures":
+        return MovingFigures(
+            count=int(data[split]),
+            seed=config.seed + 7919 * (split == "validation"),
+            frames=config.model.frames,
+            height=data.height,
+            width=data.width,
+        )
+    root = Path(data.root)
+    if data.name == "tubes":
+        truth = tubes_of(config)
+        videos = truth.split(data.split, "train" if split == "train" else "test")
+        return tube_key_frames(truth, videos, root, data.template)
+    if not data[split]:
+        raise InputError(f"data.{split}: expected a file of annotations")
+    if data.name == "own":
+        moments = read_own_list(Path(data[split]), class_names(config), data.unit)
+        return own_key_frames(moments, root, data.unit)
+    people = read_people(Path(data[split]), data.classes).frames
+    lists = read_frame_list(Path(data[f"{split}_frames"]))
+    return ava_key_frames(people, lists, root, classes=data.classes, rate=data.rate)
+
+
+def frame_sizes(records: Records) -> list[Size]:
+    """(height, width) of each record's frames; every film is opened once."""
+    if isinstance(records, MovingFigures):
+        return [(records.height, records.width)] * len(records)
+    known: dict[Any, Size] = {}
+    found = []
+    for index in range(len(records)):
+        film = records[index].film
+        key = film if isinstance(film, Path) else id(film)
+        if key not in known:
+            known[key] = _film_size(film)
+        found.append(known[key])
+    return found
+
+
+def _film_size(film: Any) -> Size:
+    if isinstance(film, Path):
+        with Video(film) as video:
+            height, width = video.size
+    else:
+        height, width = film.frames([0]).shape[1:3]
+    if min(height, width) < LEAST_SIDE:
+        raise InputError(f"{film}: frames of {width} x {height}; expected sides of at least 32")
+    return height, width
+
+
+def buckets_of(
+    sizes: Sequence[Size], short_sides: Sequence[int], most: int, least: int = 1
+) -> dict[Bucket, BucketRows]:
+    """The records of each bucket; every record is in one of each short side.
+
+    sizes: of the films.  most: buckets there may be, shared among the short sides.  least: records
+    of each, as far as there are others to join.
+    """
+    found: dict[Bucket, BucketRows] = {}
+    for side in short_sides:
+        clips = [clip_frames.rounded_size(height, width, side) for height, width in sizes]
+        chosen = size_buckets(clips, MULTIPLE, max(most // len(short_sides), 1), least)
+        own = [clip_frames.padded_size(np.array([clip]), MULTIPLE) for clip in clips]
+        for number, size in enumerate(chosen.sizes):
+            rows = [row for row, bucket in enumerate(chosen.bucket) if bucket == number]
+            padded_up = sum(own[row] != size for row in rows)
+            if rows:
+                found[Bucket(side, *size)] = BucketRows(rows, padded_up)
+    return found
+
+
+def resized_clip(
+    frames: UInt8[np.ndarray, "t h w 3"], boxes: Float[np.ndarray, "people 4"], side: int
+) -> tuple[UInt8[np.ndarray, "t h2 w2 3"], Float[np.ndarray, "people 4"]]:
+    """Frames whose shorter side is `side`, and boxes (shares of a frame) in their pixels.
+
+    As published: pixels by OpenCV's rule, and both coordinates by the shorter side's ratio.
+    """
+    height, width = frames.shape[1:3]
+    in_pixels = pixel_boxes.from_shares(boxes.astype(np.float32), (width, height))
+    ratio = np.float32(side / min(height, width))
+    size = clip_frames.rounded_size(height, width, side)
+    return opencv_resize(frames, size), in_pixels * ratio
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipTransform:
+    """A key frame as a sample.
+
+    frames, stride: of a clip.  people, classes: rows and columns of the actions.  flip: mirror half
+    of the clips.  buckets: by name.
+    """
+
+    frames: int
+    stride: int
+    people: int
+    classes: int
+    flip: bool
+    buckets: dict[str, Bucket]
+
+    def __call__(
+        self, record: KeyFrame | FigureClip, rng: np.random.Generator, bucket: str
+    ) -> dict[str, np.ndarray]:
+        """`video` [t, h, w, 3] uint8; `size` (w, h, w, h); `boxes` in its pixels, `actions` and
+        `exists` of people; `beyond` and `emptied`: how many found no room, or lay outside."""
+        place = self.buckets[bucket]
+        # 1. Frames and boxes at the bucket's scale, mirrored or not.
+        if isinstance(record, FigureClip):
+            frames = record.frames
+            shares = pixel_boxes.shares(record.boxes, frames.shape[2:0:-1])
+        else:
+            frames, shares = record.clip(self.frames, self.stride), record.boxes
+        clip, boxes = resized_clip(frames, shares, place.side)
+        height, width = clip.shape[1:3]
+        if self.flip and rng.random() < 0.5:
+            clip, boxes = clip[:, :, ::-1], pixel_boxes.mirrored(boxes, width)
+        boxes = pixel_boxes.clipped(boxes, (width, height))
+        # 2. People with a box of some area, as many as there is room for.
+        whole = pixel_boxes.not_empty(boxes)
+        boxes, actions = boxes[whole], record.actions[whole]
+        kept = min(len(boxes), self.people)
+        padding = ((0, 0), (0, place.height - height), (0, place.width - width), (0, 0))
+        room = np.tile(np.array([0, 0, 1, 1], np.float32), (self.people, 1))
+        room[:kept] = boxes[:kept]
+        rows = np.zeros((self.people, self.classes), np.uint8)
+        rows[:kept] = actions[:kept]
+        return {
+            "video": np.pad(clip, padding),
+            "size": np.array([width, height] * 2, np.float32),
+            "boxes": room,
+            "actions": rows,
+            "exists": np.arange(self.people) < kept,
+            "beyond": np.array(len(boxes) - kept, np.int32),
+            "emptied": np.array(np.sum(~whole), np.int32),
+        }
+
+    def specs(self, bucket: Bucket, batch: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Of a batch of `batch` samples."""
+
+        def field(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((batch, *shape), dtype)
+
+        return {
+            "video": field(jnp.uint8, self.frames, bucket.height, bucket.width, 3),
+            "size": field(jnp.float32, 4),
+            "boxes": field(jnp.float32, self.people, 4),
+            "actions": field(jnp.uint8, self.people, self.classes),
+            "exists": field(jnp.bool_, self.people),
+            "beyond": field(jnp.int32),
+            "emptied": field(jnp.int32),
+        }
+
+
+def records_by_bucket(
+    records: Records, buckets: Mapping[Bucket, BucketRows]
+) -> dict[str, BucketRecords]:
+    """The records of each bucket, by its name."""
+    return {
+        bucket.name: BucketRecords(
+            records,
+            rows.numbers,
+            f"{len(rows.numbers)} key frames of {bucket.side} pixels, padded to {bucket.height} x "
+            f"{bucket.width}; {rows.padded_up} of them beyond their own multiple of {MULTIPLE}",
+        )
+        for bucket, rows in buckets.items()
+    }
