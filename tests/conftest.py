@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file run in one worker, which pays once for its fixtures and programs. Those of
+    """A file's tests run in one worker, which pays once for its fixtures and programs. Those of
     files beside this one (goldens, every recipe) are spread."""
     here = Path(__file__).parent
     for item in items:
