@@ -107,7 +107,7 @@ def test_no_file_has_a_name_that_tells_nothing():
 
 
 # Functions that take any number of like things.
-VARIADIC = ("reshape", "transpose", "add_row", "Table")
+VARIADIC = ("constrain", "reshape", "transpose", "add_row", "Table")
 
 
 def crowded_calls(source: str) -> list[int]:

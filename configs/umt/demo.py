@@ -1,8 +1,13 @@
 """UMT in miniature: shapes that move over photographs, and sentences about them, on a laptop CPU.
 
-jaxvision train --config umt/demo:stage=teacher --workdir runs/shapes1
-jaxvision train --config umt/demo:stage=stage1,start=runs/shapes1 --workdir runs/shapes2
-jaxvision train --config umt/demo:stage=retrieval,start=runs/shapes2 --workdir runs/shapes3
+    jaxvision train --config umt/demo:stage=teacher --workdir runs/shapes1
+    jaxvision train --config umt/demo:stage=stage1,start=runs/shapes1 --workdir runs/shapes2
+    jaxvision train --config umt/demo:stage=retrieval,start=runs/shapes2,words=runs/shapes1 \\
+        --workdir runs/shapes3
+
+Measured once, on two busy CPU cores (7, 5 and 13 minutes): a probe of stage 1's features names
+50.4 % of held-out shapes, of a random start's 32.1 % (chance 2.1); the first of 64 clips found is
+right for 15.6 % of sentences, the first sentence for 20.3 % of clips (chance 1.6).
 """
 
 from ml_collections import ConfigDict

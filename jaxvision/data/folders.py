@@ -26,8 +26,9 @@ def is_hidden(path: Path, below: Path) -> bool:
 
 
 def files_below(folder: Path, suffixes: Collection[str]) -> FoundFiles:
-    """The files below a folder that have one of `suffixes`, sorted, hidden ones left out."""
-    return choose(((p, folder) for p in sorted(folder.rglob("*")) if p.is_file()), suffixes)
+    """The files below a folder that have one of `suffixes`, sorted, hidden ones left out. Links to
+    nowhere and pipes count, too: who reads them names them."""
+    return choose(((p, folder) for p in sorted(folder.rglob("*")) if not p.is_dir()), suffixes)
 
 
 def choose(files: Iterable[tuple[Path, Path]], suffixes: Collection[str]) -> FoundFiles:

@@ -322,6 +322,7 @@ METRICS = {
         frame_precision,
         (
             action_frames.average_precisions,
+            action_frames.iou,  # which it calls row by row
             action_frames.mean_average_precision,
             action_frames.never_met,
         ),
