@@ -73,6 +73,11 @@ def test_every_parameter_learns_and_only_the_frame_counts(task, variables, batch
     assert run(params, other)[0][0] == value
 
 
+def test_a_run_without_people_learns_nothing(task, batch):
+    assert task.supervised(batch) == batch["exists"].sum() > 0
+    assert task.supervised({**batch, "exists": np.zeros_like(batch["exists"])}) == 0
+
+
 def test_the_key_frame_alone_is_seen_where_it_is_asked(batch):
     still = make_task(load_config("stmixer/demo", [*SMALL, "task.still=True"]))
     seen = still.prepare(batch, jax.random.key(0), True)["input"]
