@@ -93,16 +93,16 @@ def clips_of(case: Case) -> Clips:
 
 
 class Films:
-    """The memory of a case: rows as it lists them, and those of its own clips."""
+    """The memory of a case: rows as it lists them, and those of its own clips.  actors: of each."""
 
-    def __init__(self, case: Case, config: InstanceConfig):
+    def __init__(self, case: Case, config: InstanceConfig, actors: np.ndarray):
         listed = [(str(film), int(second)) for film, second, _ in case.input("memory_rows")]
         own = zip(case.input("clip_movie"), case.input("clip_timestamp"), strict=True)
         self.own = [(str(film), int(second)) for film, second in own]
         self.rows = memory.row_numbers(listed + self.own)
         counts = case.input("memory_rows")[:, 2]
         features = case.input("memory_features")
-        slots = max(int(counts.max()), int(case.input("boxes_per_clip").max(initial=0)))
+        slots = max(int(counts.max()), int(actors.max(initial=0)))
         found = memory.empty_memory(len(self.rows), slots, features.shape[-1])
         stored = [np.array(each) for each in found]
         ends = np.cumsum(counts)
@@ -198,7 +198,7 @@ def instance_interaction(case: Case) -> dict:
     module = InstanceInteraction(block, instances)
     head = HeadConfig(block=block, instances=instances)
     entries = list(instance_entries("", "params", head))
-    clips, films = clips_of(case), Films(case, instances)
+    clips, films = clips_of(case), Films(case, instances, clips.counts)
     actors = clips.padded(case.input("actor")[..., 0, 0, 0])
     current = current_loss(case, config["training"] and config["PENALTY"])
     window = memory.read_window(films.memory, films.window_rows, instances.slots, current)
@@ -234,7 +234,7 @@ def cycleacr_module(case: Case) -> dict:
         block=block, depth=config["DEPTH"], instances=instances, bins=config["pooler_resolution"]
     )
     entries = list(module_entries("", "params", head, config["dim_in"], config["TEMP_FEATURE_LEN"]))
-    clips, films = clips_of(case), Films(case, instances)
+    clips, films = clips_of(case), Films(case, instances, clips.counts)
     actor = clips.padded(case.input("actor")[..., 0, 0, 0])
     context = np.moveaxis(case.input("context")[..., 0, 0], 1, 2)
     local = case.input("local")[:, :, 0]

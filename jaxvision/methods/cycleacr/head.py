@@ -30,9 +30,9 @@ class HeadConfig:
     bins, scale, samples: of RoIAlign; see there.  dropout: before the classifier."""
 
     cycle: bool = True
-    block: BlockConfig = BlockConfig()
+    block: BlockConfig = dataclasses.field(default_factory=BlockConfig)
     depth: int = 2
-    instances: InstanceConfig = InstanceConfig()
+    instances: InstanceConfig = dataclasses.field(default_factory=InstanceConfig)
     fusion: str = "add"
     bins: int = 7
     scale: float = 1 / 16

@@ -19,11 +19,11 @@ NO_ROW = -1
 
 
 class Memory(NamedTuple):
-    """features: zeros in empty slots.  count: people of a row, in its first slots.  tag: loss of
+    """features: zeros in empty slots.  people: how many a row has, in its first slots.  tag: loss of
     the step that wrote the row."""
 
     features: Float[Array, "rows slots c"]
-    count: Int[Array, " rows"]
+    people: Int[Array, " rows"]
     tag: Float[Array, " rows"]
 
 
@@ -62,8 +62,8 @@ def read_window(
             array, jnp.where(rows < 0, len(array), rows), axis=0, mode="fill", fill_value=0
         )
 
-    features, count = of_rows(memory.features), of_rows(memory.count)
-    exists = jnp.arange(features.shape[2]) < count[..., None]
+    features, people = of_rows(memory.features), of_rows(memory.people)
+    exists = jnp.arange(features.shape[2]) < people[..., None]
     found = chosen_slots(features, exists, slots, draws)
     if current is None:
         return found

@@ -41,7 +41,7 @@ def focal_loss(
     logits: Logits,
     labels: Logits,
     exists: Bool[Array, "*n"],
-    weights: FocalWeights = FocalWeights(),
+    weights: FocalWeights,
     groups: tuple[int, ...] = GROUPS,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """The convolutional code's: a softmax over poses, of which a person has one, and sigmoids; each

@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 
 from jaxvision.methods.cycleacr.head import HeadConfig
+from jaxvision.methods.cycleacr.model import Detector, SlowFastMaps, SwinMap
 from jaxvision.weights.layout import LINEAR, chain, reshape
 from jaxvision.weights.mapping import Entry
+from jaxvision.weights.resnet3d_entries import alphaction_entries
+from jaxvision.weights.swin3d_entries import swin3d_entries
 from jaxvision.weights.transformer_entries import linear
+from jaxvision.weights.video_transformer_entries import map_entries
 
 HEAD = "roi_heads.action."
 MODULE = "feature_extractor.cycleacr_module."
@@ -97,3 +101,17 @@ def head_entries(
     yield from linear(
         f"{name}predictor.cls_score", f"{path}/actions", config.hidden, config.classes
     )
+
+
+def detector_entries(model: Detector) -> list[Entry]:
+    """Every tensor of a detector's checkpoint, in its order."""
+    backbone, path = model.backbone, "params/backbone/network"
+    channels, frames = backbone.channels, backbone.frames
+    if isinstance(backbone, SlowFastMaps):
+        counted = not backbone.config.norm.frozen
+        found = alphaction_entries(backbone.config, "backbone.", path, counted)
+    elif isinstance(backbone, SwinMap):
+        found = list(swin3d_entries(backbone.config, "backbone.", path))
+    else:
+        found = map_entries(backbone, "", path)
+    return [*found, *head_entries(HEAD, "params/head", model.config, channels, frames)]
