@@ -19,8 +19,8 @@ NO_ROW = -1
 
 
 class Memory(NamedTuple):
-    """features: zeros in empty slots.  people: how many a row has, in its first slots.  tag: loss of
-    the step that wrote the row."""
+    """features: zeros in empty slots.  people: of a row, in its first slots.  tag: the loss of the
+    step that wrote it."""
 
     features: Float[Array, "rows slots c"]
     people: Int[Array, " rows"]
