@@ -1,6 +1,7 @@
 """The six published networks and what they differ in."""
 
 from dataclasses import dataclass
+from typing import Any
 
 PYRAMID = (4096, 2048, 1024, 512, 256)  # points of each level below the whole cloud
 
@@ -59,13 +60,13 @@ class PwcConfig:
         return self.fuse_pyramid or self.fuse_correlation or self.fuse_estimator
 
 
-NO_RAFT_FUSION = {
+NO_RAFT_FUSION: Any = {
     "fuse_features": False,
     "fuse_context": False,
     "fuse_correlation": False,
     "fuse_motion": False,
 }
-NO_PWC_FUSION = {"fuse_pyramid": False, "fuse_correlation": False, "fuse_estimator": False}
+NO_PWC_FUSION: Any = {"fuse_pyramid": False, "fuse_correlation": False, "fuse_estimator": False}
 
 VARIANTS: dict[str, RaftConfig | PwcConfig] = {
     "camliraft": RaftConfig(),
