@@ -16,7 +16,7 @@ from jaxvision.methods.camliflow.inverse_depth import (
     to_parallel,
     to_perspective,
 )
-from jaxvision.methods.camliflow.model import DomainShift, FlowNetwork, Prediction
+from jaxvision.methods.camliflow.model import DomainShift, FlowInputs, FlowNetwork, Prediction
 from jaxvision.methods.camliflow.parameter_groups import decays, of_point_branch
 from jaxvision.methods.camliflow.variants import (
     NO_PWC_FUSION,
@@ -114,8 +114,7 @@ def variables_of(case: Case, config: RaftConfig | PwcConfig) -> tuple[list, dict
     return listed, variables
 
 
-def inputs_of(case: Case, config: RaftConfig | PwcConfig) -> tuple:
-    """(images, clouds, camera, domain shift)."""
+def inputs_of(case: Case, config: RaftConfig | PwcConfig) -> FlowInputs:
     images = clouds = camera = shift = None
     if config.images:
         both = case.input("images")
@@ -127,7 +126,7 @@ def inputs_of(case: Case, config: RaftConfig | PwcConfig) -> tuple:
     if case.has_input("src_mean"):
         names = ("src_mean", "src_std", "dst_mean", "dst_std")
         shift = DomainShift(*(case.input(name) for name in names))
-    return images, clouds, camera, shift
+    return FlowInputs(images, clouds, camera, shift)
 
 
 @functools.cache
@@ -135,8 +134,8 @@ def forward(config: RaftConfig | PwcConfig, iterations: int):
     network = FlowNetwork(config)
 
     @jax.jit
-    def run(variables, images, clouds, camera, shift):
-        return network.apply(variables, images, clouds, camera, iterations=iterations, shift=shift)
+    def run(variables, inputs):
+        return network.apply(variables, inputs, iterations=iterations)
 
     return run
 
@@ -168,12 +167,9 @@ def training(config: RaftConfig | PwcConfig, table: Config):
         return table["loss"] if "loss" in table else table[f"loss{dimension}"]
 
     def loss(params, statistics, inputs, truth):
-        images, clouds, camera, _ = inputs
         found, changed = network.apply(
             {"params": params, **statistics},
-            images,
-            clouds,
-            camera,
+            inputs,
             iterations=iterations,
             use_running=frozen,
             mutable=["batch_stats"],
@@ -250,7 +246,7 @@ def networks(case: Case) -> dict:
         return trained(case, config)
     _, variables = variables_of(case, config)
     iterations = case.config["n_iters_eval"] if isinstance(config, RaftConfig) else 0
-    return answers_of(forward(config, iterations)(variables, *inputs_of(case, config)))
+    return answers_of(forward(config, iterations)(variables, inputs_of(case, config)))
 
 
 @runner("camliflow", "models/losses.py")

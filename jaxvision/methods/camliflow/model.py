@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt8
 
 from jaxvision.errors import InputError
 from jaxvision.methods.camliflow import pwc, raft
@@ -45,6 +45,20 @@ class DomainShift(NamedTuple):
         return unit * self.source_std[:, None] + self.source_mean[:, None]
 
 
+class FlowInputs(NamedTuple):
+    """Two frames and two clouds; None for what a network has no branch for.
+
+    images: RGB, 0 to 255.  clouds: metres, z above 0, as many points in both, at least those of the
+    pyramid's first level.  camera: focal length and principal point of the images, in pixels.
+    shift: for networks without images, of other data than they were trained on.
+    """
+
+    images: Float[Array, "b 2 h w 3"] | UInt8[Array, "b 2 h w 3"] | None = None
+    clouds: Float[Array, "b 2 n 3"] | None = None
+    camera: Float[Array, "b 3"] | None = None
+    shift: DomainShift | None = None
+
+
 class Prediction(NamedTuple):
     """flow_2d: pixels of the image at its own size.  flow_3d: metres.  Both of every iteration in
     order (RAFT), or of every level from the finest on, of its own size (PWC); `final_2d` and
@@ -68,8 +82,7 @@ class _Clouds(NamedTuple):
 
 
 class FlowNetwork(nn.Module):
-    """One of the six networks. images: RGB, 0 to 255.  clouds: metres, z above 0, more points than
-    the first level of the pyramid.  camera: focal length and principal point in pixels."""
+    """One of the six networks."""
 
     config: RaftConfig | PwcConfig
 
@@ -81,16 +94,14 @@ class FlowNetwork(nn.Module):
 
     def __call__(
         self,
-        images: Float[Array, "b 2 h w 3"] | None,
-        clouds: Float[Array, "b 2 n 3"] | None,
-        camera: Float[Array, "b 3"] | None,
+        inputs: FlowInputs,
         *,
-        iterations: int = 20,
+        iterations: int | None = None,
         use_running: bool = True,
-        shift: DomainShift | None = None,
     ) -> Prediction:
-        """iterations: of RAFT.  use_running: whether norms use their running statistics.  shift:
-        for networks without images, of other data than they were trained on."""
+        """iterations: of RAFT; None for those of the config.  use_running: whether norms use their
+        running statistics. InputError for inputs that are missing or too small."""
+        images, clouds, camera, shift = inputs
         size = images.shape[2:4] if self.config.images and images is not None else POINT_SENSOR
         prepared, padding = None, None
         if self.config.images:
@@ -105,7 +116,8 @@ class FlowNetwork(nn.Module):
         pyramids = None if in_network is None else in_network.pyramids
         sensors = None if in_network is None else in_network.sensors
         if isinstance(self.config, RaftConfig):
-            flows = self.core(prepared, pyramids, sensors, iterations, use_running)
+            count = self.config.iterations if iterations is None else iterations
+            flows = self.core(prepared, pyramids, sensors, count, use_running)
             found_2d = () if flows.flow_2d is None else tuple(flows.flow_2d)
             found_3d = () if flows.flow_3d is None else tuple(flows.flow_3d)
             flow_2d = tuple(_cut(flow, padding, size) for flow in found_2d)

@@ -10,10 +10,12 @@ PYRAMID = (4096, 2048, 1024, 512, 256)  # points of each level below the whole c
 class RaftConfig:
     """CamLiRAFT and its siblings.
 
-    images, points: the branches.  fuse_*: what they exchange.  inverse_depth: whether points are
-    scaled by inverse depth.  pyramid: points of the levels.  norm_groups: of batch norms.
+    iterations: when not told otherwise.  images, points: the branches.  fuse_*: what they exchange.
+    inverse_depth: whether points are scaled by inverse depth.  pyramid: points of the levels.
+    norm_groups: of batch norms.
     """
 
+    iterations: int = 20
     images: bool = True
     points: bool = True
     fuse_features: bool = True
@@ -71,7 +73,7 @@ NO_PWC_FUSION: Any = {"fuse_pyramid": False, "fuse_correlation": False, "fuse_es
 VARIANTS: dict[str, RaftConfig | PwcConfig] = {
     "camliraft": RaftConfig(),
     "camliraft_l": RaftConfig(images=False, **NO_RAFT_FUSION),
-    "raft": RaftConfig(points=False, **NO_RAFT_FUSION),
+    "raft": RaftConfig(iterations=24, points=False, **NO_RAFT_FUSION),
     "camlipwc": PwcConfig(),
     "camlipwc_l": PwcConfig(images=False, **NO_PWC_FUSION),
     "pwc": PwcConfig(points=False, **NO_PWC_FUSION),
