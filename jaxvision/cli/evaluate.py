@@ -24,7 +24,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     start_distributed({name: str(value) for name, value in vars(arguments).items()})
     task, mesh, variables = load_run(
-        arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
+        arguments.config,
+        arguments.overrides,
+        arguments.workdir,
+        arguments.weights,
+        arguments.step,
+        compare_names=True,
     )
 
     from jaxvision.errors import InputError, nearest, writing

@@ -6,7 +6,8 @@ arguments. docs/architecture.md says why each part is as it is.
 
 import abc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
@@ -103,6 +104,8 @@ class Evaluation:
 class Task(abc.ABC):
     """A method as the engine sees it.
 
+    trained_names: of the classes, as they came with weights that are there already; () takes those
+        of the data.
     training_only: collections that nothing but the loss reads: evaluations and predictions neither
         load nor see them.
     input_suffixes: of the files that `predict_files` reads; () leaves it to the method.
@@ -111,9 +114,19 @@ class Task(abc.ABC):
     """
 
     config: ConfigDict
+    trained_names: tuple[str, ...] = field(default=(), kw_only=True)
     training_only: ClassVar[tuple[str, ...]] = ("memory",)
     contrasts_in_batch: ClassVar[bool] = False
     input_suffixes: ClassVar[tuple[str, ...]] = ()
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Of every class, in the order of the outputs; () where a task has none."""
+        return self.trained_names or self.names_in_data()
+
+    def names_in_data(self) -> tuple[str, ...]:
+        """Of the classes, as the data of the config have them. InputError says what is lacking."""
+        return ()
 
     @abc.abstractmethod
     def init(self, rng: PRNGKeyArray) -> Variables:
