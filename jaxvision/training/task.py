@@ -5,7 +5,7 @@ arguments. docs/architecture.md says why each part is as it is.
 """
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -90,6 +90,9 @@ class Evaluation:
         None: the outputs stay on the devices, and `total` is {bucket: KeptOutputs}.
     finish(total, variables): {name: number}; may run jitted code, which runs on the mesh.
     render(total): pictures of the result, by name.
+    tables(total): {name: rows {column: value}} of every record, every class; of host outputs alone.
+    worst(total): pictures of what was answered worst. `jaxvision evaluate` asks for both, a
+        training does not.
     """
 
     source: Source | Mapping[str, Source]
@@ -98,6 +101,8 @@ class Evaluation:
     accumulate: Callable[[Any, Outputs, np.ndarray, str], Any] | None
     finish: Callable[[Any, Variables], Mapping[str, float]]
     render: Callable[[Any], Mapping[str, np.ndarray]] | None = None
+    tables: Callable[[Any], Mapping[str, Sequence[Mapping[str, Any]]]] | None = None
+    worst: Callable[[Any], Mapping[str, np.ndarray]] | None = None
 
 
 @dataclass(frozen=True)
