@@ -1,7 +1,7 @@
 """Evaluate a trained run by its method's protocols.
 
 OUT (or the workdir) gets results.json and pictures; of classifiers also what was said of every
-record (EVALUATION_answers.csv and .json) and class (EVALUATION_classes), and the worst answers drawn.
+record (EVALUATION_answers.csv, .json) and class (EVALUATION_classes), and the worst answers drawn.
 """
 
 import argparse

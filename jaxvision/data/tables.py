@@ -16,5 +16,5 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         table = csv.writer(stream)
         table.writerow(columns)
         for row in rows:
-            values = (row[column] for column in columns)
+            values = (row.get(column, "") for column in columns)
             table.writerow([f"{v:.6f}" if isinstance(v, float) else v for v in values])

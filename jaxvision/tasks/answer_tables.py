@@ -12,11 +12,7 @@ from jaxvision.viz.video import strip
 
 Row = Mapping[str, Any]
 WORST = 8  # records that are drawn
-FRAMES = (
-    "video",
-    "picture",
-    "rgb",
-)  # fields of a sample that can be drawn, the first that is there
+FRAMES = ("video", "picture", "rgb")  # fields of a sample that can be drawn, by preference
 
 
 def of_records(
@@ -25,8 +21,8 @@ def of_records(
     names: Sequence[str],
     records: Sequence[str],
 ) -> list[Row]:
-    """A row a record: its label, the likeliest class, both probabilities, and the label's rank (1 is
-    right). Without a label (below 0) the last three are empty."""
+    """A row a record: the likeliest class, the label, their probabilities, the label's rank (1 is
+    right). Without a label (below 0) what is said of it is empty."""
     rows: list[Row] = []
     for record, label, scores in zip(records, labels, probabilities, strict=True):
         best = int(np.argmax(scores))
@@ -75,7 +71,7 @@ def worst_pictures(
 ) -> dict[str, UInt8[np.ndarray, "height width 3"]]:
     """One picture of the first WORST records that can be drawn.  order: (number in `source`, text
     beside it), the worst first. {} where none can."""
-    rows = {}
+    rows: dict[str, UInt8[np.ndarray, "t h w 3"]] = {}
     for number, text in order[:WORST]:
         try:
             made = source.transform(source.records[number], np.random.default_rng(0), "")
