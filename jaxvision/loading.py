@@ -194,7 +194,7 @@ def official_from_run(
     """
     variables = read_workdir(workdir, averaged=averaged)
     links = load_config(str(config_of(workdir))).init
-    sources = [initial] if initial else [Path(link["from"]) for link in reversed(links)]
+    sources = [initial] if initial else [_start(link["from"]) for link in reversed(links)]
     there = [s for s in sources if initial or s.is_file() or convert.is_converted(s)]
     problem = None
     for source in there or (None,):
@@ -205,6 +205,13 @@ def official_from_run(
             problem = problem or error
     assert problem is not None
     raise problem
+
+
+def _start(source: str) -> Path:
+    """Where a run started from; a published file that cannot be had any more is not there."""
+    with contextlib.suppress(InputError):
+        return locate(source)
+    return Path(source)
 
 
 def _started_from(
