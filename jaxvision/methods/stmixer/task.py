@@ -17,12 +17,13 @@ from jaxvision.data.actions.moving_figures import FigureClip
 from jaxvision.data.actions.pixel_boxes import shares
 from jaxvision.data.source import Source
 from jaxvision.errors import check_choice
-from jaxvision.methods.stmixer import evaluation, inputs, objective, prediction, variants
+from jaxvision.methods.stmixer import evaluation, inputs, objective, variants
 from jaxvision.methods.stmixer.decoder import Answers
-from jaxvision.methods.stmixer.detections import Choice, People, choose, detect
+from jaxvision.methods.stmixer.detections import Choice, choose, detect
 from jaxvision.methods.stmixer.model import Detector
 from jaxvision.methods.stmixer.objective import Truth, Weights
-from jaxvision.tasks import dispatch
+from jaxvision.tasks import dispatch, people_in_films
+from jaxvision.tasks.people_in_films import People
 from jaxvision.training.layer_decay import decays
 from jaxvision.training.loss_groups import mean_over_groups
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
@@ -215,7 +216,7 @@ class DetectionTask(Task):
         people = choose(
             People(*(np.asarray(outputs[name][0]) for name in People._fields)), self.choice
         )
-        seen = prediction.seen_people(
+        seen = people_in_films.seen_people(
             people, (height, width), self.class_names, self.config.task.shown
         )
         exists = np.asarray(batch["exists"][0])
@@ -223,7 +224,7 @@ class DetectionTask(Task):
         return {"people": draw_people(frame, [*true, *seen])}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
-        """People and actions of films: see `prediction.predict_files`."""
+        """People and actions of films: see `people_in_films.predict_files`."""
         task = self.config.task
 
         @jax.jit
@@ -231,7 +232,7 @@ class DetectionTask(Task):
             rng = jax.random.key(0)
             return self.predict(variables, self.prepare(batch, rng, False), rng)
 
-        def detect_in(frames: np.ndarray) -> People:
+        def detect_in(frames: np.ndarray, number: int) -> People:
             nobody = np.zeros((0, 4), np.float32)
             clip, _ = inputs.resized_clip(frames, nobody, task.test_short_side)
             height, width = clip.shape[1:3]
@@ -241,9 +242,14 @@ class DetectionTask(Task):
             found = jax.device_get(answer(variables, {"video": padded[None], "size": size}))
             return choose(People(*(found[name][0] for name in People._fields)), self.choice)
 
-        moments = prediction.Moments(self.config.model.frames, task.stride, task.every_seconds)
-        return prediction.predict_files(
-            detect_in, moments, paths, outdir, names=self.class_names, shown=task.shown
+        moments = people_in_films.Moments(self.config.model.frames, task.stride, task.every_seconds)
+        return people_in_films.predict_files(
+            lambda path, size, count: detect_in,
+            moments,
+            paths,
+            outdir,
+            names=self.class_names,
+            shown=task.shown,
         )
 
 

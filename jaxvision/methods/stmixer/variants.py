@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.stmixer.decoder import DecoderConfig
-from jaxvision.methods.stmixer.model import ConvolutionalMaps, Detector, TransformerMap
+from jaxvision.methods.stmixer.model import ConvolutionalMaps, Detector
 from jaxvision.nn.resnet3d_config import NonLocalConfig, NormConfig, strided_network
 from jaxvision.nn.transformer import BlockConfig
-from jaxvision.nn.video_transformer import CubeGrid
+from jaxvision.nn.video_transformer import CubeGrid, TransformerMap
 
 BACKBONES = ("slowonly", "slowfast", "vit")
 
@@ -138,7 +138,8 @@ def _transformer(model: Mapping[str, Any], dtype: str) -> TransformerMap:
         remat=model["remat"],
         dtype=jnp.dtype(dtype),
     )
-    return TransformerMap(CubeGrid(model["frames"], (side, side)), block, model["layers"])
+    grid = CubeGrid(model["frames"], (side, side))
+    return TransformerMap(grid, block, model["layers"], flat_positions=True)
 
 
 def _convolutional(model: Mapping[str, Any], dtype: str, norm_groups: int) -> ConvolutionalMaps:

@@ -68,6 +68,11 @@ def classifier_table(size: str) -> dict[str, Any]:
     return _encoder_table(size) | CLASSIFIER | {"position_window": POSITION_WINDOW}
 
 
+def detector_table(size: str) -> dict[str, Any]:
+    """The `model` table of a published action detector."""
+    return _encoder_table(size) | {"dropout": 0.0, "attention_dropout": 0.0, "init_scale": 0.001}
+
+
 def _encoder_table(size: str) -> dict[str, Any]:
     check_choice("size", size, SIZES)
     row = SIZES[size]
