@@ -364,3 +364,6 @@ class NumberedVideos:
 
     def files(self) -> list[Path]:
         return getattr(self.videos, "files", list)()
+
+    def summary(self) -> str:
+        return getattr(self.videos, "summary", lambda: f"{len(self.videos)} videos")()
