@@ -6,11 +6,12 @@ import jax
 import numpy as np
 import pytest
 
+import media
 from jaxvision.data.actions import pixel_boxes
 from jaxvision.data.actions.json_files import Image, read_detected
+from jaxvision.data.conversions import collecting
 from jaxvision.methods.stmixer import evaluation
 from jaxvision.registry import load_config, make_task
-from jaxvision.viz.files import write_mp4
 from jaxvision.weights.mapping import flatten
 
 SMALL = (
@@ -114,10 +115,13 @@ def test_right_answers_score_all_and_whole_frames_less(boxes, expected):
 def test_predict_writes_a_film_a_picture_and_lists(task, variables, batch, tmp_path):
     film = tmp_path / "people.mp4"
     rng = np.random.default_rng(0)
-    write_mp4(film, rng.integers(0, 255, (12, 64, 96, 3), np.uint8), 6.0)
+    frames = rng.integers(0, 255, (12, 64, 96, 3), np.uint8)
+    media.video(film, list(frames), rate=6, sound_tracks=1)
     outdir = tmp_path / "out"
     outdir.mkdir()
-    written = task.predict_files(variables, [film], outdir)
+    with collecting() as notes:
+        written = task.predict_files(variables, [film], outdir)
+    assert {note.kind for note in notes} == {"sound dropped"}
     names = {path.name for path in written}
     assert names == {"people.mp4", "people.png", "people.json", "people_people.json", "people.csv"}
     moments = json.loads((outdir / "people.json").read_text())
