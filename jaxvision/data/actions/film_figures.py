@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from jaxvision.data.actions.json_files import Image, People
+
 # What a figure is now, and what the figure of the second before was.
 ACTIONS = ("red", "blue", "after red", "after blue")
 COLOURS = np.array([[220, 60, 60], [60, 60, 220]], np.uint8)
@@ -21,9 +23,23 @@ class FilmSecond(NamedTuple):
 
     film: str
     second: int
-    frames: UInt8[np.ndarray, "t h w 3"]
+    clip: UInt8[np.ndarray, "t h w 3"]
     boxes: Float[np.ndarray, "1 4"]
     actions: UInt8[np.ndarray, "1 4"]
+
+    @property
+    def image(self) -> Image:
+        """Its film, second and size."""
+        return Image(self.film, self.second, self.clip.shape[2], self.clip.shape[1])
+
+    @property
+    def people(self) -> People:
+        """The figure, as a person."""
+        return People(self.boxes, self.actions, np.ones(1, np.float32))
+
+    def frames(self, count: int, stride: int) -> UInt8[np.ndarray, "t h w 3"]:
+        """All of its frames: they were made for one clip."""
+        return self.clip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +61,13 @@ class FilmFigures:
     def name(self, index: int) -> str:
         return "film {} at {}".format(*divmod(index, self.seconds))
 
-    def moment(self, index: int) -> tuple[str, int]:
-        """(film, second) of a record."""
-        film, second = divmod(index, self.seconds)
-        return str(film), second
+    def moments(self) -> list[tuple[str, int]]:
+        """(film, second) of every record."""
+        return [(str(film), second) for film in range(self.films) for second in range(self.seconds)]
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of every record's frames."""
+        return [(self.side, self.side)] * len(self)
 
     def colours(self, film: int) -> np.ndarray:
         """The colour of every second, 0 or 1."""

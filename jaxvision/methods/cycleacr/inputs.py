@@ -3,23 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
 from jaxvision.data.actions import clip_frames, pixel_boxes
 from jaxvision.data.actions.ava_files import read_label_map
-from jaxvision.data.actions.film_figures import ACTIONS, FilmFigures, FilmSecond
-from jaxvision.data.actions.film_seconds import (
-    FilmSeconds,
-    SecondOfFilm,
-    annotated_seconds,
-    detected_seconds,
-)
+from jaxvision.data.actions.film_figures import ACTIONS, FilmFigures
+from jaxvision.data.actions.json_files import Image, People
 from jaxvision.data.actions.size_buckets import size_buckets
 from jaxvision.data.augment.hsv import shift_hsv
 from jaxvision.data.fixed_point_resize import opencv_resize
@@ -28,6 +23,7 @@ from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.cycleacr.memory import NO_ROW, Moment, row_numbers, window_rows
 from jaxvision.methods.cycleacr.pretrained import clip_numbers
 from jaxvision.methods.cycleacr.variants import RATIO
+from jaxvision.tasks import boxed_people
 
 DATA_NAMES = ("figures", "ava")
 MULTIPLE = 16
@@ -35,7 +31,7 @@ MULTIPLE = 16
 USUAL_SIZES = ((360, 480), (360, 640))
 # AVA 2.2: films, and annotated seconds of each, 902 to 1798.
 AVA_FILMS, AVA_SECONDS = 235, 897
-Records = FilmFigures | FilmSeconds
+Records = FilmFigures | boxed_people.BoxedMoments
 Size = tuple[int, int]  # height, width
 
 
@@ -50,12 +46,14 @@ class Bucket(NamedTuple):
         return f"{self.height}x{self.width}"
 
 
-class People(NamedTuple):
-    """People of a key frame in pixels of its frames, inclusive. scores: of the detector."""
+class KeyFrame(Protocol):
+    """What a record is asked for. image: its film and second.  people: in pixels of its frames."""
 
-    boxes: Float[np.ndarray, "n 4"]
-    actions: UInt8[np.ndarray, "n classes"]
-    scores: Float[np.ndarray, " n"]
+    @property
+    def image(self) -> Image: ...
+    @property
+    def people(self) -> People: ...
+    def frames(self, count: int, stride: int) -> UInt8[np.ndarray, "t h w 3"]: ...
 
 
 def class_names(config: ConfigDict) -> tuple[str, ...]:
@@ -95,37 +93,24 @@ def records_of(config: ConfigDict, split: str) -> Records:
         )
     root = Path(data.root)
     if split == "train":
-        return annotated_seconds(Path(data.train), root, data.classes)
+        return boxed_people.annotated(Path(data.train), root, data.classes)
     if not data.boxes:
         raise InputError("data.boxes: expected a file of detected people")
-    return detected_seconds(
+    return boxed_people.detected(
         Path(data.validation), Path(data.boxes), root, data.classes, config.task.box_threshold
     )
-
-
-def moments_of(records: Records) -> list[Moment]:
-    """(film, second) of every record."""
-    return [records.moment(index) for index in range(len(records))]
 
 
 def memory_rows(config: ConfigDict) -> int:
     """Rows of the training's memory: its seconds; AVA's where the data are elsewhere."""
     if not is_here(config):
         return AVA_FILMS * AVA_SECONDS
-    return len(row_numbers(moments_of(records_of(config, "train"))))
+    return len(row_numbers(records_of(config, "train").moments()))
 
 
 def span_of(config: ConfigDict) -> int:
     """Frames of a film that a clip reaches over."""
     return config.model.frames * config.task.stride
-
-
-def frame_sizes(records: Records) -> list[Size]:
-    """(height, width) of each record's frames."""
-    if isinstance(records, FilmFigures):
-        return [(records.side, records.side)] * len(records)
-    images = [records.images[number] for number in records.numbers]
-    return [(image.height, image.width) for image in images]
 
 
 def buckets_of(
@@ -144,18 +129,6 @@ def buckets_of(
         for number, size in enumerate(chosen.sizes)
     }
     return {bucket: rows for bucket, rows in found.items() if rows}
-
-
-def people_of(record: FilmSecond | SecondOfFilm) -> People:
-    if isinstance(record, FilmSecond):
-        return People(record.boxes, record.actions, np.ones(len(record.boxes), np.float32))
-    return People(*record.people)
-
-
-def moment_of(record: FilmSecond | SecondOfFilm) -> Moment:
-    if isinstance(record, FilmSecond):
-        return record.film, record.second
-    return record.image.movie, record.image.second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,14 +159,14 @@ class ClipTransform:
     window: Any
 
     def __call__(
-        self, record: FilmSecond | SecondOfFilm, rng: np.random.Generator, bucket: str
+        self, record: KeyFrame, rng: np.random.Generator, bucket: str
     ) -> dict[str, np.ndarray]:
         """`fast` (and `slow`) [t, h, w, 3] uint8, `size` (width, height); `boxes` in its pixels,
         `shares`: unscaled, of the frame; `actions`, `scores` and `exists` of people; `row` and
         `window` of the memory; `beyond` and `emptied`: people without room, or cropped away."""
-        place, people = self.buckets[bucket], people_of(record)
+        place, people = self.buckets[bucket], record.people
         span = self.frames * self.stride
-        film = record.frames if isinstance(record, FilmSecond) else record.clip(span, 1)
+        film = record.frames(span, 1)
         # 1. Resized frames of each pathway, and boxes in their pixels.
         old = (film.shape[1], film.shape[2])
         new = clip_frames.bounded_size(*old, self.sides[0], self.sides[1] or None)
@@ -229,7 +202,7 @@ class ClipTransform:
             boxes = pixel_boxes.jittered(boxes, size, rng.random(boxes.shape).astype(np.float32))
         elif not self.training:
             boxes = pixel_boxes.extended(boxes, self.extend, size)
-        moment = moment_of(record)
+        moment = record.image.movie, record.image.second
         found = {
             "fast": self._padded(clips[-1], place),
             "size": np.array(size, np.float32),
@@ -306,7 +279,7 @@ def records_by_bucket(
     records: Records, buckets: Mapping[Bucket, list[int]]
 ) -> dict[str, BucketRecords]:
     """The records of each bucket, by its name."""
-    about = records.summary() if isinstance(records, FilmSeconds) else f"{len(records)} seconds"
+    about = f"{len(records)} seconds" if isinstance(records, FilmFigures) else records.summary()
     return {
         bucket.name: BucketRecords(
             records, rows, f"{len(rows)} key frames padded to {bucket.name}; of {about}"

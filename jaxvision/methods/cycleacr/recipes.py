@@ -38,6 +38,7 @@ def task_table() -> dict[str, Any]:
         "layer_decay": 0.8,
         "other_rate": 1.0,
         "shown": 0.5,
+        "every_seconds": 1.0,
     }
 
 

@@ -57,6 +57,7 @@ SETTINGS = {
     "task.module_rate": "factor on the learning rate of cycle and memory (slowfast, swin)",
     "task.layer_decay": "of the learning rate from a block to the one before (vit)",
     "task.other_rate": "factor on the learning rate of what is neither block nor norm (vit)",
+    "task.every_seconds": "from one key frame of predict to the next",
     "task.shown": "least score of an action that is drawn",
     "data.name": "figures (made up) or ava",
     "data.root": "folder of the films, each a folder of a file a second",
@@ -74,6 +75,7 @@ SETTINGS = {
 }
 
 SIZES = Sizes(
+    positive=("task.every_seconds",),
     least={"task.crop": 0, "task.long_side": 0, "model.before": 0, "model.after": 0},
     divisors={"model.heads": "model.width"},
 )

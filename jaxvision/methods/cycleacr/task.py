@@ -1,7 +1,7 @@
 """CycleACR as the engine sees it."""
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
+from jaxvision.data import video_list
 from jaxvision.data.actions import pixel_boxes
 from jaxvision.data.actions.ava_files import (
     KeyFrames,
@@ -23,7 +24,7 @@ from jaxvision.data.actions.ava_files import (
 from jaxvision.data.actions.film_figures import FilmFigures
 from jaxvision.data.source import Source
 from jaxvision.errors import check_choice
-from jaxvision.methods.cycleacr import evaluation, inputs, objective, variants
+from jaxvision.methods.cycleacr import evaluation, inputs, objective, prediction, variants
 from jaxvision.methods.cycleacr.groups import LayerGroups, SgdGroups
 from jaxvision.methods.cycleacr.instances import InstanceConfig
 from jaxvision.methods.cycleacr.memory import (
@@ -36,7 +37,8 @@ from jaxvision.methods.cycleacr.memory import (
 from jaxvision.methods.cycleacr.model import Detector, PlainMap, SlowFastMaps
 from jaxvision.methods.cycleacr.pretrained import DEVIATION, MEAN
 from jaxvision.metrics.action_frames import FrameBoxes
-from jaxvision.tasks import dispatch
+from jaxvision.tasks import dispatch, people_in_films
+from jaxvision.tasks.boxed_people import FilmMoment
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 from jaxvision.viz.people import SeenPerson, best_actions, draw_people
 
@@ -45,6 +47,8 @@ LOSSES, CROPPED = ("focal", "entropy"), ("keep", "drop")
 
 class ActionTask(Task):
     """What people of key frames do, by boxes of them. Batches: see `inputs.ClipTransform`."""
+
+    input_suffixes = video_list.SUFFIXES
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -98,7 +102,7 @@ class ActionTask(Task):
         config = self.config
         sizes: tuple[inputs.Size, ...] = inputs.USUAL_SIZES
         if inputs.is_here(config):
-            sizes = tuple(inputs.frame_sizes(self.records))
+            sizes = tuple(self.records.sizes())
         least = config.train.batch_size if inputs.is_here(config) else 1
         return inputs.buckets_of(sizes, config, config.task.crop, least)
 
@@ -130,7 +134,7 @@ class ActionTask(Task):
         )
 
     def source(self, split: str) -> Mapping[str, Source]:
-        rows = row_numbers(inputs.moments_of(self.records))
+        rows = row_numbers(self.records.moments())
         transform, size = self.transform(self.buckets, True, rows), self.config.train.batch_size
         return {
             name: Source(records, size, transform)
@@ -261,17 +265,16 @@ class ActionTask(Task):
         if not config.data.validation:
             return {}
         records = inputs.records_of(config, "validation")
-        buckets = inputs.buckets_of(inputs.frame_sizes(records), config, 0)
+        buckets = inputs.buckets_of(records.sizes(), config, 0)
         transform, size = self.transform(buckets, False, {}), task.evaluation_batch
-        by_bucket = inputs.records_by_bucket(records, buckets)
+        by_bucket, moments = inputs.records_by_bucket(records, buckets), records.moments()
         return {
             "key_frames": evaluation.frame_map(
                 self.first_stage,
                 {name: Source(found, size, transform) for name, found in by_bucket.items()},
                 {bucket.name: transform.specs(bucket, size) for bucket in buckets},
                 moments={
-                    bucket.name: [records.moment(row) for row in rows]
-                    for bucket, rows in buckets.items()
+                    bucket.name: [moments[row] for row in rows] for bucket, rows in buckets.items()
                 },
                 stage=self.second_stage,
                 truth=truth_of(config, records),
@@ -279,6 +282,52 @@ class ActionTask(Task):
                 names=self.class_names,
             )
         }
+
+    def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
+        """Actions of people in films: see `people_in_films.predict_files` and `prediction`. Where
+        people are stands beside each film in `FILM_people.json`, as STMixer's `predict` writes it
+        with the same `task.every_seconds`: `image_id` is the number of the key frame, from 0."""
+        config, task = self.config, self.config.task
+        answer = jax.jit(
+            lambda variables, batch: self.first_stage(
+                variables, self.prepare(batch, jax.random.key(0), False), jax.random.key(0)
+            )
+        )
+        remembering = jax.jit(partial(prediction.classified_with_shares, self.model))
+
+        def first(moment: FilmMoment) -> dict[str, np.ndarray]:
+            (bucket,) = inputs.buckets_of([moment.size], config, 0)
+            sample = self.transform([bucket], False, {})(
+                moment, np.random.default_rng(0), bucket.name
+            )
+            batch = {name: np.asarray(array)[None] for name, array in sample.items()}
+            found = jax.device_get(answer(variables, batch))
+            return {name: each[0] for name, each in found.items()}
+
+        def second(
+            table: Mapping[str, np.ndarray], windows: np.ndarray
+        ) -> tuple[np.ndarray, np.ndarray | None]:
+            logits, shares = jax.device_get(remembering(variables, table, windows))
+            scores = np.asarray(objective.probabilities(logits, self.second_stage.poses))
+            return scores * table["scores"][..., None], shares
+
+        film = prediction.RememberedFilm(
+            first,
+            second,
+            self.instances,
+            threshold=task.box_threshold,
+            classes=inputs.class_count(config),
+        )
+        moments = people_in_films.Moments(inputs.span_of(config), 1, task.every_seconds)
+        return people_in_films.predict_files(
+            film.detector,
+            moments,
+            paths,
+            outdir,
+            names=self.class_names,
+            shown=task.shown,
+            finish=film.finish,
+        )
 
     def render(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The middle frame of the first clip, its people and what they do."""
@@ -313,10 +362,10 @@ def truth_of(config: ConfigDict, records: inputs.Records) -> evaluation.Truth:
             excluded = read_excluded(Path(config.data.excluded), frames)
         return evaluation.Truth(FrameBoxes(*rows), lambda moment: frames.number(*moment), excluded)
     found = []
-    for index in range(len(records)):
+    for index, moment in enumerate(records.moments()):
         record = records[index]
         shares = pixel_boxes.shares(record.boxes.astype(np.float64), (records.side, records.side))
-        number = frames.number(*records.moment(index))
+        number = frames.number(*moment)
         found.append(rows_of_people(shares, record.actions.astype(np.float64), number, 0.5))
     joined = FrameBoxes(*(np.concatenate(column) for column in zip(*found, strict=True)))
     return evaluation.Truth(joined, lambda moment: frames.number(*moment))

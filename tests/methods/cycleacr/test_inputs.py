@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from jaxvision.data.actions.film_figures import FilmFigures
-from jaxvision.data.actions.film_seconds import annotated_seconds, detected_seconds
 from jaxvision.errors import InputError
 from jaxvision.methods.cycleacr.inputs import Bucket, ClipTransform
 from jaxvision.methods.cycleacr.instances import InstanceConfig
 from jaxvision.methods.cycleacr.variants import build, model_table
+from jaxvision.tasks import boxed_people
 
 BUCKET = Bucket(32, 32)
 TRANSFORM = ClipTransform(
@@ -90,14 +90,14 @@ def test_boxes_of_an_unknown_image_are_refused(tmp_path):
     boxes = tmp_path / "boxes.json"
     boxes.write_text(json.dumps([{"image_id": 8, "bbox": [1, 1, 9, 9], "score": 0.9}]))
     with pytest.raises(InputError, match=r"boxes\.json: a box of image 8, which the annotations"):
-        detected_seconds(annotations(tmp_path), boxes, tmp_path, 80, 0.8)
+        boxed_people.detected(annotations(tmp_path), boxes, tmp_path, 80, 0.8)
 
 
 def test_a_missing_film_is_refused(tmp_path):
-    records = annotated_seconds(annotations(tmp_path), tmp_path, 80)
-    assert records.moment(0) == ("film", 902)
+    records = boxed_people.annotated(annotations(tmp_path), tmp_path, 80)
+    assert records.moments() == [("film", 902)]
     with pytest.raises(InputError, match=r"film/902\.mp4: no such file"):
-        records[0].clip(4, 1)
+        records[0].frames(4, 1)
 
 
 @pytest.mark.parametrize(("backbone", "divisor"), [("vit", 2), ("slowfast", 4)])
