@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
     config.model.update({"frames": 4, "image_size": 32, "patch": 8, "width": 32, "heads": 2})
     config.model.update({"layers": 2, "drop_path": 0.0, "remat": "none", "cell": 8, "bins": 3})
     config.model.update({"head_width": 32, "people": 1, "before": 2, "after": 2, "slots": 1})
+    config.model.memory_slots = 1
     config.model.update({"hidden": 64, "dropout": 0.0})
     config.task.update({"loss": "focal", "groups": (2, 2, 0), "object_weight": 4.0})
     config.task.update({"stride": 1, "short_side": 32, "crop": 0, "flip": False, "jitter": False})

@@ -17,7 +17,7 @@ from jaxvision.data.atomic_write import atomic_write
 from jaxvision.errors import InputError
 from jaxvision.methods.cycleacr.head import ActorFeatures
 from jaxvision.methods.cycleacr.instances import InstanceConfig
-from jaxvision.methods.cycleacr.memory import NO_ROW, Memory, read_window, window_rows
+from jaxvision.methods.cycleacr.memory import NO_ROW, Memory, Moment, read_window, window_rows
 from jaxvision.methods.cycleacr.model import Detector
 from jaxvision.tasks.boxed_people import FilmMoment
 from jaxvision.tasks.people_in_films import Detect, People
@@ -103,7 +103,7 @@ class RememberedFilm:
             return list(found), []
         names = self._tables[numbers[0]]
         table = {name: np.stack([self._tables[n][name] for n in numbers]) for name in names}
-        rows = {("", number): row for row, number in enumerate(numbers)}
+        rows: dict[Moment, int] = {("", number): row for row, number in enumerate(numbers)}
         windows = np.stack([window_rows(rows, "", n, self._seen) for n in numbers])
         scores, shares = self._second(table, windows)
         answered = list(found)

@@ -87,7 +87,7 @@ class ActionTask(Task):
         variables = dict(model.init(rng, clips, boxes, exists, window))
         variables.pop("intermediates", None)
         if model.config.cycle:
-            empty = empty_memory(inputs.memory_rows(config), config.data.people, width)
+            empty = empty_memory(inputs.memory_rows(config), config.model.memory_slots, width)
             axes = (("rows", None, None), ("rows",), ("rows",))
             leaves = {
                 name: nn.LogicallyPartitioned(each, names)
@@ -150,6 +150,9 @@ class ActionTask(Task):
         counts = np.array([len(rows) for rows in self.buckets.values()])
         drawn = np.random.default_rng((self.config.seed, 11, step)).integers(counts.sum())
         return list(self.buckets)[int(np.searchsorted(np.cumsum(counts), drawn, "right"))].name
+
+    def supervised(self, arrays: Mapping[str, np.ndarray]) -> int:
+        return int(np.sum(arrays["exists"]))
 
     def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
         """Adds `clips`: normalised pixels, 0 in the padding."""
