@@ -77,6 +77,13 @@ SETTINGS = {
 
 SIZES = Sizes(
     positive=("task.every_seconds",),
-    least={"task.crop": 0, "task.long_side": 0, "model.before": 0, "model.after": 0},
+    least={
+        "task.crop": 0,
+        "task.long_side": 0,
+        "task.groups": 0,
+        "model.before": 0,
+        "model.after": 0,
+    },
+    lengths={"task.groups": 3, "task.extend": 2, "model.swin_window": 3},
     divisors={"model.heads": "model.width"},
 )

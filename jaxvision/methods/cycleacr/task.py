@@ -23,7 +23,7 @@ from jaxvision.data.actions.ava_files import (
 )
 from jaxvision.data.actions.film_figures import FilmFigures
 from jaxvision.data.source import Source
-from jaxvision.errors import check_choice
+from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.cycleacr import evaluation, inputs, objective, prediction, variants
 from jaxvision.methods.cycleacr.groups import LayerGroups, SgdGroups
 from jaxvision.methods.cycleacr.instances import InstanceConfig
@@ -59,9 +59,12 @@ class ActionTask(Task):
         config = self.config
         check_choice("task.loss", config.task.loss, LOSSES)
         check_choice("task.cropped", config.task.cropped, CROPPED)
-        return variants.build(
-            config.model, inputs.class_count(config), config.dtype, config.train.norm_groups
-        )
+        classes = inputs.class_count(config)
+        if config.task.loss == "focal" and sum(self.groups) != classes:
+            raise InputError(
+                f"task.groups={self.groups}: {sum(self.groups)} classes; the data have {classes}"
+            )
+        return variants.build(config.model, classes, config.dtype, config.train.norm_groups)
 
     @property
     def instances(self) -> InstanceConfig:
