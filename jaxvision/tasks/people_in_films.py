@@ -39,6 +39,13 @@ Detect = Callable[[UInt8[np.ndarray, "t h w 3"], int], People]
 Detector = Callable[[Path, tuple[int, int], int], Detect]
 
 
+# From the people of all key frames, whose actions may be open, the times of these and where answers
+# go (a path without ending) to the people that are answered, and files written besides.
+Finish = Callable[
+    [Sequence[People], Float[np.ndarray, " k"], Path], tuple[Sequence[People], list[Path]]
+]
+
+
 class Moments(NamedTuple):
     """Which frames of a film are asked. frames, stride: of a clip.  every: seconds apart."""
 
@@ -67,17 +74,24 @@ def predict_files(
     *,
     names: Sequence[str],
     shown: float,
+    finish: Finish | None = None,
 ) -> list[Path]:
     """Of every film: NAME.mp4 with the people of the nearest key frame, NAME.png of the one with
     most, NAME_people.json ([{image_id, bbox, score}], one image a key frame, as AVA's tools and
-    CycleACR read it), NAME.json of everything, and NAME.csv in AVA's form."""
+    CycleACR read it), NAME.json of everything, and NAME.csv in AVA's form.
+
+    finish: asked once a film's key frames have been read.
+    """
 
     def answer(path: Path, name: str) -> list[Path]:
         with Video(path) as film:
             centres = _key_frames(film, moments)
             detect = detector(path, film.size, len(centres))
-            found = _people_of(film, detect, centres, moments)
+            found: Sequence[People] = _people_of(film, detect, centres, moments)
             times, size = film.times, film.size
+            besides: list[Path] = []
+            if finish is not None:
+                found, besides = finish(found, times[centres], outdir / name)
             drawn = _Drawn(film, found, centres, names, shown)
             written = [outdir / f"{name}{end}" for end in (".mp4", ".png", ".json")]
             write_segment(written[0], drawn, film.rate, presentation=film.presentation)
@@ -85,7 +99,7 @@ def predict_files(
                 note(path, "sound dropped")
         write_png(written[1], drawn.fullest)
         _write_all(written[2], found, times[centres], names)
-        return written + _write_lists(outdir, name, found, times[centres], size)
+        return written + besides + _write_lists(outdir, name, found, times[centres], size)
 
     return each_input(paths, outdir, answer)
 
