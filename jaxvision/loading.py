@@ -96,8 +96,7 @@ def class_names(source: str | Path) -> tuple[str, ...]:
     if (path / DESCRIPTION).is_file():
         names = tuple(read_json(path / DESCRIPTION, {"classes?": [str]}).get("classes", ()))
     elif convert.is_converted(path):
-        origin = convert.load(path).origin
-        names = origin.classes or names_of(official_model(origin.network, origin.names))
+        names = names_in_folder(convert.load(path).origin)
     elif path.is_dir():
         names = class_names_of(path)
     else:
@@ -116,6 +115,13 @@ def published(method: str) -> list[dict[str, str]]:
     """A method's published weights: `network`, `file`, and what else is known of each, by name."""
     module = _pretrained(method)
     return module.published() if module else []
+
+
+def names_in_folder(origin: convert.Origin) -> tuple[str, ...]:
+    """Of converted weights: the run's, else the network's, () where they are not known."""
+    with contextlib.suppress(InputError):  # of a network that has no name of its own: an encoder
+        return origin.classes or names_of(official_model(origin.network, origin.names))
+    return ()
 
 
 def locate(source: str | Path) -> Path:
@@ -172,11 +178,8 @@ def read_named_weights(source: str) -> NamedWeights:
         return NamedWeights(variables, class_names_of(path), True)
     if convert.is_converted(path):
         converted = convert.load(path)
-        found, names = convert.computable(converted.variables), converted.origin.classes
-        if names:
-            return NamedWeights(found, names, True)
-        network = official_model(converted.origin.network, converted.origin.names)
-        return NamedWeights(found, names_of(network), False)
+        origin, found = converted.origin, convert.computable(converted.variables)
+        return NamedWeights(found, names_in_folder(origin), bool(origin.classes))
     if path.is_file():
         file = read_checkpoint(path)
         network = recognise(file.tensors, source)
@@ -338,7 +341,8 @@ def with_names(
     must_read: and where these cannot be read. An official network's names are taken where the data
     have none: people write them differently.
     """
-    if not names:
+    has_classes = type(task).names_in_data is not Task.names_in_data
+    if not names or not has_classes:
         return task
     in_data: tuple[str, ...] = ()
     if compare or not of_run:
