@@ -11,8 +11,8 @@ from jaxvision.data.actions import pixel_boxes
 from jaxvision.data.actions.ava_files import (
     ActionRows,
     KeyFrames,
+    counted_labels,
     read_excluded,
-    read_label_map,
     read_truth,
     rows_of_people,
 )
@@ -50,7 +50,7 @@ def truth_of(config: ConfigDict, records: Any) -> Truth:
         ]
         classes = records[0].people.actions.shape[1]
         return Truth(_joined(of_frames), range(len(records)), range(1, classes + 1), set())
-    frames, labels = KeyFrames(), sorted(read_label_map(Path(config.data.labels)))
+    frames, labels = KeyFrames(), counted_labels(config.data.labels)
     rows, _, _ = read_truth(Path(config.data.truth), frames, labels)
     excluded = config.data.excluded
     left_out = read_excluded(Path(excluded), frames) if excluded else set()
