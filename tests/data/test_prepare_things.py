@@ -76,4 +76,4 @@ def test_frames_that_do_not_fit_are_named(tmp_path):
         clouds_of(far, 20, without_occluded=False)
     flow_files.write_pfm(tmp_path / "val/disparity/left/0000001.pfm", np.ones((2, 2)))
     (outcome,) = work.run(1)
-    assert "have sizes" in outcome.reason
+    assert "expected maps of one size" in outcome.reason

@@ -22,6 +22,7 @@ from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.flow_files import encode_flow, read_flo, read_pfm, write_deep_png
 from jaxvision.data.picture_files import read_stored
 from jaxvision.data.scene_flow.flying_things import CAMERA
+from jaxvision.data.scene_flow.frames import check_sizes
 from jaxvision.data.scene_flow.geometry import lift_disparity
 from jaxvision.errors import InputError
 
@@ -119,16 +120,14 @@ class ThingsPreparation:
         """A frame's files. InputError names one that is missing or of another size."""
         root, name = self.source / split, f"{number:07d}"
         into = "left/into_future"
-        first, second = (
-            -read_pfm(root / f"disparity/left/{n:07d}.pfm") for n in (number, number + 1)
-        )
-        change = -read_pfm(root / f"disparity_change/{into}/{name}.pfm")
+        first, second = (_grey(root / f"disparity/left/{n:07d}.pfm") for n in (number, number + 1))
+        change = _grey(root / f"disparity_change/{into}/{name}.pfm")
         flow = read_flo(root / f"flow/{into}/{name}.flo")
         occluded = read_stored(root / f"flow_occlusions/{into}/{name}.png")
+        if occluded.ndim != 2:
+            occluded = occluded[..., 0]
         frame = RawFrame(first, second, change, flow, occluded > 1)
-        sizes = {part.shape[:2] for part in frame}
-        if len(sizes) > 1:
-            raise InputError(f"{root}: files of frame {name} have sizes {sorted(sizes)}")
+        check_sizes(f"{split}/{name}", frame._asdict())
         return frame
 
     def prepare(self, split: str, number: int) -> None:
@@ -152,6 +151,14 @@ class ThingsPreparation:
         flow = np.where(slow[..., None], frame.flow, 0)
         stored = encode_flow(flow, slow, keep_invalid=True)
         write_deep_png(folder / f"flow_2d/{name}.png", stored)
+
+
+def _grey(path: Path) -> Float[np.ndarray, "h w"]:
+    """Disparities, which the files hold negative."""
+    values = read_pfm(path)
+    if values.ndim != 2:
+        raise InputError(f"{path}: expected one value a pixel, got colours")
+    return -values
 
 
 def _attempt(work: ThingsPreparation, frame: tuple[str, int]) -> Outcome:
