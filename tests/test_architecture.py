@@ -27,7 +27,8 @@ ALLOWED = {
     "methods": {"tasks", "training", "data", "metrics", "viz", "nn", "ops", "weights"},
     "registry": {"training", "methods"},
     "planning": {"training", "viz"},
-    "loading": {"registry", "training", "weights", "methods"},
+    "downloads": {"data"},
+    "loading": {"registry", "training", "weights", "methods", "data", "export", "downloads"},
     "export": {"training", "weights", "data"},
     "cli": {
         "registry",

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxvision.cli.list import JOBS
 from jaxvision.cli.main import main
 from jaxvision.data import pictures
 from jaxvision.loading import answering_mesh
+from jaxvision.training.config import recipes
 from jaxvision.viz.files import write_mp4
 from processes import SMALL
 
@@ -144,6 +146,22 @@ def test_list_names_methods_and_recipes(capsys):
     out = capsys.readouterr().out
     assert "videomae/demo" in out
     assert "2302.06148" in out
+    lines = out.splitlines()
+    assert (
+        "    videomae/own_videos  VideoMAE V2, ViT-B: your own videos and classes, on one GPU"
+        in out
+    )
+    assert "jaxvision list videomae" in out
+    assert not [line for line in lines if "vit_b_k400_finetune" in line], "no wall of recipes"
+    assert main(["list", "videomae"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    places = [lines.index(f"  {job}:") for job in JOBS.values() if f"  {job}:" in lines]
+    assert places == sorted(places)
+    assert lines[places[0] + 1].startswith("    videomae/demo  VideoMAE V2 pretraining in mini")
+    known = [line.split()[0] for line in lines if line.startswith("    videomae/")]
+    assert {name.partition(":")[0] for name in known} == {
+        name for name in recipes() if name.startswith("videomae/")
+    }
     assert "unknown method 'videomea'; did you mean 'videomae'?" in refused(
         capsys, "list", "videomea"
     )

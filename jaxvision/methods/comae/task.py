@@ -71,7 +71,8 @@ class PairTask(Task):
     def source(self, split: str) -> Source:
         task = self.config.task
         crop = TrainingPair(self.grid.side, tuple(task.scale), tuple(task.aspect), task.flip)
-        return Source(inputs.records_of(self.config, "train"), self.config.train.batch_size, crop)
+        records = inputs.records_of(self.config, "train", self.class_names)
+        return Source(records, self.config.train.batch_size, crop)
 
     def batch_specs(self, split: str) -> BatchSpecs:
         return self.specs(self.config.train.batch_size)
@@ -247,8 +248,7 @@ class AutoencoderTask(PairTask):
 class ClassificationTask(PairTask):
     """Stage 3: scene classification, modalities dropped at random in training."""
 
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:
+    def names_in_data(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)
 
     @cached_property
@@ -315,7 +315,7 @@ class ClassificationTask(PairTask):
         """`both`, `rgb` and `depth`: with both modalities and with either alone."""
         if not self.config.data.validation:
             return {}
-        records = inputs.records_of(self.config, "validation")
+        records = inputs.records_of(self.config, "validation", self.class_names)
         rows = self.config.train.batch_size
         source = Source(records, rows, EvaluationPair(self.grid.side))
 

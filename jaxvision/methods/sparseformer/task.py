@@ -65,8 +65,7 @@ class ClassificationTask(Task):
 
     input_suffixes = tuple(sorted(labelled_pictures.SUFFIXES))
 
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:
+    def names_in_data(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)
 
     @cached_property
@@ -82,7 +81,7 @@ class ClassificationTask(Task):
         task, size = self.config.task, self.config.data.size
         policy = RandAugment.parse(task.rand_augment) if task.rand_augment else None
         return Source(
-            inputs.records_of(self.config, "train"),
+            inputs.records_of(self.config, "train", self.class_names),
             self.config.train.batch_size,
             inputs.TrainingPicture(size, tuple(task.scale), task.flip, policy),
             record_repeats=task.record_repeats,
@@ -132,7 +131,7 @@ class ClassificationTask(Task):
         data, size = self.config.data, self.config.train.batch_size
         if data.name == "folder" and not data.validation:
             return {}
-        records = inputs.records_of(self.config, "validation")
+        records = inputs.records_of(self.config, "validation", self.class_names)
         crop = inputs.EvaluationPicture(data.size, data.short_side, data.resampling)
         validation = classification.evaluation(
             Source(records, size, crop),

@@ -10,7 +10,7 @@ from jaxvision.data.actions.act_files import ActionTubes
 from jaxvision.data.actions.ava_files import rows_of_people
 from jaxvision.data.actions.key_frames import KeyFrame
 from jaxvision.data.source import Source
-from jaxvision.methods.stmixer.detections import Choice, People, choose
+from jaxvision.methods.stmixer.detections import Choice, choose
 from jaxvision.metrics.action_frames import (
     FrameBoxes,
     average_precisions,
@@ -25,6 +25,7 @@ from jaxvision.metrics.action_tubes import (
     tubes_of_video,
     video_average_precision,
 )
+from jaxvision.tasks.people_in_films import People
 from jaxvision.training.task import Batch, BatchSpecs, Evaluation, Variables
 
 DECIMALS = 5  # of the file that the published evaluation reads back

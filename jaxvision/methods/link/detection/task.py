@@ -60,6 +60,9 @@ class DetectionTask(Task):
         if wrong:
             raise InputError(f"data.tasks: class {wrong[0]!r}{nearest(wrong[0], CLASSES)}")
 
+    def names_in_data(self) -> tuple[str, ...]:
+        return self.classes
+
     @cached_property
     def classes(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)

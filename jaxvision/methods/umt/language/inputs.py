@@ -130,9 +130,11 @@ def read_clip(
     """Frames of a video, of a list of pictures, of one picture (t = 1), or of a clip that is made.
 
     rng: of training; None takes the middle frames.  seconds: of a video's beginning; 0 = all.
+    Videos and lists of fewer frames are noted (`conversions`).
     """
 
     def choose(total: int) -> np.ndarray:
+        video_clips.note_if_short(path[0] if isinstance(path, tuple) else path, total, frames)
         if rng is None:
             return video_clips.interval_clip(total, frames)
         return training_numbers(total, frames, rng)
