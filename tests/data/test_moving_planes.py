@@ -53,8 +53,9 @@ def test_a_surface_hides_what_lies_behind_it_and_the_same_number_is_the_same_pai
     x, y = ends[inside].T
     nearer = back.depth.reshape(SIZE)[y, x] < truth.depth_2.reshape(-1)[inside] - 0.5
     assert nearer.any()
-    agree = nearer == truth.occluded.reshape(-1)[inside]
-    assert agree.mean() > 0.95  # apart from pixels at edges
+    hidden = truth.occluded.reshape(-1)[inside]
+    assert hidden[nearer].mean() > 0.9  # apart from pixels at edges
+    assert (nearer == hidden).mean() > 0.95
     assert np.array_equal(records[2].images, records[2].images)
     assert not np.array_equal(records[2].images, records[3].images)
 

@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
 
 
 def clouds_of(frame: RawFrame, points: int, without_occluded: bool) -> Clouds:
-    """Points nearer than 35 m, at most `points` of each frame, drawn from seed 0.
+    """Points before the camera, nearer than 35 m, at most `points` of each frame, drawn from seed 0.
 
     without_occluded: the second cloud is the first one moved, both near, without occluded pixels.
     InputError where nothing is left.
@@ -86,7 +86,8 @@ def clouds_of(frame: RawFrame, points: int, without_occluded: bool) -> Clouds:
 
 
 def _near(points: Float[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
-    return np.isfinite(points).all(axis=-1) & (points[..., 2] < FARTHEST)
+    depth = points[..., 2]
+    return np.isfinite(points).all(axis=-1) & (depth > 0) & (depth < FARTHEST)
 
 
 @dataclass(frozen=True)
