@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
 
 
 def clouds_of(frame: RawFrame, points: int, without_occluded: bool) -> Clouds:
-    """Points before the camera, nearer than 35 m, at most `points` of each frame, drawn from seed 0.
+    """Points nearer than 35 m, at most `points` of each frame, drawn from seed 0.
 
     without_occluded: the second cloud is the first one moved, both near, without occluded pixels.
     InputError where nothing is left.
