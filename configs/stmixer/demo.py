@@ -6,10 +6,10 @@ Frames of 64 x 64 are made as they are needed. Walking needs motion, being toget
 To compare: `--config.task.boxes=frame` evaluates whole frames in place of boxes,
 `--config.task.still=True` trains and evaluates without motion.
 
-Measured once, on two busy CPU cores (12 minutes of processor time, 3 of them to compile): 44.4 % mean
-average precision on 256 held-out clips; stand 33.7, walk 37.4, wave 49.4, crouch 46.8, together 54.5.
-Whole frames score 0 %: no box covers half of one. Without motion: not measured; walking and
-standing are hardly told apart after so few steps.
+Measured once, on two busy CPU cores (12 minutes of processor time, 3 of them to compile): 44.4 %
+mean average precision on 256 held-out clips; stand 33.7, walk 37.4, wave 49.4, crouch 46.8,
+together 54.5. Whole frames score 0 %: no box covers half of one. Without motion: not measured;
+walking and standing are hardly told apart after so few steps.
 """
 
 from ml_collections import ConfigDict
