@@ -25,9 +25,7 @@ class Bottleneck(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         def layer(name: str, width: int, window: int, stride: int, activation: str) -> ConvUnit:
-            return ConvUnit(
-                width, window, stride, norm=True, activation=activation, name=name
-            )
+            return ConvUnit(width, window, stride, norm=True, activation=activation, name=name)
 
         outputs = 4 * self.inner
         y = layer("first", self.inner, 1, 1, "relu")(x)
@@ -54,9 +52,7 @@ class ResNetEncoder(nn.Module):
     def maps(self, image: Float[Array, "b h w 3"]) -> list[Array]:
         """After the stem and after each stage."""
         x = self.stem(image)
-        padded = jnp.pad(
-            x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf
-        )
+        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
         found = [nn.max_pool(padded, (3, 3), (2, 2))]
         for stage in self.stages:
             x = found[-1]
@@ -79,9 +75,7 @@ class ResidualStep(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], use_running: bool) -> Float[Array, "b h2 w2 d"]:
         settings = {"norm": True, "groups": self.groups}
         y = ConvUnit(self.features, 3, 2, name="first", **settings)(x, use_running)
-        y = ConvUnit(self.features, 3, activation="none", name="second", **settings)(
-            y, use_running
-        )
+        y = ConvUnit(self.features, 3, activation="none", name="second", **settings)(y, use_running)
         x = ConvUnit(self.features, 1, 2, activation="none", name="shortcut", **settings)(
             x, use_running
         )
@@ -110,9 +104,7 @@ class PointPyramid(nn.Module):
     groups: int = 1
 
     @nn.compact
-    def __call__(
-        self, clouds: Sequence[Float[Array, "b n 3"]], use_running: bool
-    ) -> list[Array]:
+    def __call__(self, clouds: Sequence[Float[Array, "b n 3"]], use_running: bool) -> list[Array]:
         """clouds: the whole one first, each a part of the one before; as many are used as there are
         widths."""
         first = self.widths[0]

@@ -4,7 +4,8 @@ What comes from the other modality carries no gradient back to it: each branch l
 loss, the fusion's layers from both.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -139,7 +140,7 @@ class GatedFusion(nn.Module):
         return a * share[..., :1] + b * share[..., 1:]
 
 
-FUSIONS = {
+FUSIONS: dict[str, Callable[..., nn.Module]] = {
     "sk": SelectiveFusion,
     "add": SumFusion,
     "concat": ConcatenationFusion,
@@ -160,8 +161,8 @@ class Fusion(nn.Module):
         settings = (self.norm, self.groups)
         self.to_pixels = PointsToPixels(self.point_features, *settings)
         self.to_points = Unit(self.image_features, self.norm, groups=self.groups)
-        self.fuse_image = FUSIONS[self.kind](self.image_features, *settings)
-        self.fuse_points = FUSIONS[self.kind](self.point_features, *settings)
+        self.fuse_image: Any = FUSIONS[self.kind](self.image_features, *settings)
+        self.fuse_points: Any = FUSIONS[self.kind](self.point_features, *settings)
 
     def interpolated(
         self, points: Float[Array, "b n d"], pairs: Correspondence, use_running: bool = True

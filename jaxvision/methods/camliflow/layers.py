@@ -1,4 +1,4 @@
-"""Layers of points and of pixels: linear or convolution, norm, activation; and point convolutions."""
+"""Layers of points and pixels: linear or convolution, norm, activation; point convolutions."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ ACTIVATIONS = {
 }
 
 
-def dense(features: int, inputs: int, name: str, bias: bool = True) -> nn.Dense:
+def dense(features: int, inputs: int, name: str | None = None, bias: bool = True) -> nn.Dense:
     """A linear map with PyTorch's initial values, in the module that calls this."""
     made = linear(
         features,
@@ -124,9 +124,7 @@ class PointConv(nn.Module):
         """neighbours: rows of `xyz` around each of `centres`."""
         offsets = offsets_of(xyz, centres, neighbours)
         weights = PointMLP((8, 16), name="weight_net")(offsets)
-        summed = point_convolution(
-            jnp.concatenate([xyz, features], axis=-1), weights, neighbours
-        )
+        summed = point_convolution(jnp.concatenate([xyz, features], axis=-1), weights, neighbours)
         x = dense(self.features, summed.shape[-1], "linear")(summed)
         if self.norm:
             x = BatchNorm(self.groups, name="norm")(x, use_running)
@@ -155,6 +153,4 @@ class DepthwisePointConv(nn.Module):
         weights: Float[Array, "b m k d"],
         neighbours: Int[Array, "b m k2"],
     ) -> Float[Array, "b m d"]:
-        return depthwise_point_convolution(
-            self.mlp(features), weights, neighbours[:, :, : self.k]
-        )
+        return depthwise_point_convolution(self.mlp(features), weights, neighbours[:, :, : self.k])

@@ -1,7 +1,7 @@
 """CamLiRAFT, and its siblings of one branch: flow estimated again and again from where it points
 (section 4.2)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,11 @@ from jaxvision.methods.camliflow.update_blocks import (
     feature_levels,
 )
 from jaxvision.methods.camliflow.variants import RaftConfig
-from jaxvision.ops.correlation_lookup import correlation_lookup
+from jaxvision.ops.correlation_lookup import (
+    CorrelationVolumes,
+    FeaturePyramid,
+    correlation_lookup,
+)
 from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
 from jaxvision.ops.point_interpolation import interpolate, interpolation_weights, warp_points
 
@@ -32,12 +36,13 @@ STRIDE = 8
 
 
 class State(NamedTuple):
-    """Of an iteration, per branch; None where the network lacks the branch."""
+    """Of an iteration: flow [b, h, w, 2] and hidden state [b, h, w, c] of the 2D branch, [b, n, 3]
+    and [b, n, c] of the 3D one; None where the network lacks the branch."""
 
-    flow_2d: Float[Array, "b h w 2"] | None
-    hidden_2d: Float[Array, "b h w c"] | None
-    flow_3d: Float[Array, "b n 3"] | None
-    hidden_3d: Float[Array, "b n c"] | None
+    flow_2d: Any
+    hidden_2d: Any
+    flow_3d: Any
+    hidden_3d: Any
 
 
 class PointContext(NamedTuple):
@@ -59,14 +64,14 @@ class PointContext(NamedTuple):
 class ImageContext(NamedTuple):
     """The same of the 2D branch. pyramid: what correlations are read from."""
 
-    pyramid: tuple
+    pyramid: FeaturePyramid | CorrelationVolumes
     given: Array
 
 
 class Context(NamedTuple):
     image: ImageContext | None
     points: PointContext | None
-    pairs: Correspondence | None
+    pairs: Any  # Correspondence of the first frame
 
 
 class Flows(NamedTuple):
@@ -138,7 +143,8 @@ class RaftCore(nn.Module):
         """Encoded frames, and the state before the first iteration."""
         image_features: list[Array] = []
         point_features: list[Array] = []
-        of_image = of_points = None
+        of_image: Any = None
+        of_points: Any = None
         pairs: list[Correspondence] = []
         if images is not None:
             b = images.shape[0]
@@ -150,12 +156,10 @@ class RaftCore(nn.Module):
             point_features = [self.point_features(c, use_running)[-1] for c in clouds]
             of_points = self.point_context(clouds[0], use_running)[-1]
         if self.config.fused:
-            assert clouds is not None and sensors is not None
-            size = image_features[0].shape[1:3]
-            pairs = [
-                correspond(pixels_of_parallel(c[2], sensors, (size[0], size[1])), size)
-                for c in clouds
-            ]
+            assert clouds is not None
+            assert sensors is not None
+            size = _size(image_features[0])
+            pairs = [correspond(pixels_of_parallel(c[2], sensors, size), size) for c in clouds]
         if self.config.fuse_features:
             for number, pair in enumerate(pairs):
                 image_features[number], point_features[number] = self.fuse_features(
@@ -192,7 +196,11 @@ class RaftCore(nn.Module):
         config, (image, points, pairs) = self.config, context
         flow_2d, hidden_2d, flow_3d, hidden_3d = state
         flow_2d, flow_3d = jax.lax.stop_gradient((flow_2d, flow_3d))
-        corr_2d = corr_3d = motion_2d = motion_3d = up_2d = None
+        corr_2d: Any = None
+        corr_3d: Any = None
+        motion_2d: Any = None
+        motion_3d: Any = None
+        up_2d: Any = None
         # 1. Correlations around where the flow leads.
         if image is not None:
             corr_2d = correlation_lookup(image.pyramid, _grid(flow_2d) + flow_2d, RADIUS)
@@ -228,6 +236,10 @@ class RaftCore(nn.Module):
 
 def _iterate(core: RaftCore, state: State, context: Context) -> tuple[State, tuple]:
     return core.iterate(state, context)
+
+
+def _size(x: Float[Array, "b h w c"]) -> tuple[int, int]:
+    return x.shape[1], x.shape[2]
 
 
 def _grid(flow: Float[Array, "b h w 2"]) -> Float[Array, "h w 2"]:

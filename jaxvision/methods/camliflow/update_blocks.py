@@ -1,6 +1,7 @@
 """What RAFT's iterations are made of (2003.12039, section 3.3), in pixels and in points: motion
 encoder, gated recurrent unit, flow head, upsampling (section 4.2)."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -11,7 +12,11 @@ from jaxtyping import Array, Float, Int
 from jaxvision.methods.camliflow.layers import DepthwisePointConv, PointMLP, Unit, dense
 from jaxvision.nn.convolution import Conv
 from jaxvision.ops.convex_upsampling import convex_upsampling
-from jaxvision.ops.correlation_lookup import correlation_pyramid
+from jaxvision.ops.correlation_lookup import (
+    CorrelationVolumes,
+    FeaturePyramid,
+    correlation_pyramid,
+)
 from jaxvision.ops.point_correlation import neighbour_means, point_correlation
 
 Pixels = Float[Array, "b h w c"]
@@ -87,15 +92,15 @@ class ImageBlocks(nn.Module):
     """What the 2D branch repeats, and what leads into it."""
 
     def setup(self) -> None:
-        self.context_aligner = dense(2 * WIDTH, WIDTH, "context_aligner")
-        self.correlation_aligner = dense(2 * WIDTH, WIDTH, "correlation_aligner")
+        self.context_aligner = dense(2 * WIDTH, WIDTH)
+        self.correlation_aligner = dense(2 * WIDTH, WIDTH)
         self.motion, self.gru, self.flow_head = ImageMotion(), ImageGRU(), ImageFlowHead()
         self.upsampler = ConvexUpsampler(8, 256, 0.25)
 
-    def pyramid(self, first: Pixels, second: Pixels):
+    def pyramid(self, first: Pixels, second: Pixels) -> FeaturePyramid | CorrelationVolumes:
         """What correlations are read from, all iterations long."""
-        aligned = (self.correlation_aligner(x) for x in (first, second))
-        return correlation_pyramid(*aligned, levels=LEVELS)
+        first, second = self.correlation_aligner(first), self.correlation_aligner(second)
+        return correlation_pyramid(first, second, LEVELS)
 
     def context(self, features: Pixels) -> tuple[Pixels, Pixels]:
         """(first hidden state, input of every iteration)."""
@@ -138,7 +143,7 @@ class PointCorrelation(nn.Module):
 def feature_levels(features: Points, clouds: tuple[Points, ...]) -> tuple[Points, ...]:
     """Features of each of the clouds, each a mean over three neighbours in the one before."""
     found = [features]
-    for fine, coarse in zip(clouds[:-1], clouds[1:], strict=True):
+    for fine, coarse in pairwise(clouds):
         found.append(neighbour_means(fine, found[-1], coarse))
     return tuple(found)
 
@@ -182,9 +187,7 @@ class PointMotion(nn.Module):
 
 class PointGRU(nn.Module):
     def setup(self) -> None:
-        self.update, self.reset, self.new = (
-            DepthwisePointConv(WIDTH, 4, "none") for _ in range(3)
-        )
+        self.update, self.reset, self.new = (DepthwisePointConv(WIDTH, 4, "none") for _ in range(3))
 
     def weights(self, offsets: Float[Array, "b n k 3"]) -> tuple[Array, ...]:
         return tuple(each.weights(offsets) for each in (self.update, self.reset, self.new))
@@ -207,7 +210,7 @@ class PointGRU(nn.Module):
 class PointFlowHead(nn.Module):
     def setup(self) -> None:
         self.first, self.second = DepthwisePointConv(WIDTH, 32), DepthwisePointConv(64, 32)
-        self.last = dense(3, 64, "last")
+        self.last = dense(3, 64)
 
     def weights(self, offsets: Float[Array, "b n k 3"]) -> tuple[Array, ...]:
         return tuple(each.weights(offsets) for each in (self.first, self.second))
@@ -223,7 +226,7 @@ class PointBlocks(nn.Module):
     """What the 3D branch repeats, and what leads into it."""
 
     def setup(self) -> None:
-        self.context_aligner = dense(2 * WIDTH, WIDTH, "context_aligner")
+        self.context_aligner = dense(2 * WIDTH, WIDTH)
         self.correlation, self.motion = PointCorrelation(), PointMotion()
         self.gru, self.flow_head = PointGRU(), PointFlowHead()
 

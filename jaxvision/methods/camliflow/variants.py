@@ -1,6 +1,7 @@
 """The six published networks and what they differ in."""
 
 from dataclasses import dataclass
+from typing import Any
 
 PYRAMID = (4096, 2048, 1024, 512, 256)  # points of each level below the whole cloud
 
@@ -9,10 +10,12 @@ PYRAMID = (4096, 2048, 1024, 512, 256)  # points of each level below the whole c
 class RaftConfig:
     """CamLiRAFT and its siblings.
 
-    images, points: the branches.  fuse_*: what they exchange.  inverse_depth: whether points are
-    scaled by inverse depth.  pyramid: points of the levels.  norm_groups: of batch norms.
+    iterations: when not told otherwise.  images, points: the branches.  fuse_*: what they exchange.
+    inverse_depth: whether points are scaled by inverse depth.  pyramid: points of the levels.
+    norm_groups: of batch norms.
     """
 
+    iterations: int = 20
     images: bool = True
     points: bool = True
     fuse_features: bool = True
@@ -59,18 +62,18 @@ class PwcConfig:
         return self.fuse_pyramid or self.fuse_correlation or self.fuse_estimator
 
 
-NO_RAFT_FUSION = {
+NO_RAFT_FUSION: Any = {
     "fuse_features": False,
     "fuse_context": False,
     "fuse_correlation": False,
     "fuse_motion": False,
 }
-NO_PWC_FUSION = {"fuse_pyramid": False, "fuse_correlation": False, "fuse_estimator": False}
+NO_PWC_FUSION: Any = {"fuse_pyramid": False, "fuse_correlation": False, "fuse_estimator": False}
 
 VARIANTS: dict[str, RaftConfig | PwcConfig] = {
     "camliraft": RaftConfig(),
     "camliraft_l": RaftConfig(images=False, **NO_RAFT_FUSION),
-    "raft": RaftConfig(points=False, **NO_RAFT_FUSION),
+    "raft": RaftConfig(iterations=24, points=False, **NO_RAFT_FUSION),
     "camlipwc": PwcConfig(),
     "camlipwc_l": PwcConfig(images=False, **NO_PWC_FUSION),
     "pwc": PwcConfig(points=False, **NO_PWC_FUSION),

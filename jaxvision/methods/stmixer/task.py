@@ -38,16 +38,18 @@ class DetectionTask(Task):
 
     input_suffixes = video_list.SUFFIXES
 
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:
+    def names_in_data(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)
+
+    @property
+    def classes(self) -> int:
+        """Columns of the actions."""
+        return len(self.trained_names) or inputs.class_count(self.config)
 
     @cached_property
     def model(self) -> Detector:
         config = self.config
-        return variants.build(
-            config.model, inputs.class_count(config), config.dtype, config.train.norm_groups
-        )
+        return variants.build(config.model, self.classes, config.dtype, config.train.norm_groups)
 
     @property
     def choice(self) -> Choice:
@@ -72,7 +74,7 @@ class DetectionTask(Task):
     @cached_property
     def training_buckets(self) -> tuple[inputs.Records, dict[inputs.Bucket, inputs.BucketRows]]:
         config = self.config
-        records = inputs.records_of(config, "train")
+        records = inputs.records_of(config, "train", self.class_names)
         buckets = inputs.buckets_of(
             inputs.frame_sizes(records),
             tuple(config.task.short_sides),
@@ -95,7 +97,7 @@ class DetectionTask(Task):
             frames=config.model.frames,
             stride=config.task.stride,
             people=config.data.people,
-            classes=inputs.class_count(config),
+            classes=self.classes,
             flip=config.task.flip and training,
             buckets={bucket.name: bucket for bucket in buckets},
         )
@@ -130,6 +132,10 @@ class DetectionTask(Task):
         columns = jnp.arange(width) < batch["size"][:, 0, None]
         inside = rows[:, :, None] & columns[:, None, :]
         return {**batch, "input": jnp.where(inside[:, None, ..., None], video, 0)}
+
+    def supervised(self, arrays: Mapping[str, np.ndarray]) -> int:
+        """People whose box has some area within the frame."""
+        return int(np.sum(arrays["exists"]))
 
     def loss(
         self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
@@ -175,7 +181,7 @@ class DetectionTask(Task):
         if not config.data.validation and config.data.name != "tubes":
             return {}
         check_choice("task.boxes", task.boxes, BOXES)
-        records = inputs.records_of(config, "validation")
+        records = inputs.records_of(config, "validation", self.class_names)
         sizes = inputs.frame_sizes(records)
         buckets = inputs.buckets_of(sizes, (task.test_short_side,), task.most_buckets)
         transform, size = self.transform(buckets, False), task.evaluation_batch

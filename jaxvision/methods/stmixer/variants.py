@@ -18,25 +18,40 @@ BACKBONES = ("slowonly", "slowfast", "vit")
 
 class Variant(NamedTuple):
     """model: what differs from `model_table`.  stride: between a clip's frames.  said: mean average
-    precision on AVA 2.2 by the paper, in percent; None: not known to us."""
+    precision on AVA 2.2 by the paper, in percent; None: not known to us.  drive: where the model
+    zoo of their README links its file on drive.google.com."""
 
     model: Mapping[str, Any]
     stride: int
     pretraining: str
+    drive: str
     said: float | None = None
 
 
 VIT = {"backbone": "vit", "frames": 16, "drop_path": 0.2, "remat": "full"}
 VARIANTS = {
     "slowonly_r50_k400": Variant(
-        {"backbone": "slowonly", "frames": 4, "temporal_points": 4}, 16, "Kinetics-400"
+        {"backbone": "slowonly", "frames": 4, "temporal_points": 4},
+        16,
+        "Kinetics-400",
+        "1qJdnCGwi5NeqpHFYxPpIixLY6Mpsuync",
     ),
-    "slowfast_r50_k400": Variant({"backbone": "slowfast", "fusion_window": 7}, 2, "Kinetics-400"),
+    "slowfast_r50_k400": Variant(
+        {"backbone": "slowfast", "fusion_window": 7},
+        2,
+        "Kinetics-400",
+        "1pwXBC-g-OS71wzd9lxHDITASRw1cxRWm",
+    ),
     "slowfast_r101_nl_k600": Variant(
-        {"backbone": "slowfast", "depth": 101, "non_local": "mean"}, 2, "Kinetics-600"
+        {"backbone": "slowfast", "depth": 101, "non_local": "mean"},
+        2,
+        "Kinetics-600",
+        "1oouF7IZFxs-vXhUDXSkLpy7FE5oh6Vp2",
     ),
-    "vit_b_k400": Variant(VIT, 4, "VideoMAE, Kinetics-400"),
-    "vit_b_k710_k400": Variant(VIT, 4, "VideoMAE V2, Kinetics-710 and 400", 36.1),
+    "vit_b_k400": Variant(VIT, 4, "VideoMAE, Kinetics-400", "1hVni60LLWHZBaaNkccrrEAo1xFEM2ZPV"),
+    "vit_b_k710_k400": Variant(
+        VIT, 4, "VideoMAE V2, Kinetics-710 and 400", "1S5_mePN9lmkIyW_kRcTESfeitKomqW-y", 36.1
+    ),
 }
 
 
