@@ -23,7 +23,7 @@ _SCORES = f"{HEAD}predictor.cls_score.bias"
 _SIGNS = (
     ("backbone.slow.res_nl3.res_6.btnk.conv1.conv.weight", "slowfast_r101_k700"),
     ("backbone.slow.conv1.weight", "slowfast_r50"),
-    ("backbone.patch_embed.norm.weight", "swin_b_k600"),
+    ("backbone.layers.0.blocks.0.attn.relative_position_bias_table", "swin_b_k600"),
 )
 _WIDTHS = {384: "vit_s", 768: "vit_b", 1024: "vit_l_k700", 1280: "vit_h"}
 
