@@ -85,8 +85,8 @@ def main(clips: int, actors: int, repeats: int) -> None:
         min(times) for times in alternately([partial(all_clips, c) for c in calls], repeats)
     )
     print(
-        f"{clips} clips of {actors} people: an actor at a time {old:.2f} s, once a clip {new:.2f} s:"
-        f" {old / new:.2f} times"
+        f"{clips} clips of {actors} people: an actor at a time {old:.2f} s, once a clip "
+        f"{new:.2f} s: {old / new:.2f} times"
     )
 
 
