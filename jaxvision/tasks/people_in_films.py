@@ -14,6 +14,7 @@ from jaxvision.data.actions.ava_files import KeyFrames, rows_of_people, write_de
 from jaxvision.data.actions.json_files import People as BoxesOfFrame
 from jaxvision.data.actions.json_files import write_detected
 from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.conversions import note
 from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
@@ -94,6 +95,8 @@ def predict_files(
             drawn = _Drawn(film, found, centres, names, shown)
             written = [outdir / f"{name}{end}" for end in (".mp4", ".png", ".json")]
             write_segment(written[0], drawn, film.rate, presentation=film.presentation)
+            if film.sound_tracks:
+                note(path, "sound dropped")
         write_png(written[1], drawn.fullest)
         _write_all(written[2], found, times[centres], names)
         return written + besides + _write_lists(outdir, name, found, times[centres], size)
