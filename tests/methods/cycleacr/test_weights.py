@@ -70,7 +70,7 @@ def test_a_file_is_told_by_its_tensors(name):
     start = recognise(renamed)
     assert start is not None
     variables, unused = to_variables(renamed, start.entries)
-    assert list(unused) == ["module.cls_head.weight"]
+    assert "module.cls_head.weight" in unused
     assert set(variables["params"]) == {"network"}
 
 
