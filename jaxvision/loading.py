@@ -23,6 +23,7 @@ from jaxvision.training import initialisation
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.mesh import make_mesh, resolve
 from jaxvision.training.run_record import class_names_of
+from jaxvision.training.settings import SETTINGS
 from jaxvision.training.sharding import put
 from jaxvision.training.state import abstract_variables, answering_variables
 from jaxvision.training.task import Task, Variables
@@ -89,11 +90,13 @@ def class_names(source: str | Path) -> tuple[str, ...]:
     """What the outputs of a classifier mean, in order.
 
     source: a network, e.g. "videomae/vit_b_k400"; the workdir of a run; a folder of `jaxvision
-    export`. InputError where it is not known.
+    export` or `convert`. InputError where it is not known.
     """
     path = Path(source)
     if (path / DESCRIPTION).is_file():
         names = tuple(read_json(path / DESCRIPTION, {"classes?": [str]}).get("classes", ()))
+    elif convert.is_converted(path):
+        names = names_in_folder(convert.load(path).origin)
     elif path.is_dir():
         names = class_names_of(path)
     else:
@@ -112,6 +115,13 @@ def published(method: str) -> list[dict[str, str]]:
     """A method's published weights: `network`, `file`, and what else is known of each, by name."""
     module = _pretrained(method)
     return module.published() if module else []
+
+
+def names_in_folder(origin: convert.Origin) -> tuple[str, ...]:
+    """Of converted weights: the run's, else the network's, () where they are not known."""
+    with contextlib.suppress(InputError):  # of a network that has no name of its own: an encoder
+        return origin.classes or names_of(official_model(origin.network, origin.names))
+    return ()
 
 
 def locate(source: str | Path) -> Path:
@@ -168,8 +178,8 @@ def read_named_weights(source: str) -> NamedWeights:
         return NamedWeights(variables, class_names_of(path), True)
     if convert.is_converted(path):
         converted = convert.load(path)
-        network = official_model(converted.origin.network, converted.origin.names)
-        return NamedWeights(convert.computable(converted.variables), names_of(network), False)
+        origin, found = converted.origin, convert.computable(converted.variables)
+        return NamedWeights(found, names_in_folder(origin), bool(origin.classes))
     if path.is_file():
         file = read_checkpoint(path)
         network = recognise(file.tensors, source)
@@ -200,7 +210,9 @@ def official_from_run(
     for source in there or (None,):
         network, start = _started_from(name, source)
         try:
-            return network, convert.from_run(variables, network, str(workdir), start)
+            converted = convert.from_run(variables, network, str(workdir), start)
+            origin = replace(converted.origin, classes=class_names_of(workdir))
+            return network, replace(converted, origin=origin)
         except InputError as error:
             problem = problem or error
     assert problem is not None
@@ -300,8 +312,12 @@ def load_run(
         chain, names, of_run = config.init, (), False
     else:
         raise InputError("no weights: give --workdir, --weights or --config.init")
-    own_data = recipe is not None or any(word.startswith("data.") for word in overrides)
-    task = with_names(task, names, of_run, compare_names or own_data)
+    keys = {word.partition("=")[0] for word in overrides}
+    own_data = recipe is not None or any(
+        key.startswith("data.") and key not in SETTINGS for key in keys
+    )
+    compare = compare_names or own_data
+    task = with_names(task, names, of_run, compare, must_read="data.labels" in keys)
     mesh = make_mesh(answering_mesh(config.mesh.to_dict(), overrides, recipe is None))
     shapes, shardings, _ = abstract_variables(task, mesh)
     shapes = answering_variables(task, shapes)
@@ -316,17 +332,21 @@ def load_run(
     return task, mesh, unflatten(placed)
 
 
-def with_names(task: Task, names: tuple[str, ...], of_run: bool, compare: bool) -> Task:
+def with_names(
+    task: Task, names: tuple[str, ...], of_run: bool, compare: bool, must_read: bool = False
+) -> Task:
     """`task` with the class names that came with its weights.
 
-    compare: InputError where those of a run are not what its data say, if these are here. An
-    official network's names are taken where the data have none: people write them differently.
+    compare: InputError where those of a run are not what its data say, if these are here;
+    must_read: and where these cannot be read. An official network's names are taken where the data
+    have none: people write them differently.
     """
-    if not names:
+    has_classes = type(task).names_in_data is not Task.names_in_data
+    if not names or not has_classes:
         return task
     in_data: tuple[str, ...] = ()
     if compare or not of_run:
-        with contextlib.suppress(InputError):
+        with contextlib.suppress(*(() if must_read else (InputError,))):
             in_data = task.names_in_data()
     if in_data and not of_run:
         return task

@@ -71,9 +71,8 @@ def print_recipes(console: Any, recipes: Mapping[str, Path], only: Collection[st
     for job in shown:
         console.print(f"  {JOBS[job]}:")
         for name in by_job[job]:
-            said = (ast.get_docstring(ast.parse(recipes[name].read_text())) or "").partition("\n")[
-                0
-            ]
+            doc = ast.get_docstring(ast.parse(recipes[name].read_text())) or ""
+            said = doc.partition("\n")[0]
             console.print(f"    {with_arguments(name, recipes[name])}  [dim]{escape(said)}[/dim]")
     left = sum(len(names) for job, names in by_job.items() if job not in shown)
     if left:

@@ -164,7 +164,7 @@ def read_notes(file: Path) -> dict[str, Any]:
     try:
         notes = json.loads(file.read_text())
         return {str(address): dict(note) for address, note in notes.items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{file}: expected a table of files that were fetched: {error}") from None
 
 

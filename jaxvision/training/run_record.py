@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from jaxvision.data.atomic_write import atomic_write, open_lines
 from jaxvision.data.labels import check_same_names
 from jaxvision.errors import InputError
+from jaxvision.text_files import fits
 from jaxvision.training import manifest
 from jaxvision.training.config import as_json, command_line, config_of_run, difference
 
@@ -156,9 +157,9 @@ def class_names_of(workdir: Path) -> tuple[str, ...]:
     says, else its newest checkpoint; () where neither names any."""
     newest_first = sorted((workdir / "checkpoints").glob("[0-9]*/info.json"), reverse=True)
     for file in (workdir / FACTS, *newest_first):
-        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+        with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
             names = json.loads(file.read_text()).get(CLASSES)
-            if names and all(isinstance(name, str) for name in names):
+            if names and fits([str])(names):
                 return tuple(names)
     return ()
 

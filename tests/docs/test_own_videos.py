@@ -52,6 +52,11 @@ def test_the_page_leads_to_a_model(tmp_path, monkeypatch, capsys):
         assert program == "jaxvision"
         small = SMALL if words[0] in ("inspect", "train") else []
         assert main([*words, *small]) == 0, capsys.readouterr().err
+        if words[0] == "inspect":
+            looked = capsys.readouterr().out
+            assert re.search(r"^labels: (falling|rising) \d", looked, re.MULTILINE)
+            assert "data: 8 videos of 2 classes: falling 4, rising 4" in looked
+            assert "validation: 4 videos of 2 classes: falling 2, rising 2" in looked
 
     assert Path("look/batch_video.png").is_file()
     results = json.loads(Path("results/results.json").read_text())

@@ -71,6 +71,13 @@ def test_a_runs_names_are_kept_and_other_data_refused(tmp_path):
         with_names(task, names, of_run=True, compare=True)
     gone = videos_task(f"data.labels={tmp_path / 'gone.txt'}")
     assert with_names(gone, names, of_run=True, compare=True).class_names == names
+    with pytest.raises(InputError, match=r"gone\.txt"):
+        with_names(gone, names, of_run=True, compare=True, must_read=True)
+
+
+def test_a_task_without_classes_takes_no_names():
+    task = make_task(load_config("videomae/demo"))
+    assert with_names(task, ("a", "b"), of_run=True, compare=False).class_names == ()
 
 
 def test_other_classes_are_named():

@@ -17,6 +17,10 @@ from jaxvision.weights.official import OfficialModel
 CLASSES, SHORT_SIDE, LONG_SIDE, MULTIPLE = 80, 256, 464, 16
 MEAN, DEVIATION = (122.7717, 115.9465, 102.9801), 57.375
 _SCORES = f"{HEAD}predictor.cls_score.bias"
+BY_HAND = (
+    "take it from the page on huggingface.co/MiaSanLei that the README of "
+    "github.com/MCG-NJU/CycleACR links under 'Model Zoo'"
+)
 # A tensor that only networks of a kind have.
 _SIGNS = (
     ("backbone.slow.res_nl3.res_6.btnk.conv1.conv.weight", "slowfast_r101_k700"),
@@ -41,7 +45,13 @@ def _model(name: str, classes: int, dtype: str) -> OfficialModel:
         stride=variant.stride,
         two=table["backbone"] == "slowfast",
     )
-    return OfficialModel(f"cycleacr/{name}", model, detector_entries(model), prepare)
+    return OfficialModel(
+        f"cycleacr/{name}",
+        model,
+        detector_entries(model),
+        prepare,
+        class_list="ava" if classes == CLASSES else "",
+    )
 
 
 def published() -> list[dict[str, str]]:
@@ -54,6 +64,7 @@ def published() -> list[dict[str, str]]:
             "backbone from": variant.pretraining,
             "preprocessing": f"{SHORT_SIDE} px short side, one frame of {variant.stride}, "
             f"(x - {MEAN}) / {DEVIATION}",
+            "by hand": BY_HAND if variant.file else "none was published",
         }
         if variant.said is not None:
             row["AVA 2.2"] = f"{variant.said:.1f} % mAP"

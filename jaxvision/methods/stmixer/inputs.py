@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
 
-from jaxvision.data.actions import clip_frames, pixel_boxes
+from jaxvision.data.actions import ava_files, clip_frames, pixel_boxes
 from jaxvision.data.actions.act_files import ActionTubes, read_act_tubes
-from jaxvision.data.actions.ava_files import read_label_map
 from jaxvision.data.actions.ava_people import read_frame_list, read_people
 from jaxvision.data.actions.key_frames import (
     KeyFrame,
@@ -86,7 +85,7 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
         raise InputError("data.labels: expected a file of the actions' names")
     if data.name == "own":
         return read_labels(data.labels)
-    names = read_label_map(Path(data.labels))
+    names = ava_files.read_label_map(Path(data.labels))
     if max(names) > data.classes:
         raise InputError(f"{data.labels}: label id {max(names)}; expected 1 to {data.classes}")
     return tuple(names.get(number, f"action {number}") for number in range(1, data.classes + 1))
@@ -110,12 +109,7 @@ def is_here(config: ConfigDict) -> bool:
 def counted_labels(config: ConfigDict) -> list[int]:
     """Ids, from 1, of the classes that an evaluation counts."""
     if config.data.name == "ava":
-        if not config.data.labels:
-            raise InputError(
-                "data.labels: expected the label map of the classes that count "
-                "(ava_action_list_v2.2_for_activitynet_2019.pbtxt)"
-            )
-        return sorted(read_label_map(Path(config.data.labels)))
+        return ava_files.counted_labels(config.data.labels)
     return list(range(1, class_count(config) + 1))
 
 

@@ -11,8 +11,8 @@ from jaxvision.data.actions import pixel_boxes
 from jaxvision.data.actions.ava_files import (
     ActionRows,
     KeyFrames,
+    counted_labels,
     read_excluded,
-    read_label_map,
     read_truth,
     rows_of_people,
 )
@@ -20,9 +20,9 @@ from jaxvision.data.source import Records, Source
 from jaxvision.metrics.action_frames import (
     FrameBoxes,
     average_precisions,
-    mean_average_precision,
     never_met,
 )
+from jaxvision.tasks.frame_results import frame_results
 from jaxvision.training.task import Batch, BatchSpecs, Evaluation, Variables
 
 DECIMALS = 5  # of the file that the published evaluation reads back: it makes ties
@@ -50,7 +50,7 @@ def truth_of(config: ConfigDict, records: Any) -> Truth:
         ]
         classes = records[0].people.actions.shape[1]
         return Truth(_joined(of_frames), range(len(records)), range(1, classes + 1), set())
-    frames, labels = KeyFrames(), sorted(read_label_map(Path(config.data.labels)))
+    frames, labels = KeyFrames(), counted_labels(config.data.labels)
     rows, _, _ = read_truth(Path(config.data.truth), frames, labels)
     excluded = config.data.excluded
     left_out = read_excluded(Path(excluded), frames) if excluded else set()
@@ -92,13 +92,7 @@ def frame_map(
         found, wanted = FrameBoxes(*_joined(rows)), FrameBoxes(*truth.rows)
         precisions = average_precisions(wanted, found, truth.labels, excluded=truth.excluded)
         missed = never_met(wanted, found, truth.labels)
-        results = {"map": 100 * mean_average_precision(precisions)}
-        if len(truth.labels) <= 24:
-            results |= {
-                f"ap_{labels[label - 1]}": 100 * float(value)
-                for label, value in zip(truth.labels, precisions, strict=True)
-                if not np.isnan(value)
-            }
+        results = frame_results(precisions, truth.labels, labels, len(total))
         return results | {name: float(len(some)) for name, some in missed.items()}
 
     return Evaluation(

@@ -17,6 +17,7 @@ from jaxvision.data.actions.ava_files import read_label_map
 from jaxvision.data.actions.json_files import Image, read_detected
 from jaxvision.data.actions.moving_figures import ACTIONS, MovingFigures
 from jaxvision.data.actions.size_buckets import size_buckets
+from jaxvision.data.class_lists import class_list
 from jaxvision.data.source import RecordSubset, Source
 from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.umt.detection import evaluation
@@ -48,14 +49,13 @@ class ActionDetectionTask(Task):
 
     input_suffixes = video_list.SUFFIXES
 
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:
+    def names_in_data(self) -> tuple[str, ...]:
         data = self.config.data
         check_choice("data.name", data.name, DATA_NAMES)
         if data.name == "figures":
             return ACTIONS
         if not data.labels:
-            raise InputError("data.labels: expected AVA's label map")
+            return class_list("ava")[: data.classes]
         names = read_label_map(Path(data.labels))
         if max(names) > data.classes:
             raise InputError(f"{data.labels}: label id {max(names)}; expected 1 to {data.classes}")
