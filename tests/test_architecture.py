@@ -103,6 +103,12 @@ def test_no_circle_between_files():
     TopologicalSorter(graph).prepare()  # names the files of a circle
 
 
+def test_one_reader_of_pictures():
+    """Another would know nothing of orientations, depths and what is to be said of them."""
+    opening = {f.relative_to(ROOT).as_posix() for f in FILES if "Image.open" in f.read_text()}
+    assert opening == {"data/picture_files.py"}
+
+
 def test_no_file_has_a_name_that_tells_nothing():
     assert not [f for f in FILES if f.stem in ("utils", "util", "helpers", "common", "misc")]
 

@@ -68,10 +68,13 @@ def _read_archive(file: IO[bytes]) -> dict[str, Any]:
         size = sum(entry.file_size for entry in entries)
         if size > FREE_EXPANSION + EXPANSION * os.fstat(file.fileno()).st_size:
             raise DamagedError(f"an archive that expands to {size} bytes")
-        return {
+        found = {
             entry.filename.removesuffix(".npy"): _read_npy(io.BytesIO(archive.read(entry)))[""]
             for entry in entries
         }
+        if len(found) != len(entries):
+            raise DamagedError("an archive with two arrays of one name")
+        return found
 
 
 def _read_npy(file: IO[bytes], pickled: bool = False) -> Mapping[str, Any]:

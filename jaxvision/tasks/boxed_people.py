@@ -102,6 +102,10 @@ class BoxedMoments:
     def sizes(self) -> list[Size]:
         return [(item.image.height, item.image.width) for item in self.items]
 
+    def moments(self) -> list[tuple[str, int]]:
+        """(film, second) of every record."""
+        return [(item.image.movie, item.image.second) for item in self.items]
+
 
 @dataclass(frozen=True)
 class MadeMoments:

@@ -14,6 +14,7 @@ from jaxvision.data.actions.ava_files import KeyFrames, rows_of_people, write_de
 from jaxvision.data.actions.json_files import People as BoxesOfFrame
 from jaxvision.data.actions.json_files import write_detected
 from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.conversions import note
 from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
@@ -36,6 +37,13 @@ class People(NamedTuple):
 Detect = Callable[[UInt8[np.ndarray, "t h w 3"], int], People]
 # What finds the people of a film: path, (height, width), and how many key frames are asked.
 Detector = Callable[[Path, tuple[int, int], int], Detect]
+
+
+# From the people of all key frames, whose actions may be open, the times of these and where answers
+# go (a path without ending) to the people that are answered, and files written besides.
+Finish = Callable[
+    [Sequence[People], Float[np.ndarray, " k"], Path], tuple[Sequence[People], list[Path]]
+]
 
 
 class Moments(NamedTuple):
@@ -66,23 +74,32 @@ def predict_files(
     *,
     names: Sequence[str],
     shown: float,
+    finish: Finish | None = None,
 ) -> list[Path]:
     """Of every film: NAME.mp4 with the people of the nearest key frame, NAME.png of the one with
     most, NAME_people.json ([{image_id, bbox, score}], one image a key frame, as AVA's tools and
-    CycleACR read it), NAME.json of everything, and NAME.csv in AVA's form."""
+    CycleACR read it), NAME.json of everything, and NAME.csv in AVA's form.
+
+    finish: asked once a film's key frames have been read.
+    """
 
     def answer(path: Path, name: str) -> list[Path]:
         with Video(path) as film:
             centres = _key_frames(film, moments)
             detect = detector(path, film.size, len(centres))
-            found = _people_of(film, detect, centres, moments)
+            found: Sequence[People] = _people_of(film, detect, centres, moments)
             times, size = film.times, film.size
+            besides: list[Path] = []
+            if finish is not None:
+                found, besides = finish(found, times[centres], outdir / name)
             drawn = _Drawn(film, found, centres, names, shown)
             written = [outdir / f"{name}{end}" for end in (".mp4", ".png", ".json")]
             write_segment(written[0], drawn, film.rate, presentation=film.presentation)
+            if film.sound_tracks:
+                note(path, "sound dropped")
         write_png(written[1], drawn.fullest)
         _write_all(written[2], found, times[centres], names)
-        return written + _write_lists(outdir, name, found, times[centres], size)
+        return written + besides + _write_lists(outdir, name, found, times[centres], size)
 
     return each_input(paths, outdir, answer)
 

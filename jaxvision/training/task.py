@@ -113,7 +113,7 @@ class Task(abc.ABC):
         of the data.
     training_only: collections that nothing but the loss reads: evaluations and predictions neither
         load nor see them.
-    input_suffixes: of the files that `predict_files` reads; () leaves it to the method.
+    input_suffixes: of the files that `predict_files` reads; () takes any.
     contrasts_in_batch: the loss compares samples of a batch with each other, so that micro-batches
         would make another loss: `train.accumulate` above 1 is refused.
     """

@@ -8,7 +8,8 @@ of other unknown classes become `Opaque` data.
 
 A file can also try to exhaust its reader. So, whatever it holds:
 - keys and members of sets are text, numbers or short tuples of them: hashing a nested tuple can
-  take exponential time, and recurses in C;
+  take exponential time, and recurses in C; of tuples few have one hash, which a file can choose:
+  a table of thousands with one hash is quadratic work;
 - a call costs the length of what it is given, and all calls together may cost a few times the bytes
   of the file: without it, one long list named again and again is quadratic work;
 - the finished value is walked once, without recursion: its depth is bounded, and nothing in it
@@ -26,6 +27,7 @@ from typing import IO, Any
 MAX_DEPTH = 100  # of containers in one another; optimizers and configurations have about ten
 MAX_NAME = 200  # characters of a module and a name in it
 MAX_KEY = 8  # parts of a tuple that is a key
+MAX_EQUAL_HASHES = 64  # tuples of one hash in a table or set
 # Calls may cost so many times the bytes read: the bytes of an array are copied twice.
 COST_PER_BYTE, FREE_COST = 4, 1 << 16
 
@@ -102,6 +104,8 @@ class PickleMachine:
     memo: dict[int, Any] = field(default_factory=dict)
     position: int = 0
     cost: int = 0
+    # By id: a table or set that grew after it was made, and how many tuples in it have each hash.
+    grown: dict[int, tuple[Any, dict[int, int]]] = field(default_factory=dict)
 
     def load(self, stream: bytes | IO[bytes]) -> Any:
         """The object of a pickle; a stream is left after it. Raises RefusedError, DamagedError."""
@@ -223,17 +227,24 @@ class PickleMachine:
             target = target.state
         if not isinstance(target, dict):
             raise DamagedError("item of something that is no dictionary")
-        target.update(mapping(items))
+        items = list(items)
+        target.update(mapping(items, self._hashes(target, (key for key, _ in items))))
 
     def _op_additems(self, _: Any) -> None:
         items = self._marked()
         target = self.stack[-1]
         if not isinstance(target, set):
             raise DamagedError("member of something that is no set")
-        target.update(map(checked_key, items))
+        target.update(checked_keys(items, self._hashes(target, items)))
+
+    def _hashes(self, target: dict | set, keys: Iterable) -> dict[int, int]:
+        """Of the tuples in `target`, which grows by `keys`: where none is a tuple, none counts."""
+        if not any(isinstance(key, tuple) for key in keys):
+            return {}
+        return self.grown.setdefault(id(target), (target, {}))[1]
 
     def _op_frozenset(self, _: Any) -> None:
-        self.stack.append(frozenset(map(checked_key, self._marked())))
+        self.stack.append(frozenset(checked_keys(self._marked())))
 
     def _op_global(self, argument: str) -> None:
         self.stack.append(self._find(*argument.split(" ", 1)))
@@ -330,10 +341,14 @@ _SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 _ATOMS = (str, bytes, float, type(None))
 
 
-def checked_key(key: Any) -> Any:
-    """`key`, where it may be one: quick to hash, whatever the file."""
-    if type(key) is str:
-        return key
+def checked_keys(keys: Iterable, hashes: dict[int, int] | None = None) -> list:
+    """`keys` of one table or set, where they may be that: quick to hash and to find, whatever the
+    file. hashes: of the tuples that are in it already, with their number."""
+    hashes = {} if hashes is None else hashes
+    return [key if type(key) is str else _checked_key(key, hashes) for key in keys]
+
+
+def _checked_key(key: Any, hashes: dict[int, int]) -> Any:
     parts = key if isinstance(key, tuple) else (key,)
     simple = all(
         isinstance(part, _ATOMS) or (isinstance(part, int) and -(2**63) <= part < 2**64)
@@ -341,6 +356,11 @@ def checked_key(key: Any) -> Any:
     )
     if not simple or len(parts) > MAX_KEY:
         raise RefusedError("a key that is not text, a number or a short tuple of them")
+    if isinstance(key, tuple):
+        found = hash(key)
+        hashes[found] = hashes.get(found, 0) + 1
+        if hashes[found] > MAX_EQUAL_HASHES:
+            raise RefusedError(f"a table of more than {MAX_EQUAL_HASHES} keys with one hash")
     return key
 
 
@@ -351,9 +371,11 @@ def pairs(items: list) -> Iterator[tuple[Any, Any]]:
     return zip(items[::2], items[1::2], strict=True)
 
 
-def mapping(items: Iterable) -> dict:
-    """A dictionary of pairs from a file."""
-    return {checked_key(key): value for key, value in items}
+def mapping(items: Iterable, hashes: dict[int, int] | None = None) -> dict:
+    """A dictionary of pairs from a file; hashes as in `checked_keys`."""
+    found = list(items)
+    keys = checked_keys((key for key, _ in found), hashes)
+    return {key: value for key, (_, value) in zip(keys, found, strict=True)}
 
 
 def check_structure(value: Any) -> None:

@@ -17,7 +17,7 @@ from jaxvision.weights.pickle_machine import (
     Opaque,
     RefusedError,
     Unfinished,
-    checked_key,
+    checked_keys,
     mapping,
 )
 
@@ -109,11 +109,11 @@ def _bytearray(data: Any = b"", encoding: Any = "latin1") -> bytearray:
 
 
 def _set(items: Any = ()) -> set:
-    return set(map(checked_key, items))
+    return set(checked_keys(items))
 
 
 def _frozenset(items: Any = ()) -> frozenset:
-    return frozenset(map(checked_key, items))
+    return frozenset(checked_keys(items))
 
 
 def _complex(real: Any, imaginary: Any = 0.0) -> complex:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxvision.errors import InputError, reading
+from jaxvision.text_files import check_shape
 from jaxvision.weights.plain_names import MAX_RANK
 from jaxvision.weights.torch_names import DTYPES
 
@@ -53,7 +54,7 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str,
             raise InputError(f"{path}: no .safetensors file, or its header is cut short")
         try:
             header = json.loads(mapped[8 : 8 + length].tobytes())
-            metadata = dict(header.pop("__metadata__", {}))
+            metadata = header.pop("__metadata__", {})
             entries = {
                 name: (entry["dtype"], tuple(entry["shape"]), *entry["data_offsets"][:2])
                 for name, entry in header.items()
@@ -61,9 +62,23 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str,
         except Exception as error:
             kind = type(error).__name__
             raise InputError(f"{path}: the .safetensors header makes no sense ({kind})") from error
+        check_shape(metadata, {str: str}, f"{path}: __metadata__")
         data = mapped[8 + length :]
         tensors = {name: _tensor(path, name, data, *entry) for name, entry in entries.items()}
+        _check_places(path, entries, len(data))
     return tensors, metadata
+
+
+def _check_places(path: Path, entries: Mapping[str, tuple], size: int) -> None:
+    """The format's own rule: tensors lie one after the other and fill the file. So none is read
+    for another, and their values take no more memory than the file."""
+    end = 0
+    for name, (_, _, begin, next_end) in sorted(entries.items(), key=lambda item: item[1][2:]):
+        if begin != end:
+            raise InputError(f"{path}: {name} begins at byte {begin}; expected {end}")
+        end = next_end
+    if end != size:
+        raise InputError(f"{path}: {size} bytes of values; its tensors end at {end}")
 
 
 def _tensor(
@@ -72,8 +87,10 @@ def _tensor(
     if code not in _DTYPES:
         raise InputError(f"{path}: {name} has dtype {code}; known: {', '.join(_DTYPES)}")
     dtype = _DTYPES[code]
-    whole = all(isinstance(n, int) and n >= 0 for n in (*shape[:MAX_RANK], begin, end))
-    if not whole or len(shape) > MAX_RANK or end - begin != math.prod(shape) * dtype.itemsize:
+    if len(shape) > MAX_RANK:
+        raise InputError(f"{path}: {name} has {len(shape)} dimensions; expected at most {MAX_RANK}")
+    whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
+    if not whole or end - begin != math.prod(shape) * dtype.itemsize:
         raise InputError(f"{path}: {name} of shape {shape} does not fill bytes {begin} to {end}")
     if end > len(data):
         raise InputError(f"{path}: cut short: {name} ends at byte {end} of {len(data)}")

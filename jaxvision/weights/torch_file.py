@@ -50,7 +50,10 @@ def read_torch_file(path: str | Path) -> Any:
 def _read_zip(path: Path) -> Any:
     mapped = np.asarray(np.memmap(path, np.uint8, mode="r"))
     with zipfile.ZipFile(path) as archive:
-        records = {info.filename: info for info in archive.infolist()}
+        listed = archive.infolist()
+    records = {info.filename: info for info in listed}
+    if len(records) != len(listed):
+        raise DamagedError("two records of one name")
     # Records that share bytes are read once each: thousands of them in a small file.
     if sum(info.file_size for info in records.values()) > len(mapped):
         raise DamagedError("its records are larger than the file")

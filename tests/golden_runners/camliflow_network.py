@@ -42,7 +42,6 @@ DESCRIPTIONS = {
     "loss": "evaluation has none",
     "loss2d": "evaluation has none",
     "loss3d": "evaluation has none",
-    "mode": "a network without norms to train has none",
 }
 NORMED = ("feature_pyramid",)
 
@@ -238,7 +237,7 @@ def metrics_of(sums: dict) -> dict:
     "models/camlipwc.py:CamLiPWC",
     "models/camlipwc_l.py:CamLiPWC_L",
     "models/pwc.py:PWC",
-    ignores={**DESCRIPTIONS, **{f"{k}.*": v for k, v in DESCRIPTIONS.items() if "loss" in k}},
+    ignores=DESCRIPTIONS,
 )
 def networks(case: Case) -> dict:
     config = config_of(case.config)

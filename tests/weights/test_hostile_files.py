@@ -58,6 +58,8 @@ def array(shape: bytes, code: str, data: bytes) -> bytes:
 BOMB = NONE + (DUP + b"\x86") * 26
 LONG_LIST = LIST + PUT_0 + MARK + b"K\1" * 50_000 + b"e"
 LONG_DICT = b"}" + PUT_0 + MARK + b"".join(integer(n) + NONE for n in range(20_000)) + b"u"
+# Python takes whole numbers modulo 2**61 - 1: 72 different pairs with one hash.
+PAIRS = [integer(a * (2**61 - 1)) + integer(b * (2**61 - 1)) + b"\x86" for a, b in np.ndindex(9, 8)]
 LONG_TEXT = text("x" * 200_000) + PUT_0
 
 HOSTILE = {
@@ -75,6 +77,26 @@ HOSTILE = {
         "a key",
     ),
     "bomb as a name": (BOMB + BOMB + b"\x93", "a name that is no text"),
+    "keys of one hash": (
+        b"}" + MARK + b"".join(pair + NONE for pair in PAIRS) + b"u",
+        "keys with one hash",
+    ),
+    "keys of one hash, one after the other": (
+        b"}" + b"".join(pair + NONE + SETITEM for pair in PAIRS),
+        "keys with one hash",
+    ),
+    "members of one hash": (
+        b"\x8f" + b"".join(MARK + pair + b"\x90" for pair in PAIRS),
+        "keys with one hash",
+    ),
+    "members of a frozen set of one hash": (
+        MARK + b"".join(PAIRS) + b"\x91",
+        "keys with one hash",
+    ),
+    "members of one hash in a call": (
+        call(b"builtins set", LIST + MARK + b"".join(PAIRS) + b"e"),
+        "keys with one hash",
+    ),
     "long name": (text("m" * 10**6) + text("n") + b"\x93", "a name of 1000001"),
     "deep key": (b"}" + NONE + b"\x85" * 100_000 + NONE + SETITEM, "a key"),
     "deep list": (LIST * 100_000 + APPEND * 99_999, "containers in one another"),
@@ -169,6 +191,9 @@ def test_harmless_pickles_of_the_same_shapes_are_read(tmp_path):
     good = b"}" + text("a") + array(b"K\2\x85", "f4", raw(np.float32([1, 2]).tobytes())) + SETITEM
     (tmp_path / "good.pkl").write_bytes(START + good + END)
     np.testing.assert_array_equal(read_pickle(tmp_path / "good.pkl")["a"], [1, 2])
+    many = {(n, n % 7): n for n in range(5000)}
+    (tmp_path / "many.pkl").write_bytes(pickle.dumps(many))
+    assert read_pickle(tmp_path / "many.pkl") == many
     objects = array(b"K\2\x85", "O", LIST + NONE + APPEND + text("b") + APPEND)
     data = START + b"}" + text("a") + objects + SETITEM + END
     (tmp_path / "objects.pkl").write_bytes(data)
@@ -231,6 +256,22 @@ def test_legacy_storages_are_not_larger_than_the_file(tmp_path):
         path = tmp_path / "legacy.pth"
         path.write_bytes(head + tensor(b"K\0", b"K\4\x85", b"K\1\x85", count) + b"\x80\x02].")
         refused(read_torch_file, path, "larger than the file")
+
+
+def test_two_records_or_arrays_of_one_name_are_refused(tmp_path):
+    """Which of them counts would be the reader's guess."""
+    value = START + b"}" + text("w") + NONE + SETITEM + END
+    for name, read, why in (
+        ("a/data.pkl", read_torch_file, "two records of one name"),
+        ("w.npy", read_arrays, "two arrays of one name"),
+    ):
+        path = tmp_path / name.replace("/", "_")
+        data = value if name.endswith("pkl") else npy("<f4", (1,), b"\0" * 4)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, data)
+            with pytest.warns(UserWarning, match="Duplicate"):
+                archive.writestr(name, data)
+        refused(read, path, why)
 
 
 @pytest.mark.parametrize("compressed", [True, False])

@@ -34,6 +34,9 @@ def test_ours_reads_the_library(tmp_path):
         np.testing.assert_array_equal(read[name], array)
 
 
+U8 = {"dtype": "U8", "shape": [8], "data_offsets": [0, 8]}
+
+
 def file_with(path, header, data=b""):
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
@@ -48,6 +51,11 @@ def file_with(path, header, data=b""):
         ({"w": {"dtype": "Q4", "shape": [1], "data_offsets": [0, 4]}}, "dtype Q4"),
         ({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, "does not fill"),
         ({"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}, "cut short"),
+        ({"v": U8, "w": U8}, "w begins at byte 0; expected 8"),
+        ({"w": {"dtype": "U8", "shape": [4], "data_offsets": [4, 8]}}, "byte 4; expected 0"),
+        ({"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}, "its tensors end at 4"),
+        ({"w": {"dtype": "U8", "shape": [1] * 99, "data_offsets": [0, 1]}}, "99 dimensions"),
+        ({"w": U8, "__metadata__": {"format": ["pt"]}}, "expected a text"),
         ({"w": {"dtype": "F32", "shape": [-1], "data_offsets": [4, 0]}}, "does not fill"),
     ],
 )

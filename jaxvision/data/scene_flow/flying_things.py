@@ -13,7 +13,7 @@ import numpy as np
 from jaxvision.data.arrays import read_arrays
 from jaxvision.data.flow_files import read_flow_png
 from jaxvision.data.picture_files import read_picture
-from jaxvision.data.scene_flow.frames import FramePair
+from jaxvision.data.scene_flow.frames import FramePair, check_sizes
 from jaxvision.data.scene_flow.geometry import Camera
 from jaxvision.errors import InputError
 
@@ -52,19 +52,11 @@ class FlyingThings:
         first, second = (
             np.asarray(read_picture(pictures / f"{n:07d}.png")) for n in (number, number + 1)
         )
-        if first.shape != second.shape:
-            raise InputError(f"{pictures}: frames {number} and {number + 1} differ in size")
         flow, valid = read_flow_png(folder / "flow_2d" / f"{number:07d}.png")
+        maps = {"picture": first, "second picture": second, "flow_2d": flow}
+        check_sizes(self.name(index), maps)
         valid &= np.sqrt(np.sum(np.square(flow), axis=-1)) < LARGEST_FLOW
-        clouds = read_arrays(folder / "pc" / f"{number:07d}.npz")
-        flow_3d = read_arrays(folder / "flow_3d" / f"{number:07d}.npy")[""]
-        start, end = clouds["pc1"], clouds["pc2"]
-        if flow_3d.shape != start.shape:
-            raise InputError(
-                f"{folder}/flow_3d/{number:07d}.npy: shape {flow_3d.shape}, expected "
-                f"{start.shape} as the first cloud's"
-            )
-        bits = read_arrays(folder / "occ_mask_3d" / f"{number:07d}.npy")[""]
+        start, end, flow_3d, occluded = self._points(folder, f"{number:07d}")
         return FramePair(
             images=np.stack([first, second]),
             clouds=(start, end),
@@ -72,5 +64,27 @@ class FlyingThings:
             size=first.shape[:2],
             flow_2d=np.concatenate([flow, valid[..., None]], axis=-1, dtype=np.float32),
             flow_3d=flow_3d,
-            occluded=np.unpackbits(bits, count=len(start)).astype(bool),
+            occluded=occluded,
         )
+
+    def _points(self, folder: Path, name: str) -> tuple[np.ndarray, ...]:
+        """(first cloud, second cloud, scene flow, occlusion)."""
+        files = [folder / "pc" / f"{name}.npz"]
+        files += [folder / part / f"{name}.npy" for part in ("flow_3d", "occ_mask_3d")]
+        clouds, flow, bits = (read_arrays(file) for file in files)
+        for file, found, key in (
+            (files[0], clouds, "pc1"),
+            (files[0], clouds, "pc2"),
+            (files[1], flow, ""),
+        ):
+            array = np.asarray(found.get(key, 0))
+            if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind != "f":
+                raise InputError(f"{file}: expected floats [n, 3] {key}, got shape {array.shape}")
+        packed = np.asarray(bits.get("", 0))
+        start, moved = clouds["pc1"], flow[""]
+        if moved.shape != start.shape:
+            raise InputError(f"{files[1]}: shape {moved.shape}, expected {start.shape} as pc1")
+        if packed.dtype != np.uint8 or packed.shape != (-(-len(start) // 8),):
+            raise InputError(f"{files[2]}: expected a bit for each of {len(start)} points")
+        occluded = np.unpackbits(packed, count=len(start)).astype(bool)
+        return start, clouds["pc2"], moved, occluded

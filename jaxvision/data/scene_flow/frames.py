@@ -1,5 +1,6 @@
 """A pair of frames with its clouds and truth, and drawing as many points as a network takes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,3 +52,11 @@ def draw(size: int, count: int, draws: np.random.RandomState) -> Int[np.ndarray,
     if not size:
         raise InputError(f"a cloud has no points left, expected some to draw {count} of")
     return draws.choice(size, size=count, replace=size < count)
+
+
+def check_sizes(name: str, maps: Mapping[str, np.ndarray]) -> None:
+    """InputError where maps of one frame differ in height or width. name: of the record."""
+    sizes = {part: array.shape[:2] for part, array in maps.items()}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{part} {size[0]} x {size[1]}" for part, size in sizes.items())
+        raise InputError(f"{name}: expected maps of one size, got {told}")

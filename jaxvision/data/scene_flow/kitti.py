@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from jaxvision.data.flow_files import read_calibration, read_disparity_png, read_flow_png
 from jaxvision.data.picture_files import read_picture
-from jaxvision.data.scene_flow.frames import FramePair
+from jaxvision.data.scene_flow.frames import FramePair, check_sizes
 from jaxvision.data.scene_flow.geometry import Camera, inside, lift_disparity, project
 from jaxvision.errors import InputError, check_choice
 
@@ -61,11 +61,7 @@ class KittiFrames:
     def images(self, index: int) -> UInt8[np.ndarray, "2 h w 3"]:
         paths = (self.file("image_2", index, f"_{frame}.png") for frame in (10, 11))
         first, second = (np.asarray(read_picture(path)) for path in paths)
-        if first.shape != second.shape:
-            raise InputError(
-                f"{self.name(index)}: frames of {first.shape[:2]} and {second.shape[:2]} pixels, "
-                "expected equal sizes"
-            )
+        check_sizes(self.name(index), {"first picture": first, "second picture": second})
         return np.stack([first, second])
 
     def with_truth(self, index: int) -> FramePair:
@@ -77,6 +73,8 @@ class KittiFrames:
             read_disparity_png(self.file(f"disp_occ_{number}", index, "_10.png"))
             for number in range(2)
         )
+        maps = {"pictures": images[0], "disp_occ_0": first, "disp_occ_1": second, "flow_occ": flow}
+        check_sizes(self.name(index), maps)
         known = (first > 0) & (second > 0) & flow_valid
         start = lift_disparity(first, camera, BASELINE)[known]
         end = lift_disparity(second, camera, BASELINE, flow)[known]
@@ -104,6 +102,7 @@ class KittiFrames:
         clouds = []
         for frame in (10, 11):
             disparity = read_disparity_png(self.file("disp_ganet", index, f"_{frame}.png"))
+            check_sizes(self.name(index), {"pictures": images[0], "disp_ganet": disparity})
             points = lift_disparity(disparity, camera, BASELINE)
             kept = _kept(points, farthest, highest) & (disparity > 0)
             kept[:skip_rows] = False

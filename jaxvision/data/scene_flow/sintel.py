@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from jaxvision.data.flow_files import read_dpt, read_flo
 from jaxvision.data.picture_files import read_picture
-from jaxvision.data.scene_flow.frames import FramePair
+from jaxvision.data.scene_flow.frames import FramePair, check_sizes
 from jaxvision.data.scene_flow.geometry import Camera, lift_depth
 from jaxvision.errors import InputError
 
@@ -65,24 +65,22 @@ class Sintel:
         scene, number = self.pairs[index]
         names = [f"{scene}/frame_{n:04d}" for n in (number, number + 1)]
         pictures = self.root / "flow/training" / self.passes
-        images = np.stack([np.asarray(read_picture(pictures / f"{n}.png")) for n in names])
+        pictures_read = [np.asarray(read_picture(pictures / f"{n}.png")) for n in names]
         folder = self.root / "depth/training/depth"
-        depths = np.stack([read_dpt(folder / f"{n}.dpt") for n in names])
-        if depths.shape != images.shape[:3]:
-            raise InputError(
-                f"{folder / names[0]}.dpt: {depths.shape[1:]} pixels, its picture has "
-                f"{images.shape[1:3]}"
-            )
-        depths = bring_near(depths, self.points, self.farthest)
+        depths = [read_dpt(folder / f"{n}.dpt") for n in names]
+        flow = read_flo(self.root / f"flow/training/flow/{names[0]}.flo")
+        maps = {"picture": pictures_read[0], "second picture": pictures_read[1], "flow": flow}
+        maps |= {"depth": depths[0], "second depth": depths[1]}
+        check_sizes(self.name(index), maps)
+        near = bring_near(np.stack(depths), self.points, self.farthest)
         clouds = [
-            lift_depth(depth, CAMERA)[depth < max(depth.min() + 1, self.farthest)]
-            for depth in depths
+            lift_depth(depth, CAMERA)[depth < max(depth.min() + 1, self.farthest)] for depth in near
         ]
         return FramePair(
-            images=images,
+            images=np.stack(pictures_read),
             clouds=(clouds[0], clouds[1]),
             camera=CAMERA,
-            size=images.shape[1:3],
-            flow_2d=read_flo(self.root / f"flow/training/flow/{names[0]}.flo"),
+            size=flow.shape[:2],
+            flow_2d=flow,
             flow_3d=np.zeros_like(clouds[0]),
         )

@@ -21,7 +21,7 @@ ACTIVATIONS = {
 }
 
 
-def dense(features: int, inputs: int, name: str, bias: bool = True) -> nn.Dense:
+def dense(features: int, inputs: int, name: str | None = None, bias: bool = True) -> nn.Dense:
     """A linear map with PyTorch's initial values, in the module that calls this."""
     made = linear(
         features,

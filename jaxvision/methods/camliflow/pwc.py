@@ -73,7 +73,7 @@ class PwcCore(nn.Module):
         if config.fuse_estimator:
             self.fuse_estimator = Fusion(dense_width, WIDTH)
             self.image_head = Conv(2, torch_default=True)
-            self.point_head = dense(3, WIDTH, "point_head")
+            self.point_head = dense(3, WIDTH)
 
     @property
     def image_inputs(self) -> int:

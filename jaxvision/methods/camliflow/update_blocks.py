@@ -92,8 +92,8 @@ class ImageBlocks(nn.Module):
     """What the 2D branch repeats, and what leads into it."""
 
     def setup(self) -> None:
-        self.context_aligner = dense(2 * WIDTH, WIDTH, "context_aligner")
-        self.correlation_aligner = dense(2 * WIDTH, WIDTH, "correlation_aligner")
+        self.context_aligner = dense(2 * WIDTH, WIDTH)
+        self.correlation_aligner = dense(2 * WIDTH, WIDTH)
         self.motion, self.gru, self.flow_head = ImageMotion(), ImageGRU(), ImageFlowHead()
         self.upsampler = ConvexUpsampler(8, 256, 0.25)
 
@@ -210,7 +210,7 @@ class PointGRU(nn.Module):
 class PointFlowHead(nn.Module):
     def setup(self) -> None:
         self.first, self.second = DepthwisePointConv(WIDTH, 32), DepthwisePointConv(64, 32)
-        self.last = dense(3, 64, "last")
+        self.last = dense(3, 64)
 
     def weights(self, offsets: Float[Array, "b n k 3"]) -> tuple[Array, ...]:
         return tuple(each.weights(offsets) for each in (self.first, self.second))
@@ -226,7 +226,7 @@ class PointBlocks(nn.Module):
     """What the 3D branch repeats, and what leads into it."""
 
     def setup(self) -> None:
-        self.context_aligner = dense(2 * WIDTH, WIDTH, "context_aligner")
+        self.context_aligner = dense(2 * WIDTH, WIDTH)
         self.correlation, self.motion = PointCorrelation(), PointMotion()
         self.gru, self.flow_head = PointGRU(), PointFlowHead()
 

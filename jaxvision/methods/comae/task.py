@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from jaxvision.data.normalisation import IMAGENET, normalise
+from jaxvision.data.picture_files import SUFFIXES
 from jaxvision.data.rgbd_transforms import EvaluationPair, TrainingPair
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
@@ -59,6 +60,7 @@ class PairTask(Task):
     """What the stages share: where pairs come from and how they are cut."""
 
     model: Any
+    input_suffixes = SUFFIXES
 
     @cached_property
     def grid(self) -> PatchGrid:

@@ -18,6 +18,7 @@ from jaxvision.methods.cycleacr.cycle import CycleModeling
 from jaxvision.methods.cycleacr.instances import Draws, InstanceConfig, InstanceInteraction
 from jaxvision.methods.cycleacr.interaction import BlockConfig, reduction
 from jaxvision.nn.linear import linear
+from jaxvision.ops.largest import largest
 from jaxvision.ops.roi_align import roi_align
 
 Maps = Sequence[Float[Array, "b t h w c"]]
@@ -71,9 +72,9 @@ def context_sequence(maps: Maps) -> Float[Array, "b t d"]:
     frames = max(each.shape[1] for each in maps)
     found = []
     for each in maps:
-        largest = jnp.max(each, axis=(2, 3))
-        nearest = jnp.arange(frames) * largest.shape[1] // frames
-        found.append(largest[:, nearest])
+        most = largest(each.reshape(*each.shape[:2], -1, each.shape[-1]), axis=2)
+        nearest = jnp.arange(frames) * most.shape[1] // frames
+        found.append(most[:, nearest])
     return jnp.concatenate(found, axis=-1)
 
 
@@ -118,7 +119,7 @@ class ActionHead(nn.Module):
     ) -> ActorFeatures:
         """boxes: x1, y1, x2, y2 in pixels of the clip; padding may have any finite values."""
         cells = box_cells(maps, boxes, self.config)
-        roi = jnp.max(cells, axis=-2)
+        roi = largest(cells, axis=-2)
         if not self.config.cycle:
             return ActorFeatures(roi, jnp.zeros((*roi.shape[:2], 0), roi.dtype))
         return ActorFeatures(roi, self.enhance(roi, context_sequence(maps), cells, deterministic))

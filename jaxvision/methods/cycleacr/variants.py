@@ -93,6 +93,7 @@ def model_table() -> dict[str, Any]:
         "after": 30,
         "step": 1,
         "slots": 5,
+        "memory_slots": 10,
         "fusion": "add",
         "hidden": 1024,
         "dropout": 0.2,

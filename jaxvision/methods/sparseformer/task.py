@@ -11,10 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
-from jaxvision.data import labelled_pictures
 from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.normalisation import normalise, statistics
-from jaxvision.data.picture_files import read_picture
+from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.data.source import Source
 from jaxvision.errors import check_choice
 from jaxvision.methods.sparseformer import inputs
@@ -63,7 +62,7 @@ class ClassificationTask(Task):
     """Soft-target cross entropy on mixed pictures. Batches hold `picture`, uint8 [b, h, w, 3] RGB,
     and `label`, int32 [b]."""
 
-    input_suffixes = tuple(sorted(labelled_pictures.SUFFIXES))
+    input_suffixes = SUFFIXES
 
     def names_in_data(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)

@@ -133,6 +133,10 @@ class DetectionTask(Task):
         inside = rows[:, :, None] & columns[:, None, :]
         return {**batch, "input": jnp.where(inside[:, None, ..., None], video, 0)}
 
+    def supervised(self, arrays: Mapping[str, np.ndarray]) -> int:
+        """People whose box has some area within the frame."""
+        return int(np.sum(arrays["exists"]))
+
     def loss(
         self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
     ) -> tuple[Float[Array, ""], Aux]:

@@ -20,9 +20,9 @@ from jaxvision.data.source import Records, Source
 from jaxvision.metrics.action_frames import (
     FrameBoxes,
     average_precisions,
-    mean_average_precision,
     never_met,
 )
+from jaxvision.tasks.frame_results import frame_results
 from jaxvision.training.task import Batch, BatchSpecs, Evaluation, Variables
 
 DECIMALS = 5  # of the file that the published evaluation reads back: it makes ties
@@ -92,13 +92,7 @@ def frame_map(
         found, wanted = FrameBoxes(*_joined(rows)), FrameBoxes(*truth.rows)
         precisions = average_precisions(wanted, found, truth.labels, excluded=truth.excluded)
         missed = never_met(wanted, found, truth.labels)
-        results = {"map": 100 * mean_average_precision(precisions)}
-        if len(truth.labels) <= 24:
-            results |= {
-                f"ap_{labels[label - 1]}": 100 * float(value)
-                for label, value in zip(truth.labels, precisions, strict=True)
-                if not np.isnan(value)
-            }
+        results = frame_results(precisions, truth.labels, labels, len(total))
         return results | {name: float(len(some)) for name, some in missed.items()}
 
     return Evaluation(
