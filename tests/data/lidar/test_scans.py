@@ -116,12 +116,25 @@ def test_ply_ascii_and_binary(tmp_path):
         (ASCII.replace(b"property float z\n", b""), "no property z"),
         (ASCII.replace(b"ascii", b"binary_little_endian"), "bytes of points"),
         (ASCII.replace(b"float x", b"list uchar int x"), "expected property TYPE NAME"),
+        (ASCII.replace(b"5 6", b"5_0 6"), "a number with _ in it"),
+        (ASCII.replace(b"5 6", b"1e39 6"), "property y: 1e[+]39 at row 1 is too large"),
     ],
 )
 def test_broken_ply_is_refused(tmp_path, content, message):
     (tmp_path / "scan.ply").write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_scan(tmp_path / "scan.ply")
+
+
+def test_a_header_of_many_properties_is_read_once(tmp_path):
+    """Each looked for among all before it takes minutes."""
+    lines = [f"property float p{number}" for number in range(20_000)]
+    text = "\n".join(["ply", "format ascii 1.0", "element vertex 1", *lines])
+    body = " ".join(map(str, range(20_000)))
+    (tmp_path / "wide.ply").write_text(f"{text}\nend_header\n{body}\n")
+    table = ply.read_ply(tmp_path / "wide.ply")
+    assert table["p19999"] == 19_999
+    assert len(table.dtype) == 20_000
 
 
 def test_rays_meet_solids_where_geometry_says():
