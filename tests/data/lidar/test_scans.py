@@ -126,17 +126,6 @@ def test_broken_ply_is_refused(tmp_path, content, message):
         read_scan(tmp_path / "scan.ply")
 
 
-def test_a_header_of_many_properties_is_read_once(tmp_path):
-    """Each looked for among all before it takes minutes."""
-    lines = [f"property float p{number}" for number in range(20_000)]
-    text = "\n".join(["ply", "format ascii 1.0", "element vertex 1", *lines])
-    body = " ".join(map(str, range(20_000)))
-    (tmp_path / "wide.ply").write_text(f"{text}\nend_header\n{body}\n")
-    table = ply.read_ply(tmp_path / "wide.ply")
-    assert table["p19999"] == 19_999
-    assert len(table.dtype) == 20_000
-
-
 def test_rays_meet_solids_where_geometry_says():
     none = np.zeros((0, 4))
     scene = ray_casting.Scene(
