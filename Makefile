@@ -1,13 +1,14 @@
 # make demo   a small pretraining on this machine, with pictures
 # make test   every test, in a virtual environment of its own
-# Both need Python 3.11 to 3.13, pip and make. PYTHON=python3.12 chooses another interpreter.
+# make docs   the pages as a site, in build/docs
+# All need Python 3.11 to 3.13, pip and make. PYTHON=python3.12 chooses another interpreter.
 
 PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/demo
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/.demo
 	@echo "== a small VideoMAE V2 pretraining on photographs under a moving camera, about three minutes"
@@ -22,6 +23,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.docs
+	@echo "== building the pages; a warning is an error"
+	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx -q -W --keep-going -c docs/site . build/docs
+	@echo "open build/docs/docs/index.html"
 
 $(VENV)/.made:
 	@echo "== making a virtual environment in $(VENV) with $$($(PYTHON) --version)"
@@ -43,6 +49,11 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "== installing jaxvision, its tests' needs and the checkers"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.test $(VENV)/.demo
+
+$(VENV)/.docs: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "== installing jaxvision and what builds its pages"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@ $(VENV)/.demo
 
 clean:
 	rm -rf $(VENV) runs

@@ -3,13 +3,13 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["load"]
+__all__ = ["class_names", "load"]
 
 
 def __getattr__(name: str) -> Any:
     # Imported when asked for: the command line's help must not wait for jax.
-    if name == "load":
-        from jaxvision.loading import load
+    if name in __all__:
+        from jaxvision import loading
 
-        return load
+        return getattr(loading, name)
     raise AttributeError(f"module 'jaxvision' has no attribute {name!r}")

@@ -3,12 +3,13 @@ artifact per platform that runs with jax and flatbuffers alone.
 
 OUT holds `config.json` (the resolved config), `parameters/` (Orbax), `variables.npz` (the same
 numbers for a reader with NumPy alone, by flat path), `PLATFORM.jax_export` and `export.json`, which
-says what goes in and what comes out. To run one:
+says what goes in and what comes out, and what the classes are called. To run one:
 
     exported = jax.export.deserialize(bytearray(open("OUT/cpu.jax_export", "rb").read()))
     outputs = exported.call(dict(numpy.load("OUT/variables.npz")), {"video": clips})
 """
 
+import contextlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,7 +75,10 @@ def export_model(
         np.savez(file, **needed)  # type: ignore[arg-type]
     write_json(out / "config.json", as_json(task.config))
     outputs = jax.tree.unflatten(exported.out_tree, exported.out_avals)
-    write_json(out / DESCRIPTION, description(batch, outputs, platforms))
+    told = description(batch, outputs, platforms)
+    with contextlib.suppress(InputError):  # of data that are elsewhere
+        told["classes"] = list(task.class_names)
+    write_json(out / DESCRIPTION, told)
     return written
 
 

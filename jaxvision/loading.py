@@ -1,19 +1,29 @@
 """From a file or a workdir to weights in hand."""
 
+import contextlib
 import importlib
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
 
+from jaxvision.data.class_lists import class_list
+from jaxvision.data.labels import check_same_names
+from jaxvision.downloads.published_file import PublishedFile, fetch
 from jaxvision.errors import InputError, nearest
+from jaxvision.export import DESCRIPTION
 from jaxvision.registry import METHODS, load_config, make_task
+from jaxvision.text_files import read_json
 from jaxvision.training import initialisation
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.mesh import make_mesh, resolve
+from jaxvision.training.run_record import class_names_of
+from jaxvision.training.settings import SETTINGS
 from jaxvision.training.sharding import put
 from jaxvision.training.state import abstract_variables, answering_variables
 from jaxvision.training.task import Task, Variables
@@ -23,16 +33,19 @@ from jaxvision.weights.mapping import flatten, to_state_dict, unflatten
 from jaxvision.weights.official import OfficialModel
 
 
-def load(name: str, weights: str | Path, dtype: str = "float32") -> tuple[Any, Variables, Callable]:
+def load(
+    name: str, weights: str | Path | None = None, dtype: str = "float32"
+) -> tuple[Any, Variables, Callable]:
     """(model, variables, preprocess) of a published network, e.g. "videomae/vit_b_k400".
 
-    weights: an official file, a folder that `jaxvision convert` made, or the workdir of a run.
+    weights: an official file, a folder that `jaxvision convert` made, or the workdir of a run; or
+    the name of a file to fetch ("umt/b16_25m.pth"). None: the file published for the network.
     dtype: of activations; parameters are float32. `model` is a Flax module, `variables` a tree of
     host arrays, `preprocess` turns frames or a file into `model`'s input:
     `model.apply(variables, preprocess(video), features=True)`. InputError lists every tensor that
     is missing, left over or of another shape.
     """
-    source = Path(weights)
+    source = locate(name if weights is None else weights)
     if (source / "checkpoints").is_dir():
         network = official_model(name, dtype=dtype)
         variables = convert.part_of_network(read_workdir(source), network)
@@ -73,10 +86,62 @@ def recognise(tensors: Mapping[str, Any], source: str) -> OfficialModel:
     )
 
 
+def class_names(source: str | Path) -> tuple[str, ...]:
+    """What the outputs of a classifier mean, in order.
+
+    source: a network, e.g. "videomae/vit_b_k400"; the workdir of a run; a folder of `jaxvision
+    export` or `convert`. InputError where it is not known.
+    """
+    path = Path(source)
+    if (path / DESCRIPTION).is_file():
+        names = tuple(read_json(path / DESCRIPTION, {"classes?": [str]}).get("classes", ()))
+    elif convert.is_converted(path):
+        names = names_in_folder(convert.load(path).origin)
+    elif path.is_dir():
+        names = class_names_of(path)
+    else:
+        names = names_of(official_model(str(source)))
+    if not names:
+        raise InputError(f"{source}: what its classes are called is not known")
+    return names
+
+
+def names_of(network: OfficialModel) -> tuple[str, ...]:
+    """The names of an official network's classes, () where they are not known."""
+    return class_list(network.class_list) if network.class_list else ()
+
+
 def published(method: str) -> list[dict[str, str]]:
     """A method's published weights: `network`, `file`, and what else is known of each, by name."""
     module = _pretrained(method)
     return module.published() if module else []
+
+
+def names_in_folder(origin: convert.Origin) -> tuple[str, ...]:
+    """Of converted weights: the run's, else the network's, () where they are not known."""
+    with contextlib.suppress(InputError):  # of a network that has no name of its own: an encoder
+        return origin.classes or names_of(official_model(origin.network, origin.names))
+    return ()
+
+
+def locate(source: str | Path) -> Path:
+    """Where weights lie: `source` itself, or a published file by the name of its network
+    ("videomae/vit_b_k710") or its own ("umt/b16_25m.pth"), fetched if it is not here yet."""
+    path, name = Path(source), str(source)
+    method, slash, rest = name.partition("/")
+    if path.exists() or not slash or method not in METHODS:
+        return path
+    rows = [PublishedFile.of_row(row) for row in published(method)]
+    found = [row for row in rows if row.network == name or row.file == rest]
+    if not found:
+        known = [row.network for row in rows]
+        raise InputError(
+            f"{source}: no such file, and no published weights of that name{nearest(name, known)}"
+        )
+    if len(found) > 1:
+        files = ", ".join(f"{method}/{row.file}" for row in found)
+        raise InputError(f"{source}: published as several files: name one of {files}")
+    return fetch(found[0], say=partial(print, file=sys.stderr))
 
 
 def _pretrained(method: str) -> Any:
@@ -90,18 +155,38 @@ def _pretrained(method: str) -> Any:
         raise
 
 
+class NamedWeights(NamedTuple):
+    """variables: host arrays.  class_names: that they were trained with; () where it is not known.
+    of_run: whether a run here was trained, and the names are those of its data."""
+
+    variables: Mapping[str, Any]
+    class_names: tuple[str, ...]
+    of_run: bool
+
+
 def read_weights(source: str) -> Mapping[str, Any]:
-    """Variables (host arrays) from the workdir of a run (its averaged weights where it kept any; no
-    memory), a folder that `jaxvision convert` made, or an official file."""
-    path = Path(source)
+    """The variables of `read_named_weights`."""
+    return read_named_weights(source).variables
+
+
+def read_named_weights(source: str) -> NamedWeights:
+    """From the workdir of a run (its averaged weights where it kept any; no memory), a folder that
+    `jaxvision convert` made, or an official file."""
+    path = locate(source)
     if (path / "checkpoints").is_dir():
-        return read_workdir(path, without=Task.training_only)
+        variables = read_workdir(path, without=Task.training_only)
+        return NamedWeights(variables, class_names_of(path), True)
     if convert.is_converted(path):
-        return convert.computable(convert.load(path).variables)
+        converted = convert.load(path)
+        origin, found = converted.origin, convert.computable(converted.variables)
+        return NamedWeights(found, names_in_folder(origin), bool(origin.classes))
     if path.is_file():
         file = read_checkpoint(path)
         network = recognise(file.tensors, source)
-        return convert.computable(convert.from_checkpoint(file, network, source).variables)
+        converted = convert.from_checkpoint(file, network, source)
+        return NamedWeights(convert.computable(converted.variables), names_of(network), False)
+    if not path.exists():
+        raise InputError(f"{source}: no such file or folder of weights")
     raise InputError(
         f"{source}: expected the workdir of a run (with a checkpoints folder), a folder of "
         "converted weights, or an official file"
@@ -119,17 +204,26 @@ def official_from_run(
     """
     variables = read_workdir(workdir, averaged=averaged)
     links = load_config(str(config_of(workdir))).init
-    sources = [initial] if initial else [Path(link["from"]) for link in reversed(links)]
+    sources = [initial] if initial else [_start(link["from"]) for link in reversed(links)]
     there = [s for s in sources if initial or s.is_file() or convert.is_converted(s)]
     problem = None
     for source in there or (None,):
         network, start = _started_from(name, source)
         try:
-            return network, convert.from_run(variables, network, str(workdir), start)
+            converted = convert.from_run(variables, network, str(workdir), start)
+            origin = replace(converted.origin, classes=class_names_of(workdir))
+            return network, replace(converted, origin=origin)
         except InputError as error:
             problem = problem or error
     assert problem is not None
     raise problem
+
+
+def _start(source: str) -> Path:
+    """Where a run started from; a published file that cannot be had any more is not there."""
+    with contextlib.suppress(InputError):
+        return locate(source)
+    return Path(source)
 
 
 def _started_from(
@@ -195,24 +289,38 @@ def load_run(
     workdir: Path | None,
     weights: Path | None,
     step: int | None = None,
+    compare_names: bool = False,
 ) -> tuple[Task, Mesh, Variables]:
     """The task of a recipe or of a workdir's run, a mesh, and its weights placed on it: those of
-    `weights`, of the workdir, or of the recipe's own `init` chain."""
+    `weights`, of the workdir, or of the recipe's own `init` chain.
+
+    The task's classes are called as in the run that was trained. compare_names: InputError where
+    the data call them otherwise; so it is wherever the command names data of its own.
+    """
     config = load_config(recipe or str(config_of(workdir)), overrides)
     task = make_task(config)
-    mesh = make_mesh(answering_mesh(config.mesh.to_dict(), overrides, recipe is None))
-    shapes, shardings, _ = abstract_variables(task, mesh)
-    shapes = answering_variables(task, shapes)
     read: Callable[[str], Mapping[str, Any]] = read_weights
     if weights is not None:
-        chain = [{"from": str(weights)}]
+        named = read_named_weights(str(weights))
+        chain, read = [{"from": str(weights)}], lambda _: named.variables
+        names, of_run = named.class_names, named.of_run
     elif workdir is not None:
         chain = [{"from": str(workdir)}]
         read = partial(read_workdir, step=step, without=task.training_only)
+        names, of_run = class_names_of(workdir), True
     elif config.init:
-        chain = config.init
+        chain, names, of_run = config.init, (), False
     else:
         raise InputError("no weights: give --workdir, --weights or --config.init")
+    keys = {word.partition("=")[0] for word in overrides}
+    own_data = recipe is not None or any(
+        key.startswith("data.") and key not in SETTINGS for key in keys
+    )
+    compare = compare_names or own_data
+    task = with_names(task, names, of_run, compare, must_read="data.labels" in keys)
+    mesh = make_mesh(answering_mesh(config.mesh.to_dict(), overrides, recipe is None))
+    shapes, shardings, _ = abstract_variables(task, mesh)
+    shapes = answering_variables(task, shapes)
     loaded, reports = initialisation.apply(shapes, chain, read, task.adapt)
     found = {path for report in reports for path in report.loaded}
     lacking = [path for path in flatten(shapes) if path not in found and path[:7] == "params/"]
@@ -222,3 +330,26 @@ def load_run(
     where = flatten(shardings)
     placed = {path: put(value, where[path]) for path, value in flatten(loaded).items()}
     return task, mesh, unflatten(placed)
+
+
+def with_names(
+    task: Task, names: tuple[str, ...], of_run: bool, compare: bool, must_read: bool = False
+) -> Task:
+    """`task` with the class names that came with its weights.
+
+    compare: InputError where those of a run are not what its data say, if these are here;
+    must_read: and where these cannot be read. An official network's names are taken where the data
+    have none: people write them differently.
+    """
+    has_classes = type(task).names_in_data is not Task.names_in_data
+    if not names or not has_classes:
+        return task
+    in_data: tuple[str, ...] = ()
+    if compare or not of_run:
+        with contextlib.suppress(*(() if must_read else (InputError,))):
+            in_data = task.names_in_data()
+    if in_data and not of_run:
+        return task
+    if in_data:
+        check_same_names(in_data, names, "the data")
+    return replace(task, trained_names=names)

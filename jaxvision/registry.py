@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import NamedTuple
 
@@ -41,11 +42,15 @@ METHODS = {
 }
 
 
-def make_task(config: ConfigDict) -> Task:
-    """The task of `config.method`. InputError names the nearest method for an unknown one, and a
-    size that cannot be: see `training.sizes`, and SIZES of a method's settings.py."""
+def make_task(config: ConfigDict, trained_names: Iterable[str] = ()) -> Task:
+    """The task of `config.method`.  trained_names: see `Task`.
+
+    InputError names the nearest method for an unknown one, and a size that cannot be: see
+    `training.sizes`, and SIZES of a method's settings.py.
+    """
     check_sizes(config, sizes_of(config.method))
-    return method_module(config.method, "task").make_task(config)
+    task = method_module(config.method, "task").make_task(config)
+    return replace(task, trained_names=tuple(trained_names)) if trained_names else task
 
 
 def load_config(path: str, overrides: Iterable[str] = ()) -> ConfigDict:

@@ -31,12 +31,17 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILT = [name for name, method in METHODS.items() if method.status != "planned"]
 MACHINE = r"two (busy )?(CPU )?cores"
 # Beside what makes the compiled goldens small.
-SMALLER = {"videomae": ("train.batch_size=8",), "emavfi": ("train.batch_size=4",)}
+SMALLER = {
+    "videomae": ("train.batch_size=8",),
+    "emavfi": ("train.batch_size=4",),
+    # Large kernels take minutes to compile here: tests/methods/link trains them on eight devices.
+    "link": (
+        *("model.network=minkunet", "train.batch_size=2"),
+        *("train.norm_groups=2", "train.loss_groups=2"),
+    ),
+}
 
 built = pytest.mark.parametrize("method", BUILT)
-# LinK's smallest program takes minutes to compile here: tests/methods/link trains it on eight
-# devices.
-compiled = pytest.mark.parametrize("method", [name for name in BUILT if name != "link"])
 
 
 @built
@@ -67,6 +72,14 @@ def test_its_demo_says_what_was_measured(method):
     text = ast.get_docstring(ast.parse(recipes()[f"{method}/demo"].read_text()))
     assert re.search(MACHINE, " ".join(text.split()))
     assert re.search(r"\d+(\.\d+)? %|\d\.\d+", text)
+
+
+@built
+def test_a_folder_gives_it_what_it_reads(method):
+    """Other files in it are passed over and counted."""
+    names = [name for name in recipes() if name.startswith(f"{method}/")]
+    for name in names:
+        assert make_task(load_config(name)).input_suffixes, name
 
 
 @built
@@ -128,7 +141,7 @@ def loss_of(method: str, *more: str) -> float:
 
 
 @pytest.mark.xdist_group("built")
-@compiled
+@built
 def test_its_loss_is_the_same_sharded_and_close_in_bfloat16(method):
     expected = loss_of(method)
     assert np.isfinite(expected)
@@ -150,7 +163,7 @@ def test_a_resumed_run_would_see_the_same_batches(method):
 
 
 @pytest.mark.xdist_group("built")
-@compiled
+@built
 def test_its_operations_are_counted_and_its_answer_exports(method):
     run = prepared(method)
     specs = run.task.batch_specs("train")

@@ -11,6 +11,7 @@ import orbax.checkpoint as ocp
 import pytest
 from flax import linen as nn
 
+from jaxvision import class_names
 from jaxvision.cli.main import main
 from jaxvision.errors import InputError
 from jaxvision.export import export_model
@@ -106,6 +107,7 @@ def test_a_classifier_answers_alike_without_the_library(classifier, tmp_path):
     video = {"shape": ["b", 4, 16, 16, 3], "dtype": "uint8"}
     assert told["inputs"]["batch"] == {"video": video}
     assert told["outputs"] == {"probabilities": {"shape": ["b", 3], "dtype": "float32"}}
+    assert told["classes"] == list(class_names(out)) == list(task.class_names)
     assert json.loads((out / "config.json").read_text())["model"]["width"] == 32
 
 

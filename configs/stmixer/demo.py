@@ -18,18 +18,18 @@ from jaxvision.methods.stmixer.recipes import fine_tuning
 def get_config() -> ConfigDict:
     config = fine_tuning("vit_b_k400")
     config.dtype = "float32"
-    config.model.update({"frames": 8, "image_size": 96, "temporal_points": 4, "remat": "none"})
-    config.model.update({"width": 128, "heads": 4, "layers": 4, "drop_path": 0.0})
-    config.model.update({"queries": 12, "query_width": 64, "stages": 2, "query_heads": 4})
-    config.model.update({"hidden": 128, "spatial_points": 8})
+    config.model.update({"frames": 4, "image_size": 64, "temporal_points": 2, "remat": "none"})
+    config.model.update({"width": 128, "heads": 4, "layers": 3, "drop_path": 0.0})
+    config.model.update({"queries": 8, "query_width": 32, "stages": 2, "query_heads": 4})
+    config.model.update({"hidden": 128, "spatial_points": 8, "groups": 2})
     config.task.update({"stride": 1, "short_sides": (64,), "test_short_side": 64})
     config.task.update({"evaluation_batch": 16, "threshold": 0.5, "fallback": 0})
-    config.data.update({"name": "figures", "train": 4096, "validation": 256})
-    config.data.update({"height": 64, "width": 96, "people": 4})
-    config.train.update({"batch_size": 16, "steps": 1000, "epochs": 0.0})
+    config.data.update({"name": "figures", "train": 16384, "validation": 256})
+    config.data.update({"height": 64, "width": 64, "people": 3})
+    config.train.update({"batch_size": 16, "steps": 1200, "epochs": 0.0})
     config.optim.batch_scaling = 0
     config.optim.learning_rate = ConfigDict(
-        {"name": "cosine", "peak": 5e-4, "end": 0.0, "warmup_steps": 50}
+        {"name": "cosine", "peak": 1e-3, "end": 0.0, "warmup_steps": 50}
     )
     config.optim.clip_norm = 1.0
     config.evaluate.every_steps = 0

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         type=Path,
         metavar="SOURCE",
-        help="official file, our folder, or the workdir of a run",
+        help="official file or the name of a published one, our folder, or the workdir of a run",
     )
     parser.add_argument(
         "out", type=Path, metavar="OUT", help="a folder, or a .pth, .pkl or .safetensors file"
@@ -51,11 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from jaxvision.errors import InputError, check_writable, writing
-    from jaxvision.loading import official_from_run, official_model
+    from jaxvision.loading import locate, official_from_run, official_model
     from jaxvision.weights import convert
     from jaxvision.weights.checkpoint_file import read_checkpoint
 
-    source, out = arguments.source, arguments.out
+    source, out = locate(arguments.source), arguments.out
     to_file = out.suffix in FILE_SUFFIXES
     check_writable(out, file=to_file)
     if out.resolve() == source.resolve():

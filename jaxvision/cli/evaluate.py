@@ -1,7 +1,12 @@
-"""Evaluate a trained run by its method's protocols."""
+"""Evaluate a trained run by its method's protocols.
+
+OUT (or the workdir) gets results.json and pictures; of classifiers also what was said of every
+record (EVALUATION_answers.csv, .json) and class (EVALUATION_classes), and the worst answers drawn.
+"""
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 SUMMARY = "evaluate a run by its method's benchmarks"
 
@@ -24,9 +29,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     start_distributed({name: str(value) for name, value in vars(arguments).items()})
     task, mesh, variables = load_run(
-        arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
+        arguments.config,
+        arguments.overrides,
+        arguments.workdir,
+        arguments.weights,
+        arguments.step,
+        compare_names=True,
     )
 
+    from jaxvision.data.tables import write_csv
     from jaxvision.errors import InputError, nearest, writing
     from jaxvision.training.evaluation import Evaluator
     from jaxvision.training.run_record import write_json
@@ -41,10 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
             f"--only {arguments.only!r}{nearest(arguments.only, evaluator.evaluations)}"
         )
     evaluator.compile(variables)
-    results, pictures = evaluator.run(variables, arguments.only)
+    tables: dict[str, Any] = {}
+    out = arguments.out or arguments.workdir
+    results, pictures = evaluator.run(
+        variables, arguments.only, tables=None if out is None else tables
+    )
     for name, value in results.items():
         print(f"{name}: {value:.6g}")
-    out = arguments.out or arguments.workdir
     if out is not None:
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
@@ -52,4 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
             for name, picture in pictures.items():
                 write_png(out / f"{name}.png", picture)
                 print(f"picture: {out / f'{name}.png'}")
+            for name, rows in tables.items():
+                write_json(out / f"{name}.json", rows)
+                write_csv(out / f"{name}.csv", rows)
+                print(f"table: {out / f'{name}.csv'}")
     return 0

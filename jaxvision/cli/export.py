@@ -2,7 +2,7 @@
 
     jaxvision export --workdir runs/mine exported
     jaxvision export --config videomae/vit_b_k400_finetune --weights FILE.pth exported \\
-        --config.data.labels=labels.txt --platform cpu cuda
+        --platform cpu gpu
 
 OUT gets the parameters (Orbax, and .npz), config.json, and an artifact per platform that takes any
 batch size and runs with jax and flatbuffers alone; export.json says what goes in and comes out:
@@ -14,6 +14,8 @@ batch size and runs with jax and flatbuffers alone; export.json says what goes i
 import argparse
 from pathlib import Path
 
+# What JAX's users call a platform -> what an artifact is made for.
+NAMES_OF_PLATFORMS = {"gpu": "cuda"}
 SUMMARY = "parameters, and an artifact per platform that runs without this library"
 
 
@@ -42,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--batch-size {arguments.batch_size}: expected at least 1")
     check_writable(arguments.out)
     # An artifact is for one device, whatever mesh the run had.
+    platforms = [NAMES_OF_PLATFORMS.get(name, name) for name in arguments.platform]
     mesh = ["mesh.data=-1", "mesh.fsdp=1", "mesh.tensor=1"]
     task, _, variables = load_run(
         arguments.config,
@@ -55,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             task,
             variables,
             arguments.out,
-            arguments.platform,
+            platforms,
             batch_size=arguments.batch_size,
             bucket=arguments.bucket,
         )

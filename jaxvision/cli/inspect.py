@@ -8,6 +8,8 @@ evaluate.max_unreadable allows.
 """
 
 import argparse
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +75,39 @@ def run(arguments: argparse.Namespace) -> int:
         table.add_row(name, str(array.shape), str(array.dtype), bounds)
     console.print(table)
     console.print(f"records: {', '.join(host_batch.names[:8])} ...", highlight=False)
+    if "label" in host_batch.arrays:
+        console.print(labels_text(host_batch.arrays["label"], task.class_names), markup=False)
+    for source in {id(s): s for s in prepared.data.sources.values()}.values():
+        if hasattr(source.records, "summary"):
+            console.print(f"data: {source.records.summary()}", highlight=False, markup=False)
     for note in host_batch.converted:
         console.print(f"converted: {note.kind}: {note.where}", highlight=False, markup=False)
     unreadable = 0
     for name, evaluation in task.evaluations().items():
+        for line in summaries(evaluation.source):
+            console.print(f"{name}: {line}", highlight=False, markup=False)
         unreadable += open_files(name, listed_files(evaluation.source), console)
     if arguments.out is not None:
         for picture in write_batch(host_batch.arrays, arguments.out):
             console.print(f"picture: {picture}", highlight=False)
     return 2 if unreadable > config.evaluate.max_unreadable else 0
+
+
+def labels_text(labels: Any, names: Sequence[str]) -> str:
+    """How often each class is in a batch, by name; labels below 0 are none."""
+    counts = Counter(int(label) for label in labels.reshape(-1))
+    found = [
+        f"{names[label] if 0 <= label < len(names) else label} {count}"
+        for label, count in sorted(counts.items())
+    ]
+    return f"labels: {', '.join(found)}"
+
+
+def summaries(source: Any) -> list[str]:
+    """What the records of one source, or of one a bucket, say of themselves: classes, counts."""
+    sources = source.values() if isinstance(source, Mapping) else [source]
+    records = {id(s.records): s.records for s in sources}.values()
+    return [each.summary() for each in records if hasattr(each, "summary")]
 
 
 def open_files(name: str, files: list[Path], console: Any) -> int:

@@ -1,30 +1,41 @@
-"""List the methods and the recipes that `--config` takes; for one method its published weights, for
-one recipe what it says of itself.
+"""What there is: the methods, with the recipes to begin with; of one method every recipe by its
+job, and the published weights; of one recipe what it says of itself.
 
 NAME:gpus=8 is a recipe that takes arguments, with their defaults.
 """
 
 import argparse
 import ast
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+# What a recipe is for, by a word of its name; the first that fits. What one would want comes first.
+JOBS = {
+    "demo": "to try, here and now",
+    "own": "on your own data",
+    "pretrain": "pretraining, as published",
+    "distill": "distillation",
+    "finetune": "tuning, as published",
+    "classifier": "classifiers of tasks, as published",
+    "": "as published",
+}
+BEGIN_WITH = ("demo", "own")
 SUMMARY = "the methods and their recipes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("method", nargs="?", help="only this method, or a recipe")
+    parser.add_argument("method", nargs="?", help="all of this method, or a recipe")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.padding import Padding
 
     from jaxvision.errors import InputError, nearest
     from jaxvision.registry import METHODS
     from jaxvision.training.config import read_config, recipes, split_argument
 
-    console, known = Console(highlight=False), recipes()
+    console, known = Console(highlight=False, soft_wrap=True), recipes()
     recipe, argument = split_argument(arguments.method or "")
     if recipe in known:
         if argument is not None:
@@ -40,12 +51,33 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.method not in (None, name):
             continue
         console.print(f"[bold]{name}[/bold]  {method.title} ({method.paper}): {method.status}")
-        mine = [with_arguments(r, file) for r, file in known.items() if r.startswith(f"{name}/")]
-        if mine:
-            console.print(Padding("  ".join(mine), (0, 0, 0, 2)))
+        mine = {r: file for r, file in known.items() if r.startswith(f"{name}/")}
+        print_recipes(console, mine, () if arguments.method else BEGIN_WITH)
     if arguments.method:
         print_published(Console(soft_wrap=True), arguments.method)
     return 0
+
+
+def print_recipes(console: Any, recipes: Mapping[str, Path], only: Collection[str]) -> None:
+    """A line a recipe, under its job.  only: jobs that are shown (() for all); others are
+    counted."""
+    from rich.markup import escape
+
+    by_job: dict[str, list[str]] = {job: [] for job in JOBS}
+    for name in recipes:
+        words = [*name.partition("/")[2].split("_"), ""]
+        by_job[next(job for job in JOBS if job in words)].append(name)
+    shown = [job for job, names in by_job.items() if names and (job in only or not only)]
+    for job in shown:
+        console.print(f"  {JOBS[job]}:")
+        for name in by_job[job]:
+            doc = ast.get_docstring(ast.parse(recipes[name].read_text())) or ""
+            said = doc.partition("\n")[0]
+            console.print(f"    {with_arguments(name, recipes[name])}  [dim]{escape(said)}[/dim]")
+    left = sum(len(names) for job, names in by_job.items() if job not in shown)
+    if left:
+        method = next(iter(recipes)).partition("/")[0]
+        console.print(f"  and {left} as published: jaxvision list {method}")
 
 
 def with_arguments(recipe: str, file: Path) -> str:
@@ -69,8 +101,12 @@ def print_published(console: Any, method: str) -> None:
 
     rows = published(method)
     if rows:
-        console.print("\npublished weights (jaxvision convert NETWORK FILE OUT):", highlight=False)
+        console.print(
+            "\npublished weights; those with an address (the authors', not tried here) by name: "
+            "--weights NETWORK, or jaxvision fetch NETWORK",
+            highlight=False,
+        )
     for row in rows:
         console.print(f" {row.pop('network')}  {row.pop('file')}", highlight=False)
-        about = "; ".join(f"{name} {value}" for name, value in row.items())
+        about = "; ".join(f"{name} {value}" for name, value in row.items() if value)
         console.print(f"   {about}", highlight=False)

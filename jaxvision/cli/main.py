@@ -15,8 +15,8 @@ from jaxvision.errors import InputError, disk_problem, nearest
 
 # Each verb is a module here with SUMMARY, add_arguments(parser) and run(arguments) -> exit status.
 VERBS = (
-    *("convert", "demo", "evaluate", "export", "inspect", "list", "plan", "predict", "prepare"),
-    "train",
+    *("convert", "demo", "evaluate", "export", "fetch", "inspect", "list", "plan", "predict"),
+    *("prepare", "train"),
 )
 
 EXIT_CODES = (

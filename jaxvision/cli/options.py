@@ -34,7 +34,10 @@ def add_trained_model(parser: argparse.ArgumentParser) -> None:
     add_config(parser, required=False)
     add_workdir(parser, required=False)
     parser.add_argument(
-        "--weights", type=Path, help="instead of a workdir: converted weights or an official file"
+        "--weights",
+        type=Path,
+        help="instead of a workdir: converted weights, an official file, or the name of one that "
+        "was published (`jaxvision list METHOD`)",
     )
     parser.add_argument("--step", type=int, help="a checkpoint's step (default: the newest)")
 

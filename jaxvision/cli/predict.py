@@ -73,8 +73,9 @@ def only_readable(paths: list[Path], words: list[str], suffixes: Sequence[str]) 
     files = named | set(chosen.files)
     kept = [path for path in paths if path in files]
     if not kept:
-        expected = f"expected {', '.join(suffixes)}" if suffixes else "only hidden files"
-        raise InputError(f"{' '.join(words)}: nothing to read ({expected})")
+        expected = f"expected {', '.join(suffixes)}; " if suffixes else ""
+        there = skipped_text(chosen.skipped)
+        raise InputError(f"{' '.join(words)}: nothing to read ({expected}there are {there})")
     if chosen.skipped:
         print(f"skipped: {skipped_text(chosen.skipped)}", file=sys.stderr)
     return kept

@@ -4,6 +4,7 @@
     jaxvision prepare videos SRC DST --short-side 320 --format frames --list train.csv val.csv
     jaxvision prepare nuscenes SRC DST --version v1.0-trainval --sweeps 10
     jaxvision prepare sunrgbd SRC DST --list 19scenes_train.txt 19scenes_test.txt
+    jaxvision prepare flyingthings3d SRC DST
     jaxvision prepare ava SRC DST --list ava_train_v2.2.csv ava_val_v2.2.csv --format frames
 
 videos: SRC is a folder of videos; DST keeps its folders and names. mp4: H.264 files with a key
@@ -21,6 +22,10 @@ sunrgbd, nyud: SRC holds SUN RGB-D's frames, a folder each, or is nyu_depth_v2_l
 gets a canvas of RGB and HHA for every frame that the two lists name: of train, of validation, lines
 "<frame><TAB><class>" (give DST as data.root of comae's recipes).
 
+flyingthings3d: SRC is the subset of FlyingThings3D with train and val. DST gets pictures, flow and
+clouds of every frame as CamLiFlow reads them; with --without-occluded the second cloud is the first
+one moved, of pixels that both frames see. Run again to resume.
+
 ava: SRC is a folder of AVA's films, --list names its annotations. mp4: a file a second at 25 frames
 a second, short side at most 360, and a JSON of people for every list (AlphAction, CycleACR).
 frames: JPEG frames at 30 a second from second 900, and their list (PySlowFast, STMixer). Films with
@@ -30,7 +35,7 @@ fewer frames than their annotations need are named: scores depend on how films a
 import argparse
 from pathlib import Path
 
-SUMMARY = "videos, frame shards, nuScenes' index, RGB-D canvases, AVA's clips: made once"
+SUMMARY = "videos, frame shards, indices, canvases, clips, clouds with flow: made once"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--version", default="v1.0-trainval", help="nuscenes: of the tables")
     parser.add_argument("--sweeps", type=int, default=10, metavar="N", help="nuscenes: scans each")
+
+    parser.add_argument(
+        "--without-occluded",
+        action="store_true",
+        help="flyingthings3d: only points that both frames see",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -114,6 +125,24 @@ def run_ava(arguments: argparse.Namespace) -> int:
         f"{whole} of {films} films whole in {arguments.target}, {frames:,} of {expected:,} frames"
     )
     return 0 if whole == films else 2
+
+
+def run_things(arguments: argparse.Namespace) -> int:
+    from rich.progress import track
+
+    from jaxvision.data.scene_flow.prepare_things import ThingsPreparation
+    from jaxvision.errors import InputError
+
+    work = ThingsPreparation(arguments.source, arguments.target, arguments.without_occluded)
+    total, failed = len(work.frames()), 0
+    for outcome in track(work.run(arguments.workers), "frames", total=total, transient=True):
+        if outcome.reason:
+            print(f"left out: {outcome.name}: {outcome.reason}")
+            failed += 1
+    if failed == total:
+        raise InputError(f"{arguments.source}: none of the {total} frames could be prepared")
+    print(f"{total - failed} frames in {arguments.target}, {failed} left out")
+    return 2 if failed else 0
 
 
 def run_nuscenes(arguments: argparse.Namespace) -> int:
@@ -186,6 +215,7 @@ def run_videos(arguments: argparse.Namespace) -> int:
 KINDS = {
     "videos": run_videos,
     "nuscenes": run_nuscenes,
+    "flyingthings3d": run_things,
     "sunrgbd": run_rgbd,
     "nyud": run_rgbd,
     "ava": run_ava,

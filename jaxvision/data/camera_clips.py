@@ -10,7 +10,11 @@ from PIL import Image, ImageOps
 
 from jaxvision.data import pictures
 from jaxvision.data.camera import MOTIONS, draw_path
+from jaxvision.data.video import SUFFIXES as VIDEOS
 from jaxvision.data.video import Video
+
+# Of the files that `clip_of_file` reads.
+SUFFIXES = (*pictures.SUFFIXES, *VIDEOS)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
-"""Text files that name classes, one a line."""
+"""What names classes: text files, one a line, and the lists of public data sets."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from jaxvision.errors import InputError
+from jaxvision.data.class_lists import SOURCES, class_list
+from jaxvision.errors import InputError, nearest
 from jaxvision.text_files import read_lines
 
 
@@ -14,8 +16,25 @@ def unquoted(text: str) -> str:
     return text[1:-1] if quoted else text
 
 
+def names_wanted() -> InputError:
+    """Where nothing says what the classes are called."""
+    return InputError(
+        "data.labels: expected a file of class names, one a line, or a list of "
+        f"{', '.join(SOURCES)}; neither the weights nor a folder of class folders in data.train "
+        "names them"
+    )
+
+
 def read_labels(path: str | Path) -> tuple[str, ...]:
-    """Class names, one a line: the class count of a data set is their number."""
+    """Class names, one a line: the class count of a data set is their number.
+
+    path: a file, or the name of one of `class_lists`.
+    """
+    if not Path(path).exists():
+        if str(path) in SOURCES:
+            return class_list(str(path))
+        if not Path(path).suffix:
+            raise InputError(f"data.labels={path}: no such file{nearest(str(path), SOURCES)}")
     names = tuple(unquoted(line) for line in read_lines(path) if line.strip())
     if not names:
         raise InputError(f"{path}: no class names; expected one a line")
@@ -23,3 +42,25 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     if repeated:
         raise InputError(f"{path}: class {min(repeated)!r} comes twice")
     return names
+
+
+def check_same_names(found: Sequence[str], expected: Sequence[str], where: str) -> None:
+    """InputError with the first difference where classes are not called what they were called when
+    the weights were trained.  where: what names them `found`."""
+    if len(found) != len(expected):
+        lacking = [name for name in expected if name not in found]
+        strange = [name for name in found if name not in expected]
+        named = "".join(
+            f"; {what} {', '.join(map(repr, names[:3]))}"
+            for what, names in (("it lacks", lacking), ("it adds", strange))
+            if names
+        )
+        raise InputError(
+            f"{where}: {len(found)} classes, but the weights were trained on {len(expected)}{named}"
+        )
+    for number, (name, trained) in enumerate(zip(found, expected, strict=True)):
+        if name != trained:
+            raise InputError(
+                f"{where}: class {number} is {name!r}, but the weights were trained with "
+                f"{trained!r} there"
+            )

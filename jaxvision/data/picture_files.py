@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from jaxvision.data.conversions import note
 from jaxvision.errors import InputError
 
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Where TIFF says how many bits a value has, and which value is black.
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 # What Pillow and its plugins raise at files that are not what they seem.

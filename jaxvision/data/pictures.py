@@ -70,7 +70,7 @@ def folder(root: str | Path) -> Pictures:
     is none."""
     paths = files_below(Path(root), SUFFIXES).files
     if not paths:
-        raise InputError(f"{root}: no pictures there ({', '.join(sorted(SUFFIXES))})")
+        raise InputError(f"{root}: no pictures there ({', '.join(SUFFIXES)})")
     return Pictures(paths)
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Int, UInt8
 
 from jaxvision.data import crops
 from jaxvision.data.augment.rand_augment import RandAugment
+from jaxvision.data.conversions import note
 from jaxvision.data.resize import resize_short_side, resized_crop_uint8
 from jaxvision.data.source import Records, Sample
 from jaxvision.data.tfds import TfdsVideo
@@ -238,9 +239,18 @@ def _centre(frames: Clip, size: tuple[int, int]) -> Clip:
 
 
 def read_frames(item: Item, choose: Callable[[int], np.ndarray]) -> Clip:
-    """The frames whose numbers `choose` picks, given how many there are."""
+    """The frames whose numbers `choose` picks, given how many there are. A video shorter than that
+    is noted (`conversions`)."""
     with item.open() as video:
-        return video.frames(choose(len(video)))
+        chosen = choose(len(video))
+        note_if_short(item.path, len(video), len(chosen))
+        return video.frames(chosen)
+
+
+def note_if_short(where: object, total: int, frames: int) -> None:
+    """Notes (`conversions`) that a clip of `frames` frames shows some of `total` frames twice."""
+    if total < frames:
+        note(where, "a video of fewer frames than a clip", f"{total} of {frames}")
 
 
 @dataclass(frozen=True)
@@ -354,3 +364,6 @@ class NumberedVideos:
 
     def files(self) -> list[Path]:
         return getattr(self.videos, "files", list)()
+
+    def summary(self) -> str:
+        return getattr(self.videos, "summary", lambda: f"{len(self.videos)} videos")()

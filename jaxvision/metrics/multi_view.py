@@ -58,6 +58,17 @@ def confusion_of_views(
     return confusion_matrix(np.argmax(scores, axis=-1), labels, scores.shape[-1]).T
 
 
+def probabilities_of_videos(
+    total: Mapping[int, tuple], merge: str = "prob"
+) -> tuple[
+    Float[np.ndarray, "videos classes"], Int[np.ndarray, " videos"], Int[np.ndarray, " videos"]
+]:
+    """(probabilities, label, number) of each video, in order of the numbers."""
+    scores, labels = _merged(total, merge)
+    scores = scores if merge == "prob" else softmax(scores, axis=-1)
+    return scores, labels, np.array(sorted(total))
+
+
 def class_recalls(counts: Int[np.ndarray, "k k"]) -> Float[np.ndarray, " k"]:
     """Share of each class (rows) that was named right; NaN for a class without samples."""
     with np.errstate(invalid="ignore"):

@@ -10,14 +10,15 @@ from jaxvision.nn.sharding import constrain
 
 
 class Conv(nn.Module):
-    """A square convolution, padded by `dilation * (window // 2)` on every side, as PyTorch's
-    networks mostly are: an odd window of stride 1 keeps the size.
+    """A convolution, padded by `dilation * (window // 2)` on every side, as PyTorch's networks
+    mostly are: an odd window of stride 1 keeps the size.
 
+    window: a square's side, or (height, width).
     torch_default: PyTorch's own initial values; otherwise N(0, 2 / (window^2 * features)) and 0.
     """
 
     features: int
-    window: int = 3
+    window: int | tuple[int, int] = 3
     stride: int = 1
     dilation: int = 1
     use_bias: bool = True
@@ -27,19 +28,20 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         inputs = x.shape[-1]
+        window = (self.window,) * 2 if isinstance(self.window, int) else self.window
         kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         bias_init = nn.initializers.zeros
         if self.torch_default:
             kernel_init = torch_default_kernel(in_axis=(0, 1, 2))
-            bias_init = torch_default_bias(self.window**2 * inputs)
-        shape = (self.window, self.window, inputs, self.features)
+            bias_init = torch_default_bias(window[0] * window[1] * inputs)
+        shape = (*window, inputs, self.features)
         names = (None, None, None, "embed")
         kernel = self.param("kernel", nn.with_logical_partitioning(kernel_init, names), shape)
         y = jax.lax.conv_general_dilated(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
             (self.stride, self.stride),
-            [(self.dilation * (self.window // 2),) * 2] * 2,
+            [(self.dilation * (side // 2),) * 2 for side in window],
             rhs_dilation=(self.dilation, self.dilation),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )

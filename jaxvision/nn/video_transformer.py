@@ -118,6 +118,42 @@ class VideoEncoder(nn.Module):
         return self.param("positions", init, (self.grid.tokens, self.block.width))
 
 
+class TransformerMap(nn.Module):
+    """A plain video transformer whose last tokens are one map at its patches' stride.
+
+    grid: of the pretraining. A clip of another size is cut alike, and reads the positions of the
+    grid resized in space.  flat_positions: one of exactly as many tokens reads them as they are
+    (STMixer).
+    """
+
+    grid: CubeGrid
+    block: BlockConfig
+    depth: int
+    flat_positions: bool = False
+
+    @nn.compact
+    def __call__(
+        self, clip: Float[Array, "b t h w 3"], train: bool = False
+    ) -> Float[Array, "b t2 h2 w2 d"]:
+        """InputError for another number of frames than the grid's."""
+        window = self.grid.window_of(clip.shape[1:4])
+        if clip.shape[1] != self.grid.frames:
+            raise InputError(
+                f"a clip of {clip.shape[1]} frames; expected {self.grid.frames}, which the "
+                "transformer's positions are made for"
+            )
+        same = window[1] * window[2] == self.grid.window[1] * self.grid.window[2]
+        encoder = VideoEncoder(
+            self.grid,
+            self.block,
+            self.depth,
+            position_window=window if same and self.flat_positions else self.grid.window,
+            name="encoder",
+        )
+        tokens = encoder(clip, deterministic=not train)
+        return layer_norm(self.block, "norm")(tokens).reshape(len(clip), *window, -1)
+
+
 class VideoClassifier(nn.Module):
     """Encoder, pooling, norm, head (modeling_finetune.py; every published size is a config of it).
 

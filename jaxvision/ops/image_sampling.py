@@ -8,6 +8,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxvision.ops.position_tables import bicubic_matrix
@@ -94,6 +95,33 @@ def resize_bilinear(x: Float[Array, "b h w c"], factor: float) -> Float[Array, "
     for axis in (1, 2):
         x = _resize_axis(x, axis, factor)
     return x
+
+
+def resize_aligned(
+    x: Float[Array, "*b h w c"], size: tuple[int, int]
+) -> Float[Array, "*b h2 w2 c"]:
+    """Bilinear resize to `size` (height, width) with the corners' centres kept in place (PyTorch's
+    `align_corners=True`); a side of 1 reads the first pixel."""
+    rows, columns = (
+        _aligned_matrix(old, new) for old, new in zip(x.shape[-3:-1], size, strict=True)
+    )
+    x = jnp.einsum("ah,...hwc->...awc", rows.astype(x.dtype), x, precision="highest")
+    return jnp.einsum("bw,...awc->...abc", columns.astype(x.dtype), x, precision="highest")
+
+
+def resize_flow(flow: Float[Array, "b h w 2"], size: tuple[int, int]) -> Float[Array, "b h2 w2 2"]:
+    """A flow (u, v) in pixels at another `size` (height, width): resized by `resize_aligned`, and
+    scaled by the ratio of the sides."""
+    height, width = flow.shape[1:3]
+    scale = jnp.array([size[1] / width, size[0] / height], flow.dtype)
+    return resize_aligned(flow, size) * scale
+
+
+def _aligned_matrix(old: int, new: int) -> Float[np.ndarray, "new old"]:
+    """What each old pixel along an axis counts for in each new one."""
+    place = np.arange(new) * ((old - 1) / (new - 1) if new > 1 else 0.0)
+    hats = np.maximum(1 - np.abs(place[:, None] - np.arange(old)), 0)
+    return hats.astype(np.float32)
 
 
 def resize_bicubic(

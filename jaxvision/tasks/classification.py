@@ -24,8 +24,10 @@ from jaxvision.metrics.multi_view import (
     collect_views,
     confusion_of_views,
     multi_view_accuracy,
+    probabilities_of_videos,
 )
 from jaxvision.ops.cross_entropy import smooth_one_hot, soft_cross_entropy
+from jaxvision.tasks import answer_tables
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Variables
 from jaxvision.viz.confusion_table import confusion_table
@@ -144,6 +146,9 @@ def evaluation(
     if merge not in MERGES:
         raise InputError(f"task.merge {merge!r}: expected one of {', '.join(MERGES)}")
 
+    # One video may be several records: its clips.
+    videos = getattr(source.records, "videos", source.records)
+
     def outputs(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
         number = batch.get("number", batch["index"])
         return {
@@ -155,6 +160,25 @@ def evaluation(
 
     def render(total: Mapping[int, tuple]) -> dict[str, np.ndarray]:
         return {"confusion": confusion_table(confusion_of_views(total, merge), names)}
+
+    def tables(total: Mapping[int, tuple]) -> dict[str, list[answer_tables.Row]]:
+        found, labels, numbers = probabilities_of_videos(total, merge)
+        records = [videos.name(number) for number in numbers.tolist()]
+        counts = confusion_of_views(total, merge)
+        return {
+            "answers": answer_tables.of_records(found, labels, names, records),
+            "classes": answer_tables.of_classes(counts, names),
+        }
+
+    def worst(total: Mapping[int, tuple]) -> dict[str, np.ndarray]:
+        found, labels, numbers = probabilities_of_videos(total, merge)
+        known = np.flatnonzero(labels >= 0)
+        order = known[np.argsort(found[known, labels[known]], kind="stable")]
+        clips = len(source.records) // len(videos)
+        texts = [f"{names[labels[n]]}: {names[int(np.argmax(found[n]))]}" for n in order]
+        return answer_tables.worst_pictures(
+            source, list(zip((numbers[order] * clips).tolist(), texts, strict=True))
+        )
 
     def finish(total: Any, variables: Variables) -> dict[str, float]:
         if all(label < 0 for _, label in total.values()):
@@ -173,4 +197,6 @@ def evaluation(
         accumulate=collect_views,
         finish=finish,
         render=render,
+        tables=tables,
+        worst=worst,
     )

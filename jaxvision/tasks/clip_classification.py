@@ -37,8 +37,7 @@ class ClipClassification(Task):
 
     input_suffixes = video_list.SUFFIXES
 
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:
+    def names_in_data(self) -> tuple[str, ...]:
         return video_classification.class_names(self.config.data)
 
     @cached_property

@@ -1,6 +1,5 @@
 """`predict` for a classifier: the likeliest classes of one's own files, as tables and pictures."""
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.tables import write_csv
 from jaxvision.tasks.each_input import each_input, earlier_table
 from jaxvision.training.run_record import write_json
 from jaxvision.viz.files import write_png
@@ -26,7 +25,8 @@ def predict_files(
     outdir: Path,
     suffix: str = "",
 ) -> list[Path]:
-    """The likeliest classes of files: predictions.json, predictions.csv, and <name><suffix>.png.
+    """The likeliest classes of files: predictions.json, predictions.csv, and <name><suffix>.png,
+    which both tables name.
 
     Returns what was written. `answer` raises InputError for a file that cannot be read; of several
     files the others are answered (`each_input`).
@@ -38,7 +38,7 @@ def predict_files(
         found = likeliest(scores, names)
         picture = outdir / f"{name}{suffix}.png"
         write_png(picture, draw(found[0]["class"]))
-        results[str(path)] = found
+        results[str(path)] = [{**each, "picture": picture.name} for each in found]
         return [picture]
 
     return each_input(paths, outdir, answer_one, lambda: write_labels(results, outdir))
@@ -53,13 +53,10 @@ def likeliest(scores: Float[np.ndarray, " classes"], names: Sequence[str]) -> li
 def write_labels(results: Mapping[str, Sequence[Mapping[str, Any]]], outdir: Path) -> list[Path]:
     """predictions.json and predictions.csv of {file: its likeliest classes}."""
     write_json(outdir / TABLE, results)
-    with (
-        atomic_write(outdir / "predictions.csv") as temporary,
-        open(temporary, "w", newline="") as stream,
-    ):
-        table = csv.writer(stream)
-        table.writerow(["file", "rank", "class", "probability"])
-        for file, answers in results.items():
-            for rank, found in enumerate(answers, 1):
-                table.writerow([file, rank, found["class"], f"{found['probability']:.6f}"])
+    rows = [
+        {"file": file, "rank": rank, **found}
+        for file, answers in results.items()
+        for rank, found in enumerate(answers, 1)
+    ]
+    write_csv(outdir / "predictions.csv", rows)
     return [outdir / TABLE, outdir / "predictions.csv"]

@@ -5,10 +5,10 @@ from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from jaxvision.data.source import Source
+from jaxvision.tasks.record_rows import collect, columns
 from jaxvision.training.task import Batch, BatchSpecs, Evaluation, Variables
 
 
@@ -36,7 +36,7 @@ def probe_evaluation(
         source=source,
         batch_specs=batch_specs,
         outputs=outputs,
-        accumulate=_collect,
+        accumulate=collect,
         finish=partial(_finish, names, by_label),
     )
 
@@ -50,14 +50,6 @@ def pooled(
     return jnp.concatenate([jnp.mean(tokens, axis=1), change], axis=-1)
 
 
-def _collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str) -> Any:
-    """Every record's row, kept by its index, so that batching cannot change the result."""
-    total = total if total is not None else {}
-    for row, number in enumerate(index):
-        total[int(number)] = {name: value[row] for name, value in outputs.items()}
-    return total
-
-
 def _finish(
     names: Sequence[str], by_label: bool, total: Mapping[int, Mapping], variables: Variables
 ) -> dict[str, float]:
@@ -65,10 +57,8 @@ def _finish(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    rows = [total[number] for number in sorted(total)]
-    features = np.stack([row["features"] for row in rows])
-    labels = np.array([row["label"] for row in rows])
-    held_out = np.array([row["held_out"] for row in rows], bool)
+    found = columns(total)
+    features, labels, held_out = found["features"], found["label"], found["held_out"].astype(bool)
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
     classifier.fit(features[~held_out], labels[~held_out])
     tested = labels[held_out]

@@ -12,7 +12,7 @@ SOFTENING = {
 LABELLED = SOFTENING | {
     "model.drop_path": "rate of the last block; the first has 0",
     "task.rand_augment": "a policy in timm's notation; empty = none",
-    "data.labels": "file of class names, one a line; empty = names of the class folders",
+    "data.labels": "file of class names or a list of data/class_lists; empty = the class folders'",
 }
 # A plain video transformer, the clips it is trained on, and its classifier.
 CLIPS = LABELLED | {

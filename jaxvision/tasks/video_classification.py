@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.data import video_list
 from jaxvision.data.augment.rand_augment import RandAugment
-from jaxvision.data.labels import read_labels
+from jaxvision.data.labels import check_same_names, names_wanted, read_labels
 from jaxvision.data.source import Records, Source
 from jaxvision.data.tfds import TfdsVideos
 from jaxvision.data.video_clips import (
@@ -78,9 +78,11 @@ def class_names(data: ConfigDict) -> tuple[str, ...]:
         return read_labels(data.labels)
     if data.name == "tfds":
         return TfdsVideos.of(data.train, data.root).class_names
-    if Path(data.train).is_dir():
+    if data.train and not Path(data.train).exists():
+        raise InputError(f"data.train={data.train}: no such folder or list")
+    if data.train and Path(data.train).is_dir():
         return video_list.read_class_folders(data.train).names
-    raise InputError("data.labels: expected a file of class names, one a line")
+    raise names_wanted()
 
 
 def labelled_videos(data: ConfigDict, split: str, names: Sequence[str]) -> Records:
@@ -95,6 +97,8 @@ def labelled_videos(data: ConfigDict, split: str, names: Sequence[str]) -> Recor
                 f"data.labels: {len(names)} names for the {len(videos.class_names)} classes of "
                 f"data.{split}={where}"
             )
+        if not data.labels:
+            check_same_names(videos.class_names, names, f"data.{split}={where}")
         return videos
     if not where:
         raise InputError(f"data.{split}: expected a list file or a folder of class folders")

@@ -12,9 +12,10 @@ have been read back from the disk.
 import contextlib
 import hashlib
 import json
+import logging
 import re
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -355,7 +356,7 @@ class Checkpoints:
             wanted = ocp.args.PyTreeRestore(tree, arrays, partial_restore=True)
             return reader.restore(path.absolute(), args=wanted)
 
-        with _named(self.path(step)):
+        with _named(self.path(step)), _without_narration():
             tree = read(self.path(step))
             stands = manifest.read(self.path(step))["frozen"]
             rest = read(self.folder / FROZEN) if stands else {}
@@ -374,6 +375,18 @@ class Checkpoints:
             self._read_back_saved()
             if self._reading is not None:
                 self._reading.result()
+
+
+@contextlib.contextmanager
+def _without_narration() -> Iterator[None]:
+    """Orbax warns at every read that a folder lacks a file of metadata that it would not use."""
+    narrator = logging.getLogger("absl")
+    level = narrator.level
+    narrator.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        narrator.setLevel(level)
 
 
 def _content(tree: Mapping[str, Any]) -> str:

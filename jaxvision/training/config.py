@@ -219,7 +219,11 @@ def apply_override(config: ConfigDict, override: str) -> None:
 def parse_table(key: str, text: str, old: Mapping[str, Any]) -> ConfigDict:
     """`{"name": value, ...}` in place of a table whose names are a user's own: one that is empty,
     or whose values are tuples as the new ones are (class names and their labels)."""
-    refusal = InputError(f"config key {key!r} is a table; set one of {', '.join(sorted(old))}")
+    expected = f"set one of {', '.join(sorted(old))}" if old else "expected {'name': value, ...}"
+    if old and all(isinstance(value, tuple) for value in old.values()):
+        first = next(iter(old.items()))
+        expected = f"expected one like {dict([first])}"
+    refusal = InputError(f"config key {key!r} is a table; {expected}")
     try:
         table = ast.literal_eval(text)
     except (ValueError, SyntaxError):

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -34,6 +34,7 @@ class Stopped(Exception):
     """The run was told to stop in the middle of an evaluation."""
 
 
+Table = Sequence[Mapping[str, Any]]  # rows {column: value}, all with the same columns
 BATCHES_AHEAD = 2  # on the devices, of evaluations whose outputs stay there
 
 
@@ -87,10 +88,12 @@ class Evaluator:
         only: str | None = None,
         progress: Callable[[str], None] = print,
         asked_to_stop: Callable[[], bool] = lambda: False,
+        tables: dict[str, Table] | None = None,
     ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """({"<evaluation>/<result>": value}, pictures) of every evaluation, or of one.
 
-        asked_to_stop: asked before every batch; Stopped where it says so.
+        asked_to_stop: asked before every batch; Stopped where it says so.  tables: gets those of
+        every evaluation on the first process, and the pictures those of the worst answers.
         """
         self._asked_to_stop = asked_to_stop
         variables = answering_variables(self._task, variables)
@@ -112,6 +115,13 @@ class Evaluator:
             if evaluation.render is not None and (kept or jax.process_index() == 0):
                 rendered = evaluation.render(total)
                 pictures |= {f"{name}_{key}": value for key, value in rendered.items()}
+            if tables is not None and jax.process_index() == 0:
+                if evaluation.tables is not None:
+                    told = evaluation.tables(total)
+                    tables |= {f"{name}_{key}": rows for key, rows in told.items()}
+                if evaluation.worst is not None:
+                    worst = evaluation.worst(total)
+                    pictures |= {f"{name}_{key}": value for key, value in worst.items()}
         return results, pictures
 
     def _gather(

@@ -23,7 +23,7 @@ from jaxvision.training.evaluation import Evaluator, Stopped
 from jaxvision.training.preemption import Preempted, StopSignal
 from jaxvision.training.reporting import Reporter
 from jaxvision.training.run import ReadWeights, Run, compile_by_bucket, prepare_run
-from jaxvision.training.run_record import open_workdir, record_config, versions
+from jaxvision.training.run_record import CLASSES, open_workdir, record_config, versions
 from jaxvision.training.sharding import place, replicated
 from jaxvision.training.state import TrainState, answering_variables
 from jaxvision.training.step import Metrics
@@ -50,7 +50,7 @@ def train(
     saved; InputError for bad input.
     """
     check_choices(config)
-    facts = {"recipe": recipe, "classes": list(getattr(task, "class_names", ()))}
+    facts = {"recipe": recipe, CLASSES: list(task.class_names)}
     with (
         writing(workdir),
         open_workdir(workdir, config, facts),
@@ -149,6 +149,7 @@ class Loop:
         self.records = sum(len(source.records) for source in sources)
         self.results: dict[str, float] = {}
         self.saved = 0  # the last step that a save was begun of
+        self.saved_at = time.monotonic()
 
     def run(self, state: TrainState) -> dict[str, float]:
         first, steps = int(state.step), self.prepared.steps
@@ -182,7 +183,7 @@ class Loop:
                     stopping = stop.agreed(done)
                     rated = self.config.checkpoint.best and self.evaluates(done)
                     # Before anything that reads other files, and may fail over them.
-                    if last or stopping or rated or due(done, self.config.checkpoint.every_steps):
+                    if last or stopping or rated or self.saves(done):
                         self.save(done, state)
                     if stopping and not last:
                         self.checkpoints.close()
@@ -215,8 +216,18 @@ class Loop:
     def evaluates(self, done: int) -> bool:
         """Whether an evaluation belongs to this step."""
         last = done == self.prepared.steps
-        every = self.config.evaluate.every_steps
-        return bool(self.evaluator.evaluations) and (last or due(done, every))
+        chosen = self.config.evaluate
+        passed = round(chosen.every_epochs * self.prepared.steps_per_epoch)
+        asked = last or due(done, chosen.every_steps) or due(done, passed)
+        return bool(self.evaluator.evaluations) and asked
+
+    def saves(self, done: int) -> bool:
+        """Whether a checkpoint belongs to this step. The clock is asked in a run of one process:
+        several would not agree."""
+        chosen = self.config.checkpoint
+        passed = time.monotonic() - self.saved_at
+        waited = 0 < 60 * chosen.every_minutes <= passed and jax.process_count() == 1
+        return waited or due(done, chosen.every_steps)
 
     def placed(
         self, host_batches: Iterator[HostBatch]
@@ -331,9 +342,10 @@ class Loop:
             "config": as_json(self.config),
             "versions": versions(),
             "steps": self.prepared.steps,
+            CLASSES: list(self.prepared.task.class_names),
         }
         self.checkpoints.save(done, state, info)
-        self.saved = done
+        self.saved, self.saved_at = done, time.monotonic()
 
     def profile(self, step: int) -> None:
         """A trace of the steps that `config.profile` names, for TensorBoard and Perfetto."""

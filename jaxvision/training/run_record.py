@@ -10,7 +10,7 @@ import platform
 import subprocess
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,15 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxvision.data.atomic_write import atomic_write, open_lines
+from jaxvision.data.labels import check_same_names
 from jaxvision.errors import InputError
+from jaxvision.text_files import fits
 from jaxvision.training import manifest
 from jaxvision.training.config import as_json, command_line, config_of_run, difference
 
 # One table of what is true of the whole run, beside its config: {"run": id, ...}.
 FACTS = "run.json"
+CLASSES = "classes"  # names, in the run's table and beside every step
 LIBRARIES = ("jaxvision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
@@ -82,14 +85,15 @@ def open_workdir(
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        check_same_run(workdir, config)
+        check_same_run(workdir, config, (facts or {}).get(CLASSES, ()))
         record(workdir, facts or {})
         yield workdir
 
 
-def check_same_run(workdir: Path, config: ConfigDict) -> None:
-    """InputError with the difference where `workdir` holds a run of another config, or a config
-    that cannot be read. Where no step was ever saved there is no run yet."""
+def check_same_run(workdir: Path, config: ConfigDict, classes: Sequence[str] = ()) -> None:
+    """InputError with the difference where `workdir` holds a run of another config or of classes
+    with other names, or a config that cannot be read. Where no step was ever saved there is no run
+    yet."""
     file = workdir / "config.json"
     if not file.exists() or not has_saved(workdir):
         return
@@ -101,6 +105,8 @@ def check_same_run(workdir: Path, config: ConfigDict) -> None:
         ) from error
     if lines:
         raise InputError(f"workdir {workdir} holds a run of another config: {'; '.join(lines)}")
+    if trained := class_names_of(workdir):
+        check_same_names(classes, trained, f"workdir {workdir}: the data")
 
 
 def has_saved(workdir: Path) -> bool:
@@ -144,6 +150,18 @@ def run_id(workdir: Path) -> str | None:
         with contextlib.suppress(ValueError):
             said[str(manifest.read(folder).get("run"))] += 1
     return said.most_common(1)[0][0] if said else None
+
+
+def class_names_of(workdir: Path) -> tuple[str, ...]:
+    """The names of the classes of the run in `workdir`, as it was started with: what its table
+    says, else its newest checkpoint; () where neither names any."""
+    newest_first = sorted((workdir / "checkpoints").glob("[0-9]*/info.json"), reverse=True)
+    for file in (workdir / FACTS, *newest_first):
+        with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
+            names = json.loads(file.read_text()).get(CLASSES)
+            if names and fits([str])(names):
+                return tuple(names)
+    return ()
 
 
 def write_json(path: Path, value: Any) -> None:

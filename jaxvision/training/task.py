@@ -5,8 +5,9 @@ arguments. docs/architecture.md says why each part is as it is.
 """
 
 import abc
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
@@ -89,6 +90,9 @@ class Evaluation:
         None: the outputs stay on the devices, and `total` is {bucket: KeptOutputs}.
     finish(total, variables): {name: number}; may run jitted code, which runs on the mesh.
     render(total): pictures of the result, by name.
+    tables(total): {name: rows {column: value}} of every record, every class; of host outputs alone.
+    worst(total): pictures of what was answered worst. `jaxvision evaluate` asks for both, a
+        training does not.
     """
 
     source: Source | Mapping[str, Source]
@@ -97,23 +101,37 @@ class Evaluation:
     accumulate: Callable[[Any, Outputs, np.ndarray, str], Any] | None
     finish: Callable[[Any, Variables], Mapping[str, float]]
     render: Callable[[Any], Mapping[str, np.ndarray]] | None = None
+    tables: Callable[[Any], Mapping[str, Sequence[Mapping[str, Any]]]] | None = None
+    worst: Callable[[Any], Mapping[str, np.ndarray]] | None = None
 
 
 @dataclass(frozen=True)
 class Task(abc.ABC):
     """A method as the engine sees it.
 
+    trained_names: of the classes, as they came with weights that are there already; () takes those
+        of the data.
     training_only: collections that nothing but the loss reads: evaluations and predictions neither
         load nor see them.
-    input_suffixes: of the files that `predict_files` reads; () leaves it to the method.
+    input_suffixes: of the files that `predict_files` reads; () takes any.
     contrasts_in_batch: the loss compares samples of a batch with each other, so that micro-batches
         would make another loss: `train.accumulate` above 1 is refused.
     """
 
     config: ConfigDict
+    trained_names: tuple[str, ...] = field(default=(), kw_only=True)
     training_only: ClassVar[tuple[str, ...]] = ("memory",)
     contrasts_in_batch: ClassVar[bool] = False
     input_suffixes: ClassVar[tuple[str, ...]] = ()
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Of every class, in the order of the outputs; () where a task has none."""
+        return self.trained_names or self.names_in_data()
+
+    def names_in_data(self) -> tuple[str, ...]:
+        """Of the classes, as the data of the config have them. InputError says what is lacking."""
+        return ()
 
     @abc.abstractmethod
     def init(self, rng: PRNGKeyArray) -> Variables:

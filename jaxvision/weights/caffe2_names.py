@@ -15,8 +15,6 @@ ENDINGS = {
     "bn_rm": "bn.running_mean",
     "bn_riv": "bn.running_var",
 }
-# Entries that are no weights.
-NOT_WEIGHTS = ("lr", "model_iter")
 
 _END = f"_(?P<end>{'|'.join(ENDINGS)})"
 # Of patterns that match a whole name, the first one counts. {pathway} is 1 after `t_`.

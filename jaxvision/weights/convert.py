@@ -28,7 +28,14 @@ from jaxvision.weights.official import OfficialModel
 from jaxvision.weights.safetensors_file import read_safetensors, write_safetensors
 
 VARIABLES, RECORD = "variables.safetensors", "conversion.json"
-ORIGIN = {"network": str, "names": [str], "layout?": str, "key?": OrNull(str), "prefix?": str}
+ORIGIN = {
+    "network": str,
+    "names": [str],
+    "layout?": str,
+    "key?": OrNull(str),
+    "prefix?": str,
+    "classes?": [str],
+}
 OFFICIAL = "official"
 _UNUSED = "unused/"
 
@@ -39,7 +46,7 @@ class Origin:
 
     network: its name here.  layout: "official" or one of the network's others.
     key, prefix: where the file held the tensors and what it put before every name.
-    names: the tensors in the file's order.
+    names: the tensors in the file's order.  classes: names of a run's classes, in order.
     """
 
     network: str
@@ -47,6 +54,7 @@ class Origin:
     key: str | None = None
     prefix: str = ""
     names: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,7 +200,8 @@ def load(folder: str | Path) -> Converted:
         raise InputError(f"{folder}: no converted weights there (no {RECORD})")
     record = read_json(folder / RECORD, ORIGIN)
     origin = Origin(**{key: record[key] for key in record if key in Origin.__dataclass_fields__})
-    origin = replace(origin, names=tuple(record["names"]))
+    names, classes = tuple(record["names"]), tuple(record.get("classes", ()))
+    origin = replace(origin, names=names, classes=classes)
     arrays, _ = read_safetensors(folder / VARIABLES)
     unused = {
         name.removeprefix(_UNUSED): array

@@ -32,6 +32,7 @@ class OfficialModel:
     model: the Flax module.  entries: its official tensors, in order.
     preprocess: uint8 frames [t, h, w, 3] RGB, or the path of a video, -> the module's input.
     layouts: other layouts its weights are published in, by name.
+    class_list: which of `data.class_lists` its outputs are; "" where they are none, or not known.
     """
 
     name: str
@@ -39,3 +40,4 @@ class OfficialModel:
     entries: list[Entry]
     preprocess: Callable[[Any], Any]
     layouts: Mapping[str, OtherLayout] = field(default_factory=dict)
+    class_list: str = ""

@@ -59,3 +59,13 @@ def classification_entries(model: Any) -> list[Entry]:
         ),
         *transformer_entries.linear("head", "params/head", width, model.classes),
     ]
+
+
+def map_entries(model: Any, name: str, path: str) -> list[Entry]:
+    """A `TransformerMap`. name: official prefix with its dot.  path: "params/..." of ours."""
+    encoder = f"{path}/encoder"
+    return [
+        *patch_embedding(name, encoder, model.grid, model.block.width),
+        *blocks(f"{name}blocks", f"{encoder}/stack/blocks", model.block, model.depth),
+        *transformer_entries.norm(f"{name}norm", f"{path}/norm", model.block.width),
+    ]

@@ -35,7 +35,9 @@ def test_a_match_is_chosen_as_a_folder_is(tmp_path):
 
 def test_a_folder_of_nothing_is_refused(tmp_path):
     paths = touch(tmp_path, "notes.txt")
-    with pytest.raises(InputError, match=r"nothing to read \(expected \.bin, \.ply\)"):
+    with pytest.raises(
+        InputError, match=r"nothing to read \(expected \.bin, \.ply; there are 1 \.txt\)"
+    ):
         only_readable(paths, [str(tmp_path)], (".bin", ".ply"))
 
 

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxvision.cli.list import JOBS
 from jaxvision.cli.main import main
 from jaxvision.data import pictures
 from jaxvision.loading import answering_mesh
+from jaxvision.registry import METHODS, Method
+from jaxvision.training.config import recipes
 from jaxvision.viz.files import write_mp4
 from processes import SMALL
 
@@ -144,6 +147,22 @@ def test_list_names_methods_and_recipes(capsys):
     out = capsys.readouterr().out
     assert "videomae/demo" in out
     assert "2302.06148" in out
+    lines = out.splitlines()
+    assert (
+        "    videomae/own_videos  VideoMAE V2, ViT-B: your own videos and classes, on one GPU"
+        in out
+    )
+    assert "jaxvision list videomae" in out
+    assert not [line for line in lines if "vit_b_k400_finetune" in line], "no wall of recipes"
+    assert main(["list", "videomae"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    places = [lines.index(f"  {job}:") for job in JOBS.values() if f"  {job}:" in lines]
+    assert places == sorted(places)
+    assert lines[places[0] + 1].startswith("    videomae/demo  VideoMAE V2 pretraining in mini")
+    known = [line.split()[0] for line in lines if line.startswith("    videomae/")]
+    assert {name.partition(":")[0] for name in known} == {
+        name for name in recipes() if name.startswith("videomae/")
+    }
     assert "unknown method 'videomea'; did you mean 'videomae'?" in refused(
         capsys, "list", "videomea"
     )
@@ -189,7 +208,6 @@ def test_no_verb_teaches(capsys):
             [*TRAIN, "--config.method=videomea"],
             "unknown method 'videomea'; did you mean 'videomae'",
         ),
-        ([*TRAIN, "--config.method=cycleacr"], "CycleACR (cycleacr) cannot be run yet"),
         (
             [*TRAIN, "--config.train.batch_size=12"],
             "batch of 12 (bucket 'clips') does not divide",
@@ -213,6 +231,12 @@ def test_bad_input_is_one_line(argv, message, tmp_path, capsys):
         argv = [*argv, f"--workdir={tmp_path}"]
     assert message in refused(capsys, *argv)
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_planned_method_cannot_be_run_yet(monkeypatch, capsys):
+    monkeypatch.setitem(METHODS, "newest", Method("Newest", "0000.00000", "planned"))
+    found = refused(capsys, *TRAIN, "--config.method=newest", "--workdir=nowhere")
+    assert "Newest (newest) cannot be run yet" in found
 
 
 @pytest.mark.xdist_group("cli")

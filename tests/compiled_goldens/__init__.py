@@ -49,6 +49,12 @@ RECIPES: dict[str, tuple[str, ...]] = {
         *("teacher.width=32", "teacher.heads=2", "teacher.depth=2", "teacher.output_width=16"),
         *("teacher.returned_layers=1", "train.batch_size=16"),
     ),
+    "stmixer/demo": (
+        *("model.image_size=32", "model.width=16", "model.heads=2", "model.layers=1"),
+        *("model.queries=4", "model.query_width=16", "model.query_heads=2", "model.stages=1"),
+        *("model.hidden=16", "model.spatial_points=2", "data.height=32", "data.width=32"),
+        *("task.short_sides=(32,)", "task.test_short_side=32", "train.batch_size=8"),
+    ),
 }
 # Its many convolutions take the compiler a minute: the command below compiles it, the test run not.
 COMPILED_ON_REQUEST = ("emavfi/demo",)

@@ -10,11 +10,13 @@ import pytest
 from PIL import Image
 
 import media
+from jaxvision.data.actions.key_frames import ListedFrames
 from jaxvision.data.frame_interpolation import FrameFiles
 from jaxvision.data.frame_sequence import EncodedFrames, FrameFolder
 from jaxvision.data.labelled_pictures import PictureFiles
 from jaxvision.data.picture_files import picture_size, read_picture, read_stored, read_with_notes
 from jaxvision.errors import InputError
+from jaxvision.methods.umt.language.inputs import read_clip
 
 CORNERS = list(media.CORNERS.values())
 RAMP = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
@@ -42,6 +44,9 @@ def test_every_reader_turns(tmp_path):
         np.asarray(PictureFiles((path,), (0,))[0]["picture"]),
         FrameFolder(tmp_path, 1, "img_{:05}.jpg").frames([0])[0],
         EncodedFrames([path.read_bytes()], "one").frames([0])[0],
+        ListedFrames("film", [path]).frames([0])[0],
+        read_clip(path, 1, None)[0],
+        read_clip((path, path), 1, None)[0],
         frames[0]["frames"][0][..., ::-1],
     ]
     assert all(media.corners_of(image) == CORNERS for image in read)

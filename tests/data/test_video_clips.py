@@ -1,12 +1,17 @@
 """Which frames make a clip: the rules' edges. Their values are golden cases."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxvision.data import video_clips
+from jaxvision.data.conversions import collecting
+from jaxvision.data.frame_sequence import FrameSequence
 from jaxvision.data.video_clips import SAMPLINGS, FrameSampling
+from jaxvision.data.video_list import LabelledVideo
 
 
 @given(
@@ -43,3 +48,20 @@ def test_uniform_clips_of_short_videos_repeat_frames(total):
     clip = FrameSampling("uniform", 8).validation(total)
     assert (np.diff(clip) >= 0).all()
     assert set(clip) <= set(range(total))
+
+
+@pytest.mark.parametrize("kind", SAMPLINGS)
+def test_videos_shorter_than_a_clip_are_noted(kind):
+    class Frames(FrameSequence):
+        def __len__(self):
+            return 5
+
+        def _read(self, numbers):
+            return np.zeros((len(numbers), 4, 4, 3), np.uint8)
+
+    item = LabelledVideo(Path("five.mp4"), 0, Frames())
+    with collecting() as notes:
+        video_clips.read_frames(item, FrameSampling(kind, 5, 1).validation)
+        assert notes == []
+        video_clips.read_frames(item, FrameSampling(kind, 6, 1).validation)
+    assert notes == [("a video of fewer frames than a clip", "five.mp4", "5 of 6")]

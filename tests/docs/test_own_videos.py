@@ -52,10 +52,22 @@ def test_the_page_leads_to_a_model(tmp_path, monkeypatch, capsys):
         assert program == "jaxvision"
         small = SMALL if words[0] in ("inspect", "train") else []
         assert main([*words, *small]) == 0, capsys.readouterr().err
+        if words[0] == "inspect":
+            looked = capsys.readouterr().out
+            assert re.search(r"^labels: (falling|rising) \d", looked, re.MULTILINE)
+            assert "data: 8 videos of 2 classes: falling 4, rising 4" in looked
+            assert "validation: 4 videos of 2 classes: falling 2, rising 2" in looked
 
     assert Path("look/batch_video.png").is_file()
     results = json.loads(Path("results/results.json").read_text())
     assert 0 <= results["test/top1"] <= 1
+    with open("results/test_answers.csv") as stream:
+        said = list(csv.DictReader(stream))
+    right = [row["rank"] == "1" for row in said]
+    assert np.mean(right) == pytest.approx(results["test/top1"])
+    assert {Path(row["record"]).parent.name for row in said} == {"falling", "rising"}
+    assert Path("results/test_worst.png").is_file()
+    assert Path("results/test_classes.csv").read_text().count("\n") == 3
     with open("answers/predictions.csv") as stream:
         rows = list(csv.DictReader(stream))
     assert {row["class"] for row in rows} == {"falling", "rising"}

@@ -19,6 +19,7 @@ from PIL import Image
 
 from jaxvision.data import (
     caption_records,
+    flow_files,
     frame_interpolation,
     frame_shards,
     picture_files,
@@ -41,6 +42,9 @@ from jaxvision.data.lidar.own_scans import read_scan
 from jaxvision.data.lidar.ply import write_ply
 from jaxvision.data.lidar.semantic_kitti import lidar_poses
 from jaxvision.data.prepare_videos import Preparation
+from jaxvision.data.scene_flow.flying_things import FlyingThings
+from jaxvision.data.scene_flow.kitti import KittiFrames
+from jaxvision.data.scene_flow.sintel import Sintel
 from jaxvision.data.video import Video
 from jaxvision.data.video_list import read_list, read_unlabelled_list
 from jaxvision.data.word_pieces import SPECIAL, WordPieces
@@ -479,6 +483,81 @@ READERS["list to prepare"] = (
 )
 
 # Modules of data and weights that open files, and a reader above that goes through each.
+
+
+def write_flow_files(folder: Path) -> None:
+    flow = np.linspace(-9, 9, 24, dtype=np.float32).reshape(3, 4, 2)
+    flow_files.write_flo(folder / "a.flo", flow)
+    flow_files.write_pfm(folder / "a.pfm", flow[..., 0])
+    flow_files.write_flow_png(folder / "flow.png", flow)
+    flow_files.write_disparity_png(folder / "disparity.png", flow[..., 0])
+    (folder / "calibration.txt").write_text("a: b\nP_rect_02: " + "1.5 " * 12)
+
+
+def read_flow_files(folder: Path) -> None:
+    flow_files.read_flo(folder / "a.flo")
+    flow_files.read_pfm(folder / "a.pfm")
+    flow_files.read_flow_png(folder / "flow.png")
+    flow_files.read_disparity_png(folder / "disparity.png")
+    flow_files.read_calibration(folder / "calibration.txt")
+
+
+READERS["flow files"] = (write_flow_files, read_flow_files)
+
+
+def write_kitti(folder: Path) -> None:
+    root, map_ = folder / "training", np.full((6, 8), 30, np.float32)
+    for name in ("image_2", "calib_cam_to_cam", "flow_occ", "disp_occ_0", "disp_occ_1"):
+        (root / name).mkdir(parents=True)
+    for frame in (10, 11):
+        Image.new("RGB", (8, 6), "blue").save(root / f"image_2/000000_{frame}.png")
+    for number in range(2):
+        flow_files.write_disparity_png(root / f"disp_occ_{number}/000000_10.png", map_)
+    flow_files.write_flow_png(root / "flow_occ/000000_10.png", np.stack([map_, map_], -1) / 99)
+    line = "P_rect_02: 700 0 4 0 0 700 3 0 0 0 1 0"
+    (root / "calib_cam_to_cam/000000.txt").write_text(line)
+
+
+READERS["KITTI's frames"] = (
+    write_kitti,
+    lambda folder: KittiFrames(folder, "training40").with_truth(0),
+)
+
+
+def write_things(folder: Path) -> None:
+    root = folder / "train"
+    for name in ("image_clean", "flow_2d", "pc", "flow_3d", "occ_mask_3d"):
+        (root / name).mkdir(parents=True)
+    for number in range(2):
+        Image.new("RGB", (8, 6), "blue").save(root / f"image_clean/{number:07d}.png")
+    flow_files.write_flow_png(root / "flow_2d/0000000.png", np.ones((6, 8, 2), np.float32))
+    cloud = POINTS[:39].reshape(13, 3)
+    np.savez(root / "pc/0000000.npz", pc1=cloud, pc2=cloud)
+    np.save(root / "flow_3d/0000000.npy", cloud)
+    np.save(root / "occ_mask_3d/0000000.npy", np.uint8([255, 0]))
+
+
+READERS["FlyingThings3D"] = (write_things, lambda folder: FlyingThings(folder, "train")[0])
+
+
+def write_sintel(folder: Path) -> None:
+    pictures, flow, depth = (
+        folder / name / "alley_1"
+        for name in ("flow/training/clean", "flow/training/flow", "depth/training/depth")
+    )
+    for each in (pictures, flow, depth):
+        each.mkdir(parents=True)
+    flow_files.write_flo(flow / "frame_0001.flo", np.ones((6, 8, 2), np.float32))
+    for number in (1, 2):
+        Image.new("RGB", (8, 6), "blue").save(pictures / f"frame_{number:04d}.png")
+        header = np.float32(flow_files.MAGIC).tobytes() + np.int32([8, 6]).tobytes()
+        values = np.linspace(2, 9, 48, dtype="<f4").tobytes()
+        (depth / f"frame_{number:04d}.dpt").write_bytes(header + values)
+
+
+READERS["Sintel"] = (write_sintel, lambda folder: Sintel(folder, "clean", 20)[0])
+
+
 MODULES = {
     "text_files": "class names",
     "data.labels": "class names",
@@ -490,6 +569,8 @@ MODULES = {
     "data.procedure_files": "CrossTask",
     "data.yuv_video": "raw video",
     "data.arrays": "arrays",
+    "data.flow_files": "flow files",
+    "data.scene_flow.flying_things": "FlyingThings3D",
     "data.actions.act_files": "tubes",
     "data.actions.ava_files": "AVA's rows",
     "data.actions.ava_people": "AVA's rows",
@@ -526,6 +607,8 @@ NOT_FUZZED = {
     "data.orientation": "numbers of a decoded frame",
     "data.pixel_format": "numbers of a decoded frame",
     "data.atomic_write": "writes",
+    "data.tables": "writes",
+    "data.class_lists.__init__": "lists of the package's own",
     "data.reencoding": "writes",
     "data.lidar.object_sampling": "its rows come from the nuScenes index",
     "weights.torch_writer": "writes",

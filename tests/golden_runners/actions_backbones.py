@@ -20,9 +20,11 @@ from jaxvision.nn.resnet3d_config import (
     PathwayConfig,
     ResNet3DConfig,
 )
+from jaxvision.nn.swin3d import Swin3D, Swin3DConfig
 from jaxvision.weights import Entry, to_state_dict, to_variables
 from jaxvision.weights import resnet3d_entries as names
 from jaxvision.weights.caffe2_names import pytorch_name
+from jaxvision.weights.swin3d_entries import swin3d_entries
 
 MODELS = "alphaction/modeling/backbone/video_model_builder.py:"
 WEIGHTINGS = {"softmax": "softmax", "dot_product": "mean"}
@@ -296,3 +298,53 @@ def alphaction(case: Case) -> dict:
         answers |= {f"{name}.res_nl{i}": found[i] for i in range(1, 5)}
         answers[f"{name}_out"] = found[4]
     return {name: channels_first(value) for name, value in answers.items()}
+
+
+def swin_of(swin: Config) -> Swin3DConfig:
+    """The network of a case's `swin` table, without stochastic depth."""
+    assert swin["IN_CHANS"] == 3
+    assert swin["QK_SCALE"] is None
+    assert swin["DROP_RATE"] == swin["ATTN_DROP_RATE"] == 0
+    return Swin3DConfig(
+        patch=tuple(swin["PATCH_SIZE"]),
+        width=swin["EMBED_SIZE"],
+        depths=tuple(swin["DEPTHS"]),
+        heads=tuple(swin["NUM_HEADS"]),
+        window=tuple(swin["WINDOW_SIZE"]),
+        mlp_ratio=swin["MLP_RATIO"],
+        qkv_bias=swin["QKV_BIAS"],
+        patch_norm=swin["PATCH_NORM"],
+    )
+
+
+@runner(
+    "cycleacr",
+    "alphaction/modeling/backbone/swin_transformer.py:SwinTransformer3D",
+    fixed={"module": "SwinTransformer3D"},
+    ignores={
+        "swin.DROP_PATH_RATE": "the cases run without stochastic depth",
+        "swin.USE_CHECKPOINT": "says how, not what",
+    },
+)
+def video_swin(case: Case) -> dict:
+    network = swin_of(case.config["swin"])
+    entries = list(swin3d_entries(network, "", "params"))
+    state_dict = case.state_dict()
+    assert [entry.name for entry in entries if not entry.optional] == list(state_dict)
+    variables, _ = to_variables(state_dict, entries)
+    video, cotangent = (np.moveaxis(case.input(name), 1, -1) for name in ("video", "cot"))
+
+    @jax.jit
+    def run(variables, video, cotangent):
+        def out(variables, video):
+            return Swin3D(network).apply(variables, video)
+
+        value, pull, maps = jax.vjp(out, variables, video, has_aux=True)
+        return value, maps, pull(cotangent)
+
+    value, maps, (by_weights, by_video) = run(variables, video, cotangent)
+    names = ["patch_embed", *(f"layers.{i}" for i in range(len(network.depths)))]
+    answers = dict(zip(names, maps, strict=True)) | {"out": value, "grad_video": by_video}
+    return {name: channels_first(each) for name, each in answers.items()} | gradient_outputs(
+        case.outputs, by_weights, entries
+    )

@@ -21,17 +21,17 @@ from golden_runners.stmixer_decoder import (
 from jaxvision.methods.stmixer import objective
 from jaxvision.methods.stmixer.detections import Choice
 from jaxvision.methods.stmixer.feature_space import LateralMaps, SimplePyramid
-from jaxvision.methods.stmixer.model import ConvolutionalMaps, Detector, TransformerMap
+from jaxvision.methods.stmixer.model import ConvolutionalMaps, Detector
 from jaxvision.methods.stmixer.weights import (
     detector_entries,
     lateral_entries,
     pyramid_entries,
-    transformer_map_entries,
 )
 from jaxvision.nn.resnet3d_config import NormConfig, ResNet3DConfig
 from jaxvision.nn.transformer import BlockConfig
-from jaxvision.nn.video_transformer import CubeGrid
+from jaxvision.nn.video_transformer import CubeGrid, TransformerMap
 from jaxvision.weights import to_variables
+from jaxvision.weights.video_transformer_entries import map_entries
 
 BUILDER = "alphaction/modeling/backbone/video_model_builder.py:"
 
@@ -69,7 +69,7 @@ def feature_space(case: Case) -> dict:
     return outputs | gradient_outputs(case.outputs, gradients, entries)
 
 
-def transformer_of(config) -> tuple[TransformerMap, CubeGrid, BlockConfig, int]:
+def transformer_of(config) -> TransformerMap:
     """A plain transformer of a case's settings, without stochastic depth."""
     assert not config["use_learnable_pos_emb"], "positions are sines and cosines"
     side, tubelet = config["pretrain_img_size"], config["tubelet_size"]
@@ -82,7 +82,7 @@ def transformer_of(config) -> tuple[TransformerMap, CubeGrid, BlockConfig, int]:
         layer_scale=config["init_values"],
         norm_epsilon=config["layer_norm_eps"],
     )
-    return TransformerMap(grid, block, config["depth"]), grid, block, config["depth"]
+    return TransformerMap(grid, block, config["depth"], flat_positions=True)
 
 
 @runner(
@@ -91,8 +91,8 @@ def transformer_of(config) -> tuple[TransformerMap, CubeGrid, BlockConfig, int]:
     ignores={"drop_path_rate": "the cases run without stochastic depth"},
 )
 def transformer_map(case: Case) -> dict:
-    module, *rest = transformer_of(case.config)
-    entries = [*transformer_map_entries(*rest, "", "params")]
+    module = transformer_of(case.config)
+    entries = map_entries(module, "", "params")
     variables, _ = to_variables(case.state_dict(), entries)
     clip = np.moveaxis(case.input("clip"), 1, -1)
 
@@ -119,7 +119,7 @@ def detector_of(config: Config) -> Detector:
     check_form(config["head"])
     decoder, backbone = decoder_of(config["head"]), config["backbone"]
     if "embed_dim" in backbone:
-        return Detector(transformer_of(backbone)[0], decoder, True)
+        return Detector(transformer_of(backbone), decoder, True)
     norm = NormConfig(frozen=config.get("frozen_bn", True), epsilon=backbone["bn_eps"])
     return Detector(ConvolutionalMaps(network_of(backbone, norm)), decoder, False)
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from golden_case import Case, runner
 from jaxvision.methods.stmixer.task import parameter_group
-from jaxvision.methods.stmixer.weights import transformer_map_entries
 from jaxvision.nn.transformer import BlockConfig
-from jaxvision.nn.video_transformer import CubeGrid
+from jaxvision.nn.video_transformer import CubeGrid, TransformerMap
 from jaxvision.training import schedules
 from jaxvision.training.layer_decay import layer_scales, layers_of
+from jaxvision.weights.video_transformer_entries import map_entries
 
 
 @runner("stmixer", "alphaction/solver/lr_scheduler.py")
@@ -46,9 +46,8 @@ def transformer_paths(shapes: dict) -> dict[str, tuple[str, int | None]]:
     if not depth:
         return {}
     width = shapes["backbone.norm.weight"][0]
-    entries = transformer_map_entries(
-        CubeGrid(), BlockConfig(width, 1), depth, "backbone.", "params/backbone"
-    )
+    model = TransformerMap(CubeGrid(), BlockConfig(width, 1), depth)
+    entries = map_entries(model, "backbone.", "params/backbone")
     return {e.name: (str(e.path).removeprefix("params/"), e.layer) for e in entries}
 
 

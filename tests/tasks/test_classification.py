@@ -124,5 +124,51 @@ def test_files_are_answered_with_tables_and_pictures(tmp_path):
     assert all(path.is_file() for path in written)
     found = json.loads((tmp_path / "predictions.json").read_text())
     assert [row["class"] for row in found[str(paths[0])]] == ["dog", "cat", "owl"]
+    assert {row["picture"] for row in found[str(paths[1])]} == {"x_2_seen.png"}
     rows = list(csv.reader((tmp_path / "predictions.csv").open()))
-    assert rows[4] == [str(paths[1]), "1", "owl", "0.800000"]
+    assert rows[0] == ["file", "rank", "class", "probability", "picture"]
+    assert rows[4] == [str(paths[1]), "1", "owl", "0.800000", "x_2_seen.png"]
+
+
+class FourPictures:
+    """Grey as their number; the second has no label, the last cannot be read."""
+
+    labels = (0, -1, 2, 1)
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        if index == 3:
+            raise InputError("the fourth is damaged")
+        return {"picture": np.full((8, 8, 3), 50 * index, np.uint8), "label": self.labels[index]}
+
+    def name(self, index):
+        return f"picture {index}"
+
+
+@pytest.mark.parametrize("merge", ["prob", "score"])
+def test_an_evaluation_says_what_was_said_of_every_record(merge):
+    made = classification.evaluation(Source(FourPictures(), 4), {}, None, NAMES, merge=merge)
+    shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.5, 0.3, 0.2], [0.6, 0.3, 0.1]])
+    labels = np.array(FourPictures.labels)
+    outputs = {"logits": np.log(shares), "label": labels, "video": np.arange(4), "view": labels * 0}
+    total = made.accumulate(None, outputs, np.arange(4), "")
+    tables = made.tables(total)
+    columns = ("record", "class", "probability", "label", "label_probability", "rank")
+    found = [tuple(row[column] for column in columns) for row in tables["answers"]]
+    near = pytest.approx
+    assert found == [
+        ("picture 0", "cat", near(0.7), "cat", near(0.7), 1),
+        ("picture 1", "owl", near(0.8), "", "", ""),
+        ("picture 2", "cat", near(0.5), "owl", near(0.2), 3),
+        ("picture 3", "cat", near(0.6), "dog", near(0.3), 2),
+    ]
+    cat, dog, owl = tables["classes"]
+    assert (cat["records"], cat["recall"], cat["precision"]) == (1, 1, near(1 / 3))
+    assert (cat["most_taken_for"], cat["times"]) == ("", 0)
+    assert (dog["recall"], dog["precision"], dog["most_taken_for"]) == (0, "", "cat")
+    assert (owl["records"], owl["most_taken_for"], owl["times"]) == (1, "cat", 1)
+    # The third is worst, the damaged one is left out, the first is right.
+    worst = made.worst(total)["worst"]
+    assert [int(worst[row, -20].max()) for row in (30, 96)] == [100, 0]

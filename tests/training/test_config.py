@@ -60,9 +60,13 @@ def test_a_table_of_ones_own_names_is_given_whole():
     config = load_config("link/own", ["data.classes={'road': (40,), 'tree': [70, 71]}"])
     assert config.data.classes.to_dict() == {"road": (40,), "tree": (70, 71)}
     assert load_config("link/kitti_minkunet", ["data.classes={'road': (40,)}"]).data.classes
-    for override in ("mesh={'data': 2}", "train={'steps': 3}", "data.classes={'road': 40}"):
+    for override in ("mesh={'data': 2}", "train={'steps': 3}"):
         with pytest.raises(InputError, match="is a table; set one of"):
             load_config("link/own", [override])
+    with pytest.raises(InputError, match=r"is a table; expected one like {'ground': \(1,\)}"):
+        load_config("link/own", ["data.classes={'road': 40}"])
+    with pytest.raises(InputError, match=r"expected {'name': value, \.\.\.}"):
+        load_config("link/kitti_minkunet", ["data.classes=road"])
 
 
 def test_an_unknown_recipe_names_the_nearest():

@@ -54,6 +54,17 @@ def test_strip_shows_frames_in_order():
     assert [int(row[66 * i + 5]) for i in range(4)] == [0, 50, 100, 150]
 
 
+def test_a_long_name_takes_several_lines():
+    video = np.zeros((1, 64, 64, 3), np.uint8)
+
+    def lines(name):
+        inked = strip({name: video})[:64, :84].any(axis=(1, 2)).astype(int)
+        return int((np.diff(inked, prepend=0) == 1).sum())
+
+    names = ("anna", "anna moves", "nearest mother moves", "m" * 100)
+    assert [lines(name) for name in names] == [1, 1, 2, 4]
+
+
 def test_outputs_never_share_a_name():
     paths = [Path(p) for p in ("a_2.png", "x/a.png", "a.mp4", "y/a.png", "b.png")]
     assert output_names(paths) == ["a_2", "a", "a_3", "a_4", "b"]

@@ -60,6 +60,16 @@ def read_label_map(path: Path) -> dict[int, str]:
     return labels
 
 
+def counted_labels(path: str) -> list[int]:
+    """Ids of the classes that an evaluation counts: those of the label map in `data.labels`."""
+    if not path:
+        raise InputError(
+            "data.labels: expected the label map of the classes that count "
+            "(ava_action_list_v2.2_for_activitynet_2019.pbtxt)"
+        )
+    return sorted(read_label_map(Path(path)))
+
+
 def read_excluded(path: Path, frames: KeyFrames) -> set[int]:
     """Numbers of the key frames in rows `video,second`, which no evaluation counts."""
     return {

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 from jaxvision.data.actions import clip_frames
 from jaxvision.data.actions.act_files import ActionTubes
 from jaxvision.data.actions.ava_people import PeopleOfFrame, centre_frame
 from jaxvision.data.actions.own_lists import Moment, Unit
 from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
+from jaxvision.data.picture_files import read_picture
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
 
@@ -30,14 +30,7 @@ class ListedFrames(FrameSequence):
         return len(self._files)
 
     def _read(self, numbers: Sequence[int]) -> list[UInt8[np.ndarray, "h w 3"]]:
-        return [self._picture(self._files[number]) for number in numbers]
-
-    def _picture(self, path: Path) -> UInt8[np.ndarray, "h w 3"]:
-        try:
-            with Image.open(path) as image:
-                return np.asarray(image.convert("RGB"))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+        return [np.asarray(read_picture(self._files[number])) for number in numbers]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,13 @@ class Classes:
     def __post_init__(self):
         if len(self.names) != len(self.raw_ids) or len(self.names) < 2:
             raise InputError(f"classes {self.names}: expected the ignored one and at least another")
+        for name, ids in zip(self.names, self.raw_ids, strict=True):
+            whole = all(isinstance(raw, int) and 0 <= raw < self.known_ids for raw in ids)
+            if not ids or not whole:
+                raise InputError(
+                    f"classes: {name!r}: {ids}; expected raw label ids from 0 to "
+                    f"{self.known_ids - 1}"
+                )
         listed = [raw for ids in self.raw_ids for raw in ids]
         twice = {raw for raw in listed if listed.count(raw) > 1}
         if twice:
@@ -64,6 +71,9 @@ class Classes:
     @classmethod
     def of_config(cls, table: Mapping[str, Sequence[int]], ignored: Sequence[int]) -> "Classes":
         """A user's own: {name: raw ids}; `ignored` are raw ids that no loss and no metric reads."""
+        for name, ids in table.items():
+            if not isinstance(ids, (tuple, list)):
+                raise InputError(f"data.classes: {name!r}: {ids!r}; expected raw ids as (1, 2)")
         names = ("ignored", *table)
         return cls(names, (tuple(ignored) or (0,), *(tuple(ids) for ids in table.values())))
 

@@ -29,11 +29,6 @@ CONVERSIONS = {
 }
 
 
-def only_scans(paths: Iterable[Path]) -> list[Path]:
-    """Those of `paths` that are named like scans; hidden files are none."""
-    return [p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
-
-
 def no_scans(where: Path, paths: Iterable[Path]) -> InputError:
     """What to say of `where`, whose `paths` are no scans: how one of another kind is converted."""
     for path in paths:

@@ -1,5 +1,6 @@
 """Where CoMAE's pairs come from, and what their classes are called."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +49,10 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
     return labelled_pictures.class_names(Path(data.root) / data.train)
 
 
-def records_of(config: ConfigDict, split: str) -> Records:
+def records_of(config: ConfigDict, split: str, names: Sequence[str] = ()) -> Records:
     """The labelled pairs of "train" or "validation" that a recipe names.
+
+    names: of the classes, in order; () takes those of the data.
 
     canvases: the published layout, RGB and HHA side by side in one file.  pairs: two files a pair.
     rooms: made up. InputError for a class that the validation pairs lack, since its recall would
@@ -62,7 +65,7 @@ def records_of(config: ConfigDict, split: str) -> Records:
         return HhaRooms(RoomPictures(data[split], data.side, photographs, ROOM_SEEDS[split]))
     if not data[split]:
         raise InputError(f"data.{split}: expected a folder of class folders")
-    where, names = Path(data.root) / data[split], class_names(config)
+    where, names = Path(data.root) / data[split], tuple(names) or class_names(config)
     found: rgbd.Canvases | rgbd.Pairs
     if data.name == "canvases":
         found = rgbd.canvas_folder(where, names)

@@ -84,7 +84,8 @@ def reconstructions(batch: Mapping[str, np.ndarray], outputs: Mapping[str, np.nd
                 outputs[f"{name}_reconstructed"],
             )
         ]
-        rows[name] = np.stack(shown, axis=1).reshape(-1, *shown[0].shape[1:])
+        row = f"{name}: original, masked, reconstructed"
+        rows[row] = np.stack(shown, axis=1).reshape(-1, *shown[0].shape[1:])
     return strip(rows, most_frames=3 * SHOWN)
 
 

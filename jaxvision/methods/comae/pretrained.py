@@ -48,6 +48,8 @@ def published() -> list[dict[str, str]]:
             "from": variants.WHERE,
             "licence": variants.LICENCE,
             "preprocessing": variants.PREPROCESSING,
+            "by hand": "take it from the cloud drive that the README of github.com/MCG-NJU/CoMAE "
+            "links under 'Checkpoints on SUN RGB-D'",
         }
         for row in variants.PUBLISHED
     ]

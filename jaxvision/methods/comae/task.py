@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from jaxvision.data.normalisation import IMAGENET, normalise
+from jaxvision.data.picture_files import SUFFIXES
 from jaxvision.data.rgbd_transforms import EvaluationPair, TrainingPair
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
@@ -59,6 +60,7 @@ class PairTask(Task):
     """What the stages share: where pairs come from and how they are cut."""
 
     model: Any
+    input_suffixes = SUFFIXES
 
     @cached_property
     def grid(self) -> PatchGrid:
@@ -71,7 +73,8 @@ class PairTask(Task):
     def source(self, split: str) -> Source:
         task = self.config.task
         crop = TrainingPair(self.grid.side, tuple(task.scale), tuple(task.aspect), task.flip)
-        return Source(inputs.records_of(self.config, "train"), self.config.train.batch_size, crop)
+        records = inputs.records_of(self.config, "train", self.class_names)
+        return Source(records, self.config.train.batch_size, crop)
 
     def batch_specs(self, split: str) -> BatchSpecs:
         return self.specs(self.config.train.batch_size)
@@ -247,8 +250,7 @@ class AutoencoderTask(PairTask):
 class ClassificationTask(PairTask):
     """Stage 3: scene classification, modalities dropped at random in training."""
 
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:
+    def names_in_data(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)
 
     @cached_property
@@ -315,7 +317,7 @@ class ClassificationTask(PairTask):
         """`both`, `rgb` and `depth`: with both modalities and with either alone."""
         if not self.config.data.validation:
             return {}
-        records = inputs.records_of(self.config, "validation")
+        records = inputs.records_of(self.config, "validation", self.class_names)
         rows = self.config.train.batch_size
         source = Source(records, rows, EvaluationPair(self.grid.side))
 

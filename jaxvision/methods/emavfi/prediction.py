@@ -69,15 +69,7 @@ def predict_files(
     retiming = Retiming(options.multiple, rate)
     videos = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
     images = [path for path in paths if path.suffix.lower() in SUFFIXES]
-    if not videos and not images:
-        raise InputError(f"{paths[0]}: neither a picture nor a video")
-    if len(images) == 1:
-        raise InputError(f"{images[0]}: one picture; interpolation needs two or more")
-    if images and rate is not None:
-        raise InputError(
-            f"{images[0].parent}: pictures have no times to meet task.predict.rate by; expected "
-            "task.predict.multiple"
-        )
+    others = [path for path in paths if path.suffix.lower() not in (*VIDEO_SUFFIXES, *SUFFIXES)]
     key = {
         "options": options.to_dict(),
         "down_scale": config.task.down_scale,
@@ -87,6 +79,7 @@ def predict_files(
 
     def answer_folder(folder: Path, name: str) -> list[Path]:
         frames = [path for path in images if path.parent.resolve() == folder]
+        check_sequence(frames, rate)
         # Positions count given frames, so `multiple` new positions lie in each step.
         even = Retiming(rate=Fraction(options.multiple))
         retimer = Retimer(interpolator, even, options.cut)
@@ -102,13 +95,27 @@ def predict_files(
     def answer(path: Path, name: str) -> list[Path]:
         if path in videos:
             return answer_video(path, name)
+        if path in others:
+            raise InputError(f"{path}: neither a picture nor a video")
         if path in images:
+            check_sequence(images, rate)
             return between_two(interpolator, images[0], images[1], times, outdir)
         return answer_folder(path, name)
 
     pair = images[:1] if len(images) == 2 else []
     folders = [] if pair else sorted({path.parent.resolve() for path in images})
-    return each_input([*pair, *folders, *videos], outdir, answer)
+    return each_input([*pair, *folders, *videos, *others], outdir, answer)
+
+
+def check_sequence(frames: Sequence[Path], rate: Fraction | None) -> None:
+    """InputError for pictures between which nothing can lie, or nothing at a rate."""
+    if len(frames) == 1:
+        raise InputError(f"{frames[0]}: one picture; interpolation needs two or more")
+    if rate is not None:
+        raise InputError(
+            f"{frames[0].parent}: pictures have no times to meet task.predict.rate by; expected "
+            "task.predict.multiple"
+        )
 
 
 def to_rgb(image: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -17,6 +17,10 @@ from jaxvision.ops.padding import Padder
 from jaxvision.weights.mapping import Entry
 from jaxvision.weights.official import OfficialModel
 
+BY_HAND = (
+    "take it from the folder drive.google.com/drive/folders/16jUa3HkQ85Z5lb5gce1yoaWkP-rdCd0o "
+    "(README of github.com/MCG-NJU/EMA-VFI, 'Play with Demos')"
+)
 _FIRST = "feature_bone.block1.conv.0.weight"
 
 
@@ -47,6 +51,7 @@ def published() -> list[dict[str, str]]:
             "licence": "Apache-2.0 (repository)",
             "for": "any t in (0, 1)" if variant.any_time else "t = 0.5",
             "parameters": f"{variant.parameters:,}",
+            "by hand": BY_HAND,
         }
         for name, variant in VARIANTS.items()
     ]

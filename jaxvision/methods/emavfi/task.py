@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
+from jaxvision.data import camera_clips
 from jaxvision.data.normalisation import to_unit
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
@@ -47,6 +48,8 @@ def build_model(model: ConfigDict, dtype: str) -> InterpolationNetwork:
 class InterpolationTask(Task):
     """The frame between two frames. Batches hold `frames`, uint8 [b, 3, h, w, 3] BGR (first,
     target, last), and `time`, float32 [b]: where the target lies between them."""
+
+    input_suffixes = camera_clips.SUFFIXES
 
     @cached_property
     def model(self) -> InterpolationNetwork:

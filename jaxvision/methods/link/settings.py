@@ -74,6 +74,7 @@ SETTINGS = {
 SIZES = Sizes(
     least={
         "data.classes": 0,
+        "data.columns": 4,
         "data.ignored": 0,
         "data.paste": 0,
         "data.range": None,

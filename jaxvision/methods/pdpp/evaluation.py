@@ -13,25 +13,11 @@ from jaxtyping import Float, Int
 from jaxvision.data.procedures import Windows
 from jaxvision.data.source import Source
 from jaxvision.metrics import procedure_planning as metrics
+from jaxvision.tasks.record_rows import Columns, collect, columns
 from jaxvision.training.task import BatchSpecs, Evaluation
 
 Outputs = Callable[..., Mapping[str, Any]]
-Columns = dict[str, np.ndarray]  # every record's answers, in the order of the records
 CHUNK = 1024  # windows compared at a time
-
-
-def collect(total: Any, outputs: Mapping[str, np.ndarray], index: np.ndarray, bucket: str) -> Any:
-    """Every record's answers by its index: the result does not depend on how they were batched."""
-    total = total if total is not None else {}
-    for row, number in enumerate(index):
-        total[int(number)] = {name: value[row] for name, value in outputs.items()}
-    return total
-
-
-def columns(total: Mapping[int, Mapping[str, np.ndarray]]) -> Columns:
-    """Collected answers as arrays, in the order of the records."""
-    rows = [total[number] for number in sorted(total)]
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def _evaluation(

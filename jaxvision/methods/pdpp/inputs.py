@@ -30,6 +30,7 @@ from jaxvision.text_files import read_json
 from jaxvision.training.task import BatchSpecs
 
 SPLITS = ("train", "test")
+TASK, ACTION = "task: ", "action: "
 
 
 class Labels(NamedTuple):
@@ -38,13 +39,25 @@ class Labels(NamedTuple):
     tasks: Sequence[str]
     actions: Sequence[str]
 
+    def in_one_list(self) -> tuple[str, ...]:
+        """How a run keeps them: every name with its kind before it."""
+        return (*(f"{TASK}{name}" for name in self.tasks), *(f"{ACTION}{n}" for n in self.actions))
 
-def layout_of(config: ConfigDict) -> StateLayout:
-    """The state a recipe's model has: its own counts, or those of the data's labels where 0."""
+    @classmethod
+    def of_list(cls, names: Sequence[str]) -> "Labels":
+        kinds = ([n.removeprefix(k) for n in names if n.startswith(k)] for k in (TASK, ACTION))
+        return cls(*kinds)
+
+
+def layout_of(config: ConfigDict, trained: Labels | None = None) -> StateLayout:
+    """The state a recipe's model has: its own counts, or those of the labels where 0: of `trained`,
+    where it is known what the weights were trained on, else of the data."""
     model = config.model
     classes, actions = model.classes, model.actions
     if not (classes and actions):
-        if config.data.name == "generated":
+        if trained is not None:
+            counts = (len(trained.tasks), len(trained.actions))
+        elif config.data.name == "generated":
             found = world_of(config)
             counts = (found.tasks, found.actions)
         elif config.data.name == "plain":

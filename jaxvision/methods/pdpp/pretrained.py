@@ -65,6 +65,8 @@ def published() -> list[dict[str, str]]:
             "state": f"{s.layout.classes} tasks, {s.layout.actions} actions, "
             f"{s.layout.observation} values an observation",
             "diffusion steps": str(s.diffusion_steps),
+            "by hand": "take it from box.nju.edu.cn/d/bea511b00c984c0c8bd6 (README of "
+            "github.com/MCG-NJU/PDPP, 'Inference')",
         }
         for name, s in SETTINGS.items()
     ]

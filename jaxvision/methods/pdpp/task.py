@@ -31,9 +31,17 @@ class WindowTask(Task):
 
     input_suffixes = (".npy", ".npz")
 
+    def names_in_data(self) -> tuple[str, ...]:
+        return inputs.windows_of(self.config, "test")[1].in_one_list()
+
+    @property
+    def trained_labels(self) -> inputs.Labels | None:
+        """Names of tasks and actions as they came with weights."""
+        return inputs.Labels.of_list(self.trained_names) if self.trained_names else None
+
     @cached_property
     def layout(self) -> StateLayout:
-        return inputs.layout_of(self.config)
+        return inputs.layout_of(self.config, self.trained_labels)
 
     @cached_property
     def classifier(self) -> TaskClassifier:
@@ -273,7 +281,10 @@ class PlannerTask(WindowTask):
         return found
 
     def labels(self) -> inputs.Labels:
-        """Names of tasks and actions: the data's where it is there, else numbers."""
+        """Names of tasks and actions: those of the weights, the data's where it is there, else
+        numbers."""
+        if self.trained_labels is not None:
+            return self.trained_labels
         try:
             return inputs.windows_of(self.config, "test")[1]
         except InputError:

@@ -1,6 +1,6 @@
 """From labelled pictures to what the network sees."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from jaxvision.data import labelled_pictures
 from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.crops import centre_box, resized_crop_box, short_side_size
 from jaxvision.data.labelled_pictures import Digits, TfdsPictures
-from jaxvision.data.labels import read_labels
+from jaxvision.data.labels import names_wanted, read_labels
 from jaxvision.data.source import Records, Sample
 from jaxvision.data.tfds import TfdsRecords
 from jaxvision.errors import InputError, check_choice
@@ -69,8 +69,9 @@ class EvaluationPicture:
         return {"picture": pixels, "label": np.int32(record["label"])}
 
 
-def records_of(config: ConfigDict, split: str) -> Records:
-    """The labelled pictures of "train" or "validation" that a recipe names."""
+def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
+    """The labelled pictures of "train" or "validation" that a recipe names.  names: of the classes,
+    in order."""
     data = config.data
     check_choice("data.name", data.name, DATASETS)
     if data.name == "digits":
@@ -80,7 +81,6 @@ def records_of(config: ConfigDict, split: str) -> Records:
     if not data[split]:
         raise InputError(f"data.{split}: expected a folder of class folders, or a list file")
     where = Path(data.root) / data[split]
-    names = class_names(config)
     if where.is_dir():
         return labelled_pictures.picture_folder(where, names)
     if not where.is_file():
@@ -98,9 +98,8 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
     if data.name == "tfds":
         return TfdsPictures(TfdsRecords(data.dataset, "train", data.root)).classes
     where = Path(data.root) / data.train
+    if data.train and not where.exists():
+        raise InputError(f"data.train: {where}: no such folder or list")
     if not data.train or not where.is_dir():
-        raise InputError(
-            "data.labels: expected a file of class names, one a line; only a folder of class "
-            f"folders in data.train names them too, and {str(data.train)!r} is none"
-        )
+        raise names_wanted()
     return labelled_pictures.class_names(where)

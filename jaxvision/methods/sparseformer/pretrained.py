@@ -16,7 +16,7 @@ from jaxvision.data.picture_files import read_picture
 from jaxvision.errors import InputError
 from jaxvision.methods.sparseformer.inputs import evaluation_picture
 from jaxvision.methods.sparseformer.model import SparseFormer
-from jaxvision.methods.sparseformer.variants import PUBLISHED, VARIANTS, find_variant
+from jaxvision.methods.sparseformer.variants import PUBLISHED, RELEASES, VARIANTS, find_variant
 from jaxvision.methods.sparseformer.weights import entries_of, renamed_layout
 from jaxvision.weights.official import OfficialModel
 
@@ -43,6 +43,7 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
         entries_of(architecture),
         partial(preprocess, family=family, resampling=resampling),
         layouts,
+        class_list="" if family == "clip" else "imagenet",
     )
 
 
@@ -56,6 +57,7 @@ def published() -> list[dict[str, str]]:
             "from": f"github.com/showlab/sparseformer, release {row.release}",
             "licence": "MIT",
             "preprocessing": f"short side {SHORT_SIDE}, centre crop {SIZE}",
+            "address": f"{RELEASES}/{row.release}/{row.file}",
         }
         if row.top1:
             shown |= {"views": "1 crop", "accuracy": f"{row.top1:.1f} %"}
@@ -88,7 +90,9 @@ def _with_other_classes(shapes: Mapping[str, tuple[int, ...]]) -> OfficialModel 
             architecture = network.model.architecture
             classes = shapes[different[0]][0]
             own = dataclasses.replace(architecture, outputs=classes)
-            return dataclasses.replace(network, model=SparseFormer(own), entries=entries_of(own))
+            return dataclasses.replace(
+                network, model=SparseFormer(own), entries=entries_of(own), class_list=""
+            )
     return None
 
 

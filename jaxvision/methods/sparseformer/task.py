@@ -11,10 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
-from jaxvision.data import labelled_pictures
 from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.normalisation import normalise, statistics
-from jaxvision.data.picture_files import read_picture
+from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.data.source import Source
 from jaxvision.errors import check_choice
 from jaxvision.methods.sparseformer import inputs
@@ -63,10 +62,9 @@ class ClassificationTask(Task):
     """Soft-target cross entropy on mixed pictures. Batches hold `picture`, uint8 [b, h, w, 3] RGB,
     and `label`, int32 [b]."""
 
-    input_suffixes = tuple(sorted(labelled_pictures.SUFFIXES))
+    input_suffixes = SUFFIXES
 
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:
+    def names_in_data(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)
 
     @cached_property
@@ -82,7 +80,7 @@ class ClassificationTask(Task):
         task, size = self.config.task, self.config.data.size
         policy = RandAugment.parse(task.rand_augment) if task.rand_augment else None
         return Source(
-            inputs.records_of(self.config, "train"),
+            inputs.records_of(self.config, "train", self.class_names),
             self.config.train.batch_size,
             inputs.TrainingPicture(size, tuple(task.scale), task.flip, policy),
             record_repeats=task.record_repeats,
@@ -132,7 +130,7 @@ class ClassificationTask(Task):
         data, size = self.config.data, self.config.train.batch_size
         if data.name == "folder" and not data.validation:
             return {}
-        records = inputs.records_of(self.config, "validation")
+        records = inputs.records_of(self.config, "validation", self.class_names)
         crop = inputs.EvaluationPicture(data.size, data.short_side, data.resampling)
         validation = classification.evaluation(
             Source(records, size, crop),

@@ -50,6 +50,8 @@ class Published(NamedTuple):
     gflops: float | None = None
 
 
+# Linked in imagenet/README.md and in the package's factory.py.
+RELEASES = "https://github.com/showlab/sparseformer/releases/download"
 PUBLISHED = (
     Published("tiny", "sparseformer_t_imagenet1k.pth", "v1.0.0-imagenet", 81.0, 2.0),
     Published("small", "sparseformer_s_imagenet1k.pth", "v1.0.0-imagenet", 82.0, 3.8),

@@ -11,6 +11,7 @@ from jaxvision.methods.stmixer.decoder import Answers
 from jaxvision.methods.stmixer.objective import PERSON
 from jaxvision.metrics.action_frames import iou
 from jaxvision.ops import boxes as box_ops
+from jaxvision.tasks.people_in_films import People
 
 
 class Detected(NamedTuple):
@@ -33,14 +34,6 @@ class Choice(NamedTuple):
     threshold: float = 0.6
     fallback: int = 3
     overlap: float = 1.0
-
-
-class People(NamedTuple):
-    """The people of one clip; fields as those of `Detected`."""
-
-    person: Float[np.ndarray, " n"]
-    action: Float[np.ndarray, "n actions"]
-    boxes: Float[np.ndarray, "n 4"]
 
 
 def detect(last: Answers, sizes: Float[Array, "b 4"]) -> Detected:

@@ -10,11 +10,10 @@ from jaxvision.data.actions.act_files import ActionTubes
 from jaxvision.data.actions.ava_files import rows_of_people
 from jaxvision.data.actions.key_frames import KeyFrame
 from jaxvision.data.source import Source
-from jaxvision.methods.stmixer.detections import Choice, People, choose
+from jaxvision.methods.stmixer.detections import Choice, choose
 from jaxvision.metrics.action_frames import (
     FrameBoxes,
     average_precisions,
-    mean_average_precision,
     never_met,
 )
 from jaxvision.metrics.action_tubes import (
@@ -25,6 +24,8 @@ from jaxvision.metrics.action_tubes import (
     tubes_of_video,
     video_average_precision,
 )
+from jaxvision.tasks.frame_results import frame_results
+from jaxvision.tasks.people_in_films import People
 from jaxvision.training.task import Batch, BatchSpecs, Evaluation, Variables
 
 DECIMALS = 5  # of the file that the published evaluation reads back
@@ -79,13 +80,7 @@ def frame_map(
         detections, wanted = (_joined(rows) for rows in (found, true))
         precisions = average_precisions(wanted, detections, labels, excluded=excluded)
         missed = never_met(wanted, detections, labels)
-        results = {"map": 100 * mean_average_precision(precisions)}
-        if len(labels) <= 24:
-            results |= {
-                f"ap_{names[label - 1]}": 100 * float(value)
-                for label, value in zip(labels, precisions, strict=True)
-                if not np.isnan(value)
-            }
+        results = frame_results(precisions, labels, names, len(total))
         results["people_per_frame"] = sum(len(p.boxes) for p in total.values()) / len(total)
         results["labels_without_truth"] = float(len(missed["labels_without_truth"]))
         results["frames_without_detections"] = float(len(missed["frames_without_detections"]))

@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
 
-from jaxvision.data.actions import clip_frames, pixel_boxes
+from jaxvision.data.actions import ava_files, clip_frames, pixel_boxes
 from jaxvision.data.actions.act_files import ActionTubes, read_act_tubes
-from jaxvision.data.actions.ava_files import read_label_map
 from jaxvision.data.actions.ava_people import read_frame_list, read_people
 from jaxvision.data.actions.key_frames import (
     KeyFrame,
@@ -25,6 +24,7 @@ from jaxvision.data.actions.key_frames import (
 from jaxvision.data.actions.moving_figures import ACTIONS, FigureClip, MovingFigures
 from jaxvision.data.actions.own_lists import read_own_list
 from jaxvision.data.actions.size_buckets import size_buckets
+from jaxvision.data.class_lists import class_list
 from jaxvision.data.fixed_point_resize import opencv_resize
 from jaxvision.data.labels import read_labels
 from jaxvision.data.source import Records, RecordSubset
@@ -79,11 +79,13 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
         if len(labels) != data.classes:
             raise InputError(f"{data.tubes}: {len(labels)} labels; data.classes={data.classes}")
         return labels
+    if data.name == "ava" and not data.labels:
+        return class_list("ava")[: data.classes]
     if not data.labels:
         raise InputError("data.labels: expected a file of the actions' names")
     if data.name == "own":
         return read_labels(data.labels)
-    names = read_label_map(Path(data.labels))
+    names = ava_files.read_label_map(Path(data.labels))
     if max(names) > data.classes:
         raise InputError(f"{data.labels}: label id {max(names)}; expected 1 to {data.classes}")
     return tuple(names.get(number, f"action {number}") for number in range(1, data.classes + 1))
@@ -107,7 +109,7 @@ def is_here(config: ConfigDict) -> bool:
 def counted_labels(config: ConfigDict) -> list[int]:
     """Ids, from 1, of the classes that an evaluation counts."""
     if config.data.name == "ava":
-        return sorted(read_label_map(Path(config.data.labels)))
+        return ava_files.counted_labels(config.data.labels)
     return list(range(1, class_count(config) + 1))
 
 
@@ -123,8 +125,8 @@ def _read_tubes(path: str) -> ActionTubes:
     return read_act_tubes(Path(path))
 
 
-def records_of(config: ConfigDict, split: str) -> Records:
-    """The key frames of "train" or "validation"."""
+def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
+    """The key frames of "train" or "validation".  names: of the actions."""
     data = config.data
     if data.name == "figures":
         return MovingFigures(
@@ -142,7 +144,7 @@ def records_of(config: ConfigDict, split: str) -> Records:
     if not data[split]:
         raise InputError(f"data.{split}: expected a file of annotations")
     if data.name == "own":
-        moments = read_own_list(Path(data[split]), class_names(config), data.unit)
+        moments = read_own_list(Path(data[split]), names, data.unit)
         return own_key_frames(moments, root, data.unit)
     people = read_people(Path(data[split]), data.classes).frames
     lists = read_frame_list(Path(data[f"{split}_frames"]))

@@ -12,8 +12,6 @@ from jaxvision.methods.stmixer.decoder import Answers, Decoder, DecoderConfig, Q
 from jaxvision.methods.stmixer.feature_space import LateralMaps, SimplePyramid
 from jaxvision.nn.resnet3d import ResNet3D
 from jaxvision.nn.resnet3d_config import ResNet3DConfig
-from jaxvision.nn.transformer import BlockConfig, layer_norm
-from jaxvision.nn.video_transformer import CubeGrid, VideoEncoder
 
 Clip = Float[Array, "b t h w c"]
 
@@ -24,37 +22,6 @@ class Detections(NamedTuple):
     answers: Answers
     queries: Queries
     levels: tuple[Clip, ...]
-
-
-class TransformerMap(nn.Module):
-    """A plain video transformer whose last tokens are one map at its patches' stride.
-
-    grid: of the pretraining. A clip of another size is cut alike, and reads the positions of the
-    grid resized in space; one of exactly as many tokens reads them as they are, as published.
-    """
-
-    grid: CubeGrid
-    block: BlockConfig
-    depth: int
-
-    @nn.compact
-    def __call__(self, clip: Float[Array, "b t h w 3"], train: bool = False) -> Clip:
-        window = self.grid.window_of(clip.shape[1:4])
-        if clip.shape[1] != self.grid.frames:
-            raise InputError(
-                f"a clip of {clip.shape[1]} frames; expected {self.grid.frames}, which the "
-                "transformer's positions are made for"
-            )
-        same = window[1] * window[2] == self.grid.window[1] * self.grid.window[2]
-        encoder = VideoEncoder(
-            self.grid,
-            self.block,
-            self.depth,
-            position_window=window if same else self.grid.window,
-            name="encoder",
-        )
-        tokens = encoder(clip, deterministic=not train)
-        return layer_norm(self.block, "norm")(tokens).reshape(len(clip), *window, -1)
 
 
 class ConvolutionalMaps(nn.Module):

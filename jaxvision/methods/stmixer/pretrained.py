@@ -39,7 +39,13 @@ def _model(name: str, classes: int, dtype: str) -> OfficialModel:
     table = model_table() | dict(variant.model)
     model = build(table, classes, dtype)
     prepare = partial(preprocess, frames=table["frames"], stride=variant.stride)
-    return OfficialModel(f"stmixer/{name}", model, detector_entries(model), prepare)
+    return OfficialModel(
+        f"stmixer/{name}",
+        model,
+        detector_entries(model),
+        prepare,
+        class_list="ava" if classes == CLASSES else "",
+    )
 
 
 def published() -> list[dict[str, str]]:
@@ -52,6 +58,8 @@ def published() -> list[dict[str, str]]:
             "backbone from": variant.pretraining,
             "preprocessing": f"{SHORT_SIDE} px short side, one frame of {variant.stride}, "
             f"(x / 255 - {MEAN}) / {DEVIATION}",
+            "by hand": f"take it from drive.google.com/file/d/{variant.drive} (README of "
+            "github.com/MCG-NJU/STMixer, 'Model Zoo')",
         }
         if variant.said is not None:
             row["AVA 2.2"] = f"{variant.said:.1f} % mAP (paper)"

@@ -17,12 +17,13 @@ from jaxvision.data.actions.moving_figures import FigureClip
 from jaxvision.data.actions.pixel_boxes import shares
 from jaxvision.data.source import Source
 from jaxvision.errors import check_choice
-from jaxvision.methods.stmixer import evaluation, inputs, objective, prediction, variants
+from jaxvision.methods.stmixer import evaluation, inputs, objective, variants
 from jaxvision.methods.stmixer.decoder import Answers
-from jaxvision.methods.stmixer.detections import Choice, People, choose, detect
+from jaxvision.methods.stmixer.detections import Choice, choose, detect
 from jaxvision.methods.stmixer.model import Detector
 from jaxvision.methods.stmixer.objective import Truth, Weights
-from jaxvision.tasks import dispatch
+from jaxvision.tasks import dispatch, people_in_films
+from jaxvision.tasks.people_in_films import People
 from jaxvision.training.layer_decay import decays
 from jaxvision.training.loss_groups import mean_over_groups
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
@@ -37,16 +38,18 @@ class DetectionTask(Task):
 
     input_suffixes = video_list.SUFFIXES
 
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:
+    def names_in_data(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)
+
+    @property
+    def classes(self) -> int:
+        """Columns of the actions."""
+        return len(self.trained_names) or inputs.class_count(self.config)
 
     @cached_property
     def model(self) -> Detector:
         config = self.config
-        return variants.build(
-            config.model, inputs.class_count(config), config.dtype, config.train.norm_groups
-        )
+        return variants.build(config.model, self.classes, config.dtype, config.train.norm_groups)
 
     @property
     def choice(self) -> Choice:
@@ -71,7 +74,7 @@ class DetectionTask(Task):
     @cached_property
     def training_buckets(self) -> tuple[inputs.Records, dict[inputs.Bucket, inputs.BucketRows]]:
         config = self.config
-        records = inputs.records_of(config, "train")
+        records = inputs.records_of(config, "train", self.class_names)
         buckets = inputs.buckets_of(
             inputs.frame_sizes(records),
             tuple(config.task.short_sides),
@@ -94,7 +97,7 @@ class DetectionTask(Task):
             frames=config.model.frames,
             stride=config.task.stride,
             people=config.data.people,
-            classes=inputs.class_count(config),
+            classes=self.classes,
             flip=config.task.flip and training,
             buckets={bucket.name: bucket for bucket in buckets},
         )
@@ -129,6 +132,10 @@ class DetectionTask(Task):
         columns = jnp.arange(width) < batch["size"][:, 0, None]
         inside = rows[:, :, None] & columns[:, None, :]
         return {**batch, "input": jnp.where(inside[:, None, ..., None], video, 0)}
+
+    def supervised(self, arrays: Mapping[str, np.ndarray]) -> int:
+        """People whose box has some area within the frame."""
+        return int(np.sum(arrays["exists"]))
 
     def loss(
         self, variables: Variables, batch: Batch, rng: PRNGKeyArray, train: bool
@@ -174,7 +181,7 @@ class DetectionTask(Task):
         if not config.data.validation and config.data.name != "tubes":
             return {}
         check_choice("task.boxes", task.boxes, BOXES)
-        records = inputs.records_of(config, "validation")
+        records = inputs.records_of(config, "validation", self.class_names)
         sizes = inputs.frame_sizes(records)
         buckets = inputs.buckets_of(sizes, (task.test_short_side,), task.most_buckets)
         transform, size = self.transform(buckets, False), task.evaluation_batch
@@ -213,7 +220,7 @@ class DetectionTask(Task):
         people = choose(
             People(*(np.asarray(outputs[name][0]) for name in People._fields)), self.choice
         )
-        seen = prediction.seen_people(
+        seen = people_in_films.seen_people(
             people, (height, width), self.class_names, self.config.task.shown
         )
         exists = np.asarray(batch["exists"][0])
@@ -221,7 +228,7 @@ class DetectionTask(Task):
         return {"people": draw_people(frame, [*true, *seen])}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
-        """People and actions of films: see `prediction.predict_files`."""
+        """People and actions of films: see `people_in_films.predict_files`."""
         task = self.config.task
 
         @jax.jit
@@ -229,7 +236,7 @@ class DetectionTask(Task):
             rng = jax.random.key(0)
             return self.predict(variables, self.prepare(batch, rng, False), rng)
 
-        def detect_in(frames: np.ndarray) -> People:
+        def detect_in(frames: np.ndarray, number: int) -> People:
             nobody = np.zeros((0, 4), np.float32)
             clip, _ = inputs.resized_clip(frames, nobody, task.test_short_side)
             height, width = clip.shape[1:3]
@@ -239,9 +246,14 @@ class DetectionTask(Task):
             found = jax.device_get(answer(variables, {"video": padded[None], "size": size}))
             return choose(People(*(found[name][0] for name in People._fields)), self.choice)
 
-        moments = prediction.Moments(self.config.model.frames, task.stride, task.every_seconds)
-        return prediction.predict_files(
-            detect_in, moments, paths, outdir, names=self.class_names, shown=task.shown
+        moments = people_in_films.Moments(self.config.model.frames, task.stride, task.every_seconds)
+        return people_in_films.predict_files(
+            lambda path, size, count: detect_in,
+            moments,
+            paths,
+            outdir,
+            names=self.class_names,
+            shown=task.shown,
         )
 
 

@@ -8,35 +8,50 @@ import jax.numpy as jnp
 
 from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.stmixer.decoder import DecoderConfig
-from jaxvision.methods.stmixer.model import ConvolutionalMaps, Detector, TransformerMap
+from jaxvision.methods.stmixer.model import ConvolutionalMaps, Detector
 from jaxvision.nn.resnet3d_config import NonLocalConfig, NormConfig, strided_network
 from jaxvision.nn.transformer import BlockConfig
-from jaxvision.nn.video_transformer import CubeGrid
+from jaxvision.nn.video_transformer import CubeGrid, TransformerMap
 
 BACKBONES = ("slowonly", "slowfast", "vit")
 
 
 class Variant(NamedTuple):
     """model: what differs from `model_table`.  stride: between a clip's frames.  said: mean average
-    precision on AVA 2.2 by the paper, in percent; None: not known to us."""
+    precision on AVA 2.2 by the paper, in percent; None: not known to us.  drive: where the model
+    zoo of their README links its file on drive.google.com."""
 
     model: Mapping[str, Any]
     stride: int
     pretraining: str
+    drive: str
     said: float | None = None
 
 
 VIT = {"backbone": "vit", "frames": 16, "drop_path": 0.2, "remat": "full"}
 VARIANTS = {
     "slowonly_r50_k400": Variant(
-        {"backbone": "slowonly", "frames": 4, "temporal_points": 4}, 16, "Kinetics-400"
+        {"backbone": "slowonly", "frames": 4, "temporal_points": 4},
+        16,
+        "Kinetics-400",
+        "1qJdnCGwi5NeqpHFYxPpIixLY6Mpsuync",
     ),
-    "slowfast_r50_k400": Variant({"backbone": "slowfast", "fusion_window": 7}, 2, "Kinetics-400"),
+    "slowfast_r50_k400": Variant(
+        {"backbone": "slowfast", "fusion_window": 7},
+        2,
+        "Kinetics-400",
+        "1pwXBC-g-OS71wzd9lxHDITASRw1cxRWm",
+    ),
     "slowfast_r101_nl_k600": Variant(
-        {"backbone": "slowfast", "depth": 101, "non_local": "mean"}, 2, "Kinetics-600"
+        {"backbone": "slowfast", "depth": 101, "non_local": "mean"},
+        2,
+        "Kinetics-600",
+        "1oouF7IZFxs-vXhUDXSkLpy7FE5oh6Vp2",
     ),
-    "vit_b_k400": Variant(VIT, 4, "VideoMAE, Kinetics-400"),
-    "vit_b_k710_k400": Variant(VIT, 4, "VideoMAE V2, Kinetics-710 and 400", 36.1),
+    "vit_b_k400": Variant(VIT, 4, "VideoMAE, Kinetics-400", "1hVni60LLWHZBaaNkccrrEAo1xFEM2ZPV"),
+    "vit_b_k710_k400": Variant(
+        VIT, 4, "VideoMAE V2, Kinetics-710 and 400", "1S5_mePN9lmkIyW_kRcTESfeitKomqW-y", 36.1
+    ),
 }
 
 
@@ -123,7 +138,8 @@ def _transformer(model: Mapping[str, Any], dtype: str) -> TransformerMap:
         remat=model["remat"],
         dtype=jnp.dtype(dtype),
     )
-    return TransformerMap(CubeGrid(model["frames"], (side, side)), block, model["layers"])
+    grid = CubeGrid(model["frames"], (side, side))
+    return TransformerMap(grid, block, model["layers"], flat_positions=True)
 
 
 def _convolutional(model: Mapping[str, Any], dtype: str, norm_groups: int) -> ConvolutionalMaps:

@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from jaxvision.methods.stmixer.decoder import DecoderConfig
-from jaxvision.methods.stmixer.model import Detector, TransformerMap
+from jaxvision.methods.stmixer.model import Detector
 from jaxvision.nn.resnet3d_config import ResNet3DConfig
-from jaxvision.nn.transformer import BlockConfig
-from jaxvision.nn.video_transformer import CubeGrid
-from jaxvision.weights import transformer_entries
+from jaxvision.nn.video_transformer import TransformerMap
 from jaxvision.weights.layout import (
     CONV3D,
     LINEAR,
@@ -21,6 +19,7 @@ from jaxvision.weights.layout import (
 from jaxvision.weights.mapping import Entry
 from jaxvision.weights.resnet3d_entries import pyslowfast_entries
 from jaxvision.weights.transformer_entries import linear, norm
+from jaxvision.weights.video_transformer_entries import map_entries
 
 BRANCHES = (("s", "spatial"), ("t", "temporal"))
 
@@ -30,9 +29,7 @@ def detector_entries(model: Detector) -> list[Entry]:
     backbone, width, path = model.backbone, model.decoder.width, "params/backbone"
     if isinstance(backbone, TransformerMap):
         found = [
-            *transformer_map_entries(
-                backbone.grid, backbone.block, backbone.depth, "backbone.", path
-            ),
+            *map_entries(backbone, "backbone.", path),
             *pyramid_entries(backbone.block.width, width),
         ]
     else:
@@ -210,28 +207,3 @@ def _doubling(name: str, path: str, inputs: int, outputs: int) -> Iterator[Entry
     )
     yield Entry(f"{name}.weight", kernel, f"{path}/kernel", to_ours)
     yield Entry(f"{name}.bias", (outputs,), f"{path}/bias")
-
-
-def transformer_map_entries(
-    grid: CubeGrid, block: BlockConfig, depth: int, name: str, path: str
-) -> Iterator[Entry]:
-    """The plain transformer. name: official prefix with its dot.  path: of ours, with its
-    collection."""
-    encoder = f"{path}/encoder"
-    yield from transformer_entries.cube_embedding(
-        f"{name}patch_embed.proj",
-        f"{encoder}/patch_embedding/projection",
-        block.width,
-        (grid.tubelet, grid.patch, grid.patch),
-    )
-    yield from transformer_entries.blocks(
-        f"{name}blocks",
-        f"{encoder}/stack/blocks",
-        depth,
-        width=block.width,
-        heads=block.heads,
-        hidden=block.hidden,
-        qkv_bias="split" if block.qkv_bias else "none",
-        layer_scale=block.layer_scale > 0,
-    )
-    yield from norm(f"{name}norm", f"{path}/norm", block.width)

@@ -75,6 +75,7 @@ def published() -> list[dict[str, str]]:
             "from": row.where,
             "licence": row.licence,
             "preprocessing": PREPROCESSING,
+            "address": row.address,
         }
         if row.top1 is not None:
             shown |= {"views": row.views, "accuracy": f"{row.top1:.1f} %"}

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from jaxvision.errors import InputError, check_choice
-from jaxvision.methods.umt.transfer import fresh_head, from_k710, from_pretraining
+from jaxvision.methods.umt.transfer import fresh_head, from_k710, from_pretraining, to_detector
 from jaxvision.methods.umt.variants import (
     CLASSES,
     SIZES,
     classifier_table,
+    detector_table,
     student_table,
     teacher_table,
 )
@@ -161,6 +162,75 @@ def finetuning(labels: str, size: str, *, form: str = "", gpus: int = 0) -> Conf
     config.optim.batch_scaling = 256
     config.optim.weight_decay.value = script.weight_decay
     config.init = ({"from": size + script.start, **_link(labels, script.start)},)
+    return config
+
+
+class DetectionScript(NamedTuple):
+    """A published script of action detection. gpus x clips: the batch."""
+
+    gpus: int
+    clips: int
+    drop_path: float
+    epochs: int
+
+
+DETECTION_SCRIPTS = {"b": DetectionScript(16, 8, 0.2, 30), "l": DetectionScript(32, 4, 0.4, 25)}
+
+
+def detection(size: str, *, gpus: int = 0) -> ConfigDict:
+    """Action detection on AVA 2.2 (single_modality/action_detection/exp). gpus: how many there are,
+    each with its published clips; 0 = as published."""
+    check_choice("recipe argument 'size'", size, DETECTION_SCRIPTS)
+    script = DETECTION_SCRIPTS[size]
+    gpus = gpus or script.gpus
+    config = base_config()
+    config.method = "umt"
+    config.dtype = "bfloat16"
+    config.model = ConfigDict(detector_table(size))
+    config.model.drop_path = script.drop_path
+    config.task = ConfigDict(
+        {
+            "name": "detection",
+            "stride": 8,
+            "short_side": 256,
+            "crop": 224,
+            "flip": True,
+            "hue_shift": 10,
+            "shade_shift": 26,
+            "layer_decay": LAYER_DECAY[size],
+            "threshold": 0.8,
+            "evaluation_batch": 8,
+            "most_buckets": 8,
+            "shown": 0.5,
+            "every_seconds": 1.0,
+        }
+    )
+    config.data.update(
+        {
+            "name": "ava",
+            "root": "clips/trainval",
+            "train": "annotations/ava_train_v2.2_min.json",
+            "validation": "annotations/ava_val_v2.2_min.json",
+            "detections": "boxes/ava_val_det_person_bbox.json",
+            "truth": "annotations/ava_val_v2.2.csv",
+            "labels": "annotations/ava_action_list_v2.2_for_activitynet_2019.pbtxt",
+            "excluded": "annotations/ava_val_excluded_timestamps_v2.2.csv",
+            "classes": 80,
+            "people": 100,
+            # Of drawn figures.
+            "height": 256,
+            "width": 320,
+        }
+    )
+    config.train.batch_size = gpus * script.clips
+    config.train.loss_groups = gpus
+    config.train.epochs = float(script.epochs)
+    config.optim.learning_rate = ConfigDict(
+        {"name": "cosine", "peak": 2.5e-4, "end": 1e-6, "start": 0.0, "warmup_epochs": 5}
+    )
+    config.optim.batch_scaling = 256
+    config.optim.weight_decay.value = 0.05
+    config.init = ({"from": size + _K710, **to_detector()},)
     return config
 
 

@@ -29,7 +29,8 @@ SETTINGS = CLIPS | {
     "language.attention_dropout": "rate on attention weights",
     "language.shared_width": "of the space that videos and texts are compared in",
     # What is trained.
-    "task.name": "stage1, classification, stage2, retrieval, multiple_choice, question_answering; "
+    "task.name": "stage1, classification, detection, stage2, retrieval, multiple_choice, "
+    "question_answering; "
     "or teacher (of the demo)",
     "task.text_length": "tokens of a text, [CLS] among them; longer ones are cut",
     "task.answer_length": "tokens of an answer, [CLS] and [SEP] among them; longer ones are cut",
@@ -45,13 +46,32 @@ SETTINGS = CLIPS | {
     "task.mask_ratio": "share of each frame's tokens hidden from the student",
     "task.loss": "between features: l2 (of unit length), mse or smooth_l1",
     "task.spare_teacher": "the teacher's last block for visible tokens alone (same numbers)",
+    # Actions of people whose boxes are known.
+    "task.short_side": "of frames before a crop, and of clips in evaluation (pixels)",
+    "task.crop": "side of a training clip (pixels)",
+    "task.hue_shift": "largest turn of a training clip's hues (of 180)",
+    "task.shade_shift": "largest shift of its saturation and value (of 255)",
+    "task.threshold": "least score of a detected person",
+    "task.evaluation_batch": "clips of a step of evaluation",
+    "task.most_buckets": "padded sizes of clips, each compiled; rarer sizes are padded up to them",
+    "task.every_seconds": "from one key frame of predict to the next",
+    "task.shown": "least score of an action that is drawn",
+    "data.detections": "people that a detector found, as JSON; empty = the annotated ones",
+    "data.truth": "AVA's CSV to evaluate against; empty = the annotated people",
+    "data.excluded": "seconds that no evaluation counts",
+    "data.classes": "ids that annotations may have",
+    "data.people": "room for people of a clip; those beyond it are left out and counted",
+    "data.height": "figures: of frames (pixels)",
+    "data.width": "figures: of frames (pixels)",
     # Where clips come from.
-    "data.name": "videos, files, tfds, or built-in: camera, shapes",
+    "data.labels": "file of class names, one a line; empty = names of the class folders; of ava: "
+    "its label map",
+    "data.name": "videos, files, tfds, ava, or built-in: camera, shapes, figures",
     "data.clips": "how many are made up to train on (camera, shapes)",
     "data.root": "folder before every path of a list; of camera: pictures instead of the built-in",
     "data.list": "file of lines PATH,LABEL or PATH LABEL to pretrain on; labels are not used",
     "data.train": "list file or folder of class folders; of tfds: DATASET:SPLIT; of words: "
-    "annotations; of shapes: a count",
+    "annotations; of ava: people as JSON; of shapes and figures: a count",
     "data.validation": "the same to evaluate on",
     "data.vocabulary": "BERT's vocab.txt, or one's own: a piece a line",
     "data.pictures": "annotations of captioned pictures (stage 2), several with commas between",

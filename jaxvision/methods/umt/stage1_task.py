@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxvision.data.camera_clips import SUFFIXES
 from jaxvision.data.moving_shapes import PICTURE_CAPTIONS
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
@@ -31,6 +32,8 @@ TEACHER = "teacher"
 class Stage1Task(Task):
     """Batches hold `video`, uint8 [b, t, h, w, 3] RGB. The teacher's parameters stand under
     "teacher" beside the student's; `config.init` says where they come from."""
+
+    input_suffixes = SUFFIXES
 
     @cached_property
     def teacher(self) -> ClipVision:

@@ -2,6 +2,7 @@
 
 from ml_collections import ConfigDict
 
+from jaxvision.methods.umt.detection.task import ActionDetectionTask
 from jaxvision.methods.umt.language.multiple_choice import MultipleChoiceTask
 from jaxvision.methods.umt.language.pairs_task import RetrievalTask
 from jaxvision.methods.umt.language.question_task import QuestionTask
@@ -16,6 +17,7 @@ TASKS: dispatch.Tasks = {
     "teacher": TeacherTask,
     "stage1": Stage1Task,
     "classification": ClipClassification,
+    "detection": ActionDetectionTask,
     "stage2": Stage2Task,
     "retrieval": RetrievalTask,
     "multiple_choice": MultipleChoiceTask,

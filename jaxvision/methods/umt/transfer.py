@@ -29,3 +29,9 @@ def from_k710(classes: int, rows: str = "") -> dict[str, Any]:
 def fresh_head() -> dict[str, Any]:
     """Everything but the head."""
     return {"drop": (r"^params/head/",)}
+
+
+def to_detector() -> dict[str, Any]:
+    """How a link fits a Kinetics-710 classifier to an action detector, whose norm is another (of
+    all tokens, not of their mean) and starts fresh, as its head."""
+    return {"drop": (r"^params/(head|norm)/",)}

@@ -68,6 +68,11 @@ def classifier_table(size: str) -> dict[str, Any]:
     return _encoder_table(size) | CLASSIFIER | {"position_window": POSITION_WINDOW}
 
 
+def detector_table(size: str) -> dict[str, Any]:
+    """The `model` table of a published action detector."""
+    return _encoder_table(size) | {"dropout": 0.0, "attention_dropout": 0.0, "init_scale": 0.001}
+
+
 def _encoder_table(size: str) -> dict[str, Any]:
     check_choice("size", size, SIZES)
     row = SIZES[size]
@@ -153,9 +158,17 @@ class Published(NamedTuple):
     views: str = ""
     top1: float | None = None
 
+    @property
+    def address(self) -> str:
+        if self.where == _CLIP[0]:
+            return "https://huggingface.co/openai/" + self.file.replace("/", "/resolve/main/")
+        return f"{FOLDER}/single_modality/{self.file}"
+
 
 PREPROCESSING = "RGB, short side 224, /255, ImageNet mean and deviation"
 PUBLISHED_AT = ("huggingface.co/OpenGVLab/UMT (single_modality/MODEL_ZOO.md)", "MIT (repository)")
+# As both MODEL_ZOO.md link them; the authors say that the files moved to the hub since.
+FOLDER = "https://pjlab-gvm-data.oss-cn-shanghai.aliyuncs.com/umt"
 _CLIP = ("huggingface.co/openai", "MIT (repository)")
 _TUNED = "ptk710_ftk710"
 PUBLISHED = (

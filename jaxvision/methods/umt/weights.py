@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from jaxvision.methods.umt.clip import ClipVision
+from jaxvision.methods.umt.detection.model import ActionDetector
 from jaxvision.methods.umt.encoder import AlignedEncoder
 from jaxvision.weights import transformer_entries
 from jaxvision.weights.layout import chain, heads_bias, heads_out, reshape
@@ -42,6 +43,18 @@ def student_entries(model: AlignedEncoder, prefix: str = "", path: str = "params
             )
         ),
         *(norm(f"{prefix}pool_norm", f"{path}/pooled_norm", width) if model.pool_norm else []),
+    ]
+
+
+def detector_entries(model: ActionDetector) -> list[Entry]:
+    """Every tensor of an action detector's checkpoint, in its order: a classifier's with the
+    encoder's norm in place of the pooled one."""
+    width = model.block.width
+    return [
+        *patch_embedding("", "params/encoder", model.grid, width),
+        *blocks("blocks", "params/encoder/stack/blocks", model.block, model.depth),
+        *norm("norm", "params/norm", width),
+        *linear("head", "params/head", width, model.actions),
     ]
 
 

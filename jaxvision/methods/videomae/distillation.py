@@ -45,11 +45,10 @@ class DistillationTask(Task):
 
     @cached_property
     def student(self) -> ClipClassification:
-        return ClipClassification(self.config)
+        return ClipClassification(self.config, trained_names=self.trained_names)
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.student.class_names
+    def names_in_data(self) -> tuple[str, ...]:
+        return self.student.names_in_data()
 
     @property
     def model(self) -> VideoClassifier:

@@ -12,6 +12,7 @@ from jaxvision.data.normalisation import normalise
 from jaxvision.data.video_clips import dense_validation_clip, evaluation_clip
 from jaxvision.methods.videomae import hugging_face
 from jaxvision.methods.videomae.variants import (
+    CLASS_LISTS,
     CLASSES,
     PREPROCESSING,
     PUBLISHED,
@@ -51,7 +52,12 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
             model = pretraining_model(variant.size, decoder_depth=depth, dtype=dtype)
         entries = pretraining_entries(model)
     return OfficialModel(
-        f"videomae/{name}", model, entries, partial(preprocess, grid=model.grid), LAYOUTS
+        f"videomae/{name}",
+        model,
+        entries,
+        partial(preprocess, grid=model.grid),
+        LAYOUTS,
+        class_list=CLASS_LISTS.get(str(variant.labels), ""),
     )
 
 
@@ -65,6 +71,8 @@ def published() -> list[dict[str, str]]:
             "from": row.release.where,
             "licence": row.release.licence,
             "preprocessing": PREPROCESSING,
+            "address": row.address,
+            "by hand": row.release.by_hand,
         }
         stated = [f"{percent:.1f}" for percent in row.accuracy if percent is not None]
         if stated:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
-from jaxvision.data import pictures, video_list
+from jaxvision.data import camera_clips
 from jaxvision.data.normalisation import normalise, to_unit
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
@@ -37,7 +37,7 @@ from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, T
 class PretrainingTask(Task):
     """Masked autoencoding with dual masking. Batches hold `video`, uint8 [b, t, h, w, 3] RGB."""
 
-    input_suffixes = (*sorted(pictures.SUFFIXES), *video_list.SUFFIXES)
+    input_suffixes = camera_clips.SUFFIXES
 
     @cached_property
     def model(self) -> MaskedAutoencoder:

@@ -39,6 +39,14 @@ CLASSES = {
     "diving48": 48,
     "mit": 339,
 }
+# Their names, where the authors' repository or the data set itself says in which order.
+CLASS_LISTS = {
+    "k400": "kinetics400",
+    "k600": "videomae_v2_kinetics600",
+    "k700": "videomae_v2_kinetics700",
+    "k710": "videomae_v2_kinetics710",
+    "ssv2": "something_something_v2",
+}
 DECODER_DEPTH = 4
 
 
@@ -143,16 +151,20 @@ class Protocol(NamedTuple):
 
 
 class Release(NamedTuple):
-    """where: the page.  licence: of the weights."""
+    """where: the page.  licence: of the weights.  folder: address that files lie below, as the page
+    links them.  by_hand: what to do where there is none."""
 
     where: str
     licence: str
+    folder: str = ""
+    by_hand: str = ""
 
 
 class Published(NamedTuple):
     """One file of weights that the authors published.
 
     top1, top5 of `accuracy`: percent; None where not an action classifier or not stated.
+    file: its name; with a folder where that is a repository of the hub.
     """
 
     variant: str
@@ -161,13 +173,28 @@ class Published(NamedTuple):
     protocol: Protocol | None = None
     accuracy: tuple[float | None, float | None] = (None, None)
 
+    @property
+    def address(self) -> str:
+        """ "" where it has none of its own."""
+        folder = self.release.folder
+        return folder and folder + self.file.replace("/", "/resolve/main/")
+
 
 # RGB in [0, 1], short side to 224, less the mean over the deviation: the same for all of them.
 PREPROCESSING = "RGB, short side 224, /255, ImageNet mean and deviation"
 _DENSE, _SPARSE = Protocol(16, 5, 3), Protocol(16, 2, 3, stride=0)
-_V2 = Release("github.com/OpenGVLab/VideoMAEv2 (docs/MODEL_ZOO.md)", "MIT (repository)")
-_V2_HUB = Release("huggingface.co/OpenGVLab/VideoMAE2 (distill)", "MIT (repository)")
-_V1 = Release("huggingface.co/MCG-NJU", "CC-BY-NC 4.0")
+_V2 = Release(
+    "github.com/OpenGVLab/VideoMAEv2 (docs/MODEL_ZOO.md)",
+    "MIT (repository)",
+    by_hand="fill in the form at the top of docs/MODEL_ZOO.md of github.com/OpenGVLab/VideoMAEv2, "
+    "or look through huggingface.co/OpenGVLab/VideoMAE2",
+)
+_V2_HUB = Release(
+    "huggingface.co/OpenGVLab/VideoMAE2 (distill)",
+    "MIT (repository)",
+    "https://huggingface.co/OpenGVLab/VideoMAE2/resolve/main/distill/",
+)
+_V1 = Release("huggingface.co/MCG-NJU", "CC-BY-NC 4.0", "https://huggingface.co/MCG-NJU/")
 
 PUBLISHED = (
     Published("vit_g_pretrain", "vit_g_hybrid_pt_1200e.pth", _V2),

@@ -6,9 +6,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental import pallas as pl
 from jaxtyping import Array, Float
 
 from jaxvision.ops.dispatch import over_batch
+
+
+def cost(n: int, p: int, c: int, o: int, itemsize: int, passes: int) -> pl.CostEstimate:
+    """Of `passes` times the products and traffic of one forward pass over n tokens."""
+    return pl.CostEstimate(
+        flops=2 * passes * n * p * c * (c + o),
+        transcendentals=passes * n * c * (p + o),
+        bytes_accessed=passes * itemsize * n * (p * c + c * c + o * p + o * c),
+    )
 
 
 def differentiable(

@@ -13,7 +13,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array
 
-from jaxvision.ops.adaptive_mixing.gradients import differentiable
+from jaxvision.ops.adaptive_mixing.gradients import cost, differentiable
 from jaxvision.ops.adaptive_mixing.token import Sizes, mix_token, mix_token_gradients
 
 # Tokens a program: enough to hide the reads of the next ones.
@@ -48,7 +48,7 @@ def _forward(x, channel, point, channel_bias, point_bias, activations, norm_epsi
         in_specs=[*_tokens(tile, (p, c), (c, c), (o, p)), *_wholes((1, c), (o, 1))],
         out_specs=_tokens(tile, (o, c))[0],
         compiler_params=pltpu.CompilerParams(dimension_semantics=("parallel",)),
-        cost_estimate=_cost(n, p, c, o, x.dtype.itemsize, 1),
+        cost_estimate=cost(n, p, c, o, x.dtype.itemsize, 1),
         interpret=interpret,
     )(x, channel, point, *_biases(channel_bias, point_bias))
 
@@ -116,7 +116,7 @@ def _gradients(
         out_specs=[*_tokens(tile, (p, c), (c, c), (o, p)), *_wholes((1, c), (o, 1))],
         # In order: the biases' gradients are summed over the grid.
         compiler_params=pltpu.CompilerParams(dimension_semantics=("arbitrary",)),
-        cost_estimate=_cost(n, p, c, o, x.dtype.itemsize, 3),
+        cost_estimate=cost(n, p, c, o, x.dtype.itemsize, 3),
         interpret=interpret,
     )(x, channel, point, *_biases(channel_bias, point_bias), cotangent)
     return (
@@ -141,14 +141,6 @@ def _tokens(tile: int, *shapes: tuple[int, int]) -> list[pl.BlockSpec]:
 
 def _wholes(*shapes: tuple[int, int]) -> list[pl.BlockSpec]:
     return [pl.BlockSpec(shape, lambda i: (0, 0)) for shape in shapes]
-
-
-def _cost(n: int, p: int, c: int, o: int, itemsize: int, passes: int) -> pl.CostEstimate:
-    return pl.CostEstimate(
-        flops=2 * passes * n * p * c * (c + o),
-        transcendentals=passes * n * c * (p + o),
-        bytes_accessed=passes * itemsize * n * (p * c + c * c + o * p + o * c),
-    )
 
 
 mix = differentiable(_forward, _gradients)

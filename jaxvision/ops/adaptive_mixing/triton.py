@@ -14,7 +14,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array
 
-from jaxvision.ops.adaptive_mixing.gradients import differentiable
+from jaxvision.ops.adaptive_mixing.gradients import cost, differentiable
 from jaxvision.ops.adaptive_mixing.token import Sizes, mix_token, mix_token_gradients
 
 # The least side of a matrix that the tensor cores multiply.
@@ -44,7 +44,7 @@ def _forward(x, channel, point, channel_bias, point_bias, activations, norm_epsi
         out_shape=jax.ShapeDtypeStruct((n, o, c), x.dtype),
         grid=(n,),
         compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=1),
-        cost_estimate=_cost(n, p, c, o, x.dtype.itemsize, 1),
+        cost_estimate=cost(n, p, c, o, x.dtype.itemsize, 1),
         interpret=interpret,
     )(x, channel, point, *_biases(channel_bias, point_bias))
 
@@ -83,7 +83,7 @@ def _gradients(
         ],
         grid=(n,),
         compiler_params=plgpu.CompilerParams(num_warps=8, num_stages=1),
-        cost_estimate=_cost(n, p, c, o, x.dtype.itemsize, 3),
+        cost_estimate=cost(n, p, c, o, x.dtype.itemsize, 3),
         interpret=interpret,
     )(x, channel, point, *_biases(channel_bias, point_bias), cotangent)
     # One row per token, summed afterwards in a fixed order: no atomic adds.
@@ -121,14 +121,6 @@ def _load(ref: Any, token: Array | int, rows: int, columns: int) -> Array:
 def _store(ref: Any, token: Array, rows: int, columns: int, value: Array) -> None:
     place, real = _place(ref, token, rows, columns)
     plgpu.store(place, value.astype(ref.dtype), mask=real)
-
-
-def _cost(n: int, p: int, c: int, o: int, itemsize: int, passes: int) -> pl.CostEstimate:
-    return pl.CostEstimate(
-        flops=2 * passes * n * p * c * (c + o),
-        transcendentals=passes * n * c * (p + o),
-        bytes_accessed=passes * itemsize * n * (p * c + c * c + o * p + o * c),
-    )
 
 
 mix = differentiable(_forward, _gradients)

@@ -86,6 +86,9 @@ def test_own_classes():
     assert classes.written_ids(np.array([0, 1, 2])).tolist() == [0, 3, 9]
     with pytest.raises(InputError, match=r"raw ids \[3\] stand in two classes"):
         Classes.of_config({"road": (3,), "tree": (3,)}, ())
+    for ids in ((70_000,), (-1,), ("road",), (4.5,), (), 4):
+        with pytest.raises(InputError, match=r"classes: 'road': .*; expected raw"):
+            Classes.of_config({"road": ids}, ())
 
 
 def test_a_scan_too_wide_for_its_voxels_is_refused():

@@ -288,16 +288,21 @@ def test_folders_of_one_name_and_of_another_job_do_not_meet(tmp_path):
     assert len(list((out / "frames").glob("*.png"))) == 5
 
 
-def test_one_video_that_cannot_be_read_ends_nothing(tmp_path):
+def test_what_cannot_be_read_ends_nothing(tmp_path, capsys):
     good = [
         media.video(tmp_path / f"{name}.mp4", [flat(g, (32, 32)) for g in (40, 80, 120)])
         for name in ("a", "c")
     ]
-    (tmp_path / "b.mp4").write_bytes(b"no video")
-    given = [good[0], tmp_path / "b.mp4", good[1]]
+    bad = [tmp_path / "b.mp4", *write_frames(tmp_path / "poster", [1]), tmp_path / "notes.txt"]
+    for path in (bad[0], bad[2]):
+        path.write_bytes(b"no video")
     out = tmp_path / "out"
-    with pytest.raises(Unanswered, match=r"^1 of 3 inputs could not be answered: .*b\.mp4"):
-        demo_task().predict_files(tiny_variables(), given, out)
+    with pytest.raises(Unanswered, match=r"^3 of 5 inputs could not be answered"):
+        demo_task().predict_files(tiny_variables(), [good[0], *bad, good[1]], out)
+    told = capsys.readouterr().err
+    assert "b.mp4: not a video" in told
+    assert "000.png: one picture" in told
+    assert "notes.txt: neither a picture nor a video" in told
     assert {path.name for path in out.glob("*.mp4")} == {"a_retimed.mp4", "c_retimed.mp4"}
 
 

@@ -246,6 +246,10 @@ def test_the_same_rules_hold_in_the_sensors_frame():
         ({"data.range": "(0.0, 0.0, 0.0, 1.0, 1.0)"}, "expected six numbers"),
         ({"data.voxel_size": (0.6, 0.6, 0.4)}, "leaves no cell; widen the range"),
         ({"data.name": "nuscene"}, "nuscenes"),
+        (
+            {"model.version": "elkv3", "model.planes": "(8, 12, 15, 16)"},
+            "model.planes.*: 15 is odd",
+        ),
         ({"task.name": "detetion"}, "detection"),
     ],
 )

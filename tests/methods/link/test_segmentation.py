@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from jaxvision.data.lidar.ply import read_ply, write_ply
 from jaxvision.data.lidar.ray_casting import Sensor
 from jaxvision.data.lidar.streets import Streets, write_sequences
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, Unanswered
 from jaxvision.loading import load_run, read_weights
 from jaxvision.methods.link.segmentation import inputs
 from jaxvision.registry import make_task
@@ -75,7 +75,7 @@ def test_evaluation_does_not_depend_on_batch_size(trained):
     assert again == {name: results[name] for name in again}
 
 
-def test_predictions_come_in_the_format_of_the_scans(trained, tmp_path):
+def test_predictions_come_in_the_format_of_the_scans(trained, tmp_path, capsys):
     workdir, _ = trained
     task, _, variables = load_run(None, [], workdir, None)
     scan_file, same_name = write_sequences(tmp_path, {8: 1, 9: 1}, sensor=Sensor(**SENSOR))
@@ -105,6 +105,15 @@ def test_predictions_come_in_the_format_of_the_scans(trained, tmp_path):
     counts = json.loads((out / "own.json").read_text())["points"]
     assert sum(counts.values()) == len(points)
     assert set(labels) <= set(task.classes.written_ids(np.arange(len(task.classes))))
+    # Another copy of the data set: its answer would have the first one's place.
+    (other,) = write_sequences(tmp_path / "copy", {8: 1}, sensor=Sensor(**SENSOR))
+    np.save(tmp_path / "saved.npy", points)
+    with pytest.raises(Unanswered, match="2 of 3 inputs") as told:
+        task.predict_files(variables, [scan_file, other, tmp_path / "saved.npy"], tmp_path / "two")
+    said = capsys.readouterr().err
+    assert f"{other}: its answer has the same place as that of {scan_file}" in said
+    assert "saved.npy: expected a .bin or .ply scan; save it as .bin" in said
+    assert np.array_equal(np.fromfile(told.value.written[0], np.uint32), labels)
 
 
 def test_official_layout_and_own_scans_train_like_generated_ones(tmp_path):

@@ -74,6 +74,9 @@ def test_predict_writes_pictures_and_json(trained, tmp_path):
     np.savez(tmp_path / "pair.npz", start=video.features[:3], goal=video.features[-3:])
     np.save(tmp_path / "whole.npy", video.features)
     task, _, variables = load_run(None, [], folder / "planner", None)
+    assert task.class_names == make_task(config).names_in_data()
+    said = inputs.windows_of(config, "test")[1]
+    assert [list(names) for names in task.labels()] == [list(names) for names in said]
     paths = [tmp_path / name for name in ("tea.npz", "pair.npz", "whole.npy")]
     out = tmp_path / "out"
     out.mkdir()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from jaxvision.data.labelled_pictures import Digits, picture_folder, picture_list
 from jaxvision.errors import InputError
-from jaxvision.loading import read_weights
+from jaxvision.loading import load_run, read_weights
 from jaxvision.methods.sparseformer.task import make_task
 from jaxvision.methods.sparseformer.variants import VARIANTS, find_variant
 from jaxvision.nn.transformer import drop_branches
@@ -98,6 +98,20 @@ def test_training_on_ones_own_folder_and_predicting(folder, tmp_path):
     # Two samplings, each a panel.
     assert Image.open(out / "0_sampling.png").size == (2 * 320, 320)
 
+    # What the classes were called goes with the weights, whatever becomes of the folder.
+    run, renamed = tmp_path / "run", folder.rename(tmp_path / "renamed")
+    assert load_run(None, (), run, None)[0].class_names == ("dark", "light")
+    (renamed / "dark").rename(renamed / "dim")
+    with pytest.raises(InputError, match=r"the data: class 0 is 'dim', .* with 'dark' there"):
+        load_run(None, (f"data.train={renamed}",), run, None)
+    renamed.rename(folder)
+    assert load_run(None, (), run, None)[0].class_names == ("dark", "light")
+    with pytest.raises(InputError, match="class 0 is 'dim'"):
+        load_run(None, (), run, None, compare_names=True)
+    with pytest.raises(InputError, match=r"run: the data: class 0 is 'dim'"):
+        train(make_task(config), config, run, read_weights, jax.devices()[:1])
+    (folder / "dim").rename(folder / "dark")
+
 
 def test_decay_leaves_vectors_and_boxes_alone():
     task = make_task(load_config("sparseformer/demo", SMALL))
@@ -153,6 +167,8 @@ def test_a_folder_that_is_no_class_is_refused(folder):
 
 
 def test_classes_without_a_name_are_one_line(folder):
+    with pytest.raises(InputError, match=r"data\.train: trian: no such folder or list"):
+        _ = make_task(config_of(folder, "data.train=trian")).class_names
     for override in ("data.train=", f"data.train={folder / 'dark' / '0.png'}"):
         with pytest.raises(InputError, match=r"data\.labels: expected a file of class names"):
             make_task(config_of(folder, override)).class_names  # noqa: B018

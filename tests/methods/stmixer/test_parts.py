@@ -1,6 +1,7 @@
 """STMixer's parts: chosen people, buckets, samples, losses of groups, settings that do not fit."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -187,6 +188,12 @@ def test_boxes_without_area_have_finite_losses_and_gradients():
 def test_settings_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         build(model_table() | changes, 80, "float32")
+
+
+def test_frames_under_32_pixels_are_refused():
+    film = SimpleNamespace(frames=lambda numbers: np.zeros((len(numbers), 31, 64, 3), np.uint8))
+    with pytest.raises(InputError, match="frames of 64 x 31; expected sides of at least 32"):
+        inputs.frame_sizes([SimpleNamespace(film=film)])
 
 
 def test_decay_leaves_out_what_the_paper_leaves_out():

@@ -6,11 +6,12 @@ import jax
 import numpy as np
 import pytest
 
+import media
 from jaxvision.data.actions import pixel_boxes
 from jaxvision.data.actions.json_files import Image, read_detected
+from jaxvision.data.conversions import collecting
 from jaxvision.methods.stmixer import evaluation
 from jaxvision.registry import load_config, make_task
-from jaxvision.viz.files import write_mp4
 from jaxvision.weights.mapping import flatten
 
 SMALL = (
@@ -73,6 +74,11 @@ def test_every_parameter_learns_and_only_the_frame_counts(task, variables, batch
     assert run(params, other)[0][0] == value
 
 
+def test_a_run_without_people_learns_nothing(task, batch):
+    assert task.supervised(batch) == batch["exists"].sum() > 0
+    assert task.supervised({**batch, "exists": np.zeros_like(batch["exists"])}) == 0
+
+
 def test_the_key_frame_alone_is_seen_where_it_is_asked(batch):
     still = make_task(load_config("stmixer/demo", [*SMALL, "task.still=True"]))
     seen = still.prepare(batch, jax.random.key(0), True)["input"]
@@ -109,10 +115,13 @@ def test_right_answers_score_all_and_whole_frames_less(boxes, expected):
 def test_predict_writes_a_film_a_picture_and_lists(task, variables, batch, tmp_path):
     film = tmp_path / "people.mp4"
     rng = np.random.default_rng(0)
-    write_mp4(film, rng.integers(0, 255, (12, 64, 96, 3), np.uint8), 6.0)
+    frames = rng.integers(0, 255, (12, 64, 96, 3), np.uint8)
+    media.video(film, list(frames), rate=6, sound_tracks=1)
     outdir = tmp_path / "out"
     outdir.mkdir()
-    written = task.predict_files(variables, [film], outdir)
+    with collecting() as notes:
+        written = task.predict_files(variables, [film], outdir)
+    assert {note.kind for note in notes} == {"sound dropped"}
     names = {path.name for path in written}
     assert names == {"people.mp4", "people.png", "people.json", "people_people.json", "people.csv"}
     moments = json.loads((outdir / "people.json").read_text())

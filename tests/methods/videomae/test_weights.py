@@ -184,8 +184,10 @@ def test_preprocessing_refuses_what_are_no_frames(tmp_path):
 
 
 def test_a_broken_folder_is_refused(tmp_path):
-    with pytest.raises(InputError, match="expected the workdir of a run"):
+    with pytest.raises(InputError, match=r"nowhere: no such file or folder of weights"):
         read_weights(str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="expected the workdir of a run"):
+        read_weights(str(tmp_path))
     (tmp_path / "conversion.json").write_text(json.dumps({"network": "x"}))
     with pytest.raises(InputError, match=r"conversion\.json: no 'names' in it"):
         convert.load(tmp_path)

@@ -14,7 +14,6 @@ from jaxvision.data.lidar.nuscenes_frames import Frame, read_frame
 from jaxvision.data.lidar.nuscenes_index import NuscenesFrames
 from jaxvision.data.lidar.nuscenes_results import world_entries, write_results
 from jaxvision.data.lidar.nuscenes_tables import Tables
-from jaxvision.data.lidar.own_scans import no_scans, only_scans
 from jaxvision.data.lidar.scan_format import PLAIN, ScanFormat
 from jaxvision.data.lidar.voxels import capacity_for
 from jaxvision.methods.link.detection.evaluation import boxes_of_scan, with_velocity
@@ -99,12 +98,9 @@ def predict_files(
     scan, or nuScenes' own. Of nuScenes key frames also a result file for its benchmark.
 
     form: of the files.
-    InputError where no path is a scan, or one cannot be read; the others are answered
+    InputError for a path that is no scan or cannot be read; the others are answered
     (`each_input`).
     """
-    scans = only_scans(paths)
-    if not scans:
-        raise no_scans(paths[0], paths)
     results: dict[str, list[dict[str, Any]]] = earlier_table(outdir / RESULTS).get("results", {})
 
     def answer_one(path: Path, name: str) -> list[Path]:
@@ -132,7 +128,7 @@ def predict_files(
         write_results(outdir / RESULTS, results)
         return [outdir / RESULTS]
 
-    return each_input(scans, outdir, answer_one, save)
+    return each_input(paths, outdir, answer_one, save)
 
 
 def captions(answer: Answer, classes: tuple[str, ...]) -> list[str]:

@@ -47,6 +47,12 @@ class DetectionTask(Task):
         """InputError for settings that do not go together."""
         model, data = self.config.model, self.config.data
         check_choice("model.version", model.version, VERSIONS)
+        odd = [width for width in model.planes if width % 2]
+        if odd and model.version != "baseline":
+            raise InputError(
+                f"model.planes={tuple(model.planes)}: {odd[0]} is odd; position codes of "
+                f"{model.version} fill each width in two halves"
+            )
         try:
             level_extents(self.grid.shape)
         except ValueError as error:
@@ -59,6 +65,9 @@ class DetectionTask(Task):
         wrong = [name for name in self.classes if data.name == "nuscenes" and name not in CLASSES]
         if wrong:
             raise InputError(f"data.tasks: class {wrong[0]!r}{nearest(wrong[0], CLASSES)}")
+
+    def names_in_data(self) -> tuple[str, ...]:
+        return self.classes
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

@@ -11,10 +11,11 @@ from jaxtyping import Int
 from jaxvision.data.atomic_write import path_inside
 from jaxvision.data.lidar.classes import Classes
 from jaxvision.data.lidar.nuscenes_tables import Tables
-from jaxvision.data.lidar.own_scans import no_scans, only_scans, read_scan, write_prediction
+from jaxvision.data.lidar.own_scans import read_scan, write_prediction
 from jaxvision.data.lidar.scan import Scan, points_in_range
 from jaxvision.data.lidar.scan_format import PLAIN, ScanFormat
 from jaxvision.data.lidar.voxels import capacity_for, voxelise
+from jaxvision.errors import InputError
 from jaxvision.methods.link.segmentation.inputs import Packing
 from jaxvision.tasks.each_input import each_input
 from jaxvision.training.task import Batch
@@ -72,22 +73,30 @@ def predict_files(
     """For each `.bin` or `.ply`: its labels, NAME_above.png, NAME_ahead.png, NAME.json.
 
     A scan inside `sequences/SS/velodyne` is written where the SemanticKITTI benchmark looks for
-    it, a nuScenes key frame as `lidarseg/test/TOKEN_lidarseg.bin`. InputError where no path is a
-    scan, or one cannot be read; the others are answered (`each_input`).
+    it, a nuScenes key frame as `lidarseg/test/TOKEN_lidarseg.bin`. InputError for a path that is
+    no scan or cannot be read, and for one whose place is another's; the others are answered
+    (`each_input`).
     form: of the files.  tokens: see `nuscenes_tokens`.
     """
-    scans = only_scans(paths)
-    if not scans:
-        raise no_scans(paths[0], paths)
+    tokens = tokens or {}
+    places = {path: benchmark_place(path, outdir, tokens.get(path.name)) for path in paths}
+    owners: dict[Path | None, Path] = {}
+    for path, place in places.items():
+        owners.setdefault(place, path)
 
     def answer(path: Path, name: str) -> list[Path]:
+        place = places[path]
+        if place is not None and owners[place] != path:
+            raise InputError(f"{path}: its answer has the same place as that of {owners[place]}")
         scan = read_scan(path, form=form)
         found = label(scan, path)
-        token = (tokens or {}).get(path.name)
-        labels = write_labels(path, scan.in_file(found), classes, outdir / name, token)
+        benchmark = path.name in tokens
+        labels = write_labels(
+            path, scan.in_file(found), classes, place or outdir / name, as_bytes=benchmark
+        )
         return [labels, *write_pictures(path, scan, found, classes, outdir / name)]
 
-    return each_input(scans, outdir, answer)
+    return each_input(paths, outdir, answer)
 
 
 def nuscenes_tokens(root: Path, version: str) -> dict[str, str]:
@@ -96,20 +105,27 @@ def nuscenes_tokens(root: Path, version: str) -> dict[str, str]:
     return {Path(row["filename"]).name: token for token, row in rows.items()}
 
 
-def write_labels(
-    path: Path, found: Int[np.ndarray, " n"], classes: Classes, stem: Path, token: str | None
-) -> Path:
-    """The labels of the scan `path` where its benchmark looks for them, else at `stem`."""
-    outdir, parents = stem.parent, path.resolve().parents
+def benchmark_place(path: Path, outdir: Path, token: str | None) -> Path | None:
+    """Where a benchmark looks for the labels of the scan `path`, without suffix; None where no
+    benchmark does."""
+    parents = path.resolve().parents
     if token is not None:
-        file = path_inside(outdir, Path("lidarseg") / "test" / f"{token}_lidarseg.bin")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(found.astype("u1").tobytes())
-        return file
+        return path_inside(outdir, Path("lidarseg") / "test" / f"{token}_lidarseg")
     if len(parents) > 2 and parents[0].name == "velodyne" and parents[2].name == "sequences":
-        stem = outdir / "sequences" / parents[1].name / "predictions" / path.stem
+        return outdir / "sequences" / parents[1].name / "predictions" / path.stem
+    return None
+
+
+def write_labels(
+    path: Path, found: Int[np.ndarray, " n"], classes: Classes, stem: Path, *, as_bytes: bool
+) -> Path:
+    """The labels of the scan `path` at `stem`, in its own format; as_bytes: in nuScenes'."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    return write_prediction(path, classes.written_ids(found), stem)
+    if not as_bytes:
+        return write_prediction(path, classes.written_ids(found), stem)
+    file = stem.with_name(f"{stem.name}.bin")
+    file.write_bytes(found.astype("u1").tobytes())
+    return file
 
 
 def write_pictures(

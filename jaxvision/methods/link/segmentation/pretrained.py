@@ -100,6 +100,12 @@ def segmenter(name: str, dtype: str = "float32") -> OfficialModel | None:
     )
 
 
+BY_HAND = (
+    "take it from the cloud drive that the README of github.com/MCG-NJU/LinK links under "
+    "'Segmentation on SemanticKITTI'"
+)
+
+
 def published() -> list[dict[str, str]]:
     """Rows of the table of published weights. The files of one kernel size tell neither r nor s:
     the name chosen does."""
@@ -108,6 +114,7 @@ def published() -> list[dict[str, str]]:
         shown = {
             "network": f"link/{name}_kitti",
             "file": "max-iou-val.pt",
+            "by hand": BY_HAND,
             "preprocessing": "voxels of 0.05 m, x y z reflectance of a voxel's first point",
         }
         if kernel.miou:

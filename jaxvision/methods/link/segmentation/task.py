@@ -48,6 +48,9 @@ class SegmentationTask(Task):
                 f"task.views {task.views}: several views need task.augmented_views=True"
             )
 
+    def names_in_data(self) -> tuple[str, ...]:
+        return self.classes.names
+
     @cached_property
     def classes(self) -> Classes:
         return inputs.classes_of(self.config)

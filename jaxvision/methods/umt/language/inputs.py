@@ -6,19 +6,17 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
-from jaxvision.data import video_clips
+from jaxvision.data import picture_files, video_clips
 from jaxvision.data.bicubic import bicubic_uint8
 from jaxvision.data.caption_records import CaptionRecord, ChoiceRecord, Place, QuestionRecord
 from jaxvision.data.crops import resized_crop_box
 from jaxvision.data.moving_shapes import MadeClip
+from jaxvision.data.picture_files import read_picture
 from jaxvision.data.source import Sample
 from jaxvision.data.video import Video
 from jaxvision.data.word_pieces import WordPieces, clean_caption
-from jaxvision.errors import reading
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 AREA = (0.5, 1.0)  # of a training crop
 LOOKED_AT = 10_000  # captions that a run counts its tokens of, at its start
 
@@ -130,9 +128,11 @@ def read_clip(
     """Frames of a video, of a list of pictures, of one picture (t = 1), or of a clip that is made.
 
     rng: of training; None takes the middle frames.  seconds: of a video's beginning; 0 = all.
+    Videos and lists of fewer frames are noted (`conversions`).
     """
 
     def choose(total: int) -> np.ndarray:
+        video_clips.note_if_short(path[0] if isinstance(path, tuple) else path, total, frames)
         if rng is None:
             return video_clips.interval_clip(total, frames)
         return training_numbers(total, frames, rng)
@@ -140,19 +140,14 @@ def read_clip(
     if isinstance(path, MadeClip):
         return path.read(choose)
     if isinstance(path, tuple):
-        return np.stack([_picture(path[number]) for number in choose(len(path))])
-    if path.suffix.lower() in PICTURES:
-        return _picture(path)[None]
+        return np.stack([np.asarray(read_picture(path[number])) for number in choose(len(path))])
+    if path.suffix.lower() in picture_files.SUFFIXES:
+        return np.asarray(read_picture(path))[None]
     with Video(path) as video:
         total = len(video)
         if seconds:
             total = max(min(total, int(seconds * video.rate)), 1)
         return video.frames(choose(total))
-
-
-def _picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    with reading(path, "a picture"), Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
 
 
 @dataclass(frozen=True, kw_only=True)

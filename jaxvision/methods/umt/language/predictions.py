@@ -12,9 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxvision.data.atomic_write import atomic_write
-from jaxvision.data.video import SUFFIXES as VIDEOS
 from jaxvision.errors import InputError
-from jaxvision.methods.umt.language.inputs import PICTURES
 from jaxvision.tasks.each_input import each_input, earlier_table
 from jaxvision.text_files import read_lines
 from jaxvision.training.run_record import write_json
@@ -22,7 +20,6 @@ from jaxvision.viz.files import write_png
 from jaxvision.viz.ranking_page import Found, ranking_page
 from jaxvision.viz.video import strip
 
-SUFFIXES = (*VIDEOS, *PICTURES)
 TABLE, PAGE = "predictions.json", "ranking.html"
 Clip = UInt8[np.ndarray, "t h w 3"]
 # What is said of a video and each of its sentences, in their order.

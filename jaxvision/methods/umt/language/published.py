@@ -6,7 +6,7 @@ Text to video recall at 1, or accuracy, in percent: as their table has it, MSVD 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from jaxvision.methods.umt.variants import PUBLISHED_AT
+from jaxvision.methods.umt.variants import FOLDER, PUBLISHED_AT
 
 
 class PublishedWords(NamedTuple):
@@ -66,6 +66,7 @@ def published_words() -> list[dict[str, str]]:
             "from": where.replace("single_modality", "multi_modality"),
             "licence": licence,
             "preprocessing": PREPROCESSING,
+            "address": f"{FOLDER}/multi_modality/{row.file}",
             "result": row.result,
         }
         for row in rows

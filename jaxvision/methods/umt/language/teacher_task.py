@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxvision.data.camera_clips import clip_of_file
+from jaxvision.data.camera_clips import SUFFIXES, clip_of_file
 from jaxvision.data.moving_shapes import PICTURE_CAPTIONS
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
@@ -30,6 +30,7 @@ class TeacherTask(Task):
     `label` [b], the number of the caption among PICTURE_CAPTIONS."""
 
     contrasts_in_batch = True
+    input_suffixes = SUFFIXES
 
     @cached_property
     def model(self) -> PictureText:

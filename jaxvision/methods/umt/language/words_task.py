@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
+from jaxvision.data.camera_clips import SUFFIXES
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.word_pieces import WordPieces
 from jaxvision.errors import InputError
 from jaxvision.methods.umt import made_clips
 from jaxvision.methods.umt.language.inputs import CaptionedClips
-from jaxvision.methods.umt.language.predictions import SUFFIXES
 from jaxvision.training.task import Batch, Group, Task
 
 # One-dimensional parameters, by the last part of their path. The temperature has none, and decays.

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxvision.data.conversions import collecting
 from jaxvision.data.loader import Schedule, TrainingBatches
 from jaxvision.errors import InputError
 from jaxvision.methods.umt.language.inputs import CaptionRecords, read_clip, training_numbers
@@ -87,7 +88,12 @@ def test_short_videos_and_beginnings(folder):
     np.testing.assert_array_equal(training_numbers(2, 4, rng), [0, 1, 1, 1])
     grey = np.repeat(np.arange(0, 240, 12, np.uint8), SIDE * SIDE * 3).reshape(20, SIDE, SIDE, 3)
     write_mp4(folder / "brighter.mp4", grey, 10)
-    whole = read_clip(folder / "brighter.mp4", 4, None).mean(axis=(1, 2, 3))
+    with collecting() as notes:
+        whole = read_clip(folder / "brighter.mp4", 4, None).mean(axis=(1, 2, 3))
+        assert notes == []
+        assert len(read_clip(folder / "brighter.mp4", 24, rng)) == 24
+    name = str(folder / "brighter.mp4")
+    assert notes == [("a video of fewer frames than a clip", name, "20 of 24")]
     begun = read_clip(folder / "brighter.mp4", 4, None, seconds=1.0).mean(axis=(1, 2, 3))
     assert whole[-1] > 190
     assert 80 < begun[-1] < 110

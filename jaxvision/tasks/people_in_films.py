@@ -7,24 +7,43 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
 
 from jaxvision.data.actions import clip_frames
 from jaxvision.data.actions.ava_files import KeyFrames, rows_of_people, write_detections
 from jaxvision.data.actions.json_files import People as BoxesOfFrame
 from jaxvision.data.actions.json_files import write_detected
 from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.conversions import note
 from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
-from jaxvision.methods.stmixer.detections import People
 from jaxvision.tasks.each_input import each_input
 from jaxvision.viz.files import write_png
 from jaxvision.viz.people import SeenPerson, best_actions, draw_people
 from jaxvision.viz.video_stream import write_segment
 
-# People of the uint8 frames [t, h, w, 3] of one clip.
-Detect = Callable[[UInt8[np.ndarray, "t h w 3"]], People]
+
+class People(NamedTuple):
+    """The people of one clip. person, action: probabilities.  boxes: x1, y1, x2, y2 as shares of
+    the frame, 0 to 1."""
+
+    person: Float[np.ndarray, " n"]
+    action: Float[np.ndarray, "n actions"]
+    boxes: Float[np.ndarray, "n 4"]
+
+
+# People of the uint8 frames [t, h, w, 3] of one clip, and the number of its key frame.
+Detect = Callable[[UInt8[np.ndarray, "t h w 3"], int], People]
+# What finds the people of a film: path, (height, width), and how many key frames are asked.
+Detector = Callable[[Path, tuple[int, int], int], Detect]
+
+
+# From the people of all key frames, whose actions may be open, the times of these and where answers
+# go (a path without ending) to the people that are answered, and files written besides.
+Finish = Callable[
+    [Sequence[People], Float[np.ndarray, " k"], Path], tuple[Sequence[People], list[Path]]
+]
 
 
 class Moments(NamedTuple):
@@ -48,46 +67,61 @@ def seen_people(
 
 
 def predict_files(
-    detect: Detect,
+    detector: Detector,
     moments: Moments,
     paths: Sequence[Path],
     outdir: Path,
     *,
     names: Sequence[str],
     shown: float,
+    finish: Finish | None = None,
 ) -> list[Path]:
     """Of every film: NAME.mp4 with the people of the nearest key frame, NAME.png of the one with
     most, NAME_people.json ([{image_id, bbox, score}], one image a key frame, as AVA's tools and
-    CycleACR read it), NAME.json of everything, and NAME.csv in AVA's form."""
+    CycleACR read it), NAME.json of everything, and NAME.csv in AVA's form.
+
+    finish: asked once a film's key frames have been read.
+    """
 
     def answer(path: Path, name: str) -> list[Path]:
         with Video(path) as film:
-            found, centres = _people_of(film, detect, moments)
+            centres = _key_frames(film, moments)
+            detect = detector(path, film.size, len(centres))
+            found: Sequence[People] = _people_of(film, detect, centres, moments)
             times, size = film.times, film.size
+            besides: list[Path] = []
+            if finish is not None:
+                found, besides = finish(found, times[centres], outdir / name)
             drawn = _Drawn(film, found, centres, names, shown)
             written = [outdir / f"{name}{end}" for end in (".mp4", ".png", ".json")]
             write_segment(written[0], drawn, film.rate, presentation=film.presentation)
+            if film.sound_tracks:
+                note(path, "sound dropped")
         write_png(written[1], drawn.fullest)
         _write_all(written[2], found, times[centres], names)
-        return written + _write_lists(outdir, name, found, times[centres], size)
+        return written + besides + _write_lists(outdir, name, found, times[centres], size)
 
     return each_input(paths, outdir, answer)
 
 
-def _people_of(film: Video, detect: Detect, moments: Moments) -> tuple[list[People], np.ndarray]:
-    """The people of each key frame, and the key frames' numbers."""
+def _key_frames(film: Video, moments: Moments) -> Int[np.ndarray, " k"]:
+    """Numbers of the frames that are asked."""
     total = len(film)
     if total == 0:
         raise InputError("a film without frames")
     seconds = film.times[-1] - film.times[0]
     fps = (total - 1) / seconds if total > 1 and seconds > 0 else float(film.rate)
     step = max(round(moments.every * fps), 1)
-    centres = np.arange(min(step // 2, total - 1), total, step)
-    found = [
-        detect(film.frames(clip_frames.around(int(centre), moments.frames, moments.stride, total)))
-        for centre in centres
+    return np.arange(min(step // 2, total - 1), total, step)
+
+
+def _people_of(film: Video, detect: Detect, centres: np.ndarray, moments: Moments) -> list[People]:
+    """The people of each key frame."""
+    frames, stride, total = moments.frames, moments.stride, len(film)
+    return [
+        detect(film.frames(clip_frames.around(int(centre), frames, stride, total)), number)
+        for number, centre in enumerate(centres)
     ]
-    return found, centres
 
 
 class _Drawn:

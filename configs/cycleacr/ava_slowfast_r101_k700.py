@@ -1,0 +1,15 @@
+"""CycleACR on AVA 2.2: SlowFast R101 8x8 of Kinetics-700; 34.0 % mAP (published).
+
+    jaxvision train --config cycleacr/ava_slowfast_r101_k700 --workdir runs/ava \
+        --config.data.root=AVA/clips/trainval
+
+Person boxes of the evaluation: `data.boxes`, theirs or any of that form.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxvision.methods.cycleacr.recipes import convolutional
+
+
+def get_config() -> ConfigDict:
+    return convolutional("slowfast_r101_k700", peak=8e-4)

@@ -1,0 +1,62 @@
+"""A pair of frames with its clouds and truth, and drawing as many points as a network takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from jaxvision.data.scene_flow.geometry import Camera, pad_to
+from jaxvision.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramePair:
+    """images: both frames, RGB.  clouds: points of each frame, of any number.
+    flow_2d: u, v in pixels, and validity.  flow_3d: dx, dy, dz in metres of the first cloud's
+    points, and validity where there is a fourth column.  occluded: of the first cloud's points.
+    size: height and width before padding. None for what a data set does not have."""
+
+    images: UInt8[np.ndarray, "2 h w 3"]
+    clouds: tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "m 3"]]
+    camera: Camera
+    size: tuple[int, int]
+    flow_2d: Float[np.ndarray, "h w c"] | None = None
+    flow_3d: Float[np.ndarray, "n d"] | None = None
+    occluded: Bool[np.ndarray, " n"] | None = None
+
+    def take(self, first: Int[np.ndarray, " k"], second: Int[np.ndarray, " k"]) -> "FramePair":
+        """Those points of the two clouds, with their truth."""
+        return replace(
+            self,
+            clouds=(self.clouds[0][first], self.clouds[1][second]),
+            flow_3d=None if self.flow_3d is None else self.flow_3d[first],
+            occluded=None if self.occluded is None else self.occluded[first],
+        )
+
+    def padded(self, size: tuple[int, int]) -> "FramePair":
+        """Zeros below and to the right of the frames and of the flow."""
+        images = np.stack([pad_to(image, size) for image in self.images])
+        flow = None if self.flow_2d is None else pad_to(self.flow_2d, size)
+        return replace(self, images=images, flow_2d=flow)
+
+
+def draw_points(pair: FramePair, count: int, draws: np.random.RandomState) -> FramePair:
+    """`count` points of each cloud, drawn one cloud after the other, without replacement unless
+    there are fewer. InputError where a cloud is empty."""
+    return pair.take(*(draw(len(cloud), count, draws) for cloud in pair.clouds))
+
+
+def draw(size: int, count: int, draws: np.random.RandomState) -> Int[np.ndarray, " {count}"]:
+    """`count` places of `size`, without replacement unless there are fewer."""
+    if not size:
+        raise InputError(f"a cloud has no points left, expected some to draw {count} of")
+    return draws.choice(size, size=count, replace=size < count)
+
+
+def check_sizes(name: str, maps: Mapping[str, np.ndarray]) -> None:
+    """InputError where maps of one frame differ in height or width. name: of the record."""
+    sizes = {part: array.shape[:2] for part, array in maps.items()}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{part} {size[0]} x {size[1]}" for part, size in sizes.items())
+        raise InputError(f"{name}: expected maps of one size, got {told}")

@@ -1,0 +1,256 @@
+"""Made-up pairs of frames: photographs on planes that move rigidly before a camera, ray-cast, so
+that flow, depth, scene flow and occlusion are exact. Nothing has to be downloaded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image
+
+from jaxvision.data.flow_files import write_flo, write_pfm
+from jaxvision.data.pictures import Pictures, Pyramid
+from jaxvision.data.scene_flow.flying_things import CAMERA
+from jaxvision.data.scene_flow.frames import FramePair
+from jaxvision.data.scene_flow.geometry import Camera, project
+
+SUBPIXELS = 2  # rays of a pixel along each axis
+NEARER = 1e-3  # metres by which one surface hides another
+
+
+class Plane(NamedTuple):
+    """A rectangle. centre: metres.  axes: two unit vectors along its sides.  half: half of its
+    sides' lengths, metres.  texture: over the whole of it."""
+
+    centre: Float[np.ndarray, " 3"]
+    axes: Float[np.ndarray, "2 3"]
+    half: Float[np.ndarray, " 2"]
+    texture: UInt8[np.ndarray, "th tw 3"]
+
+    def moved(self, rotation: Float[np.ndarray, "3 3"], shift: Float[np.ndarray, " 3"]) -> "Plane":
+        """Turned about its centre, then shifted."""
+        return self._replace(centre=self.centre + shift, axes=self.axes @ rotation.T)
+
+
+class Hits(NamedTuple):
+    """What rays meet. plane: its number, -1 for nothing.  depth: metres along z.  place: along the
+    plane's axes, metres from its centre."""
+
+    plane: Int[np.ndarray, " n"]
+    depth: Float[np.ndarray, " n"]
+    place: Float[np.ndarray, "n 2"]
+
+
+def cast(planes: Sequence[Plane], pixels: Float[np.ndarray, "n 2"], camera: Camera) -> Hits:
+    """The nearest plane along the ray of each pixel."""
+    rays = np.concatenate(
+        [(pixels - [camera.cx, camera.cy]) / camera.f, np.ones((len(pixels), 1))], 1
+    )
+    found = Hits(np.full(len(rays), -1), np.full(len(rays), np.inf), np.zeros((len(rays), 2)))
+    for number, plane in enumerate(planes):
+        normal = np.cross(*plane.axes)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            depth = (normal @ plane.centre) / (rays @ normal)
+        depth = np.where(np.isfinite(depth), depth, -1)
+        place = (rays * depth[:, None] - plane.centre) @ plane.axes.T
+        met = (depth > 0) & (np.abs(place) <= plane.half).all(axis=1) & (depth < found.depth)
+        found.plane[met], found.depth[met], found.place[met] = number, depth[met], place[met]
+    return found
+
+
+def points_on(planes: Sequence[Plane], hits: Hits) -> Float[np.ndarray, "n 3"]:
+    """Where the met places of planes lie, or lie once the planes have moved."""
+    centres = np.stack([plane.centre for plane in planes])[hits.plane]
+    axes = np.stack([plane.axes for plane in planes])[hits.plane]
+    return centres + np.einsum("na,nac->nc", hits.place, axes)
+
+
+def grid(size: tuple[int, int], finer: int = 1) -> Float[np.ndarray, "n 2"]:
+    """Pixels of a picture of (height, width), row by row. finer: rays along each of their axes."""
+    across, down = ((np.arange(side * finer) + 0.5) / finer - 0.5 for side in size[::-1])
+    x, y = np.meshgrid(across, down)
+    return np.stack([x, y], axis=-1).reshape(-1, 2)
+
+
+def picture_of(
+    planes: Sequence[Plane], camera: Camera, size: tuple[int, int]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """What the camera sees; black where there is nothing."""
+    hits = cast(planes, grid(size, SUBPIXELS), camera)
+    colours = np.zeros((len(hits.plane), 3))
+    for number, plane in enumerate(planes):
+        met = hits.plane == number
+        colours[met] = _texture_at(plane, hits.place[met])
+    height, width = size
+    fine = colours.reshape(height, SUBPIXELS, width, SUBPIXELS, 3)
+    return np.round(fine.mean(axis=(1, 3))).astype(np.uint8)
+
+
+def _texture_at(plane: Plane, place: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
+    """Bilinear."""
+    last = np.asarray(plane.texture.shape[1::-1]) - 1
+    at = (place / plane.half + 1) / 2 * last
+    low = np.clip(np.floor(at).astype(int), 0, np.maximum(last - 1, 0))
+    share = np.clip(at - low, 0, 1)
+    high = np.minimum(low + 1, last)
+    texture, result = plane.texture.astype(np.float64), np.zeros((len(place), 3))
+    for x, across in ((low[:, 0], 1 - share[:, :1]), (high[:, 0], share[:, :1])):
+        for y, down in ((low[:, 1], 1 - share[:, 1:]), (high[:, 1], share[:, 1:])):
+            result += texture[y, x] * across * down
+    return result
+
+
+class Truth(NamedTuple):
+    """Of the first frame's pixels. depth: metres.  depth_2: of the same place in the second frame.
+    flow: pixels.  occluded: hidden or outside there."""
+
+    depth: Float[np.ndarray, "h w"]
+    depth_2: Float[np.ndarray, "h w"]
+    flow: Float[np.ndarray, "h w 2"]
+    flow_3d: Float[np.ndarray, "h w 3"]
+    occluded: Bool[np.ndarray, "h w"]
+
+
+def truth_of(
+    before: Sequence[Plane], after: Sequence[Plane], camera: Camera, size: tuple[int, int]
+) -> Truth:
+    """How the planes of `before` move to those of `after`; every pixel must meet one."""
+    pixels = grid(size)
+    hits = cast(before, pixels, camera)
+    start, end = points_on(before, hits), points_on(after, hits)
+    seen = project(end, camera)
+    hidden = cast(after, seen, camera).depth < end[:, 2] - NEARER
+    outside = ((seen < -0.5) | (seen > np.asarray(size[::-1]) - 0.5)).any(axis=1)
+
+    def shaped(x: np.ndarray) -> np.ndarray:
+        return x.reshape(*size, *x.shape[1:]).astype(np.float32)
+
+    return Truth(
+        shaped(start[:, 2]),
+        shaped(end[:, 2]),
+        shaped(seen - pixels),
+        shaped(end - start),
+        (hidden | outside).reshape(size),
+    )
+
+
+@dataclass(frozen=True)
+class MovingPlanes:
+    """Pairs by number: the same number gives the same pair.
+
+    pictures: photographs for the planes.  size: height and width of the frames.  planes: before the
+    background.  speed: factor on how far they move and turn.
+    """
+
+    pictures: Pictures
+    size: tuple[int, int]
+    count: int
+    planes: int = 4
+    speed: float = 1.0
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def name(self, index: int) -> str:
+        return f"planes/{index}"
+
+    @property
+    def camera(self) -> Camera:
+        """Sees a field of view of about 50 degrees."""
+        height, width = self.size
+        return Camera(1.05 * width, (width - 1) / 2, (height - 1) / 2)
+
+    def scene(self, index: int) -> tuple[list[Plane], list[Plane]]:
+        """Planes of the first and of the second frame."""
+        draws = np.random.RandomState((self.seed * 1_000_003 + index) % (1 << 32))
+        aspect = self.size[0] / self.size[1]
+        wall = self._plane(draws, np.array([0.0, 0.0, 28.0]), 40.0, 0.05)
+        before = [wall._replace(half=np.array([40.0, 40.0 * max(aspect, 0.75)]))]
+        for _ in range(self.planes):
+            depth = draws.uniform(6, 20)
+            reach = 0.38 * depth
+            centre = np.array(
+                [draws.uniform(-reach, reach), draws.uniform(-reach, reach) * aspect, depth]
+            )
+            before.append(self._plane(draws, centre, depth * draws.uniform(0.08, 0.22), 0.5))
+        after = []
+        for plane in before:
+            turn = draws.uniform(-0.06, 0.06, 3) * self.speed
+            shift = draws.uniform(-0.03, 0.03, 3) * plane.centre[2] * self.speed
+            after.append(plane.moved(rotation(turn), shift))
+        return before, after
+
+    def _plane(
+        self, draws: np.random.RandomState, centre: np.ndarray, half: float, tilt: float
+    ) -> Plane:
+        axes = np.eye(3)[:2] @ rotation(draws.uniform(-tilt, tilt, 3)).T
+        pyramid: Pyramid = self.pictures[draws.randint(len(self.pictures))]
+        wanted = 2 * half / centre[2] * self.camera.f  # pixels across
+        fitting = [level for level in pyramid if level.width >= wanted] or [pyramid[0]]
+        texture = np.asarray(fitting[-1].convert("RGB"))
+        sides = np.array([1.0, texture.shape[0] / texture.shape[1]])
+        return Plane(centre, axes, half * sides, texture)
+
+    def __getitem__(self, index: int) -> FramePair:
+        """A cloud holds every pixel of its frame. `flow_3d` and `flow_2d` are valid everywhere."""
+        before, after = self.scene(index)
+        truth = truth_of(before, after, self.camera, self.size)
+        back = cast(after, grid(self.size), self.camera)
+        valid = np.ones((*self.size, 1), np.float32)
+        start = points_on(before, cast(before, grid(self.size), self.camera))
+        return FramePair(
+            images=np.stack([picture_of(p, self.camera, self.size) for p in (before, after)]),
+            clouds=(start.astype(np.float32), points_on(after, back).astype(np.float32)),
+            camera=self.camera,
+            size=self.size,
+            flow_2d=np.concatenate([truth.flow, valid], axis=-1),
+            flow_3d=np.concatenate([truth.flow_3d, valid], axis=-1).reshape(-1, 4),
+            occluded=truth.occluded.reshape(-1),
+        )
+
+
+def rotation(turn: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
+    """About x, then y, then z, in radians."""
+    result = np.eye(3)
+    for axis, angle in enumerate(turn):
+        first, second = (axis + 1) % 3, (axis + 2) % 3
+        step = np.eye(3)
+        step[first, first] = step[second, second] = np.cos(angle)
+        step[second, first], step[first, second] = np.sin(angle), -np.sin(angle)
+        result = step @ result
+    return result
+
+
+def write_as_flying_things(
+    root: Path,
+    scene: tuple[Sequence[Plane], Sequence[Plane]],
+    number: int,
+    *,
+    size: tuple[int, int],
+) -> None:
+    """A pair as frames `number` and `number` + 1 of the raw subset, seen by its camera, whose
+    centre is that of 540 x 960 pixels: `prepare_things` reads it. root: a split's folder."""
+    camera = CAMERA
+    truth = truth_of(*scene, camera, size)
+    back = cast(scene[1], grid(size), camera).depth.reshape(size)
+    into, name, following = "left/into_future", f"{number:07d}", f"{number + 1:07d}"
+    first = camera.f / truth.depth
+    for part, file, values in (
+        ("disparity/left", name, first),
+        ("disparity/left", following, camera.f / back),
+        (f"disparity_change/{into}", name, camera.f / truth.depth_2 - first),
+    ):
+        (root / part).mkdir(parents=True, exist_ok=True)
+        write_pfm(root / part / f"{file}.pfm", -values)
+    for part in (f"flow/{into}", f"flow_occlusions/{into}", "image_clean/left"):
+        (root / part).mkdir(parents=True, exist_ok=True)
+    write_flo(root / f"flow/{into}/{name}.flo", truth.flow)
+    hidden = Image.fromarray(truth.occluded.astype(np.uint8) * 255)
+    hidden.save(root / f"flow_occlusions/{into}/{name}.png")
+    for file, planes in zip((name, following), scene, strict=True):
+        picture = picture_of(planes, camera, size)
+        Image.fromarray(picture).save(root / f"image_clean/left/{file}.png")

@@ -1,0 +1,86 @@
+"""MPI Sintel with its depths: flow/training/{clean,final,flow}/SCENE and
+depth/training/depth/SCENE below one folder."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxvision.data.flow_files import read_dpt, read_flo
+from jaxvision.data.picture_files import read_picture
+from jaxvision.data.scene_flow.frames import FramePair, check_sizes
+from jaxvision.data.scene_flow.geometry import Camera, lift_depth
+from jaxvision.errors import InputError
+
+CAMERA = Camera(1500.0, 511.5, 217.5)  # the same for all scenes, as CamLiFlow takes it
+NEAREST = 5.0  # where the nearest point of a pair is put
+SEED = 0  # of the points that evaluations draw
+
+
+def bring_near(
+    depths: Float[np.ndarray, "2 h w"], points: int, farthest: float
+) -> Float[np.ndarray, "2 h w"]:
+    """Depths of two frames in a range that the network knows: times 0.1 until each has `points`
+    pixels nearer than `farthest`, then shifted so that the nearest of both is at 5.
+
+    InputError where a frame has fewer pixels or depths that are not positive numbers.
+    """
+    if depths[0].size < points or not (np.isfinite(depths) & (depths > 0)).all():
+        raise InputError(f"expected {points} pixels with depths above 0, got {depths[0].size}")
+    depths = depths.astype(np.float32)
+    while ((depths < farthest).sum(axis=(1, 2)) < points).any():
+        depths = depths * np.float32(0.1)
+    return depths - depths.min() + np.float32(NEAREST)
+
+
+@dataclass(frozen=True)
+class Sintel:
+    """All pairs of the training scenes. passes: "clean" or "final".  points, farthest: see
+    `bring_near`; farther points are left out."""
+
+    root: Path
+    passes: str
+    points: int
+    farthest: float = 30.0
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[str, int], ...]:
+        """(scene, number of the first frame). InputError where there are none."""
+        folder = self.root / "flow/training/flow"
+        files = sorted(folder.glob("*/frame_*.flo"))
+        if not files:
+            raise InputError(f"{folder}: no flow, expected files such as alley_1/frame_0001.flo")
+        return tuple((file.parent.name, int(file.stem.rpartition("_")[2])) for file in files)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def name(self, index: int) -> str:
+        scene, number = self.pairs[index]
+        return f"{scene}/frame_{number:04d}"
+
+    def __getitem__(self, index: int) -> FramePair:
+        scene, number = self.pairs[index]
+        names = [f"{scene}/frame_{n:04d}" for n in (number, number + 1)]
+        pictures = self.root / "flow/training" / self.passes
+        pictures_read = [np.asarray(read_picture(pictures / f"{n}.png")) for n in names]
+        folder = self.root / "depth/training/depth"
+        depths = [read_dpt(folder / f"{n}.dpt") for n in names]
+        flow = read_flo(self.root / f"flow/training/flow/{names[0]}.flo")
+        maps = {"picture": pictures_read[0], "second picture": pictures_read[1], "flow": flow}
+        maps |= {"depth": depths[0], "second depth": depths[1]}
+        check_sizes(self.name(index), maps)
+        near = bring_near(np.stack(depths), self.points, self.farthest)
+        clouds = [
+            lift_depth(depth, CAMERA)[depth < max(depth.min() + 1, self.farthest)] for depth in near
+        ]
+        return FramePair(
+            images=np.stack(pictures_read),
+            clouds=(clouds[0], clouds[1]),
+            camera=CAMERA,
+            size=flow.shape[:2],
+            flow_2d=flow,
+            flow_3d=np.zeros_like(clouds[0]),
+        )

@@ -1,0 +1,1 @@
+"""Weights that their authors published: found by name, fetched, kept, verified."""

@@ -1,0 +1,248 @@
+"""CamLiRAFT, and its siblings of one branch: flow estimated again and again from where it points
+(section 4.2)."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from jaxvision.methods.camliflow.encoders import PointPyramid, ResNetEncoder
+from jaxvision.methods.camliflow.fusion import Correspondence, Fusion, correspond
+from jaxvision.methods.camliflow.inverse_depth import Sensors, pixels_of_parallel
+from jaxvision.methods.camliflow.layers import offsets_of
+from jaxvision.methods.camliflow.update_blocks import (
+    LEVELS,
+    RADIUS,
+    SELF_NEIGHBOURS,
+    WIDTH,
+    ImageBlocks,
+    PointBlocks,
+    PointWeights,
+    feature_levels,
+)
+from jaxvision.methods.camliflow.variants import RaftConfig
+from jaxvision.ops.correlation_lookup import (
+    CorrelationVolumes,
+    FeaturePyramid,
+    correlation_lookup,
+)
+from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
+from jaxvision.ops.point_interpolation import interpolate, interpolation_weights, warp_points
+
+POINT_WIDTHS = (64, 96, WIDTH)
+STRIDE = 8
+
+
+class State(NamedTuple):
+    """Of an iteration: flow [b, h, w, 2] and hidden state [b, h, w, c] of the 2D branch, [b, n, 3]
+    and [b, n, c] of the 3D one; None where the network lacks the branch."""
+
+    flow_2d: Any
+    hidden_2d: Any
+    flow_3d: Any
+    hidden_3d: Any
+
+
+class PointContext(NamedTuple):
+    """What the 3D branch has before its first iteration.
+
+    first, second: features, the latter by level.  xyz1: points whose flow is estimated.  xyz2: by
+    level.  given: the input of every iteration.
+    """
+
+    first: Array
+    second: tuple[Array, ...]
+    xyz1: Array
+    xyz2: tuple[Array, ...]
+    given: Array
+    neighbours: Int[Array, "b n k"]
+    weights: PointWeights
+
+
+class ImageContext(NamedTuple):
+    """The same of the 2D branch. pyramid: what correlations are read from."""
+
+    pyramid: FeaturePyramid | CorrelationVolumes
+    given: Array
+
+
+class Context(NamedTuple):
+    image: ImageContext | None
+    points: PointContext | None
+    pairs: Any  # Correspondence of the first frame
+
+
+class Flows(NamedTuple):
+    """Of every iteration: [iterations, b, ...], in feature pixels upsampled to the image's, and in
+    the network's coordinates at every point."""
+
+    flow_2d: Float[Array, "i b h w 2"] | None
+    flow_3d: Float[Array, "i b n 3"] | None
+
+
+class RaftCore(nn.Module):
+    """images: normalised, sides multiples of 8.  clouds: pyramids of both, in the network's
+    coordinates, the whole cloud first."""
+
+    config: RaftConfig
+
+    def setup(self) -> None:
+        config, groups = self.config, self.config.norm_groups
+        if config.images:
+            self.image_features, self.image_context = ResNetEncoder(), ResNetEncoder()
+            self.image = ImageBlocks()
+        if config.points:
+            self.point_features = PointPyramid(POINT_WIDTHS, groups)
+            self.point_context = PointPyramid(POINT_WIDTHS, groups)
+            self.points = PointBlocks()
+        if config.fuse_features:
+            self.fuse_features = Fusion(WIDTH, WIDTH, True, groups)
+        if config.fuse_context:
+            self.fuse_context = Fusion(WIDTH, WIDTH, True, groups)
+        if config.fuse_correlation:
+            self.fuse_correlation = Fusion(LEVELS * (2 * RADIUS + 1) ** 2, WIDTH)
+        if config.fuse_motion:
+            self.fuse_motion = Fusion(WIDTH, WIDTH)
+        if config.fuse_hidden:
+            self.fuse_hidden = Fusion(WIDTH, WIDTH)
+
+    def __call__(
+        self,
+        images: Float[Array, "b 2 h w 3"] | None,
+        clouds: tuple[tuple[Array, ...], tuple[Array, ...]] | None,
+        sensors: Sensors | None,
+        iterations: int,
+        use_running: bool = True,
+    ) -> Flows:
+        # 1. What does not change over the iterations.
+        context, state = self.prepare(images, clouds, sensors, use_running)
+        # 2. The iterations, recomputed in the backward pass.
+        step = nn.scan(
+            nn.remat(_iterate, prevent_cse=False),
+            variable_broadcast="params",
+            split_rngs={"params": False},
+            in_axes=nn.broadcast,
+            length=iterations,
+        )
+        _, (flow_2d, flow_3d) = step(self, state, context)
+        # 3. From the coarse cloud to every point: neither moves.
+        if flow_3d is not None and clouds is not None:
+            fine = interpolation_weights(clouds[0][2], clouds[0][0])
+            flow_3d = jax.lax.map(lambda flow: interpolate(flow, *fine), flow_3d)
+        return Flows(flow_2d, flow_3d)
+
+    def prepare(
+        self,
+        images: Float[Array, "b 2 h w 3"] | None,
+        clouds: tuple[tuple[Array, ...], tuple[Array, ...]] | None,
+        sensors: Sensors | None,
+        use_running: bool,
+    ) -> tuple[Context, State]:
+        """Encoded frames, and the state before the first iteration."""
+        image_features: list[Array] = []
+        point_features: list[Array] = []
+        of_image: Any = None
+        of_points: Any = None
+        pairs: list[Correspondence] = []
+        if images is not None:
+            b = images.shape[0]
+            both = self.image_features(jnp.concatenate([images[:, 0], images[:, 1]]))
+            image_features = [both[:b], both[b:]]
+            of_image = self.image_context(images[:, 0])
+        if clouds is not None:
+            # One frame after the other: norms see two batches, as published.
+            point_features = [self.point_features(c, use_running)[-1] for c in clouds]
+            of_points = self.point_context(clouds[0], use_running)[-1]
+        if self.config.fused:
+            assert clouds is not None
+            assert sensors is not None
+            size = _size(image_features[0])
+            pairs = [correspond(pixels_of_parallel(c[2], sensors, size), size) for c in clouds]
+        if self.config.fuse_features:
+            for number, pair in enumerate(pairs):
+                image_features[number], point_features[number] = self.fuse_features(
+                    image_features[number], point_features[number], pair, use_running
+                )
+        if self.config.fuse_context:
+            of_image, of_points = self.fuse_context(of_image, of_points, pairs[0], use_running)
+        image = points = None
+        state = State(None, None, None, None)
+        if of_image is not None:
+            hidden, given = self.image.context(of_image)
+            image = ImageContext(self.image.pyramid(*image_features), given)
+            state = state._replace(
+                flow_2d=jnp.zeros((*hidden.shape[:3], 2), jnp.float32), hidden_2d=hidden
+            )
+        if of_points is not None and clouds is not None:
+            hidden, given = self.points.context(of_points)
+            xyz1, xyz2 = clouds[0][2], clouds[1][2 : 2 + LEVELS]
+            neighbours, _ = k_nearest_neighbours(xyz1, xyz1, SELF_NEIGHBOURS)
+            points = PointContext(
+                first=point_features[0],
+                second=feature_levels(point_features[1], xyz2),
+                xyz1=xyz1,
+                xyz2=xyz2,
+                given=given,
+                neighbours=neighbours,
+                weights=self.points.weights(offsets_of(xyz1, xyz1, neighbours)),
+            )
+            state = state._replace(flow_3d=jnp.zeros_like(xyz1), hidden_3d=hidden)
+        return Context(image, points, pairs[0] if pairs else None), state
+
+    def iterate(self, state: State, context: Context) -> tuple[State, tuple]:
+        """One iteration: (state, its flows)."""
+        config, (image, points, pairs) = self.config, context
+        flow_2d, hidden_2d, flow_3d, hidden_3d = state
+        flow_2d, flow_3d = jax.lax.stop_gradient((flow_2d, flow_3d))
+        corr_2d: Any = None
+        corr_3d: Any = None
+        motion_2d: Any = None
+        motion_3d: Any = None
+        up_2d: Any = None
+        # 1. Correlations around where the flow leads.
+        if image is not None:
+            corr_2d = correlation_lookup(image.pyramid, _grid(flow_2d) + flow_2d, RADIUS)
+        if points is not None:
+            warped = tuple(warp_points(points.xyz1, xyz, flow_3d) for xyz in points.xyz2)
+            corr_3d = self.points.correlation(points.first, points.second, points.xyz1, warped)
+        if config.fuse_correlation:
+            corr_2d, corr_3d = self.fuse_correlation(corr_2d, corr_3d, pairs)
+        # 2. Motion features.
+        if image is not None:
+            motion_2d = jnp.nan_to_num(self.image.motion(flow_2d, corr_2d))
+        if points is not None:
+            motion_3d = self.points.motion(
+                flow_3d, corr_3d, points.weights.motion, points.neighbours
+            )
+        if config.fuse_motion:
+            motion_2d, motion_3d = self.fuse_motion(motion_2d, motion_3d, pairs)
+        if config.fuse_hidden:
+            hidden_2d, hidden_3d = self.fuse_hidden(hidden_2d, hidden_3d, pairs)
+        # 3. Recurrent units, flow heads, upsampling.
+        if image is not None:
+            given = jnp.concatenate([image.given, motion_2d], axis=-1)
+            hidden_2d = self.image.gru(hidden_2d, given)
+            flow_2d = flow_2d + jnp.nan_to_num(self.image.flow_head(hidden_2d))
+            up_2d = self.image.upsampler(hidden_2d, flow_2d)
+        if points is not None:
+            given = jnp.concatenate([points.given, motion_3d], axis=-1)
+            weights, neighbours = points.weights, points.neighbours
+            hidden_3d = self.points.gru(hidden_3d, given, weights.gru, neighbours)
+            flow_3d = flow_3d + self.points.flow_head(hidden_3d, weights.head, neighbours)
+        return State(flow_2d, hidden_2d, flow_3d, hidden_3d), (up_2d, flow_3d)
+
+
+def _iterate(core: RaftCore, state: State, context: Context) -> tuple[State, tuple]:
+    return core.iterate(state, context)
+
+
+def _size(x: Float[Array, "b h w c"]) -> tuple[int, int]:
+    return x.shape[1], x.shape[2]
+
+
+def _grid(flow: Float[Array, "b h w 2"]) -> Float[Array, "h w 2"]:
+    height, width = flow.shape[1:3]
+    x, y = jnp.meshgrid(jnp.arange(width), jnp.arange(height))
+    return jnp.stack([x, y], axis=-1).astype(flow.dtype)

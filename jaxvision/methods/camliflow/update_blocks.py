@@ -1,0 +1,240 @@
+"""What RAFT's iterations are made of (2003.12039, section 3.3), in pixels and in points: motion
+encoder, gated recurrent unit, flow head, upsampling (section 4.2)."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from jaxvision.methods.camliflow.layers import DepthwisePointConv, PointMLP, Unit, dense
+from jaxvision.nn.convolution import Conv
+from jaxvision.ops.convex_upsampling import convex_upsampling
+from jaxvision.ops.correlation_lookup import (
+    CorrelationVolumes,
+    FeaturePyramid,
+    correlation_pyramid,
+)
+from jaxvision.ops.point_correlation import neighbour_means, point_correlation
+
+Pixels = Float[Array, "b h w c"]
+Points = Float[Array, "b n c"]
+WIDTH = 128
+LEVELS, RADIUS = 4, 4
+CORRELATION_NEIGHBOURS = 16
+SELF_NEIGHBOURS = 32  # of each point in its own cloud; layers take the first few
+
+
+def conv(features: int, window: int | tuple[int, int] = 3) -> Conv:
+    return Conv(features, window, torch_default=True)
+
+
+class ImageMotion(nn.Module):
+    """Correlations and flow -> 128 channels, the last two of which are the flow."""
+
+    def setup(self) -> None:
+        self.corr_1, self.corr_2 = conv(256, 1), conv(192)
+        self.flow_1, self.flow_2 = conv(128, 7), conv(64)
+        self.both = conv(WIDTH - 2)
+
+    def __call__(self, flow: Float[Array, "b h w 2"], correlations: Pixels) -> Pixels:
+        relu = jax.nn.relu
+        of_corr = relu(self.corr_2(relu(self.corr_1(correlations))))
+        of_flow = relu(self.flow_2(relu(self.flow_1(flow))))
+        both = relu(self.both(jnp.concatenate([of_corr, of_flow], axis=-1)))
+        return jnp.concatenate([both, flow], axis=-1)
+
+
+class ImageGRU(nn.Module):
+    """Along rows, then along columns."""
+
+    def setup(self) -> None:
+        self.rows = [conv(WIDTH, (1, 5)) for _ in range(3)]
+        self.columns = [conv(WIDTH, (5, 1)) for _ in range(3)]
+
+    def __call__(self, h: Pixels, x: Pixels) -> Pixels:
+        for update, reset, new in (self.rows, self.columns):
+            hx = jnp.concatenate([h, x], axis=-1)
+            z, r = jax.nn.sigmoid(update(hx)), jax.nn.sigmoid(reset(hx))
+            q = jnp.tanh(new(jnp.concatenate([r * h, x], axis=-1)))
+            h = (1 - z) * h + z * q
+        return jnp.nan_to_num(h)
+
+
+class ImageFlowHead(nn.Module):
+    def setup(self) -> None:
+        self.first, self.second = conv(256), conv(2)
+
+    def __call__(self, h: Pixels) -> Float[Array, "b h w 2"]:
+        return self.second(jax.nn.relu(self.first(h)))
+
+
+class ConvexUpsampler(nn.Module):
+    """Flow at `factor` times the size. hidden: of the mask's first layer.  scale: of its logits."""
+
+    factor: int
+    hidden: int
+    scale: float = 1.0
+
+    def setup(self) -> None:
+        self.first, self.second = conv(self.hidden), conv(9 * self.factor**2, 1)
+
+    def mask(self, h: Pixels) -> Pixels:
+        return self.scale * self.second(jax.nn.relu(self.first(h)))
+
+    def __call__(self, h: Pixels, flow: Float[Array, "b h w 2"]) -> Float[Array, "b h2 w2 2"]:
+        return convex_upsampling(flow, self.mask(h), self.factor)
+
+
+class ImageBlocks(nn.Module):
+    """What the 2D branch repeats, and what leads into it."""
+
+    def setup(self) -> None:
+        self.context_aligner = dense(2 * WIDTH, WIDTH)
+        self.correlation_aligner = dense(2 * WIDTH, WIDTH)
+        self.motion, self.gru, self.flow_head = ImageMotion(), ImageGRU(), ImageFlowHead()
+        self.upsampler = ConvexUpsampler(8, 256, 0.25)
+
+    def pyramid(self, first: Pixels, second: Pixels) -> FeaturePyramid | CorrelationVolumes:
+        """What correlations are read from, all iterations long."""
+        first, second = self.correlation_aligner(first), self.correlation_aligner(second)
+        return correlation_pyramid(first, second, LEVELS)
+
+    def context(self, features: Pixels) -> tuple[Pixels, Pixels]:
+        """(first hidden state, input of every iteration)."""
+        return hidden_and_input(self.context_aligner(features))
+
+
+def hidden_and_input(x: Float[Array, "b *n c"]) -> tuple[Array, Array]:
+    hidden, given = jnp.split(x, 2, axis=-1)
+    return jnp.tanh(hidden), jax.nn.relu(given)
+
+
+class PointCorrelation(nn.Module):
+    """Correlations with the nearest points at four levels -> 128 channels (section 4.2)."""
+
+    def setup(self) -> None:
+        self.cost_mlp = PointMLP((32, 32), "relu")
+        self.merge = Unit(WIDTH)
+
+    def level(
+        self, first: Points, second: Points, xyz1: Points, xyz2: Points
+    ) -> Float[Array, "b n 32"]:
+        """At one level. second: features of `neighbour_means`.  xyz2: warped towards xyz1."""
+        costs = point_correlation(first, second, xyz1, xyz2, CORRELATION_NEIGHBOURS)
+        return jnp.sum(self.cost_mlp(costs), axis=2)
+
+    def __call__(
+        self,
+        first: Points,
+        second: tuple[Points, ...],
+        xyz1: Points,
+        xyz2: tuple[Points, ...],
+    ) -> Float[Array, "b n 128"]:
+        found = [
+            self.level(first, features, xyz1, xyz)
+            for features, xyz in zip(second, xyz2, strict=True)
+        ]
+        return self.merge(jnp.concatenate(found, axis=-1))
+
+
+def feature_levels(features: Points, clouds: tuple[Points, ...]) -> tuple[Points, ...]:
+    """Features of each of the clouds, each a mean over three neighbours in the one before."""
+    found = [features]
+    for fine, coarse in pairwise(clouds):
+        found.append(neighbour_means(fine, found[-1], coarse))
+    return tuple(found)
+
+
+class PointWeights(NamedTuple):
+    """Weights of the layers of an iteration, each [b, n, k, d]: they depend on where points are
+    alone, which no iteration changes."""
+
+    motion: tuple[Array, ...]
+    gru: tuple[Array, ...]
+    head: tuple[Array, ...]
+
+
+class PointMotion(nn.Module):
+    """Correlations and flow -> 128 channels, the last three of which are the flow."""
+
+    def setup(self) -> None:
+        self.corr = DepthwisePointConv(WIDTH)
+        self.flow_1 = DepthwisePointConv(32, 32)
+        self.flow_2 = DepthwisePointConv(16)
+        self.both = DepthwisePointConv(WIDTH - 3)
+
+    def weights(self, offsets: Float[Array, "b n k 3"]) -> tuple[Array, ...]:
+        layers = (self.corr, self.flow_1, self.flow_2, self.both)
+        return tuple(layer.weights(offsets) for layer in layers)
+
+    def __call__(
+        self,
+        flow: Float[Array, "b n 3"],
+        correlations: Points,
+        weights: tuple[Array, ...],
+        neighbours: Int[Array, "b n k"],
+    ) -> Points:
+        of_corr = self.corr(correlations, weights[0], neighbours)
+        of_flow = self.flow_1(flow, weights[1], neighbours)
+        of_flow = self.flow_2(of_flow, weights[2], neighbours)
+        both = jnp.concatenate([of_corr, of_flow], axis=-1)
+        both = self.both(both, weights[3], neighbours)
+        return jnp.concatenate([both, flow], axis=-1)
+
+
+class PointGRU(nn.Module):
+    def setup(self) -> None:
+        self.update, self.reset, self.new = (DepthwisePointConv(WIDTH, 4, "none") for _ in range(3))
+
+    def weights(self, offsets: Float[Array, "b n k 3"]) -> tuple[Array, ...]:
+        return tuple(each.weights(offsets) for each in (self.update, self.reset, self.new))
+
+    def __call__(
+        self,
+        h: Points,
+        x: Points,
+        weights: tuple[Array, ...],
+        neighbours: Int[Array, "b n k"],
+    ) -> Points:
+        hx = jnp.concatenate([h, x], axis=-1)
+        z = jax.nn.sigmoid(self.update(hx, weights[0], neighbours))
+        r = jax.nn.sigmoid(self.reset(hx, weights[1], neighbours))
+        q = jnp.concatenate([r * h, x], axis=-1)
+        q = jnp.tanh(self.new(q, weights[2], neighbours))
+        return (1 - z) * h + z * q
+
+
+class PointFlowHead(nn.Module):
+    def setup(self) -> None:
+        self.first, self.second = DepthwisePointConv(WIDTH, 32), DepthwisePointConv(64, 32)
+        self.last = dense(3, 64)
+
+    def weights(self, offsets: Float[Array, "b n k 3"]) -> tuple[Array, ...]:
+        return tuple(each.weights(offsets) for each in (self.first, self.second))
+
+    def __call__(
+        self, h: Points, weights: tuple[Array, ...], neighbours: Int[Array, "b n k"]
+    ) -> Float[Array, "b n 3"]:
+        x = self.first(h, weights[0], neighbours)
+        return self.last(self.second(x, weights[1], neighbours))
+
+
+class PointBlocks(nn.Module):
+    """What the 3D branch repeats, and what leads into it."""
+
+    def setup(self) -> None:
+        self.context_aligner = dense(2 * WIDTH, WIDTH)
+        self.correlation, self.motion = PointCorrelation(), PointMotion()
+        self.gru, self.flow_head = PointGRU(), PointFlowHead()
+
+    def context(self, features: Points) -> tuple[Points, Points]:
+        """(first hidden state, input of every iteration)."""
+        return hidden_and_input(self.context_aligner(features))
+
+    def weights(self, offsets: Float[Array, "b n k 3"]) -> PointWeights:
+        """Of all layers. offsets: from each point to its 32 nearest, itself first."""
+        parts = (self.motion, self.gru, self.flow_head)
+        return PointWeights(*(part.weights(offsets) for part in parts))

@@ -1,0 +1,418 @@
+"""Official CamLiFlow state dicts <-> our variables, for the six networks.
+
+Tensors that nothing uses are the counters of batch norms. A convolution of one tap over points is
+kept as a linear map; the columns of a point convolution's linear map are in one order on both sides
+(weight slow, channel fast), as are the interleaved rows of a fusion's last layer.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from jaxvision.methods.camliflow import estimators, pwc, raft
+from jaxvision.methods.camliflow.encoders import STAGES
+from jaxvision.methods.camliflow.update_blocks import LEVELS, RADIUS, WIDTH
+from jaxvision.methods.camliflow.variants import PwcConfig, RaftConfig
+from jaxvision.weights.layout import CONV2D, LINEAR, chain, reshape
+from jaxvision.weights.mapping import Entry
+
+CORRELATIONS = LEVELS * (2 * RADIUS + 1) ** 2
+
+
+def entries(config: RaftConfig | PwcConfig) -> list[Entry]:
+    """Every tensor of a checkpoint, in its order."""
+    if isinstance(config, RaftConfig):
+        return list(raft_entries(config, "core.", "params/core"))
+    return list(pwc_entries(config, "core.", "params/core"))
+
+
+def linear(
+    name: str, path: str, inputs: int, outputs: int, taps: int, bias: bool = True
+) -> Iterator[Entry]:
+    """A linear map. taps: how many axes of size 1 the official kernel has behind its channels."""
+    official = (outputs, inputs) + (1,) * taps
+    yield Entry(
+        f"{name}.weight",
+        official,
+        f"{path}/kernel",
+        chain(reshape(official, (outputs, inputs)), LINEAR),
+    )
+    if bias:
+        yield Entry(f"{name}.bias", (outputs,), f"{path}/bias")
+
+
+def conv(
+    name: str,
+    path: str,
+    inputs: int,
+    outputs: int,
+    window: int | tuple[int, int] = 3,
+    *,
+    bias: bool = True,
+) -> Iterator[Entry]:
+    height, width = (window, window) if isinstance(window, int) else window
+    yield Entry(f"{name}.weight", (outputs, inputs, height, width), f"{path}/kernel", CONV2D)
+    if bias:
+        yield Entry(f"{name}.bias", (outputs,), f"{path}/bias")
+
+
+def norm(name: str, path: str, width: int) -> Iterator[Entry]:
+    """A batch norm."""
+    statistics = path.replace("params/", "batch_stats/", 1)
+    for ending, ours in (
+        ("weight", f"{path}/scale"),
+        ("bias", f"{path}/bias"),
+        ("running_mean", f"{statistics}/mean"),
+        ("running_var", f"{statistics}/var"),
+    ):
+        yield Entry(f"{name}.{ending}", (width,), ours)
+    yield Entry(f"{name}.num_batches_tracked", (), None, dtype="int64", value=0)
+
+
+def unit(
+    name: str, path: str, inputs: int, outputs: int, taps: int, normed: bool = False
+) -> Iterator[Entry]:
+    """A linear map and perhaps its norm."""
+    yield from linear(
+        f"{name}.conv_fn", f"{path}/linear", inputs, outputs, taps=taps, bias=not normed
+    )
+    if normed:
+        yield from norm(f"{name}.norm_fn", f"{path}/norm", outputs)
+
+
+def conv_unit(
+    name: str, path: str, inputs: int, outputs: int, window: int = 3, *, normed: bool = False
+) -> Iterator[Entry]:
+    yield from conv(
+        f"{name}.conv_fn", f"{path}/conv", inputs, outputs, window=window, bias=not normed
+    )
+    if normed:
+        yield from norm(f"{name}.norm_fn", f"{path}/norm", outputs)
+
+
+def mlp(name: str, path: str, widths: Sequence[int], taps: int) -> Iterator[Entry]:
+    """Units one after the other; widths: of the input and of each output."""
+    for number, (inputs, outputs) in enumerate(pairwise(widths)):
+        yield from unit(
+            f"{name}.convs.{number}", f"{path}/layer_{number}", inputs, outputs, taps=taps
+        )
+
+
+def point_conv(
+    name: str, path: str, inputs: int, outputs: int, normed: bool = False
+) -> Iterator[Entry]:
+    yield from mlp(f"{name}.weight_net", f"{path}/weight_net", (3, 8, 16), 2)
+    yield from linear(f"{name}.linear", f"{path}/linear", 16 * (inputs + 3), outputs, taps=0)
+    if normed:
+        yield from norm(f"{name}.norm_fn", f"{path}/norm", outputs)
+
+
+def depthwise(name: str, path: str, inputs: int, outputs: int) -> Iterator[Entry]:
+    yield from unit(f"{name}.mlp.convs.0", f"{path}/mlp", inputs, outputs, taps=1)
+    yield from mlp(f"{name}.weight_net", f"{path}/weight_net", (3, 8, 32, outputs), 2)
+
+
+def selective_fusion(
+    name: str, path: str, image: int, points: int, width: int, *, taps: int, normed: bool
+) -> Iterator[Entry]:
+    for theirs, ours, inputs in (
+        ("align1", "align_image", image),
+        ("align2", "align_points", points),
+    ):
+        yield from unit(
+            f"{name}.{theirs}", f"{path}/{ours}", inputs, width, taps=taps, normed=normed
+        )
+    half = width // 2
+    yield from linear(f"{name}.fc_mid.0", f"{path}/fc_mid", width, half, taps=0, bias=False)
+    yield from linear(f"{name}.fc_out.0", f"{path}/fc_out", half, 2 * width, taps=0, bias=False)
+
+
+def fusion(
+    name: str, path: str, image: int, points: int, normed: bool, *, kind: str = "sk"
+) -> Iterator[Entry]:
+    """A Bi-CLFM. image, points: its widths."""
+    interp, ours = f"{name}interp", f"{path}/to_pixels"
+    yield from unit(f"{interp}.out_conv", f"{ours}/out", points, points, taps=2, normed=normed)
+    yield from unit(f"{interp}.score_net.0", f"{ours}/score_0", 3, 16, taps=2)
+    yield from unit(f"{interp}.score_net.1", f"{ours}/score_1", 16, points, taps=2)
+    yield from unit(f"{name}mlps3d", f"{path}/to_points", image, image, taps=1, normed=normed)
+    for theirs, mine, width, taps in (
+        ("fuse2d", "fuse_image", image, 2),
+        ("fuse3d", "fuse_points", points, 1),
+    ):
+        at, here = f"{name}{theirs}", f"{path}/{mine}"
+        if kind == "sk":
+            yield from selective_fusion(at, here, image, points, width, taps=taps, normed=normed)
+            continue
+        if kind == "concat":
+            yield from unit(
+                f"{at}.mlp", f"{here}/mlp", image + points, width, taps=taps, normed=normed
+            )
+            continue
+        for align, side, inputs in (
+            ("align1", "align_image", image),
+            ("align2", "align_points", points),
+        ):
+            yield from unit(
+                f"{at}.{align}", f"{here}/{side}", inputs, width, taps=taps, normed=normed
+            )
+        if kind == "gated":
+            yield from unit(f"{at}.mlp1", f"{here}/gate_image", width, 2, taps=taps)
+            yield from unit(f"{at}.mlp2", f"{here}/gate_points", width, 2, taps=taps)
+
+
+def resnet(name: str, path: str) -> Iterator[Entry]:
+    """torchvision's names of ResNet-50, up to its second stage, and the aligner."""
+
+    def layer(
+        theirs: tuple[str, str], ours: str, inputs: int, outputs: int, window: int
+    ) -> Iterator[Entry]:
+        yield from conv(
+            f"{name}.{theirs[0]}", f"{path}/{ours}/conv", inputs, outputs, window, bias=False
+        )
+        yield from norm(f"{name}.{theirs[1]}", f"{path}/{ours}/norm", outputs)
+
+    yield from layer(("conv1", "bn1"), "stem", 3, 64, 7)
+    inputs = 64
+    for stage, (blocks, inner) in enumerate(STAGES):
+        for block in range(blocks):
+            at, here = f"layer{stage + 1}.{block}", f"stages_{stage}_{block}"
+            outputs = 4 * inner
+            for number, (ours, c, d, window) in enumerate(
+                [
+                    ("first", inputs, inner, 1),
+                    ("middle", inner, inner, 3),
+                    ("last", inner, outputs, 1),
+                ],
+                1,
+            ):
+                names = f"{at}.conv{number}", f"{at}.bn{number}"
+                yield from layer(names, f"{here}/{ours}", c, d, window)
+            if not block:
+                names = f"{at}.downsample.0", f"{at}.downsample.1"
+                yield from layer(names, f"{here}/shortcut", inputs, outputs, 1)
+            inputs = outputs
+    yield from unit(f"{name}.align", f"{path}/align", inputs, WIDTH, taps=2)
+
+
+def image_blocks(name: str, path: str) -> Iterator[Entry]:
+    """Of RAFT's 2D branch, behind its encoders."""
+    yield from linear(f"{name}cnet_aligner", f"{path}/context_aligner", WIDTH, 2 * WIDTH, taps=2)
+    yield from linear(
+        f"{name}correlation.fnet_aligner",
+        f"{path}/correlation_aligner",
+        WIDTH,
+        2 * WIDTH,
+        taps=2,
+    )
+    motion, ours = f"{name}motion_encoder", f"{path}/motion"
+    yield from conv(f"{motion}.conv_c1", f"{ours}/corr_1", CORRELATIONS, 256, 1)
+    yield from conv(f"{motion}.conv_c2", f"{ours}/corr_2", 256, 192)
+    yield from conv(f"{motion}.conv_f1", f"{ours}/flow_1", 2, 128, 7)
+    yield from conv(f"{motion}.conv_f2", f"{ours}/flow_2", 128, 64)
+    yield from conv(f"{motion}.conv", f"{ours}/both", 256, WIDTH - 2)
+    for number, (direction, window) in enumerate((("rows", (1, 5)), ("columns", (5, 1))), 1):
+        for gate, letter in enumerate("zrq"):
+            yield from conv(
+                f"{name}gru.conv{letter}{number}",
+                f"{path}/gru/{direction}_{gate}",
+                3 * WIDTH,
+                WIDTH,
+                window=window,
+            )
+    yield from conv(f"{name}flow_head.conv1", f"{path}/flow_head/first", WIDTH, 256)
+    yield from conv(f"{name}flow_head.conv2", f"{path}/flow_head/second", 256, 2)
+    mask = f"{name}convex_upsampler.mask"
+    yield from upsampler(mask, f"{path}/upsampler", WIDTH, 256, 8)
+
+
+def upsampler(name: str, path: str, inputs: int, hidden: int, factor: int) -> Iterator[Entry]:
+    yield from conv(f"{name}.0", f"{path}/first", inputs, hidden)
+    yield from conv(f"{name}.2", f"{path}/second", hidden, 9 * factor**2, 1)
+
+
+def point_encoder(names: tuple[str, str, str], path: str, widths: Sequence[int]) -> Iterator[Entry]:
+    """names: of the first layers, of those before a convolution, and of the convolutions."""
+    first, layers, convs = names
+    yield from mlp(first, f"{path}/level_0", (3, widths[0], widths[0]), 1)
+    steps = list(pairwise(widths))
+    for level, (inputs, outputs) in enumerate(steps):
+        yield from mlp(f"{layers}.{level}", f"{path}/mlp_{level + 1}", (inputs, inputs, outputs), 1)
+    for level, (_, outputs) in enumerate(steps):
+        yield from point_conv(
+            f"{convs}.{level}", f"{path}/conv_{level + 1}", outputs, outputs, normed=True
+        )
+
+
+def point_blocks(name: str, path: str) -> Iterator[Entry]:
+    """Of RAFT's 3D branch, behind its encoders."""
+    yield from linear(f"{name}cnet_aligner", f"{path}/context_aligner", WIDTH, 2 * WIDTH, taps=1)
+    yield from mlp(f"{name}correlation.cost_mlp", f"{path}/correlation/cost_mlp", (4, 32, 32), 2)
+    yield from unit(
+        f"{name}correlation.merge", f"{path}/correlation/merge", 32 * LEVELS, WIDTH, taps=1
+    )
+    layers = [
+        ("motion_encoder.conv_c1", "motion/corr", WIDTH, WIDTH),
+        ("motion_encoder.conv_f1", "motion/flow_1", 3, 32),
+        ("motion_encoder.conv_f2", "motion/flow_2", 32, 16),
+        ("motion_encoder.conv", "motion/both", WIDTH + 16, WIDTH - 3),
+        ("gru.conv_z", "gru/update", 3 * WIDTH, WIDTH),
+        ("gru.conv_r", "gru/reset", 3 * WIDTH, WIDTH),
+        ("gru.conv_q", "gru/new", 3 * WIDTH, WIDTH),
+        ("flow_head.conv1", "flow_head/first", WIDTH, WIDTH),
+        ("flow_head.conv2", "flow_head/second", WIDTH, 64),
+    ]
+    for theirs, ours, inputs, outputs in layers:
+        yield from depthwise(f"{name}{theirs}", f"{path}/{ours}", inputs, outputs)
+    yield from linear(f"{name}flow_head.fc", f"{path}/flow_head/last", 64, 3, taps=1)
+
+
+def raft_entries(config: RaftConfig, name: str, path: str) -> Iterator[Entry]:
+    """All of CamLiRAFT or of a sibling."""
+    both = config.images and config.points
+    if config.images:
+        at = f"{name}branch_2d." if both else name
+        yield from resnet(f"{at}fnet", f"{path}/image_features")
+        yield from resnet(f"{at}cnet", f"{path}/image_context")
+        yield from image_blocks(at, f"{path}/image")
+    if config.points:
+        at = f"{name}branch_3d." if both else name
+        for theirs, ours in (("fnet", "point_features"), ("cnet", "point_context")):
+            net = f"{at}{theirs}."
+            names = f"{net}level0_mlp", f"{net}mlps", f"{net}convs"
+            yield from point_encoder(names, f"{path}/{ours}", raft.POINT_WIDTHS)
+        yield from point_blocks(at, f"{path}/points")
+    for theirs, part, width, normed, present in (
+        ("fnet", "features", WIDTH, True, config.fuse_features),
+        ("cnet", "context", WIDTH, True, config.fuse_context),
+        ("corr", "correlation", CORRELATIONS, False, config.fuse_correlation),
+        ("motion", "motion", WIDTH, False, config.fuse_motion),
+        ("hidden", "hidden", WIDTH, False, config.fuse_hidden),
+    ):
+        if present:
+            yield from fusion(
+                f"{name}clfm_{theirs}.", f"{path}/fuse_{part}", width, WIDTH, normed=normed
+            )
+
+
+def image_pyramid(name: str, path: str) -> Iterator[Entry]:
+    inputs = 3
+    for level, width in enumerate(pwc.WIDTHS):
+        at, here = f"{name}.pyramid_convs.{level}", f"{path}/level_{level}"
+        for theirs, ours, c, window in (
+            ("down0", "shortcut", inputs, 1),
+            ("conv0", "first", inputs, 3),
+            ("conv1", "second", width, 3),
+        ):
+            yield from conv_unit(f"{at}.{theirs}", f"{here}/{ours}", c, width, window, normed=True)
+        inputs = width
+
+
+def image_estimator(name: str, path: str, inputs: int, lite: bool, head: bool) -> Iterator[Entry]:
+    widths = [inputs]
+    for number, width in enumerate(estimators.ESTIMATOR):
+        if lite:
+            c = widths[-1] if number < 2 else sum(widths[-2:])
+        else:
+            c = sum(widths)
+        yield from conv_unit(f"{name}.conv{number + 1}", f"{path}/conv_{number}", c, width)
+        widths.append(width)
+    if head:
+        outputs = estimators.estimator_width(inputs, lite)
+        yield from conv(f"{name}.conv_last", f"{path}/head", outputs, 2)
+
+
+def context_network(name: str, path: str, inputs: int) -> Iterator[Entry]:
+    for number, width in enumerate(estimators.CONTEXT):
+        yield from conv_unit(f"{name}.convs.{number}", f"{path}/conv_{number}", inputs, width)
+        inputs = width
+    yield from conv(f"{name}.conv_last", f"{path}/head", inputs, 2)
+
+
+def point_cost(name: str, path: str, width: int, aligned: bool) -> Iterator[Entry]:
+    yield from mlp(f"{name}.cost_mlp", f"{path}/cost_mlp", (2 * width + 3, width, width), 2)
+    for theirs, ours in (("weight_net1", "weights_within"), ("weight_net2", "weights_across")):
+        yield from mlp(f"{name}.{theirs}", f"{path}/{ours}", (3, 8, 8, width), 2)
+    if aligned:
+        yield from unit(f"{name}.feat_aligner", f"{path}/align", width, estimators.WIDTH, taps=1)
+
+
+def point_estimator(name: str, path: str, inputs: int, head: bool) -> Iterator[Entry]:
+    for number, c in enumerate((inputs, 128)):
+        yield from point_conv(f"{name}.point_conv{number + 1}", f"{path}/conv_{number}", c, 128)
+    yield from mlp(f"{name}.mlp", f"{path}/mlp", (128, 128, estimators.WIDTH), 1)
+    if head:
+        yield from linear(f"{name}.conv_last", f"{path}/head", estimators.WIDTH, 3, taps=1)
+
+
+def aligners(name: str, path: str, taps: int) -> Iterator[Entry]:
+    """Of every level, to 64 channels."""
+    for level in pwc.LEVELS:
+        yield from unit(
+            f"{name}.{level}",
+            f"{path}_{level - 1}",
+            pwc.WIDTHS[level],
+            estimators.WIDTH,
+            taps=taps,
+        )
+
+
+def pwc_entries(config: PwcConfig, name: str, path: str) -> Iterator[Entry]:
+    """All of CamLiPWC or of a sibling."""
+    both, head = config.images and config.points, not config.fuse_estimator
+    costs = (2 * config.max_displacement + 1) ** 2
+    inputs = costs + estimators.WIDTH + 2 + (pwc.CARRIED if config.points else 0)
+    outputs = estimators.estimator_width(inputs, config.lite)
+    if config.images:
+        at = f"{name}branch_2d_" if both else name
+        features = "fnet" if both else "feature_pyramid"
+        aligner = "fnet_aligners" if both else "pyramid_feature_aligners"
+        yield from image_pyramid(f"{at}{features}", f"{path}/image_features")
+        yield from aligners(f"{at}{aligner}", f"{path}/image_aligners", 2)
+        yield from image_estimator(
+            f"{at}flow_estimator", f"{path}/image_estimator", inputs, config.lite, head=head
+        )
+        yield from context_network(f"{at}context_network", f"{path}/context_network", outputs + 2)
+        yield from upsampler(f"{at}up_mask_head", f"{path}/upsampler", pwc.CARRIED, 64, 4)
+    if config.points:
+        at = f"{name}branch_3d_" if both else name
+        net = f"{at}fnet." if both else f"{name}feature_pyramid."
+        names = f"{net}level0_mlp", f"{net}pyramid_mlps", f"{net}pyramid_convs"
+        yield from point_encoder(names, f"{path}/point_features", pwc.WIDTHS)
+        given = 2 * estimators.WIDTH + 3
+        if both:
+            given += estimators.WIDTH
+            yield from aligners(f"{at}fnet_aligners", f"{path}/point_aligners", 1)
+        for level in pwc.LEVELS:
+            yield from point_cost(
+                f"{at}correlations.{level}",
+                f"{path}/point_costs_{level - 1}",
+                pwc.WIDTHS[level],
+                aligned=not both,
+            )
+        if both:
+            yield from aligners(f"{at}correlation_aligners", f"{path}/cost_aligners", 1)
+        else:
+            yield from aligners(f"{at}pyramid_feat_aligners", f"{path}/point_aligners", 1)
+        yield from point_estimator(f"{at}flow_estimator", f"{path}/point_estimator", given, head)
+    yield from _pwc_fusions(config, name, path, costs=costs, outputs=outputs)
+
+
+def _pwc_fusions(
+    config: PwcConfig, name: str, path: str, *, costs: int, outputs: int
+) -> Iterator[Entry]:
+    for theirs, ours, normed, present in (
+        ("pyramid_clfms", "fuse_pyramid", True, config.fuse_pyramid),
+        ("corr_clfms", "fuse_correlation", False, config.fuse_correlation),
+    ):
+        for level in pwc.LEVELS if present else ():
+            width = pwc.WIDTHS[level]
+            image = width if normed else costs
+            at, here = f"{name}{theirs}.{level}.", f"{path}/{ours}_{level - 1}"
+            yield from fusion(at, here, image, width, normed=normed)
+    if config.fuse_estimator:
+        width = estimators.WIDTH
+        yield from fusion(
+            f"{name}estimator_clfm.", f"{path}/fuse_estimator", outputs, width, normed=False
+        )
+        yield from conv(f"{name}branch_2d_conv_last", f"{path}/image_head", outputs, 2)
+        yield from linear(f"{name}branch_3d_conv_last", f"{path}/point_head", width, 3, taps=1)

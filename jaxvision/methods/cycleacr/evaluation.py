@@ -1,0 +1,159 @@
+"""Evaluation in two stages: features of every second, then what people do, with the memory of their
+film (section 3.4).
+
+The first stage reads the video, the second the first one's outputs alone, which stay on the
+devices.
+"""
+
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from jaxvision.data.actions.ava_files import rows_of_people
+from jaxvision.data.source import Source
+from jaxvision.methods.cycleacr.head import ActorFeatures
+from jaxvision.methods.cycleacr.memory import NO_ROW, Memory, Moment, read_window, window_rows
+from jaxvision.methods.cycleacr.model import Detector
+from jaxvision.methods.cycleacr.objective import probabilities
+from jaxvision.metrics.action_frames import (
+    FrameBoxes,
+    average_precisions,
+    mean_average_precision,
+)
+from jaxvision.training.task import BatchSpecs, Evaluation, KeptOutputs, Variables
+
+DECIMALS = 5  # of the file that the published evaluation reads back
+
+
+class Truth(NamedTuple):
+    """rows: of the people that there are, by the number of their key frame.  number: of a second.
+    excluded: key frames that no evaluation counts."""
+
+    rows: FrameBoxes
+    number: Callable[[Moment], int]
+    excluded: Collection[int] = ()
+
+
+class SecondStage(NamedTuple):
+    """poses: classes of which a person has one (see `probabilities`).  remember: whether other
+    seconds are read.  batch: clips at a time."""
+
+    model: Detector
+    poses: int
+    remember: bool
+    batch: int
+
+    def run(
+        self, variables: Variables, kept: Sequence[KeptOutputs], moments: Sequence[Sequence[Moment]]
+    ) -> list[tuple[Moment, np.ndarray, np.ndarray]]:
+        """(second, boxes as shares of the frame, scores of every action) of every sample.
+
+        kept: outputs of the first stage, bucket by bucket: `roi`, `actor`, `exists`, `shares` and
+        `scores`.  moments: of each one's samples, in order.
+        """
+        # 1. One table of all buckets; whose row is which second.
+        rows: dict[Moment, int] = {}
+        end = 0
+        for outputs, of_bucket in zip(kept, moments, strict=True):
+            rows |= {moment: end + i for i, moment in enumerate(of_bucket)}
+            end += len(outputs.rows["exists"])
+        table = _joined([outputs.rows for outputs in kept])
+        # 2. Batch by batch; the last one repeats its first clip.
+        config, found = self.model.config.instances, []
+        listed = list(rows.items())
+        for first in range(0, len(listed), self.batch):
+            part = listed[first : first + self.batch]
+            here = np.array([row for _, row in part], np.int32)
+            windows = np.stack([window_rows(rows, *moment, config) for moment, _ in part])
+            missing = ((0, self.batch - len(part)), (0, 0))
+            here = np.pad(here, missing[0], mode="edge")
+            windows = np.pad(windows if self.remember else np.full_like(windows, NO_ROW), missing)
+            answer = jax.device_get(
+                _classified(self.model, self.poses, variables, table, here, windows)
+            )
+            for (moment, _), boxes, scores, exists in zip(part, *answer, strict=False):
+                found.append((moment, boxes[exists], scores[exists]))
+        return found
+
+
+def _joined(tables: Sequence[Mapping[str, jax.Array]]) -> dict[str, jax.Array]:
+    return {name: jnp.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _classified(
+    model: Detector,
+    poses: int,
+    variables: Variables,
+    table: Mapping[str, jax.Array],
+    here: jax.Array,
+    windows: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Boxes, scores and which exist, of the rows `here` of a table of features."""
+    people = jnp.sum(table["exists"], axis=-1)
+    features = jnp.where(table["exists"][..., None], table["actor"], 0)
+    memory = Memory(features, people, jnp.zeros(len(people)))
+    window = read_window(memory, windows, model.config.instances.slots)
+    own = {name: each[here] for name, each in table.items()}
+    logits = model.apply(
+        variables, ActorFeatures(own["roi"], own["actor"]), own["exists"], window, method="classify"
+    )
+    scores = probabilities(logits, poses) * own["scores"][..., None]
+    found = (own["shares"], scores, own["exists"])
+    if jax.sharding.get_abstract_mesh().empty:
+        return found
+    # Few numbers, which every host reads.
+    return jax.lax.with_sharding_constraint(found, PartitionSpec())
+
+
+def frame_map(
+    outputs: Callable[..., Any],
+    sources: Mapping[str, Source],
+    specs: BatchSpecs,
+    *,
+    moments: Mapping[str, Sequence[Moment]],
+    stage: SecondStage,
+    truth: Truth,
+    labels: Sequence[int],
+    names: Sequence[str],
+) -> Evaluation:
+    """AVA's frame mAP at IoU 0.5 over every second with a detected person, without a limit of
+    detections, as published.
+
+    outputs: of the first stage.  moments: of the records of each bucket's source.  labels: ids,
+    from 1, that count.
+    """
+
+    def finish(total: Mapping[str, KeptOutputs], variables: Variables) -> dict[str, float]:
+        order = list(total)
+        found = stage.run(variables, [total[n] for n in order], [moments[n] for n in order])
+        rows = [
+            rows_of_people(
+                boxes.astype(np.float64).round(DECIMALS),
+                scores.astype(np.float64).round(DECIMALS),
+                truth.number(moment),
+            )
+            for moment, boxes, scores in found
+        ]
+        detections = FrameBoxes(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+        precisions = average_precisions(
+            truth.rows, detections, labels, excluded=set(truth.excluded)
+        )
+        results = {"map": 100 * mean_average_precision(precisions)}
+        if len(labels) <= 24:
+            results |= {
+                f"ap_{names[label - 1]}": 100 * float(value)
+                for label, value in zip(labels, precisions, strict=True)
+                if not np.isnan(value)
+            }
+        results["people_per_second"] = sum(len(b) for _, b, _ in found) / max(len(found), 1)
+        return results
+
+    return Evaluation(
+        source=sources, batch_specs=specs, outputs=outputs, accumulate=None, finish=finish
+    )

@@ -1,0 +1,148 @@
+"""CycleACR's published files, and those that its training starts from."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from jaxvision.data.actions import clip_frames
+from jaxvision.data.fixed_point_resize import opencv_resize
+from jaxvision.errors import InputError
+from jaxvision.methods.cycleacr.variants import RATIO, VARIANTS, build, find_variant, model_table
+from jaxvision.methods.cycleacr.weights import HEAD, detector_entries
+from jaxvision.weights.official import OfficialModel
+
+CLASSES, SHORT_SIDE, LONG_SIDE, MULTIPLE = 80, 256, 464, 16
+MEAN, DEVIATION = (122.7717, 115.9465, 102.9801), 57.375
+_SCORES = f"{HEAD}predictor.cls_score.bias"
+BY_HAND = (
+    "take it from the page on huggingface.co/MiaSanLei that the README of "
+    "github.com/MCG-NJU/CycleACR links under 'Model Zoo'"
+)
+# A tensor that only networks of a kind have.
+_SIGNS = (
+    ("backbone.slow.res_nl3.res_6.btnk.conv1.conv.weight", "slowfast_r101_k700"),
+    ("backbone.slow.conv1.weight", "slowfast_r50"),
+    ("backbone.patch_embed.norm.weight", "swin_b_k600"),
+)
+_WIDTHS = {384: "vit_s", 768: "vit_b", 1024: "vit_l_k700", 1280: "vit_h"}
+
+
+def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32") -> OfficialModel:
+    """The published network called `name` ("slowfast_r101_k700"); 80 actions."""
+    return _model(name, CLASSES, dtype)
+
+
+def _model(name: str, classes: int, dtype: str) -> OfficialModel:
+    variant = find_variant(name)
+    table = model_table() | dict(variant.model)
+    model = build(table, classes, dtype)
+    prepare = partial(
+        preprocess,
+        frames=table["frames"],
+        stride=variant.stride,
+        two=table["backbone"] == "slowfast",
+    )
+    return OfficialModel(
+        f"cycleacr/{name}",
+        model,
+        detector_entries(model),
+        prepare,
+        class_list="ava" if classes == CLASSES else "",
+    )
+
+
+def published() -> list[dict[str, str]]:
+    """The table of published weights, for people."""
+    rows = []
+    for name, variant in VARIANTS.items():
+        row = {
+            "network": f"cycleacr/{name}",
+            "file": variant.file or "none was published",
+            "backbone from": variant.pretraining,
+            "preprocessing": f"{SHORT_SIDE} px short side, one frame of {variant.stride}, "
+            f"(x - {MEAN}) / {DEVIATION}",
+            "by hand": BY_HAND if variant.file else "none was published",
+        }
+        if variant.said is not None:
+            row["AVA 2.2"] = f"{variant.said:.1f} % mAP"
+        rows.append(row)
+    return rows
+
+
+def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
+    """The network that a file's tensors belong to; None where they are not CycleACR's."""
+    if _SCORES not in tensors or f"{HEAD}feature_extractor.fc1.weight" not in tensors:
+        return None
+    classes = len(tensors[_SCORES])
+    for sign, name in _SIGNS:
+        if sign in tensors:
+            return _model(name, classes, "float32")
+    embedding = tensors.get("patch_embed.proj.weight")
+    name = _WIDTHS.get(len(embedding), "") if embedding is not None else ""
+    return _model(name, classes, "float32") if name else None
+
+
+def matched(names: Sequence[str], loaded: Sequence[str], head: bool = True) -> dict[str, str]:
+    """{a network's tensor: the file's tensor it takes}, by the published rule: the longest name of
+    the file that the network's name ends with. A "module." before all of them is left out.
+
+    head: whether names of the file that begin with "roi_heads." count.
+    """
+    parallel = all(name.startswith("module.") for name in loaded)
+    known = {name.removeprefix("module.") if parallel else name: name for name in loaded}
+    usable = [name for name in known if head or not name.startswith("roi_heads.")]
+    found = {}
+    for name in names:
+        ends = [known_name for known_name in usable if name.endswith(known_name)]
+        if ends:
+            found[name] = known[max(ends, key=len)]
+    return found
+
+
+def preprocess(
+    frames_of_clip: UInt8[np.ndarray, "t h w 3"],
+    boxes: Float[np.ndarray, "n 4"],
+    *,
+    frames: int,
+    stride: int,
+    two: bool,
+) -> tuple[tuple[Any, ...], Float[np.ndarray, "1 n 4"], Any]:
+    """Clips, boxes and which exist, as `model.apply` takes them before the memory's window.
+
+    frames_of_clip: RGB frames around the key frame, one after the other.  boxes: x1, y1, x2, y2 in
+    their pixels.  frames, stride: of the network's clip.  two: of both pathways.
+    """
+    clip = np.asarray(frames_of_clip)
+    if clip.ndim != 4 or clip.shape[-1] != 3 or clip.dtype != np.uint8 or not len(clip):
+        raise InputError(
+            f"frames of shape {clip.shape} and dtype {clip.dtype}; expected uint8 "
+            "[frames, height, width, 3]"
+        )
+    height, width = clip.shape[1:3]
+    new = clip_frames.bounded_size(height, width, SHORT_SIDE, LONG_SIDE)
+    scale = np.array([new[1] / width, new[0] / height] * 2, np.float32)
+    parts = []
+    for numbers in clip_numbers(len(clip), frames, stride, two):
+        part = (opencv_resize(clip[numbers], new).astype(np.float32) - MEAN) / DEVIATION
+        room = ((0, 0), (0, -new[0] % MULTIPLE), (0, -new[1] % MULTIPLE), (0, 0))
+        parts.append(np.pad(part, room)[None].astype(np.float32))
+    boxes = np.asarray(boxes, np.float32).reshape(-1, 4) * scale
+    return tuple(parts), boxes[None], np.ones((1, len(boxes)), bool)
+
+
+def clip_numbers(
+    total: int, frames: int, stride: int, two: bool, start: int | None = None
+) -> list[np.ndarray]:
+    """The frames of `total` that each pathway sees, slow first.
+
+    frames, stride: of the fast or only one.  start: the training's draw, less than the slow
+    pathway's stride (or the only one's); None: the middle, as in testing.
+    """
+    if not two:
+        return [clip_frames.middle(total, frames, stride, start)]
+    span = clip_frames.middle(total, frames * stride, 1)
+    slow, fast = clip_frames.slow_and_fast(len(span), RATIO * stride, RATIO, start)
+    return [span[slow], span[fast]]

@@ -1,0 +1,46 @@
+"""Points of a cloud, each the furthest from those before it (PointNet++, 1706.02413, section 3.2).
+
+    indices = furthest_point_sampling(points, samples=4096)
+
+The first is point 0. Of equally far points CamLiFlow's CUDA kernel (2303.12017) takes the one whose
+index modulo 1024 is largest when its ten bits are read backwards, then the smallest index: so do
+all implementations here.
+"""
+
+from collections.abc import Callable
+
+import jax
+from jaxtyping import Array, Float, Int
+
+from jaxvision.errors import InputError
+from jaxvision.ops.dispatch import choose
+from jaxvision.ops.furthest_point_sampling import reference
+from jaxvision.ops.furthest_point_sampling.tie_order import in_tie_order
+
+SAMPLERS: dict[str, Callable[..., Array]] = {"reference": reference.sample}
+
+
+def furthest_point_sampling(
+    points: Float[Array, "b n d"], samples: int, *, implementation: str | None = None
+) -> Int[Array, "b samples"]:
+    """Indices of `samples` points of each cloud, in the order in which they are found.
+
+    points: finite coordinates in any unit; distances are float32, below 1e10 squared. A prefix of
+    the result is the sampling of fewer points. No gradient.
+    InputError for a cloud of fewer points or an implementation that cannot run here.
+    """
+    if points.ndim != 3 or 0 in points.shape:
+        raise InputError(
+            f"furthest_point_sampling: points {points.shape}: expected [b, n, d], nothing empty"
+        )
+    if not 1 <= samples <= points.shape[1]:
+        raise InputError(
+            f"furthest_point_sampling: samples={samples}: expected 1 to {points.shape[1]}, the "
+            f"points of {points.shape}"
+        )
+    name = choose("furthest_point_sampling", implementation, SAMPLERS, _preferred)
+    return in_tie_order(SAMPLERS[name], jax.lax.stop_gradient(points), samples)
+
+
+def _preferred(platform: str) -> str:
+    return "reference"

@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jaxvision.data.scene_flow import augmentation, geometry, sintel
+from jaxvision.data.scene_flow.frames import FramePair, draw_points
+from jaxvision.data.scene_flow.geometry import Camera
+from jaxvision.data.scene_flow.kitti import KittiFrames
+from jaxvision.errors import InputError
+
+CAMERA, SIZE = Camera(20.0, 7.0, 5.0), (12, 16)
+DRAWS = np.random.RandomState(0)
+
+
+@pytest.fixture
+def pair() -> FramePair:
+    cloud = geometry.lift_depth(DRAWS.uniform(2, 9, SIZE).astype(np.float32), CAMERA)
+    cloud = cloud.reshape(-1, 3)
+    return FramePair(
+        images=DRAWS.randint(0, 256, (2, *SIZE, 3)).astype(np.uint8),
+        clouds=(cloud, cloud[:50]),
+        camera=CAMERA,
+        size=SIZE,
+        flow_2d=np.concatenate([DRAWS.randn(*SIZE, 2), np.ones((*SIZE, 1))], -1),
+        flow_3d=DRAWS.randn(len(cloud), 3).astype(np.float32),
+        occluded=DRAWS.rand(len(cloud)) > 0.5,
+    )
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_mirrored_twice_is_the_same(pair, axis):
+    once = augmentation.flip(pair, axis)
+    twice = augmentation.flip(once, axis)
+    assert not np.allclose(once.flow_3d, pair.flow_3d, atol=1e-3)
+    assert np.array_equal(twice.images, pair.images)
+    np.testing.assert_allclose(twice.clouds[0], pair.clouds[0], atol=1e-5)
+    np.testing.assert_allclose(twice.flow_3d, pair.flow_3d, atol=1e-4)
+    np.testing.assert_allclose(twice.flow_2d, pair.flow_2d)
+
+
+def test_points_stay_at_their_pixels_when_frames_are_cropped_or_zoomed(pair):
+    window = augmentation.Window(3, 2, 9, 7)
+    cut = augmentation.crop(pair, window, drop_points=True)
+    assert len(cut.clouds[0]) == len(cut.flow_3d) == len(cut.occluded) == 8 * 6
+    there = geometry.project(cut.clouds[0], cut.camera)
+    assert ((there > 0) & (there < [9, 7])).all()
+    zoomed = augmentation.zoom(pair, window)
+    shown = geometry.project(zoomed.clouds[0], zoomed.camera)
+    wanted = (geometry.project(pair.clouds[0], CAMERA) - [3, 2]) * [15 / 8, 11 / 6]
+    np.testing.assert_allclose(shown, wanted, atol=1e-4)
+
+
+def test_draws_are_windows_inside_and_jitter_is_shared(pair):
+    for seed in range(20):
+        draws = np.random.RandomState(seed)
+        left, top, width, height = augmentation.draw_zoom(SIZE, 1.5, draws)
+        assert left >= 0
+        assert top >= 0
+        assert left + width <= 16
+        assert top + height <= 12
+        assert augmentation.draw_crop(SIZE, SIZE, draws) == (0, 0, 16, 12)
+    steps = augmentation.draw_jitter(augmentation.KITTI_JITTER, np.random.RandomState(1))
+    assert {name for name, _ in steps} == set(augmentation.OPERATIONS)
+    both = replace(pair, images=np.stack([pair.images[0]] * 2))
+    changed = augmentation.jitter_colours(both, steps).images
+    assert np.array_equal(changed[0], changed[1])
+    assert not np.array_equal(changed[0], pair.images[0])
+
+
+def test_points_are_repeated_only_where_there_are_too_few(pair):
+    drawn = draw_points(pair, 100, np.random.RandomState(3))
+    assert len(np.unique(drawn.clouds[0], axis=0)) == 100
+    assert drawn.clouds[1].shape == (100, 3)
+    assert drawn.occluded.shape == (100,)
+    empty = replace(pair, clouds=(pair.clouds[0], pair.clouds[1][:0]))
+    with pytest.raises(InputError, match="no points left"):
+        draw_points(empty, 100, np.random.RandomState(3))
+
+
+def test_a_missing_file_of_kitti_is_named(tmp_path):
+    frames = KittiFrames(tmp_path, "training40")
+    with pytest.raises(InputError, match=r"image_2/000005_10\.png: no such file"):
+        frames.images(1)
+    with pytest.raises(InputError, match="unknown split"):
+        KittiFrames(tmp_path, "training16")
+
+
+def test_depths_come_into_range_and_bad_ones_are_refused():
+    depths = np.full((2, 4, 4), 900.0, np.float32)
+    depths[1] += 50
+    near = sintel.bring_near(depths, 16, 30.0)
+    assert near.min() == sintel.NEAREST
+    assert near.max() < 30
+    for bad in (np.full_like(depths, np.nan), -depths):
+        with pytest.raises(InputError, match="depths above 0"):
+            sintel.bring_near(bad, 16, 30.0)
