@@ -95,3 +95,16 @@ def test_depths_come_into_range_and_bad_ones_are_refused():
     for bad in (np.full_like(depths, np.nan), -depths):
         with pytest.raises(InputError, match="depths above 0"):
             sintel.bring_near(bad, 16, 30.0)
+
+
+def test_flow_under_another_name_is_no_frame_of_sintel(tmp_path):
+    folder = tmp_path / "flow/training/flow/alley_1"
+    folder.mkdir(parents=True)
+    (folder / "frame_0001_old.flo").touch()
+    with pytest.raises(
+        InputError, match=r"no flow, expected files such as alley_1/frame_0001\.flo"
+    ):
+        _ = sintel.Sintel(tmp_path, "clean", 16).pairs
+    (folder / "frame_0007.flo").touch()
+    (folder / "frame_².flo").touch()
+    assert sintel.Sintel(tmp_path, "clean", 16).pairs == (("alley_1", 7),)
