@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, UInt16
 from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.picture_files import read_stored
 from jaxvision.errors import InputError
+from jaxvision.text_files import number
 
 MAGIC = 202021.25  # of .flo and .dpt, as a little-endian float
 FLOW_SCALE, FLOW_ZERO = 64.0, 32768
@@ -55,7 +56,7 @@ def _tagged(path: str | Path, channels: int) -> Float[np.ndarray, "h w c"]:
 def read_pfm(path: str | Path) -> Float[np.ndarray, "h w *channels"]:
     """A portable float map: [h, w], or [h, w, 3] in colour. Rows are stored from the bottom."""
     content = _content(path)
-    header = re.match(rb"(P[fF])\s+(\d+)\s+(\d+)\s+([-+.0-9eE]+)\s", content)
+    header = re.match(rb"(P[fF])\s+(\d{1,9})\s+(\d{1,9})\s+([-+.0-9eE]+)\s", content)
     if header is None:
         raise InputError(f"{path}: expected 'Pf' or 'PF', width, height and scale")
     kind, width, height = header[1], int(header[2]), int(header[3])
@@ -181,11 +182,8 @@ def read_calibration(path: str | Path, key: str = "P_rect_02") -> Float[np.ndarr
     for line in _content(path).decode("utf-8", "replace").splitlines():
         name, _, numbers = line.partition(":")
         if name.strip() == key:
-            try:
-                values = [float(number) for number in numbers.split()]
-            except ValueError:
-                values = []
-            if len(values) != 12 or not np.isfinite(values).all():
+            values = [number(word) for word in numbers.split()]
+            if len(values) != 12 or None in values:
                 raise InputError(f"{path}: expected 12 numbers in the line {key}")
-            return np.asarray(values).reshape(3, 4)
+            return np.asarray(values, np.float64).reshape(3, 4)
     raise InputError(f"{path}: no line {key}")
