@@ -163,7 +163,8 @@ def write_deep_png(path: str | Path, values: UInt16[np.ndarray, "h w *channels"]
     height, width = values.shape[:2]
     rows = values.astype(">u2").reshape(height, -1).view(np.uint8)
     unfiltered = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)
-    header = struct.pack(">IIBBBBB", width, height, 16, 2 if values.ndim == 3 else 0, 0, 0, 0)
+    colour = 2 if values.ndim == 3 else 0
+    header = struct.pack(">II", width, height) + bytes([16, colour, 0, 0, 0])
     chunks = [
         (b"IHDR", header),
         (b"IDAT", zlib.compress(unfiltered.tobytes(), 6)),
