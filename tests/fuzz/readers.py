@@ -602,7 +602,6 @@ MODULES = {
 # Modules that open files too, and why they are not here.
 NOT_FUZZED = {
     "data.actions.prepare_ava": "films become videos and pictures; its rows are AVA's",
-    "data.actions.key_frames": "frames of videos: a record that fails in any way is replaced",
     "data.job_folder": "the note that it wrote itself",
     "data.orientation": "numbers of a decoded frame",
     "data.pixel_format": "numbers of a decoded frame",

@@ -68,7 +68,7 @@ def places(seed: int, kind: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("form", ["on_demand", "volume"])
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**31), kind=st.sampled_from(["anywhere", "pixels", "outside"]))
 def test_both_forms_are_bilinear_samples_of_the_volume(form, seed, kind):
     first, second = maps(seed)
