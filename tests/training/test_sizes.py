@@ -56,6 +56,12 @@ def test_a_size_of_too_little_is_refused_by_its_key(recipe):
     assert tried > 4
 
 
+def test_answers_have_a_word_to_be_ranked_by():
+    config = load_config("umt/question_answering")
+    with pytest.raises(InputError, match=r"task\.answer_length=1: expected at least 2"):
+        registry.make_task(changed(config, "task.answer_length", 1))
+
+
 @pytest.mark.parametrize(
     ("key", "wrong"),
     [

@@ -83,7 +83,8 @@ SETTINGS = CLIPS | {
 }
 
 SIZES = Sizes(
-    least={"data.first_frame": 0, "task.reranked": 0},
+    # An answer is ranked by the word behind [CLS].
+    least={"data.first_frame": 0, "task.reranked": 0, "task.answer_length": 2},
     positive=("model.mlp_ratio",),
     not_negative=(
         "data.seconds",
