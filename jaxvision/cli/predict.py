@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     task, _, variables = load_run(
         arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
     )
-    paths = only_readable(paths, arguments.inputs, task.input_suffixes)
+    paths = only_readable(paths, arguments.inputs, task.input_suffixes, task.beside_suffixes)
     config = load_config(arguments.config or str(config_of(arguments.workdir)), arguments.overrides)
     job = {
         "config": as_json(config),
@@ -56,9 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def only_readable(paths: list[Path], words: list[str], suffixes: Sequence[str]) -> list[Path]:
+def only_readable(
+    paths: list[Path], words: list[str], suffixes: Sequence[str], beside: Sequence[str] = ()
+) -> list[Path]:
     """`paths` without what folders and matches of `words` hold beside data: hidden files and those
-    of other suffixes, counted. What was named itself stays. InputError where nothing is left."""
+    of other suffixes, counted. What was named itself stays. InputError where nothing is left.
+
+    beside: suffixes of what is read with an input of the same name: no input, and not skipped.
+    """
     from jaxvision.data.folders import choose, skipped_text
     from jaxvision.errors import InputError
 
@@ -76,8 +81,11 @@ def only_readable(paths: list[Path], words: list[str], suffixes: Sequence[str]) 
         expected = f"expected {', '.join(suffixes)}; " if suffixes else ""
         there = skipped_text(chosen.skipped)
         raise InputError(f"{' '.join(words)}: nothing to read ({expected}there are {there})")
-    if chosen.skipped:
-        print(f"skipped: {skipped_text(chosen.skipped)}", file=sys.stderr)
+    stems = {path.with_suffix("") for path in kept}
+    used = {p for p in paths if p.suffix.lower() in beside and p.with_suffix("") in stems}
+    others = choose(((p, below(p)) for p in paths if p not in named | used), suffixes)
+    if others.skipped:
+        print(f"skipped: {skipped_text(others.skipped)}", file=sys.stderr)
     return kept
 
 
