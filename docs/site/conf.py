@@ -1,6 +1,7 @@
 """How the pages become a site: `make docs`. The source folder is the repository's root, so that
 links between pages are the same here, there and on a code host."""
 
+import re
 from pathlib import Path
 
 import jaxvision
@@ -19,6 +20,7 @@ myst_enable_extensions = ["colon_fence"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # shapes stand in the docstrings
 autodoc_class_signature = "separated"
+default_role = "code"  # one backtick, as everywhere in the docstrings
 # Of a code host: pages say it by their path.
 suppress_warnings = ["myst.header"]
 
@@ -47,7 +49,22 @@ def published_weights() -> str:
     return "\n".join(lines) + "\n"
 
 
+def fields(app, what: str, name: str, thing, options, lines: list[str]) -> None:
+    """Docstrings say `name: what it is` line by line, and go on indented: these become a field list,
+    and a sentence behind them a paragraph of its own."""
+    among = False
+    for number, line in enumerate(lines):
+        field = re.match(r"([a-z_]\w*(?:\([\w, ]*\))?(?:, [a-z_]\w*)*): ", line)
+        if field:
+            lines[number] = f":{line}"
+        elif among and line and not line.startswith(" "):
+            lines[number] = f"\n{line}"
+        among = bool(field) or (among and line.startswith(" "))
+    lines[:] = "\n".join(lines).split("\n")
+
+
 def setup(app) -> None:
+    app.connect("autodoc-process-docstring", fields)
     page = ROOT / "docs" / "published_weights.md"
     text = published_weights()
     if not page.is_file() or page.read_text() != text:
