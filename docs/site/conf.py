@@ -11,7 +11,10 @@ ROOT = Path(__file__).resolve().parents[2]
 project, author = "jaxvision", "the authors of jaxvision"
 release = jaxvision.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-include_patterns = ["docs/*.md", "jaxvision/methods/*/README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+include_patterns = [
+    *("docs/*.md", "docs/from_authors/*.md", "jaxvision/methods/*/README.md"),
+    *("CONTRIBUTING.md", "CHANGELOG.md"),
+]
 root_doc = "docs/index"
 html_theme = "furo"
 html_title = "jaxvision"
@@ -50,8 +53,8 @@ def published_weights() -> str:
 
 
 def fields(app, what: str, name: str, thing, options, lines: list[str]) -> None:
-    """Docstrings say `name: what it is` line by line, and go on indented: these become a field list,
-    and a sentence behind them a paragraph of its own."""
+    """Docstrings say `name: what it is` line by line, and go on indented: these become a list of
+    fields, and a sentence behind them a paragraph of its own."""
     among = False
     for number, line in enumerate(lines):
         field = re.match(r"([a-z_]\w*(?:\([\w, ]*\))?(?:, [a-z_]\w*)*): ", line)
