@@ -31,31 +31,31 @@ COMMAND = re.compile(rf"(?:^|\s)(?:jaxvision|tpu_pod run .*? --) ((?:{'|'.join(V
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def commands(text: str) -> Iterator[list[str]]:
-    """The words behind `jaxvision` of every command; "..." stands for what a page leaves out."""
+def commands(text: str) -> Iterator[tuple[list[str], bool]]:
+    """The words behind `jaxvision` of every command, "..." for what a page leaves out; and whether
+    it is only mentioned in a sentence, which may leave out what a verb requires."""
     text = re.sub(r"\\\n\s*", " ", text)
     prose = FENCE.sub("", text)
     lines = [line for language, block in FENCE.findall(text) for line in block.splitlines()]
     lines += [line for line in prose.splitlines() if line.startswith("    ")]
     for line in lines:
         if found := COMMAND.search(line):
-            yield shlex.split(found[1], comments=True)
+            yield shlex.split(found[1], comments=True), False
     for span in re.findall(r"`([^`]+)`", prose):
         if found := COMMAND.match(" ".join(span.split())):
-            words = shlex.split(found[1], comments=True)
-            yield words if len(words) > 1 else [*words, "..."]
+            yield shlex.split(found[1], comments=True), True
 
 
 def problems(text: str) -> list[str]:
     """What is wrong with the commands of a page."""
     wrong: list[str] = []
     recipe_of: dict[str, str] = {}  # by the workdir of a training of this page
-    for words in commands(text):
+    for words, mentioned in commands(text):
         try:
-            check(words, recipe_of)
+            check(words, recipe_of, mentioned)
         except InputError as error:
             wrong.append(f"jaxvision {' '.join(words)}: {error}")
-    for key in re.findall(r"--config\.([\w.]+)=", text):
+    for key in re.findall(r"--config\.([a-z][\w.]*)=", text):
         if key not in settings_of("") and "perceptron/" not in text:
             wrong.append(f"--config.{key}: no recipe has such a setting")
     for name in re.findall(r"\b(?:load|class_names)\(\s*\"(\w+/\w+)\"", text):
@@ -70,12 +70,12 @@ def problems(text: str) -> list[str]:
     return wrong
 
 
-def check(words: list[str], recipe_of: dict[str, str]) -> None:
+def check(words: list[str], recipe_of: dict[str, str], mentioned: bool) -> None:
     """InputError where a command names something that is not there."""
     overrides = [word.removeprefix("--config.") for word in words if word.startswith("--config.")]
     whole = [word for word in words if not word.startswith("--config.")]
     if "..." not in whole:
-        parse(whole)
+        parse(whole, mentioned)
     options = dict(itertools.pairwise(whole))
     recipe, workdir = options.get("--config", ""), options.get("--workdir", "")
     if recipe.startswith(ELSEWHERE) or recipe.isupper():
@@ -84,7 +84,11 @@ def check(words: list[str], recipe_of: dict[str, str]) -> None:
     if recipe:
         recipe_of[workdir] = recipe
         load_config(recipe, [override for override in overrides if "..." not in override])
-    if whole[0] == "convert" and whole[1] != "..." and (said := problem_of_network(whole[1])):
+    if (
+        whole[0] == "convert"
+        and "/" in "".join(whole[1:2])
+        and (said := problem_of_network(whole[1]))
+    ):
         raise InputError(said[0])
     fetched = whole[1:] if whole[0] == "fetch" else [options.get("--weights", "")]
     for name in fetched:
@@ -94,14 +98,16 @@ def check(words: list[str], recipe_of: dict[str, str]) -> None:
         load_config(whole[1])
 
 
-def parse(words: list[str]) -> None:
+def parse(words: list[str], mentioned: bool) -> None:
     """InputError with what the parser of the command line says."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
             make_parser().parse_args(words)
     except SystemExit:
-        raise InputError(said.getvalue().strip().splitlines()[-1]) from None
+        reason = said.getvalue().strip().splitlines()[-1]
+        if not (mentioned and "are required" in reason):
+            raise InputError(reason) from None
 
 
 def problem_of_network(name: str) -> list[str]:
@@ -159,7 +165,9 @@ def test_settings_beside_the_authors_exist(page):
     """The last column of a page's tables names settings of its method."""
     text = page.read_text()
     cells = [row.rstrip("|").rpartition("|")[2] for row in re.findall(r"^\|.*\|$", text, re.M)]
-    keys = {key for cell in cells for key in re.findall(r"`([a-z]\w*(?:\.\w+)+)", cell)}
+    keys = {
+        key for cell in cells for key in re.findall(r"`((?!jaxvision\.)[a-z]\w*(?:\.\w+)+)", cell)
+    }
     known = settings_of(page.stem)
     unknown = {key for key in keys if key not in known and not key.endswith((".md", ".py"))}
     assert not unknown
