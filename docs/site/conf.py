@@ -53,17 +53,19 @@ def published_weights() -> str:
 
 
 def fields(app, what: str, name: str, thing, options, lines: list[str]) -> None:
-    """Docstrings say `name: what it is` line by line, and go on indented: these become a list of
-    fields, and a sentence behind them a paragraph of its own."""
-    among = False
-    for number, line in enumerate(lines):
-        field = re.match(r"([a-z_]\w*(?:\([\w, ]*\))?(?:, [a-z_]\w*)*): ", line)
-        if field:
-            lines[number] = f":{line}"
-        elif among and line and not line.startswith(" "):
-            lines[number] = f"\n{line}"
-        among = bool(field) or (among and line.startswith(" "))
-    lines[:] = "\n".join(lines).split("\n")
+    """Docstrings say `name: what it is` line by line, and go on below: these become a list of
+    fields, and a new sentence behind them a paragraph of its own."""
+    among, shown = False, []
+    for line in lines:
+        if re.match(r"[a-z_]\w*(?:\([\w, ]*\))?(?:, [a-z_]\w*)*: ", line):
+            among, line = True, f":{line}"
+        elif not line:
+            among = False
+        elif among and not line.startswith(" "):
+            among = not shown[-1].endswith(".")
+            line = f"    {line}" if among else f"\n{line}"
+        shown.append(line)
+    lines[:] = "\n".join(shown).split("\n")
 
 
 def setup(app) -> None:
