@@ -19,6 +19,7 @@ from jaxvision.data.scene_flow.frames import draw
 from jaxvision.data.scene_flow.geometry import Camera
 from jaxvision.data.source import FileRecords
 from jaxvision.errors import InputError
+from jaxvision.text_files import read_lines
 
 # Axes of FlowNet3D's clouds of KITTI, in our order.
 KITTI_AXES = (1, 2, 0)
@@ -79,7 +80,7 @@ class Corresponding(_Files):
         found, mapping = self._found("*/pc1.npy", "0000000/pc1.npy"), self.root / MAPPING
         if not self.of_kitti or not mapping.is_file():
             return found
-        lines = mapping.read_text().splitlines()
+        lines = read_lines(mapping)
         numbers = {file: file.parent.name for file in found}
         for file, number in numbers.items():
             if not number.isdecimal() or int(number) >= len(lines):

@@ -31,7 +31,7 @@ from jaxvision.data.flow_files import (
 from jaxvision.data.picture_files import read_picture
 from jaxvision.data.scene_flow.frames import FramePair, check_sizes
 from jaxvision.data.scene_flow.geometry import Camera, lift_depth, lift_disparity
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, reading
 from jaxvision.text_files import read_json
 
 LEAST_SIDE = 64
@@ -166,7 +166,8 @@ class Sequence:
 def read_cloud(path: Path) -> Float[np.ndarray, "n 3"]:
     """x, y, z of a `.npy` array or of a KITTI LiDAR's `.bin`, of four floats a point."""
     if path.suffix.lower() == ".bin":
-        values = np.frombuffer(path.read_bytes(), np.uint8)
+        with reading(path, "points"):
+            values = np.frombuffer(path.read_bytes(), np.uint8)
         if len(values) % 16 or not len(values):
             raise InputError(f"{path}: {len(values)} bytes, expected 16 a point")
         return values.view("<f4").reshape(-1, 4)[:, :3].astype(np.float32)
