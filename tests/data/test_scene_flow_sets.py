@@ -111,9 +111,9 @@ def test_own_frames_of_depth_and_of_a_lidar(tmp_path):
     with collecting() as notes:
         kept = draw_points(drop_unusable(pair), 3, np.random.RandomState(0))
     assert (kept.clouds[0] == [-1, -2, 10.5]).all()
-    assert [(note.kind[:14], note.detail) for note in notes] == [
+    assert [(note.kind[:15], note.detail) for note in notes] == [
         ("points that are", "2"),
-        ("points repeate", "1 of 3"),
+        ("points repeated", "1 of 3"),
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxvision.data.scene_flow.augmentation import KITTI_JITTER, THINGS_JITTER, Jitter
+from jaxvision.data.scene_flow.augmentation import KITTI_JITTER, THINGS_JITTER
 from jaxvision.data.scene_flow.kitti import PADDED
 from jaxvision.methods.camliflow.objective import GAMMA, LEVEL_WEIGHTS
 from jaxvision.methods.camliflow.variants import PYRAMID
@@ -112,7 +112,7 @@ def kitti(start: str = "") -> ConfigDict:
     statistics. start: the checkpoint."""
     config = things("camliraft", epochs=800, batch=8, peak=1e-4, clip=1.0)
     config.model.frozen_norms = True
-    config.task.jitter = tuple(Jitter(*KITTI_JITTER))
+    config.task.jitter = tuple(KITTI_JITTER)
     config.task.flips = 1
     config.task.zoom = 1.5
     config.task.benchmarks = ConfigDict({"kitti": "kitti_scene_flow", "kitti_scene_flow": ""})
