@@ -9,13 +9,13 @@ photographs never trained on beside those of no motion (`*_zero`). Your own pict
 
 from ml_collections import ConfigDict
 
-from jaxvision.methods.camliflow.recipes import fused, things
+from jaxvision.methods.camliflow.recipes import benchmarks, fused, things
 
 
 def get_config() -> ConfigDict:
     config = fused(things("camlipwc", epochs=0, batch=4, peak=5e-4, clip=20.0), 1e-3, 0)
     config.model.update({"lite": True, "pyramid": (256, 128, 64, 32, 16)})
-    config.task.update({"jitter": (0.0, 0.0, 0.0, 0.0), "benchmarks": {}})
+    config.task.update({"jitter": (0.0, 0.0, 0.0, 0.0), "benchmarks": benchmarks("camlipwc")})
     config.task.predict.points = 512
     config.data.update(
         {"name": "planes", "root": "", "size": (64, 128), "points": 512, "pairs": 4096}

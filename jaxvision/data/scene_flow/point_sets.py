@@ -85,7 +85,10 @@ class Corresponding(_Files):
         for file, number in numbers.items():
             if not number.isdecimal() or int(number) >= len(lines):
                 raise InputError(f"{file.parent}: no line of {mapping} is about it")
-        return tuple(file for file, number in numbers.items() if lines[int(number)].strip())
+        kept = tuple(file for file, number in numbers.items() if lines[int(number)].strip())
+        if not kept:
+            raise InputError(f"{mapping}: names none of the clouds in {self.root}")
+        return kept
 
     def name(self, index: int) -> str:
         return self.paths[index].parent.name

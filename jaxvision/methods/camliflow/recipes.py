@@ -47,6 +47,18 @@ def model_table(network: str, training_iterations: int, iterations: int) -> dict
     }
 
 
+def benchmarks(network: str, **folders: str) -> dict[str, str]:
+    """The protocols that suit a network, each with its folder or ""."""
+    names: tuple[str, ...] = ("things", "kitti")
+    if network.endswith("_l"):
+        names += ("things_noc", "things_occ", "kitti_noc", "kitti_occ")
+    else:
+        names += ("sintel_clean", "sintel_final")
+    if network in ("camliraft", "camlipwc"):
+        names += ("kitti_scene_flow",)
+    return {name: folders.get(name, "") for name in names}
+
+
 def cosine(peak: float, warmup: float, start: float = FLOOR, end: float = FLOOR) -> dict[str, Any]:
     """timm's: a rate an epoch, and a cosine that began unseen behind the warm-up. warmup: epochs;
     start: of it."""
@@ -71,12 +83,9 @@ def things(network: str, *, epochs: int, batch: int, peak: float, clip: float) -
     iterations = (12, 24) if network == "raft" else (10, 20)
     config.model = ConfigDict(model_table(network, *iterations))
     config.task = ConfigDict(task_table())
-    config.task.benchmarks = ConfigDict({"things": "flyingthings3d", "sintel_final": ""})
+    config.task.benchmarks = ConfigDict(benchmarks(network, things="flyingthings3d"))
     if network.endswith("_l"):
-        # No pictures to jitter; the sets of clouds alone instead of Sintel.
-        config.task.jitter = (0.0, 0.0, 0.0, 0.0)
-        sets = ("things_noc", "things_occ", "kitti_noc", "kitti_occ")
-        config.task.benchmarks = ConfigDict({"things": "flyingthings3d", **dict.fromkeys(sets, "")})
+        config.task.jitter = (0.0, 0.0, 0.0, 0.0)  # no pictures
     config.data.update(
         {
             "name": "flyingthings3d",
@@ -115,7 +124,7 @@ def kitti(start: str = "") -> ConfigDict:
     config.task.jitter = tuple(KITTI_JITTER)
     config.task.flips = 1
     config.task.zoom = 1.5
-    config.task.benchmarks = ConfigDict({"kitti": "kitti_scene_flow", "kitti_scene_flow": ""})
+    config.task.benchmarks = ConfigDict(benchmarks("camliraft", kitti="kitti_scene_flow"))
     config.data.update({"name": "kitti", "root": "kitti_scene_flow", "size": PADDED})
     config.optim.learning_rate = ConfigDict(cosine(1e-4, 0))
     config.checkpoint.best = ""

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
 from jaxvision.data.flow_files import write_flo
@@ -91,7 +92,9 @@ def test_protocols_are_refused_where_they_are_unknown_or_lack_a_branch(tmp_path)
         ("pwc", "kitti_scene_flow", "for networks of pixels and points"),
         ("camlipwc_l", "kitti_noc", "no calibrations, expected files such as 000000.txt"),
     ):
-        config = config_of(network, *full, f"task.benchmarks={{'{name}': '{tmp_path}'}}")
+        config = config_of(network, *full)
+        with config.unlocked():
+            config.task.benchmarks = ConfigDict({name: str(tmp_path)})
         with pytest.raises(InputError, match=said):
             make_task(config).evaluations()
     assert point_evaluation.shift_of("things_occ", 2) is None
