@@ -2,7 +2,7 @@
 
     jaxvision train --config camliflow/camliraft_l_things --workdir runs/camliraft_l
 
-Test sets of clouds alone: --config.task.benchmarks.kitti_noc=FOLDER, see docs of the method.
+Test sets of clouds alone: --config.task.benchmarks.kitti_noc=FOLDER, see the method's README.
 """
 
 from ml_collections import ConfigDict
