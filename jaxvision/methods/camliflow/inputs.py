@@ -168,8 +168,6 @@ def training_transform(config: ConfigDict, network: RaftConfig | PwcConfig) -> P
     crop, size = tuple(task.crop), (data.size[0], data.size[1])
     if crop and (len(crop) != 2 or crop[0] > size[0] or crop[1] > size[1]):
         raise InputError(f"task.crop={crop}: expected a height and a width within {size}")
-    if crop and network.images and network.points and task.zoom > 1:
-        raise InputError("task.zoom, task.crop: expected one of them, got both")
     check_points("data.points", data.points, network)
     return PairTransform(
         images=network.images,
