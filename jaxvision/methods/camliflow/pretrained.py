@@ -6,7 +6,7 @@ from dataclasses import replace
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvision.data.scene_flow.frames import FramePair, draw_points
+from jaxvision.data.scene_flow.frames import FramePair, draw_points, drop_unusable
 from jaxvision.errors import InputError, nearest
 from jaxvision.methods.camliflow.model import FlowInputs, FlowNetwork
 from jaxvision.methods.camliflow.variants import PARAMETERS, VARIANTS
@@ -80,8 +80,7 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
 def preprocess(pair: FramePair) -> FlowInputs:
     """A pair as a batch of one, 8,192 points of each cloud drawn from a fixed seed; points whose
     depth is not above 0 leave first. InputError where a cloud has none."""
-    kept = [np.flatnonzero(np.isfinite(c).all(axis=1) & (c[:, 2] > 0)) for c in pair.clouds]
-    drawn = draw_points(pair.take(*kept), POINTS, np.random.RandomState(0))
+    drawn = draw_points(drop_unusable(pair), POINTS, np.random.RandomState(0))
     return FlowInputs(
         images=jnp.asarray(drawn.images[None]),
         clouds=jnp.asarray(np.stack(drawn.clouds)[None], jnp.float32),
