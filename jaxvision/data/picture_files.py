@@ -72,7 +72,7 @@ def read_stored(path: str | Path) -> Shaped[np.ndarray, "h w *channels"]:
             if not _is_deep_colour(image):
                 return np.asarray(image)
         # Pillow keeps the upper 8 bits of 16-bit colour; FFmpeg keeps all.
-        with av.open(str(path)) as container:
+        with Path(path).open("rb") as file, av.open(file, "r") as container:
             frame = next(container.decode(video=0))
             wide = "rgba64le" if len(frame.format.components) in (2, 4) else "rgb48le"
             return frame.reformat(format=wide).to_ndarray()
