@@ -90,6 +90,16 @@ def picture_size(path: str | Path) -> tuple[int, int]:
         raise InputError(f"{path}: not a picture that can be read ({_reason(error)})") from error
 
 
+def orientation(path: str | Path) -> int:
+    """How a picture is stored, 1 to 8 (1: upright), by its EXIF alone."""
+    try:
+        with Image.open(path) as image:
+            found = image.getexif().get(0x0112, 1)
+            return found if found in range(2, 9) else 1
+    except (*_BROKEN, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a picture that can be read ({_reason(error)})") from error
+
+
 def picture_mode(path: str | Path) -> str:
     """Pillow's name of what the file holds ("RGB", "L", "I;16"), from its header alone."""
     try:
