@@ -52,7 +52,7 @@ def read_depth(path: Path, unit: str = "millimetres") -> Float[np.ndarray, "h w"
         raise InputError(
             f"{path}: depth from {values.min()} to {values.max()}; expected 16 bits, 0 to 65535"
         )
-    stored = values.astype(np.uint32)
+    stored: np.ndarray = values.astype(np.uint32)
     if unit == "sunrgbd":
         stored = (stored >> 3) | ((stored << 13) & 0xFFFF)
     metres = stored / (10_000.0 if unit == "tenth_millimetres" else 1_000.0)
