@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from jaxvision.data.conversions import note
 from jaxvision.data.lidar.boxes import heading_of
 from jaxvision.data.lidar.own_scans import read_scan, scan_files
 from jaxvision.data.lidar.scan import check_points, read_rows
@@ -74,7 +75,8 @@ def boxes_from_json(
     path: Path, classes: Sequence[str], origin: Origin = NO_SHIFT
 ) -> tuple[Float[np.ndarray, "k 9"], tuple[str, ...]]:
     """Boxes of a file `{"boxes": [...]}` as `boxes_to_json` writes them. InputError for a class
-    that is not in `classes`, for a box that is not whole, and for one without extent."""
+    that is not in `classes`, for a box that is not whole, for one without extent, and for a heading
+    of more than a turn (degrees?)."""
     entries = read_json(path, {"boxes": [BOX]})["boxes"]
     boxes, names = np.zeros((len(entries), 9), np.float32), []
     for row, entry in enumerate(entries):
@@ -90,6 +92,11 @@ def boxes_from_json(
             raise InputError(
                 f"{path}: size {boxes[row, 3:6].tolist()} of box {row} ({name}); expected three "
                 "numbers above 0 (m)"
+            )
+        if abs(entry["heading"]) > 2.001 * np.pi:
+            raise InputError(
+                f"{path}: heading {entry['heading']:g} of box {row} ({name}); expected radians, "
+                "-2 pi to 2 pi"
             )
         names.append(name)
     if not np.isfinite(boxes).all():
@@ -122,14 +129,20 @@ def read_own(
 ) -> BoxedScan:
     """A scan of one's own, and the boxes of the `NAME.json` beside it.
 
-    required: InputError where there are none; else a scan may come without, or with a JSON file
-    about something else.
+    required: InputError where there are none; else a scan may come without, with a JSON file about
+    something else, or with boxes that cannot be read (noted).
     """
     points, origin = read_points(path, form)
     beside = path.with_suffix(".json")
     if not required and not (beside.is_file() and holds_boxes(beside)):
         return BoxedScan(points, np.zeros((0, 9), np.float32), (), origin=origin)
-    boxes, names = boxes_from_json(beside, classes, origin)
+    try:
+        boxes, names = boxes_from_json(beside, classes, origin)
+    except InputError as error:
+        if required:
+            raise
+        note(path, "the boxes beside it cannot be read: no truth is shown", str(error))
+        return BoxedScan(points, np.zeros((0, 9), np.float32), (), origin=origin)
     return BoxedScan(points, boxes, names, origin=origin)
 
 
