@@ -14,8 +14,8 @@ from jaxvision.viz.files import output_names
 # What has been answered, beside the answers; and the note that says whose answers they are.
 ANSWERED, JOB = "answered.json", "job.json"
 SAVE_EVERY_SECONDS = 2.0
-# What may lie beside an input under its name and be read with it: words, truth, labels.
-BESIDE = (".txt", ".json", ".label")
+# What may lie beside an input NAME and be read with it: words, truth, labels, people.
+BESIDE = (".txt", ".json", ".label", "_people.json")
 
 
 def each_input(
@@ -90,7 +90,7 @@ def state_of(path: Path) -> list[int]:
     if path.is_dir():
         files = [file for file in path.iterdir() if file.is_file()]
     else:
-        files = [path, *(path.with_suffix(suffix) for suffix in BESIDE)]
+        files = [path, *(path.with_name(path.stem + ending) for ending in BESIDE)]
     found = [_size_and_time(file) for file in sorted(set(files))]
     return [number for numbers in found for number in numbers]
 

@@ -34,7 +34,7 @@ from jaxvision.errors import InputError
 from jaxvision.methods.emavfi.inference import InferenceSettings, Interpolator
 from jaxvision.methods.emavfi.model import InterpolationNetwork
 from jaxvision.methods.emavfi.retiming import Interval, Retimer, Retiming, check_time, intervals
-from jaxvision.tasks.each_input import each_input
+from jaxvision.tasks.each_input import each_input, state_of
 from jaxvision.training.run_record import write_json
 from jaxvision.viz.files import write_png
 from jaxvision.viz.optical_flow import flow_picture
@@ -83,7 +83,8 @@ def predict_files(
         # Positions count given frames, so `multiple` new positions lie in each step.
         even = Retiming(rate=Fraction(options.multiple))
         retimer = Retimer(interpolator, even, options.cut)
-        job = {**key, "folder": str(folder), "frames": [frame.name for frame in frames]}
+        states = {frame.name: state_of(frame) for frame in frames}
+        job = {**key, "folder": str(folder), "frames": states}
         with job_folder(outdir / name, job):
             return retime_folder(retimer, options.multiple, frames, outdir / name)
 
