@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 def states_of_files(data: Mapping[str, Any]) -> dict[str, list[int]]:
     """Size and time of every file that the `data` of a config names: sentences, class names, boxes
     may be others another time."""
-    from jaxvision.tasks.each_input import state_of
+    from jaxvision.data.file_state import state_of
 
     named = {key: value for key, value in data.items() if isinstance(value, str) and value}
     return {

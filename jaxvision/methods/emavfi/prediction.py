@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from jaxvision.data.conversions import note
+from jaxvision.data.file_state import state_of
 from jaxvision.data.frame_stream import (
     PictureStream,
     VideoStream,
@@ -34,7 +35,7 @@ from jaxvision.errors import InputError
 from jaxvision.methods.emavfi.inference import InferenceSettings, Interpolator
 from jaxvision.methods.emavfi.model import InterpolationNetwork
 from jaxvision.methods.emavfi.retiming import Interval, Retimer, Retiming, check_time, intervals
-from jaxvision.tasks.each_input import each_input, state_of
+from jaxvision.tasks.each_input import each_input
 from jaxvision.training.run_record import write_json
 from jaxvision.viz.files import write_png
 from jaxvision.viz.optical_flow import flow_picture
