@@ -1,9 +1,11 @@
 """Answer files with files: pictures, tables and videos of what a trained model says."""
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 SUMMARY = "run a trained model on files, folders or globs"
 
@@ -34,10 +36,12 @@ def run(arguments: argparse.Namespace) -> int:
     )
     paths = only_readable(paths, arguments.inputs, task.input_suffixes, task.beside_suffixes)
     config = load_config(arguments.config or str(config_of(arguments.workdir)), arguments.overrides)
+    job_config = as_json(config)
     job = {
-        "config": as_json(config),
+        "config": job_config,
         "weights": fingerprint(variables),
         "inputs": [str(path.resolve()) for path in paths],
+        "files": states_of_files(job_config["data"]),
     }
     conversions = Conversions()
     with writing(arguments.out), job_folder(arguments.out, job), collecting() as notes:
@@ -54,6 +58,19 @@ def run(arguments: argparse.Namespace) -> int:
         for path in written:
             print(path)
     return 0
+
+
+def states_of_files(data: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Size and time of every file that the `data` of a config names: sentences, class names, boxes
+    may be others another time."""
+    from jaxvision.data.file_state import state_of
+
+    named = {key: value for key, value in data.items() if isinstance(value, str) and value}
+    return {
+        f"data.{key}": state_of(Path(value))
+        for key, value in named.items()
+        if os.path.isfile(value)  # False for a sentence of any length
+    }
 
 
 def only_readable(

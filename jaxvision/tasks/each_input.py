@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxvision.data.file_state import state_of
 from jaxvision.errors import InputError, Unanswered, one_line
 from jaxvision.training.run_record import write_json
 from jaxvision.viz.files import output_names
@@ -14,8 +15,6 @@ from jaxvision.viz.files import output_names
 # What has been answered, beside the answers; and the note that says whose answers they are.
 ANSWERED, JOB = "answered.json", "job.json"
 SAVE_EVERY_SECONDS = 2.0
-# What may lie beside an input under its name and be read with it: words, truth, labels.
-BESIDE = (".txt", ".json", ".label")
 
 
 def each_input(
@@ -82,25 +81,6 @@ def earlier_table(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return {}
-
-
-def state_of(path: Path) -> list[int]:
-    """Size and time of a file, of those read with it, or of those in a folder: others under
-    their names have others. [] where there is none."""
-    if path.is_dir():
-        files = [file for file in path.iterdir() if file.is_file()]
-    else:
-        files = [path, *(path.with_suffix(suffix) for suffix in BESIDE)]
-    found = [_size_and_time(file) for file in sorted(set(files))]
-    return [number for numbers in found for number in numbers]
-
-
-def _size_and_time(path: Path) -> list[int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
 
 
 def exist(outdir: Path, files: Sequence[str]) -> bool:

@@ -35,7 +35,7 @@ def write_mp4(path: Path, video: UInt8[np.ndarray, "t height width 3"], fps: flo
 # What is about all inputs together, or about the folder.
 TABLES = ("answered", "job", "predictions", "ranking", "results_nusc")
 # What an input's files may be called besides, after its name.
-ENDINGS = ("_people", "_retimed")
+ENDINGS = ("_memory", "_people", "_retimed")
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxvision.cli.predict import only_readable
+from jaxvision.cli.predict import only_readable, states_of_files
 from jaxvision.errors import InputError, check_writable
 
 
@@ -60,3 +60,14 @@ def test_out_that_is_a_file_is_refused(tmp_path):
     check_writable(file, file=True)
     check_writable(tmp_path / "new" / "folder")
     assert not (tmp_path / "new").exists()
+
+
+def test_files_that_a_config_names_are_part_of_a_job(tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("a dog runs")
+    data = {"query": str(words), "train": "", "frames": 8, "root": str(tmp_path)}
+    before = states_of_files(data)
+    assert list(before) == ["data.query"]
+    words.write_text("a dog runs away")
+    assert states_of_files(data) != before
+    assert states_of_files({"query": "a sentence " * 200}) == {}

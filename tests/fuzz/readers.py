@@ -644,6 +644,7 @@ NOT_FUZZED = {
     "data.job_folder": "the note that it wrote itself",
     "data.orientation": "numbers of a decoded frame",
     "data.pixel_format": "numbers of a decoded frame",
+    "data.presentation": "numbers of a decoded frame",
     "data.atomic_write": "writes",
     "data.tables": "writes",
     "data.class_lists.__init__": "lists of the package's own",

@@ -124,11 +124,12 @@ def test_what_lies_beside_an_input_or_in_it_is_part_of_it(inputs):
     for _ in range(2):
         each_input([paths[0], folder], out, answer)
     assert asked == ["a.txt", "frames"]
-    paths[0].with_suffix(".json").write_text("[]")
-    each_input([paths[0], folder], out, answer)
+    for name in ("a.json", "a_people.json"):
+        (folder.parent / name).write_text("[]")
+        each_input([paths[0], folder], out, answer)
     (folder / "1.png").write_text("another")
     each_input([paths[0], folder], out, answer)
-    assert asked[2:] == ["a.txt", "frames"]
+    assert asked[2:] == ["a.txt", "a.txt", "frames"]
 
 
 def test_what_can_be_read_no_longer_leaves_the_table(inputs):
