@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvision.data.scene_flow.frames import FramePair, draw_points, drop_unusable
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import check_network
 from jaxvision.methods.camliflow.model import FlowInputs, FlowNetwork
 from jaxvision.methods.camliflow.variants import PARAMETERS, VARIANTS
 from jaxvision.methods.camliflow.weights import entries
@@ -47,8 +47,7 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
 
     tensors: of a file about to be read, whose 2D estimator may be CamLiPWC's smaller one.
     """
-    if name not in VARIANTS:
-        raise InputError(f"camliflow/{name}: no such network{nearest(name, VARIANTS)}")
+    check_network("camliflow", name, VARIANTS)
     config = VARIANTS[name]
     if name == "camlipwc" and isinstance(tensors, Mapping) and LITE in tensors:
         config = replace(config, lite=tensors[LITE].shape[1] == 128)
