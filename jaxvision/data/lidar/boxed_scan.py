@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jaxvision.data.conversions import note
 from jaxvision.data.lidar.boxes import heading_of
 from jaxvision.data.lidar.own_scans import read_scan, scan_files
 from jaxvision.data.lidar.scan import check_points, read_rows
@@ -129,20 +128,14 @@ def read_own(
 ) -> BoxedScan:
     """A scan of one's own, and the boxes of the `NAME.json` beside it.
 
-    required: InputError where there are none; else a scan may come without, with a JSON file about
-    something else, or with boxes that cannot be read (noted).
+    required: InputError where there are none; else a scan may come without, or with a JSON file
+    about something else.
     """
     points, origin = read_points(path, form)
     beside = path.with_suffix(".json")
     if not required and not (beside.is_file() and holds_boxes(beside)):
         return BoxedScan(points, np.zeros((0, 9), np.float32), (), origin=origin)
-    try:
-        boxes, names = boxes_from_json(beside, classes, origin)
-    except InputError as error:
-        if required:
-            raise
-        note(path, "the boxes beside it cannot be read: no truth is shown", str(error))
-        return BoxedScan(points, np.zeros((0, 9), np.float32), (), origin=origin)
+    boxes, names = boxes_from_json(beside, classes, origin)
     return BoxedScan(points, boxes, names, origin=origin)
 
 
