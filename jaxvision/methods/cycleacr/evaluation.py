@@ -7,15 +7,19 @@ devices.
 
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
+from ml_collections import ConfigDict
 
-from jaxvision.data.actions.ava_files import rows_of_people
+from jaxvision.data.actions import pixel_boxes
+from jaxvision.data.actions.ava_files import KeyFrames, read_excluded, read_truth, rows_of_people
 from jaxvision.data.source import Source
+from jaxvision.methods.cycleacr import films
 from jaxvision.methods.cycleacr.head import ActorFeatures
 from jaxvision.methods.cycleacr.memory import NO_ROW, Memory, Moment, read_window, window_rows
 from jaxvision.methods.cycleacr.model import Detector
@@ -25,9 +29,15 @@ from jaxvision.metrics.action_frames import (
     average_precisions,
 )
 from jaxvision.tasks.frame_results import frame_results
+from jaxvision.tasks.tube_scores import tube_scores
 from jaxvision.training.task import BatchSpecs, Evaluation, KeptOutputs, Variables
 
 DECIMALS = 5  # of the file that the published evaluation reads back
+
+
+# Of every second: (it, boxes as shares of the frame, scores of every action).
+Found = Sequence[tuple[Moment, np.ndarray, np.ndarray]]
+MoreResults = Callable[[Found], Mapping[str, float]]
 
 
 class Truth(NamedTuple):
@@ -50,8 +60,8 @@ class SecondStage(NamedTuple):
 
     def run(
         self, variables: Variables, kept: Sequence[KeptOutputs], moments: Sequence[Sequence[Moment]]
-    ) -> list[tuple[Moment, np.ndarray, np.ndarray]]:
-        """(second, boxes as shares of the frame, scores of every action) of every sample.
+    ) -> Found:
+        """Of every sample.
 
         kept: outputs of the first stage, bucket by bucket: `roi`, `actor`, `exists`, `shares` and
         `scores`.  moments: of each one's samples, in order.
@@ -111,6 +121,44 @@ def _classified(
     return jax.lax.with_sharding_constraint(found, PartitionSpec())
 
 
+def truth_of(config: ConfigDict) -> Truth:
+    """The people that an evaluation compares with."""
+    frames = KeyFrames()
+    if config.data.name == "ava":
+        labels = films.counted_labels(config)
+        rows, _, _ = read_truth(Path(config.data.truth), frames, labels)
+        excluded: set[int] = set()
+        if config.data.excluded:
+            excluded = read_excluded(Path(config.data.excluded), frames)
+        return Truth(FrameBoxes(*rows), lambda moment: frames.number(*moment), excluded)
+    found = []
+    records = films.annotated(config, "validation")
+    for index in range(len(records)):
+        image, people = records[index].image, records[index].people
+        shares = pixel_boxes.shares(people.boxes.astype(np.float64), (image.width, image.height))
+        number = frames.number(image.movie, image.second)
+        found.append(rows_of_people(shares, people.actions.astype(np.float64), number, 0.5))
+    joined = FrameBoxes(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    return Truth(joined, lambda moment: frames.number(*moment))
+
+
+def tube_results(config: ConfigDict) -> MoreResults | None:
+    """ACT's results where the data are tubes, else None."""
+    if config.data.name != "tubes":
+        return None
+    truth = films.tubes_of(config)
+    videos = truth.split(config.data.split, "test")
+
+    def results(found: Found) -> dict[str, float]:
+        people = {
+            (film, int(frame)): (boxes.astype(np.float64), scores)
+            for (film, frame), boxes, scores in found
+        }
+        return tube_scores(truth, videos, people)
+
+    return results
+
+
 def frame_map(
     outputs: Callable[..., Any],
     sources: Mapping[str, Source],
@@ -121,12 +169,13 @@ def frame_map(
     truth: Truth,
     labels: Sequence[int],
     names: Sequence[str],
+    more: MoreResults | None = None,
 ) -> Evaluation:
     """AVA's frame mAP at IoU 0.5 over every second with a detected person, without a limit of
     detections, as published.
 
     outputs: of the first stage.  moments: of the records of each bucket's source.  labels: ids,
-    from 1, that count.
+    from 1, that count.  more: results besides, of what was found.
     """
 
     def finish(total: Mapping[str, KeptOutputs], variables: Variables) -> dict[str, float]:
@@ -146,7 +195,7 @@ def frame_map(
         )
         results = frame_results(precisions, labels, names, len(found))
         results["people_per_second"] = sum(len(b) for _, b, _ in found) / max(len(found), 1)
-        return results
+        return results if more is None else {**results, **more(found)}
 
     return Evaluation(
         source=sources, batch_specs=specs, outputs=outputs, accumulate=None, finish=finish

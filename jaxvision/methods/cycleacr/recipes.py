@@ -20,6 +20,7 @@ def task_table() -> dict[str, Any]:
         "object_weight": 49.0,
         "person_weight": 17.0,
         "fading": True,
+        "forget_loss": False,
         "remember": True,
         "stride": 2,
         "short_side": 256,

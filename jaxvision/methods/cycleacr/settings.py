@@ -41,6 +41,8 @@ SETTINGS = {
     "task.object_weight": "of the objects' focal loss",
     "task.person_weight": "of the persons' focal loss",
     "task.fading": "what an older network remembered counts by the ratio of its loss to today's",
+    "task.forget_loss": "a resumed run forgets its last loss, as published: its first step then "
+    "counts nothing of the memory",
     "task.remember": "read the film's other seconds; False: the clip's own alone (to compare)",
     "task.stride": "frames from one frame of a clip to the next; of two pathways the fast one's",
     "task.short_side": "of clips (pixels)",
