@@ -68,8 +68,13 @@ def is_here(config: ConfigDict) -> bool:
     data = config.data
     if data.name == "figures":
         return True
-    file = data.tubes if data.name == "tubes" else data.train
+    file = data[training_file(config)]
     return bool(file) and Path(file).is_file()
+
+
+def training_file(config: ConfigDict) -> str:
+    """The setting under `data` that says what is trained on."""
+    return "tubes" if config.data.name == "tubes" else "train"
 
 
 def has_validation(config: ConfigDict) -> bool:

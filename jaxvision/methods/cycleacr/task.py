@@ -106,8 +106,8 @@ class ActionTask(Task):
         bank = collections["memory"]["bank"]
         if int(bank["moments"]) != films.memory_code(self.moments):
             raise InputError(
-                f"data.train={self.config.data.train}: the checkpoint's memory is of other films "
-                "or seconds; expected those that its run was begun with"
+                f"data.{films.training_file(self.config)}: the checkpoint's memory is of other "
+                "films or seconds; expected those that its run was begun with"
             )
         current = "memory/bank/current"
         return {current: np.zeros((), np.float32)} if self.config.task.forget_loss else {}

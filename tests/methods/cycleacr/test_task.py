@@ -81,7 +81,7 @@ def test_a_memory_of_other_films_is_refused_at_resume(workdir, tmp_path):
     again = copy_of(workdir, tmp_path / "again")
     (again / "config.json").unlink()  # which would have refused other settings before
     other = load_config("cycleacr/demo", (*SMALL, "data.train=8", "data.seconds=2"))
-    with pytest.raises(InputError, match=r"data\.train=8: the checkpoint's memory is"):
+    with pytest.raises(InputError, match=r"data\.train: the checkpoint's memory is of other"):
         loop.train(make_task(other), other, again, None, jax.devices()[:1])
 
 
