@@ -74,6 +74,9 @@ def _ava(variant: str, weights: str) -> ConfigDict:
     config.data.update(data_table())
     if weights:
         config.init = ({"from": weights, "to": "backbone"},)
+        if weights.endswith(".pkl"):
+            # PySlowFast's lateral convolutions have batch norms behind them, these have biases.
+            config.init[0]["drop"] = (r"^network/fusion_\d/",)
     return config
 
 
@@ -101,7 +104,8 @@ def convolutional(variant: str, *, peak: float, weights: str = "") -> ConfigDict
 def transformer(variant: str, *, weights: str = "") -> ConfigDict:
     """ViT of VideoMAE: 20 epochs of 128 clips on 32 processes, AdamW, layer decay 0.8.
 
-    weights: a VideoMAE classifier, whose head and norm have no place here, as published.
+    weights: a VideoMAE classifier, whose head and norm (`fc_norm`) have no place here: the norm
+        behind the backbone starts at 1 and 0, as published.
     """
     config = _ava(variant, "")
     config.dtype = "bfloat16"
@@ -121,7 +125,7 @@ def transformer(variant: str, *, weights: str = "") -> ConfigDict:
     config.evaluate.every_steps = 10 * steps
     config.checkpoint.every_steps = steps
     if weights:
-        drop = (r"^params/(head|norm)/",)
+        drop = (r"^(head|norm)/",)
         config.init = ({"from": weights, "to": "backbone/network", "drop": drop},)
     return config
 
