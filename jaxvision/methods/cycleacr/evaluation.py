@@ -5,8 +5,8 @@ The first stage reads the video, the second the first one's outputs alone, which
 devices.
 """
 
-import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,12 +51,14 @@ class Truth(NamedTuple):
 
 class SecondStage(NamedTuple):
     """poses: classes of which a person has one (see `probabilities`).  remember: whether other
-    seconds are read.  batch: clips at a time."""
+    seconds are read.  batch: clips at a time.  draw: seed of which people stay where there are more
+    than slots for them, in a clip and in a second of the memory, as published; None: the first."""
 
     model: Detector
     poses: int
     remember: bool
     batch: int
+    draw: int | None = None
 
     def run(
         self, variables: Variables, kept: Sequence[KeptOutputs], moments: Sequence[Sequence[Moment]]
@@ -84,7 +86,9 @@ class SecondStage(NamedTuple):
             here = np.pad(here, missing[0], mode="edge")
             windows = np.pad(windows if self.remember else np.full_like(windows, NO_ROW), missing)
             answer = jax.device_get(
-                _classified(self.model, self.poses, variables, table, here, windows=windows)
+                _classified(
+                    self.model, self.poses, self.draw, variables, table, here=here, windows=windows
+                )
             )
             for (moment, _), boxes, scores, exists in zip(part, *answer, strict=False):
                 found.append((moment, boxes[exists], scores[exists]))
@@ -95,12 +99,14 @@ def _joined(tables: Sequence[Mapping[str, jax.Array]]) -> dict[str, jax.Array]:
     return {name: jnp.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _classified(
     model: Detector,
     poses: int,
+    draw: int | None,
     variables: Variables,
     table: Mapping[str, jax.Array],
+    *,
     here: jax.Array,
     windows: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -108,10 +114,22 @@ def _classified(
     people = jnp.sum(table["exists"], axis=-1)
     features = jnp.where(table["exists"][..., None], table["actor"], 0)
     memory = Memory(features, people, jnp.zeros(len(people)))
-    window = read_window(memory, windows, model.config.instances.slots)
+    clip_draws = window_draws = None
+    if draw is not None:
+        # Of a row of the table, whatever batch it is in.
+        keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(draw)))(here)
+        slots = table["exists"].shape[1]
+        draws = jax.vmap(lambda key: jax.random.uniform(key, (1 + windows.shape[1], slots)))(keys)
+        clip_draws, window_draws = draws[:, 0], draws[:, 1:]
+    window = read_window(memory, windows, model.config.instances.slots, draws=window_draws)
     own = {name: each[here] for name, each in table.items()}
     logits = model.apply(
-        variables, ActorFeatures(own["roi"], own["actor"]), own["exists"], window, method="classify"
+        variables,
+        ActorFeatures(own["roi"], own["actor"]),
+        own["exists"],
+        window,
+        clip_draws,
+        method="classify",
     )
     scores = probabilities(logits, poses) * own["scores"][..., None]
     found = (own["shares"], scores, own["exists"])

@@ -36,6 +36,7 @@ def task_table() -> dict[str, Any]:
         "box_threshold": 0.8,
         "most_buckets": 8,
         "evaluation_batch": 8,
+        "random_slots": False,
         "bias_rate": 2.0,
         "module_rate": 10.0,
         "layer_decay": 0.8,

@@ -56,6 +56,8 @@ SETTINGS = {
     "task.box_threshold": "least score of a detected person",
     "task.most_buckets": "padded sizes of clips, each compiled; rarer sizes are padded up to them",
     "task.evaluation_batch": "clips of a step of either stage of evaluation",
+    "task.random_slots": "an evaluation reads any people where there are more than slots, as "
+    "published; False: the first",
     "task.bias_rate": "factor on the learning rate of biases (slowfast, swin)",
     "task.module_rate": "factor on the learning rate of cycle and memory (slowfast, swin)",
     "task.layer_decay": "of the learning rate from a block to the one before (vit)",

@@ -270,7 +270,8 @@ class ActionTask(Task):
     def second_stage(self) -> evaluation.SecondStage:
         task = self.config.task
         poses = self.groups[0] if task.loss == "focal" else 0
-        return evaluation.SecondStage(self.model, poses, task.remember, task.evaluation_batch)
+        draw = self.config.seed if task.random_slots else None
+        return evaluation.SecondStage(self.model, poses, task.remember, task.evaluation_batch, draw)
 
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
         """`scores` of every action of every person, `shares` and `exists`: of a clip alone, without

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from jaxvision.registry import load_config, make_task
 from jaxvision.training import loop
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.run import prepare_run
+from jaxvision.training.task import KeptOutputs
 from jaxvision.viz.files import write_mp4
 from jaxvision.weights.mapping import flatten
 
@@ -113,6 +115,26 @@ def test_evaluation_counts_what_other_seconds_tell(workdir):
     assert results["evaluate/key_frames/people_per_second"] == 1
     assert {"evaluate/key_frames/ap_after red", "evaluate/key_frames/ap_after blue"} <= set(results)
     assert "evaluate/key_frames/ap_red" not in results, "a picture tells it"
+
+
+def test_evaluation_may_draw_whom_it_reads_as_published(config, workdir):
+    variables = Checkpoints(workdir).read_variables(4, without=("memory",))
+    rng = np.random.default_rng(0)
+    table = {name: rng.standard_normal((4, 3, 16)).astype(np.float32) for name in ("roi", "actor")}
+    table |= {"exists": np.ones((4, 3), bool), "scores": np.ones((4, 3), np.float32)}
+    table["shares"] = np.zeros((4, 3, 4), np.float32)
+    kept = [KeptOutputs({name: jnp.asarray(each) for name, each in table.items()}, 4)]
+    moments = [[("a", second) for second in range(4)]]
+
+    def scores(draw):
+        stage = make_task(config).second_stage._replace(draw=draw, batch=4)
+        return np.stack([each for _, _, each in stage.run(variables, kept, moments)])
+
+    first, drawn = scores(None), scores(1)
+    assert not np.allclose(first, drawn), "a slot for one of three people"
+    np.testing.assert_array_equal(drawn, scores(1))
+    drawing = load_config("cycleacr/demo", (*SMALL, "task.random_slots=True"))
+    assert make_task(drawing).second_stage.draw == drawing.seed
 
 
 def test_predict_answers_films_and_says_what_it_was_told_by(config, workdir, tmp_path):
