@@ -78,7 +78,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def read_json(path: str | Path, shape: Shape = object) -> Any:
     """The value in a JSON file. InputError where it cannot be read, is no JSON, is nested too
-    deeply, names a key of a table twice, or has another shape: the message names the place in it."""
+    deeply, names a key of a table twice, or has another shape, whose place the message names."""
     text = read_text(path)
     try:
         value = json.loads(text, object_pairs_hook=unique_keys)
