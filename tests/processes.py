@@ -75,6 +75,8 @@ def start_group(count: int, *arguments: str) -> list[subprocess.Popen]:
 
 
 def logged(workdir: Path, name: str = "loss") -> dict[int, float]:
-    """{step: value} from a run's metrics.jsonl; the last word on a step that was run twice."""
-    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    """{step: value} from a run's metrics.jsonl; the last word on a step that was run twice. A line
+    that is being written does not count yet."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines if line.endswith("\n")]
     return {row["step"]: row[name] for row in rows if name in row}

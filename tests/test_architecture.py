@@ -114,7 +114,7 @@ def test_no_file_has_a_name_that_tells_nothing():
 
 
 # Functions that take any number of like things.
-VARIADIC = ("constrain", "reshape", "transpose", "add_row", "Table")
+VARIADIC = ("constrain", "reshape", "transpose", "add_row", "Table", "pack")
 
 
 def crowded_calls(source: str) -> list[int]:

@@ -1,13 +1,17 @@
 """CycleACR on AVA 2.2: SlowFast R50 8x8; no published result.
 
-    jaxvision train --config cycleacr/ava_slowfast_r50 --workdir runs/ava \
+    jaxvision train --config cycleacr/ava_slowfast_r50:start=FILE.pth --workdir runs/ava \
         --config.data.root=AVA/clips/trainval
+
+start: the backbone's pretraining.
 """
 
 from ml_collections import ConfigDict
 
 from jaxvision.methods.cycleacr.recipes import convolutional
+from jaxvision.training.config import recipe_arguments
 
 
-def get_config() -> ConfigDict:
-    return convolutional("slowfast_r50", peak=8e-4)
+def get_config(arguments: str = "") -> ConfigDict:
+    start = recipe_arguments(arguments, start="").start
+    return convolutional("slowfast_r50", peak=8e-4, weights=start)

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, UInt16
 from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.picture_files import read_stored
 from jaxvision.errors import InputError
+from jaxvision.text_files import number
 
 MAGIC = 202021.25  # of .flo and .dpt, as a little-endian float
 FLOW_SCALE, FLOW_ZERO = 64.0, 32768
@@ -55,7 +56,7 @@ def _tagged(path: str | Path, channels: int) -> Float[np.ndarray, "h w c"]:
 def read_pfm(path: str | Path) -> Float[np.ndarray, "h w *channels"]:
     """A portable float map: [h, w], or [h, w, 3] in colour. Rows are stored from the bottom."""
     content = _content(path)
-    header = re.match(rb"(P[fF])\s+(\d+)\s+(\d+)\s+([-+.0-9eE]+)\s", content)
+    header = re.match(rb"(P[fF])\s+(\d{1,9})\s+(\d{1,9})\s+([-+.0-9eE]+)\s", content)
     if header is None:
         raise InputError(f"{path}: expected 'Pf' or 'PF', width, height and scale")
     kind, width, height = header[1], int(header[2]), int(header[3])
@@ -162,7 +163,8 @@ def write_deep_png(path: str | Path, values: UInt16[np.ndarray, "h w *channels"]
     height, width = values.shape[:2]
     rows = values.astype(">u2").reshape(height, -1).view(np.uint8)
     unfiltered = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)
-    header = struct.pack(">IIBBBBB", width, height, 16, 2 if values.ndim == 3 else 0, 0, 0, 0)
+    colour = 2 if values.ndim == 3 else 0
+    header = struct.pack(">II", width, height) + bytes([16, colour, 0, 0, 0])
     chunks = [
         (b"IHDR", header),
         (b"IDAT", zlib.compress(unfiltered.tobytes(), 6)),
@@ -180,11 +182,8 @@ def read_calibration(path: str | Path, key: str = "P_rect_02") -> Float[np.ndarr
     for line in _content(path).decode("utf-8", "replace").splitlines():
         name, _, numbers = line.partition(":")
         if name.strip() == key:
-            try:
-                values = [float(number) for number in numbers.split()]
-            except ValueError:
-                values = []
-            if len(values) != 12 or not np.isfinite(values).all():
+            values = [number(word) for word in numbers.split()]
+            if len(values) != 12 or None in values:
                 raise InputError(f"{path}: expected 12 numbers in the line {key}")
-            return np.asarray(values).reshape(3, 4)
+            return np.asarray(values, np.float64).reshape(3, 4)
     raise InputError(f"{path}: no line {key}")

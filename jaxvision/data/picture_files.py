@@ -138,7 +138,7 @@ def _to_rgb(image: Image.Image, opened: Image.Image, name: str, notes: list[str]
 
 def _deep_grey(image: Image.Image, opened: Image.Image, name: str, notes: list[str]) -> Image.Image:
     """Grey values of more than 8 bits, scaled by their depth."""
-    values = np.asarray(image, np.float64)
+    values = np.asarray(image)
     if image.mode == "F":
         low, high = float(values.min()), float(values.max())
         if not (low >= 0 and high <= 255):
@@ -146,6 +146,7 @@ def _deep_grey(image: Image.Image, opened: Image.Image, name: str, notes: list[s
                 f"{name}: float values from {low:g} to {high:g}; expected 0 to 1 or 0 to 255"
             )
         full, kind = (1.0 if high <= 1 else 255.0), "float"
+        grey = np.concatenate([_scaled(rows, full) for rows in _bands(values)])
     else:
         bits = 16
         tags = getattr(opened, "tag_v2", None)
@@ -157,8 +158,20 @@ def _deep_grey(image: Image.Image, opened: Image.Image, name: str, notes: list[s
                 f"{name}: {bits}-bit values from {values.min():g} to {values.max():g}; expected "
                 "unsigned ones of 8 to 16 bits"
             )
+        grey_of = _scaled(np.arange(2**bits), full)
         if tags is not None and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-            values = full - values
+            grey_of = grey_of[::-1]
+        grey = np.concatenate([grey_of[rows] for rows in _bands(values)])
     notes.append(f"{kind} grey converted to 8-bit")
-    grey = np.round(values / full * 255).astype(np.uint8)
-    return Image.fromarray(np.repeat(grey[..., None], 3, axis=-1))
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _bands(values: np.ndarray) -> list[np.ndarray]:
+    """A few rows at a time: a small file may hold millions of equal values, and what is computed of
+    them is larger than they are."""
+    return [values[start : start + 256] for start in range(0, len(values), 256)]
+
+
+def _scaled(values: np.ndarray, full: float) -> np.ndarray:
+    """0 to `full` as 0 to 255."""
+    return np.round(values / np.float64(full) * 255).astype(np.uint8)

@@ -53,9 +53,11 @@ def multi_view_accuracy(total: Mapping[int, tuple], merge: str = "prob") -> dict
 def confusion_of_views(
     total: Mapping[int, tuple], merge: str = "prob"
 ) -> Int[np.ndarray, "classes classes"]:
-    """How many videos of each class (rows) were taken for which (columns)."""
+    """How many videos of each class (rows) were taken for which (columns); those without a label
+    (below 0) are in no row."""
     scores, labels = _merged(total, merge)
-    return confusion_matrix(np.argmax(scores, axis=-1), labels, scores.shape[-1]).T
+    known = labels >= 0
+    return confusion_matrix(np.argmax(scores[known], axis=-1), labels[known], scores.shape[-1]).T
 
 
 def probabilities_of_videos(

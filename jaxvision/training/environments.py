@@ -67,7 +67,7 @@ def from_variables(environment: Environment) -> Layout | None:
     numbers = [environment.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")]
     if numbers == [None, None]:
         return None  # the address alone goes with a scheduler's numbers
-    if address is None or not all(text is not None and text.isdigit() for text in numbers):
+    if address is None or not all(text is not None and text.isdecimal() for text in numbers):
         raise InputError(
             "JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID belong together: "
             f"expected HOST:PORT and two numbers, got {address!r}, {numbers[0]!r}, {numbers[1]!r}"
@@ -179,7 +179,7 @@ def from_kubernetes(environment: Environment) -> Layout | None:
         return None
     count = environment.get("JAX_NUM_PROCESSES", "")
     address = environment.get("JAX_COORDINATOR_ADDRESS")
-    if address is None or not count.isdigit():
+    if address is None or not count.isdecimal():
         raise InputError(
             f"this is pod {index} of a Kubernetes indexed job: set JAX_NUM_PROCESSES to its "
             "completions and JAX_COORDINATOR_ADDRESS to HOST:PORT of pod 0, as in "

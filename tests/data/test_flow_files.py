@@ -51,6 +51,8 @@ def test_eight_bits_are_refused(tmp_path, read):
         (flow_files.read_flo, b"PIEH\xff\xff\xff\xff\x02\0\0\0", "expected those of"),
         (flow_files.read_pfm, b"P6\n2 2\n-1\n", "expected 'Pf'"),
         (flow_files.read_pfm, b"Pf\n2 2\n-1\nabc", "3 bytes of values"),
+        (flow_files.read_pfm, b"Pf\n" + b"9" * 5000 + b" 2\n-1\n", "expected 'Pf'"),
+        (flow_files.read_calibration, b"P_rect_02:" + b" 1_0" * 12, "expected 12 numbers"),
         (flow_files.read_calibration, b"P_rect_03: 1 2", "no line P_rect_02"),
         (flow_files.read_calibration, b"P_rect_02: 1 2", "expected 12 numbers"),
     ],

@@ -1,6 +1,7 @@
 """A picture file stands as a viewer shows it, and says what was lost."""
 
 import struct
+import tracemalloc
 from pathlib import Path
 
 import av
@@ -59,6 +60,16 @@ def test_16_bit_grey_is_scaled_by_its_depth(tmp_path, suffix):
     assert notes == ("16-bit grey converted to 8-bit",)
     np.testing.assert_array_equal(read_stored(path), RAMP)
     assert read_stored(path).dtype == np.uint16
+
+
+def test_16_bit_grey_takes_little_memory(tmp_path):
+    """A file of 400 KB may hold 170 million equal values."""
+    path = save(tmp_path / "even.png", np.zeros((1200, 1000), np.uint16))
+    tracemalloc.start()
+    read_picture(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 8 * 1200 * 1000
 
 
 def test_12_bit_grey_is_scaled_by_its_depth(tmp_path):

@@ -39,6 +39,7 @@ def write_frames(root, frames: int = 2) -> None:
 
 def test_prepared_frames_are_read_with_their_motion(tmp_path):
     write_frames(tmp_path / "raw/train")
+    (tmp_path / "raw/train/flow/left/into_future/².flo").touch()  # no number of a frame
     work = ThingsPreparation(tmp_path / "raw", tmp_path / "made")
     assert [outcome.reason for outcome in work.run(1)] == ["", ""]
     frames = FlyingThings(tmp_path / "made", "train")

@@ -9,13 +9,15 @@ from jaxvision.data.scene_flow.geometry import Camera
 from jaxvision.data.scene_flow.kitti import KittiFrames
 from jaxvision.errors import InputError
 
-CAMERA, SIZE = Camera(20.0, 7.0, 5.0), (12, 16)
+CAMERA, SIZE = Camera(16.0, 7.0, 5.0), (12, 16)
 DRAWS = np.random.RandomState(0)
 
 
 @pytest.fixture
 def pair() -> FramePair:
-    cloud = geometry.lift_depth(DRAWS.uniform(2, 9, SIZE).astype(np.float32), CAMERA)
+    """Focal length and depths are powers of two: points lie at their pixels exactly, so that those
+    on the edge of a window are outside in any order of the tests."""
+    cloud = geometry.lift_depth(np.float32(2.0 ** DRAWS.randint(1, 4, SIZE)), CAMERA)
     cloud = cloud.reshape(-1, 3)
     return FramePair(
         images=DRAWS.randint(0, 256, (2, *SIZE, 3)).astype(np.uint8),
@@ -95,3 +97,16 @@ def test_depths_come_into_range_and_bad_ones_are_refused():
     for bad in (np.full_like(depths, np.nan), -depths):
         with pytest.raises(InputError, match="depths above 0"):
             sintel.bring_near(bad, 16, 30.0)
+
+
+def test_flow_under_another_name_is_no_frame_of_sintel(tmp_path):
+    folder = tmp_path / "flow/training/flow/alley_1"
+    folder.mkdir(parents=True)
+    (folder / "frame_0001_old.flo").touch()
+    with pytest.raises(
+        InputError, match=r"no flow, expected files such as alley_1/frame_0001\.flo"
+    ):
+        _ = sintel.Sintel(tmp_path, "clean", 16).pairs
+    (folder / "frame_0007.flo").touch()
+    (folder / "frame_².flo").touch()
+    assert sintel.Sintel(tmp_path, "clean", 16).pairs == (("alley_1", 7),)

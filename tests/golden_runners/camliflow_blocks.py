@@ -16,7 +16,8 @@ from jaxvision.methods.camliflow.fusion import FUSIONS, Fusion, correspond
 from jaxvision.methods.camliflow.layers import offsets_of
 from jaxvision.methods.camliflow.update_blocks import SELF_NEIGHBOURS, ImageBlocks, PointBlocks
 from jaxvision.methods.camliflow.variants import VARIANTS
-from jaxvision.methods.camliflow.weights import entries, fusion
+from jaxvision.methods.camliflow.weight_layers import fusion
+from jaxvision.methods.camliflow.weights import entries
 from jaxvision.nn.convolution import Conv
 from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
 from jaxvision.weights import to_variables

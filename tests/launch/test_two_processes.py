@@ -13,7 +13,7 @@ from launch.watched import Launch
 from processes import SMALL, finish, logged, start_group
 
 pytestmark = pytest.mark.xdist_group("processes")
-STEPS = 40
+STEPS, EVALUATE = 32, 24
 TRAIN = [
     "jaxvision",
     "train",
@@ -22,6 +22,8 @@ TRAIN = [
     f"--config.train.steps={STEPS}",
     "--config.checkpoint.every_steps=4",
 ]
+EVALUATED = ["--config.task.probe=True", f"--config.evaluate.every_steps={EVALUATE}"]
+RESULT = "evaluate/probe/accuracy"
 
 
 # Takes the disk away once the checkpoint that is its first argument is there.
@@ -42,9 +44,9 @@ sys.exit(main(sys.argv[2:]))
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """An uninterrupted run."""
+    """An uninterrupted run, evaluated."""
     workdir = tmp_path_factory.mktemp("whole")
-    status, text = Launch(*TRAIN, f"--workdir={workdir}").finish()
+    status, text = Launch(*TRAIN, *EVALUATED, f"--workdir={workdir}").finish()
     assert status == 0, text
     return workdir
 
@@ -61,18 +63,28 @@ def saved(workdir, step):
     return lambda: (workdir / "checkpoints" / f"{step:08d}").exists()
 
 
-def carry_on(workdir, whole):
+def evaluating(workdir):
+    """Whether it has come to the first evaluation: that step has a loss and no result yet."""
+    if not (workdir / "metrics.jsonl").exists():
+        return False
+    return max(logged(workdir), default=0) == EVALUATE not in logged(workdir, RESULT)
+
+
+def carry_on(workdir, whole, *options):
     """The same command again reaches the end, from a checkpoint, as if nothing had happened."""
-    status, text = Launch(*TRAIN, f"--workdir={workdir}").finish()
+    status, text = Launch(*TRAIN, *options, f"--workdir={workdir}").finish()
     assert status == 0, text
     assert "[0] resumed from step" in text
     assert_same_run(workdir, whole)
 
 
 def test_killed_and_stopped_and_carried_on(whole, tmp_path):
-    for lost, step in ((1, 8), (0, 16)):  # the second is the coordinator
-        launch = Launch(*TRAIN, f"--workdir={tmp_path}")
-        assert launch.wait_for(saved(tmp_path, step))
+    """The coordinator killed while stepping; asked to stop; the other killed in an evaluation."""
+    command = (*TRAIN, *EVALUATED, f"--workdir={tmp_path}")
+
+    def killed(lost, moment):
+        launch = Launch(*command)
+        assert launch.wait_for(moment), "it ended before the moment waited for"
         assert launch.kill(lost)
         killed = time.monotonic()
         status, text = launch.finish()
@@ -84,18 +96,25 @@ def test_killed_and_stopped_and_carried_on(whole, tmp_path):
             f"launch: stopping process {1 - lost}",
         ]
 
-    launch = Launch(*TRAIN, f"--workdir={tmp_path}")
-    assert launch.wait_for(saved(tmp_path, 24))
+    killed(0, saved(tmp_path, 8))
+
+    launch = Launch(*command)
+    assert launch.wait_for(saved(tmp_path, 16))
     launch.process.send_signal(signal.SIGTERM)
     status, text = launch.finish()
     assert status == 75, text
     stopped = Checkpoints(tmp_path).steps()[-1]
     assert f"preempted after step {stopped}" in text
 
-    carry_on(tmp_path, whole)
+    killed(1, lambda: evaluating(tmp_path))
+    assert evaluating(tmp_path), "the kill came after the evaluation"
+
+    carry_on(tmp_path, whole, *EVALUATED)
+    assert logged(tmp_path, RESULT) == logged(whole, RESULT)
+    assert logged(whole, RESULT).keys() == {EVALUATE, STEPS}
 
 
-def test_disk_full_during_a_save(whole, tmp_path):
+def test_a_full_disk_and_a_failed_background_save_stop_the_run(whole, tmp_path):
     trigger = str(tmp_path / "checkpoints" / "00000008")
     full = (sys.executable, "-c", FULL_DISK, trigger)
     status, text = Launch(*full, *TRAIN[1:], f"--workdir={tmp_path}").finish()
@@ -103,12 +122,9 @@ def test_disk_full_during_a_save(whole, tmp_path):
     assert "cannot write a checkpoint" in text
     steps = Checkpoints(tmp_path).steps()
     assert 8 <= steps[-1] < STEPS, "only what was whole before counts"
-    carry_on(tmp_path, whole)
 
-
-def test_a_failed_background_save_stops_the_run(whole, tmp_path):
     launch = Launch(*TRAIN, f"--workdir={tmp_path}")
-    assert launch.wait_for(saved(tmp_path, 8))
+    assert launch.wait_for(saved(tmp_path, steps[-1] + 4))
     folder, away = tmp_path / "checkpoints", tmp_path / "away"
     folder.rename(away)
     folder.touch()  # a file: nothing can be saved in it

@@ -19,7 +19,7 @@ from jaxvision.ops.attention import triton as triton_attention
 from jaxvision.ops.sparse_sampling import argument_specs as sampling_specs
 from jaxvision.ops.sparse_sampling import mosaic_tpu, reference, sparse_sampling
 from jaxvision.ops.sparse_sampling import triton as triton_sampling
-from tpu_topology import TARGETS, tpu_mesh
+from tpu_topology import TARGET_DTYPES, TARGETS, tpu_mesh
 
 COLLECTIVE = re.compile(r"all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute")
 BATCH = PartitionSpec(("data", "fsdp"))
@@ -93,9 +93,9 @@ STEPS = {
 
 
 @pytest.mark.xdist_group("tpu_compiler")
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("target", TARGETS)
-def test_compiled_for_tpus(target, dtype):
+def test_compiled_for_tpus(target):
+    dtype = TARGET_DTYPES[target]
     mesh = tpu_mesh(target)
     with jax.set_mesh(mesh):
         for name, (make, spec) in STEPS.items():

@@ -19,7 +19,7 @@ from jaxvision.ops.sparse_voxels import argument_specs as convolution_specs
 from jaxvision.ops.sparse_voxels import triton as triton_convolution
 from jaxvision.ops.voxel_aggregation import argument_specs as aggregation_specs
 from jaxvision.ops.voxel_aggregation import triton as triton_aggregation
-from tpu_topology import TARGETS, tpu_mesh
+from tpu_topology import TARGET_DTYPES, TARGETS, tpu_mesh
 
 COLLECTIVE = re.compile(r"all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute")
 SHARDS, CAPACITY = 2, 1000
@@ -79,13 +79,12 @@ def lowered(name, dtype, mesh, by_weights):
 
 
 @pytest.mark.xdist_group("tpu_compiler")
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_compiled_for_tpus(name, target, dtype):
+def test_compiled_for_tpus(name, target):
     mesh = tpu_mesh(target, (2, 1, 2))
     with jax.set_mesh(mesh):
-        program = lowered(name, dtype, mesh, by_weights=True)
+        program = lowered(name, TARGET_DTYPES[target], mesh, by_weights=True)
         assert "tpu_custom_call" in program.as_text()
         assert program.compile().memory_analysis() is not None
 

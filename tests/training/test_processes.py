@@ -15,7 +15,7 @@ from jaxvision.weights.mapping import flatten
 from processes import SMALL, finish, logged, run, start, start_group
 
 pytestmark = pytest.mark.xdist_group("processes")
-STEPS = 60
+STEPS = 32
 TRAIN = [
     "train",
     "--config=videomae/demo",

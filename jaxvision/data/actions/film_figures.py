@@ -35,7 +35,7 @@ class FilmSecond(NamedTuple):
     @property
     def people(self) -> People:
         """The figure, as a person."""
-        return People(self.boxes, self.actions, np.ones(1, np.float32))
+        return People(self.boxes, self.actions, np.ones(len(self.boxes), np.float32))
 
     def frames(self, count: int, stride: int) -> UInt8[np.ndarray, "t h w 3"]:
         """All of its frames: they were made for one clip."""

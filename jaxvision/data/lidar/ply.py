@@ -41,6 +41,8 @@ def read_ply(path: Path) -> np.ndarray:
         if len(words) < count * len(fields):
             raise InputError(f"{path}: {len(words)} numbers; expected {count} x {len(fields)}")
         try:
+            if b"_" in body and any(b"_" in word for word in words):
+                raise ValueError("a number with _ in it")  # as Python's may be written
             rows = np.array(words, np.float64).reshape(count, len(fields))
         except ValueError as error:
             raise InputError(f"{path}: points that are no numbers ({error})") from None
@@ -56,6 +58,7 @@ def read_ply(path: Path) -> np.ndarray:
 def _parse(header: str, path: Path) -> tuple[str, int, list[tuple[str, str]]]:
     form, count, element = "", -1, ""
     fields: list[tuple[str, str]] = []
+    names: set[str] = set()
     for line in header.splitlines():
         words = line.split()
         if not words or words[0] in ("ply", "comment", "obj_info"):
@@ -71,8 +74,9 @@ def _parse(header: str, path: Path) -> tuple[str, int, list[tuple[str, str]]]:
         elif words[0] == "property" and element == "vertex":
             if len(words) != 3 or words[1] not in TYPES:
                 raise InputError(f"{path}: {line.strip()!r}; expected property TYPE NAME")
-            if words[2] in dict(fields):
+            if words[2] in names:
                 raise InputError(f"{path}: property {words[2]!r} comes twice")
+            names.add(words[2])
             fields.append((words[2], TYPES[words[1]]))
     if form not in ORDERS or count < 1 or not fields:
         raise InputError(f"{path}: no known format or no vertices in its header")
@@ -80,7 +84,7 @@ def _parse(header: str, path: Path) -> tuple[str, int, list[tuple[str, str]]]:
 
 
 def _fitting(values: np.ndarray, code: str, where: str) -> np.ndarray:
-    """`values`, or InputError for one that an integer type of the file cannot hold."""
+    """`values`, or InputError for one that a type of the file cannot hold."""
     kind = np.dtype(code)
     if kind.kind in "iu":
         limits = np.iinfo(kind)
@@ -88,6 +92,11 @@ def _fitting(values: np.ndarray, code: str, where: str) -> np.ndarray:
         if wrong.any():
             row = int(wrong.argmax())
             raise InputError(f"{where}: {values[row]:g} at row {row}; expected {kind.name}")
+    else:
+        wrong = np.isfinite(values) & (np.abs(values) > np.finfo(kind).max)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise InputError(f"{where}: {values[row]:g} at row {row} is too large for {kind.name}")
     return values
 
 

@@ -34,7 +34,7 @@ class FlyingThings:
     def numbers(self) -> tuple[int, ...]:
         """Of the frames whose flow is known. InputError where there are none."""
         folder = self.root / self.split / "flow_2d"
-        found = tuple(sorted(int(p.stem) for p in folder.glob("*.png") if p.stem.isdigit()))
+        found = tuple(sorted(int(p.stem) for p in folder.glob("*.png") if p.stem.isdecimal()))
         if not found:
             raise InputError(f"{folder}: no prepared flow, expected files such as 0000000.png")
         return found

@@ -103,7 +103,7 @@ class ThingsPreparation:
         found = []
         for split in POINTS:
             folder = self.source / split / "flow/left/into_future"
-            numbers = sorted(int(p.stem) for p in folder.glob("*.flo") if p.stem.isdigit())
+            numbers = sorted(int(p.stem) for p in folder.glob("*.flo") if p.stem.isdecimal())
             found += [(split, number) for number in numbers]
         if not found:
             raise InputError(

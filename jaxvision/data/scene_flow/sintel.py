@@ -50,9 +50,11 @@ class Sintel:
         """(scene, number of the first frame). InputError where there are none."""
         folder = self.root / "flow/training/flow"
         files = sorted(folder.glob("*/frame_*.flo"))
-        if not files:
+        found = [(file.parent.name, file.stem.removeprefix("frame_")) for file in files]
+        pairs = tuple((scene, int(number)) for scene, number in found if number.isdecimal())
+        if not pairs:
             raise InputError(f"{folder}: no flow, expected files such as alley_1/frame_0001.flo")
-        return tuple((file.parent.name, int(file.stem.rpartition("_")[2])) for file in files)
+        return pairs
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxvision.methods.camliflow.layers import Unit, dense
+from jaxvision.methods.camliflow.layers import ACTIVATIONS, Unit, dense
 from jaxvision.ops.grouping import group_points
 from jaxvision.ops.image_sampling import grid_sample
 from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
@@ -92,7 +92,7 @@ class SelectiveFusion(nn.Module):
 
 
 class SumFusion(nn.Module):
-    """Two inputs aligned and added. No published network has it."""
+    """Two inputs aligned and added, and once more the activation. No published network has it."""
 
     features: int
     norm: bool = False
@@ -103,7 +103,8 @@ class SumFusion(nn.Module):
         def align(x: Array, name: str) -> Array:
             return Unit(self.features, self.norm, groups=self.groups, name=name)(x, use_running)
 
-        return align(of_image, "align_image") + align(of_points, "align_points")
+        both = align(of_image, "align_image") + align(of_points, "align_points")
+        return ACTIVATIONS["leaky"](both)
 
 
 class ConcatenationFusion(nn.Module):

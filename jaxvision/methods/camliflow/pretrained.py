@@ -24,6 +24,10 @@ MARKS = {
     "pwc": "core.context_network.conv_last.weight",
 }
 LITE = "core.branch_2d_flow_estimator.conv2.conv_fn.weight"
+BY_HAND = (
+    "take it from the cloud drive that the README of github.com/MCG-NJU/CamLiFlow links under "
+    "'Pretrained Weights'"
+)
 FILES = {
     "camliraft_things80e.pt": ("camliraft", "FlyingThings3D, 80 epochs: other data"),
     "camliraft_things150e.pt": ("camliraft", "FlyingThings3D, 150 epochs"),
@@ -59,6 +63,7 @@ def published() -> list[dict[str, str]]:
             "file": file,
             "for": trained,
             "parameters": f"{PARAMETERS[name]:,}",
+            "by hand": BY_HAND,
         }
         for file, (name, trained) in FILES.items()
     ]

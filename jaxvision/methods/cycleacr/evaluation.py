@@ -23,8 +23,8 @@ from jaxvision.methods.cycleacr.objective import probabilities
 from jaxvision.metrics.action_frames import (
     FrameBoxes,
     average_precisions,
-    mean_average_precision,
 )
+from jaxvision.tasks.frame_results import frame_results
 from jaxvision.training.task import BatchSpecs, Evaluation, KeptOutputs, Variables
 
 DECIMALS = 5  # of the file that the published evaluation reads back
@@ -74,7 +74,7 @@ class SecondStage(NamedTuple):
             here = np.pad(here, missing[0], mode="edge")
             windows = np.pad(windows if self.remember else np.full_like(windows, NO_ROW), missing)
             answer = jax.device_get(
-                _classified(self.model, self.poses, variables, table, here, windows)
+                _classified(self.model, self.poses, variables, table, here, windows=windows)
             )
             for (moment, _), boxes, scores, exists in zip(part, *answer, strict=False):
                 found.append((moment, boxes[exists], scores[exists]))
@@ -144,13 +144,7 @@ def frame_map(
         precisions = average_precisions(
             truth.rows, detections, labels, excluded=set(truth.excluded)
         )
-        results = {"map": 100 * mean_average_precision(precisions)}
-        if len(labels) <= 24:
-            results |= {
-                f"ap_{names[label - 1]}": 100 * float(value)
-                for label, value in zip(labels, precisions, strict=True)
-                if not np.isnan(value)
-            }
+        results = frame_results(precisions, labels, names, len(found))
         results["people_per_second"] = sum(len(b) for _, b, _ in found) / max(len(found), 1)
         return results
 

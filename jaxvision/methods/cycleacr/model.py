@@ -93,7 +93,9 @@ class Detector(nn.Module):
         clips: normalised frames.  boxes: x1, y1, x2, y2 in pixels.  window: of the memory (see
         `InstanceInteraction`).
         """
-        return self.head(self.backbone(clips, train), boxes, exists, window, not train, draws)
+        return self.head(
+            self.backbone(clips, train), boxes, exists, window, deterministic=not train, draws=draws
+        )
 
     def features(
         self, clips: Clips, boxes: Float[Array, "b n 4"], train: bool = False

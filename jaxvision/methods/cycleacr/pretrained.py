@@ -1,5 +1,6 @@
 """CycleACR's published files, and those that its training starts from."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -11,7 +12,8 @@ from jaxvision.data.actions import clip_frames
 from jaxvision.data.fixed_point_resize import opencv_resize
 from jaxvision.errors import InputError
 from jaxvision.methods.cycleacr.variants import RATIO, VARIANTS, build, find_variant, model_table
-from jaxvision.methods.cycleacr.weights import HEAD, detector_entries
+from jaxvision.methods.cycleacr.weights import HEAD, backbone_entries, detector_entries
+from jaxvision.weights.mapping import Entry
 from jaxvision.weights.official import OfficialModel
 
 CLASSES, SHORT_SIDE, LONG_SIDE, MULTIPLE = 80, 256, 464, 16
@@ -25,7 +27,7 @@ BY_HAND = (
 _SIGNS = (
     ("backbone.slow.res_nl3.res_6.btnk.conv1.conv.weight", "slowfast_r101_k700"),
     ("backbone.slow.conv1.weight", "slowfast_r50"),
-    ("backbone.patch_embed.norm.weight", "swin_b_k600"),
+    ("backbone.layers.0.blocks.0.attn.relative_position_bias_table", "swin_b_k600"),
 )
 _WIDTHS = {384: "vit_s", 768: "vit_b", 1024: "vit_l_k700", 1280: "vit_h"}
 
@@ -73,9 +75,10 @@ def published() -> list[dict[str, str]]:
 
 
 def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
-    """The network that a file's tensors belong to; None where they are not CycleACR's."""
+    """The network that a file's tensors belong to: a detector, or the backbone of one that a
+    training starts from; None where they are not CycleACR's."""
     if _SCORES not in tensors or f"{HEAD}feature_extractor.fc1.weight" not in tensors:
-        return None
+        return _backbone(tensors)
     classes = len(tensors[_SCORES])
     for sign, name in _SIGNS:
         if sign in tensors:
@@ -83,6 +86,35 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
     embedding = tensors.get("patch_embed.proj.weight")
     name = _WIDTHS.get(len(embedding), "") if embedding is not None else ""
     return _model(name, classes, "float32") if name else None
+
+
+def _backbone(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
+    """A convolutional or Swin backbone, found by its names' ends as the published code finds them.
+    What has no place in it (a classifier, counters of norms that are tables) is carried along."""
+    for sign, name in _SIGNS:
+        if not any(tensor.endswith(sign.removeprefix("backbone.")) for tensor in tensors):
+            continue
+        network = _model(name, CLASSES, "float32")
+        entries = backbone_entries(network.model, "params/network")
+        found = matched([entry.name for entry in entries], list(tensors), head=False)
+        taken = set(found.values())
+        return OfficialModel(
+            f"{network.name}_backbone",
+            network.model.backbone,
+            [
+                *(
+                    dataclasses.replace(entry, name=found.get(entry.name, entry.name))
+                    for entry in entries
+                ),
+                *(
+                    Entry(tensor, tuple(value.shape), None, dtype=str(value.dtype))
+                    for tensor, value in tensors.items()
+                    if tensor not in taken
+                ),
+            ],
+            network.preprocess,
+        )
+    return None
 
 
 def matched(names: Sequence[str], loaded: Sequence[str], head: bool = True) -> dict[str, str]:

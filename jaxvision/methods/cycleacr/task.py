@@ -190,8 +190,8 @@ class ActionTask(Task):
             batch["boxes"],
             exists,
             window,
-            train,
-            jax.random.uniform(people_rng, exists.shape) if train else None,
+            train=train,
+            draws=jax.random.uniform(people_rng, exists.shape) if train else None,
             rngs={"dropout": drop_rng},
             mutable=["batch_stats"],
         )

@@ -105,13 +105,19 @@ def head_entries(
 
 def detector_entries(model: Detector) -> list[Entry]:
     """Every tensor of a detector's checkpoint, in its order."""
-    backbone, path = model.backbone, "params/backbone/network"
-    channels, frames = backbone.channels, backbone.frames
+    channels, frames = model.backbone.channels, model.backbone.frames
+    return [
+        *backbone_entries(model, "params/backbone/network"),
+        *head_entries(HEAD, "params/head", model.config, channels, frames),
+    ]
+
+
+def backbone_entries(model: Detector, path: str) -> list[Entry]:
+    """A detector's backbone. path: "params/..." of ours."""
+    backbone = model.backbone
     if isinstance(backbone, SlowFastMaps):
         counted = not backbone.config.norm.frozen
-        found = alphaction_entries(backbone.config, "backbone.", path, counted)
-    elif isinstance(backbone, SwinMap):
-        found = list(swin3d_entries(backbone.config, "backbone.", path))
-    else:
-        found = map_entries(backbone, "", path)
-    return [*found, *head_entries(HEAD, "params/head", model.config, channels, frames)]
+        return alphaction_entries(backbone.config, "backbone.", path, counted)
+    if isinstance(backbone, SwinMap):
+        return list(swin3d_entries(backbone.config, "backbone.", path))
+    return map_entries(backbone, "", path)

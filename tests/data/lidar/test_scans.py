@@ -119,6 +119,8 @@ def test_ply_ascii_and_binary(tmp_path):
         (ASCII.replace(b"property float z\n", b""), "no property z"),
         (ASCII.replace(b"ascii", b"binary_little_endian"), "bytes of points"),
         (ASCII.replace(b"float x", b"list uchar int x"), "expected property TYPE NAME"),
+        (ASCII.replace(b"5 6", b"5_0 6"), "a number with _ in it"),
+        (ASCII.replace(b"5 6", b"1e39 6"), "property y: 1e[+]39 at row 1 is too large"),
     ],
 )
 def test_broken_ply_is_refused(tmp_path, content, message):

@@ -1,6 +1,10 @@
 """CoMAE's three stages under the engine: one after the other, on any mesh, files in and out."""
 
+import contextlib
+import io
 import json
+from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -41,43 +45,65 @@ def config_of(stage, *overrides, start=""):
     return load_config(f"comae/demo:{arguments}", (*SMALL, *STAGES[stage], *overrides))
 
 
-def losses(workdir, stage, devices, *overrides):
-    config = config_of(stage, *overrides)
-    train(make_task(config), config, workdir, read_weights, jax.devices()[:devices])
+@dataclass
+class Trained:
+    """A stage on one device: what it learnt, in float32, and from where."""
+
+    start: str
+    losses: list[float]
+    results: dict[str, float]
+    said: str
+    workdir: Path
+
+
+def learn(workdir, config, devices):
+    """(losses, the last evaluation's results)"""
+    results = train(make_task(config), config, workdir, read_weights, jax.devices()[:devices])
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
-    return [row["loss"] for row in rows if "loss" in row]
+    return [row["loss"] for row in rows if "loss" in row], results
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The three stages, each from the one before."""
+    stages, start = {}, ""
+    for stage in STAGES:
+        workdir, said = tmp_path_factory.mktemp(stage) / "run", io.StringIO()
+        config = config_of(stage, "mesh.data=1", "log.pictures_every_steps=3", start=start)
+        with contextlib.redirect_stdout(said):
+            losses, results = learn(workdir, config, 1)
+        words = " ".join(said.getvalue().split())
+        stages[stage] = Trained(start, losses, results, words, workdir)
+        start = str(workdir)
+    return stages
 
 
 @pytest.mark.xdist_group("comae-mesh")
 @pytest.mark.parametrize("stage", STAGES)
-def test_sharded_equals_one_device(tmp_path, stage):
-    expected = losses(tmp_path / "one", stage, 1, "mesh.data=1")
-    assert len(set(expected)) == 3
-    mesh = ("mesh.data=2", "mesh.fsdp=2", "mesh.tensor=2")
-    got = losses(tmp_path / "eight", stage, 8, *mesh)
-    np.testing.assert_allclose(got, expected, rtol=1e-5)
+def test_sharded_equals_one_device(trained, tmp_path, stage):
+    one = trained[stage]
+    assert len(set(one.losses)) == 3
+    mesh = ("mesh.data=2", "mesh.fsdp=2", "mesh.tensor=2", "log.pictures_every_steps=0")
+    got, _ = learn(tmp_path / "run", config_of(stage, *mesh, start=one.start), 8)
+    np.testing.assert_allclose(got, one.losses, rtol=1e-5)
 
 
 @pytest.mark.xdist_group("comae-mesh")
-def test_bfloat16_is_close_to_float32(tmp_path):
-    expected = losses(tmp_path / "float32", "autoencoder", 1)
-    got = losses(tmp_path / "bfloat16", "autoencoder", 1, "dtype=bfloat16")
-    assert got != expected
-    np.testing.assert_allclose(got, expected, rtol=0.03)
+def test_bfloat16_is_close_to_float32(trained, tmp_path):
+    one = trained["autoencoder"]
+    config = config_of("autoencoder", "mesh.data=1", "dtype=bfloat16", start=one.start)
+    got, _ = learn(tmp_path / "run", config, 1)
+    assert got != one.losses
+    np.testing.assert_allclose(got, one.losses, rtol=0.03)
 
 
 @pytest.mark.xdist_group("comae-mesh")
-def test_each_stage_starts_from_the_one_before_and_the_last_one_predicts(tmp_path, capsys):
-    start = ""
-    for stage in STAGES:
-        config = config_of(stage, "log.pictures_every_steps=3", start=start)
-        task = make_task(config)
-        workdir = tmp_path / stage
-        results = train(task, config, workdir, read_weights, jax.devices()[:1])
-        said = " ".join(capsys.readouterr().out.split())
-        assert ("init: " in said) == bool(start)
-        start = str(workdir)
-        assert list((workdir / "pictures").glob("*.png"))
+def test_each_stage_starts_from_the_one_before_and_the_last_one_predicts(trained, tmp_path):
+    for stage in trained.values():
+        assert ("init: " in stage.said) == bool(stage.start)
+        assert list((stage.workdir / "pictures").glob("*.png"))
+    last = trained["classification"]
+    results, task = last.results, make_task(config_of("classification", start=last.start))
     for protocol in ("both", "rgb", "depth"):
         assert 0 <= results[f"{protocol}/top1"] <= results[f"{protocol}/top5"] <= 1
         assert 0 <= results[f"{protocol}/mean_class"] <= 1
@@ -90,7 +116,7 @@ def test_each_stage_starts_from_the_one_before_and_the_last_one_predicts(tmp_pat
     Image.fromarray(canvas[:, :26]).save(tmp_path / "rgb" / "pair.png")
     Image.fromarray(canvas[:, 26:]).save(tmp_path / "depth" / "pair.png")
     Image.fromarray(canvas[:, :26]).save(tmp_path / "alone.png")
-    variables = read_weights(start)
+    variables = read_weights(str(last.workdir))
     paths = [tmp_path / "canvas.png", tmp_path / "rgb" / "pair.png", tmp_path / "alone.png"]
     out = tmp_path / "answers"
     out.mkdir()

@@ -26,6 +26,7 @@ SMALL = (
     "task.evaluation_batch=8",
     "log.every_steps=2",
     "checkpoint.every_steps=2",
+    "checkpoint.keep=2",
     "data.workers=0",
 )
 

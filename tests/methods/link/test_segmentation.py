@@ -24,8 +24,10 @@ SENSOR = {"beams": 8, "azimuths": 48}
 
 
 def small_config(**overrides) -> ConfigDict:
-    """The demo's config, smaller."""
+    """The demo's config, smaller; the encoder network, as the U-Net takes twice as long to compile
+    (a golden case trains that)."""
     settings = {
+        "model.network": "linkencoder",
         "model.width": 8,
         "data.train": 16,
         "data.test": 3,
