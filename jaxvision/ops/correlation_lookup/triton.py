@@ -127,8 +127,9 @@ def _by_second(
                 ).astype(jnp.float32)
                 return total + plgpu.dot(given, theirs, precision=jax.lax.Precision.HIGHEST)
 
-            any_inside = jnp.max(inside.astype(jnp.int32)) > 0
-            return jax.lax.cond(any_inside, touched, lambda same: same, total)
+            # Once or not at all.
+            turns = jnp.max(inside.astype(jnp.int32))
+            return jax.lax.fori_loop(0, turns, lambda _, sum_: touched(sum_), total)
 
         start = jnp.zeros(mask.shape, jnp.float32)
         total = jax.lax.fori_loop(0, pl.cdiv(m, READ_BLOCK), add, start)

@@ -46,7 +46,7 @@ def _sample(points: Array, first: int, samples: int, interpret: Any) -> Array:
             plgpu.store(indices_ref.at[cloud, turn], chosen)
             squared = jnp.zeros(number.shape, jnp.float32)
             for axis, plane in enumerate(planes):
-                difference = plane - plgpu.load(points_ref.at[cloud, chosen, axis])
+                difference = plane - plgpu.load(points_ref.at[cloud, chosen, jnp.int32(axis)])
                 squared += difference * difference
             distance = jnp.minimum(distance, squared)
             furthest = distance == jnp.max(distance)
