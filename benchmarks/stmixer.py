@@ -1,12 +1,10 @@
-"""STMixer's sampling and its decoder at published shapes, in one run: by linearity against one
-sample a frame, and the whole decoder against PyTorch.
+"""STMixer's sampling at published shapes: by linearity against one sample a frame, in one run.
 
-    python benchmarks/stmixer.py [--batch 1] [--repeats 5] [--only whole|levels|head]
+    python benchmarks/stmixer.py [--batch 1] [--repeats 5] [--only levels]
 
 `whole`: both means of the four levels at 256 x 320 in eight frames, forward and with gradients.
 `levels`: the mean over points of each level in both forms, which
 `jaxvision/ops/sparse_sampling/means_over_points.py` chooses from by platform and map size.
-`head`: six stages of 100 queries on 256 x 320, forward and with gradients; PyTorch if there.
 Calls alternate; the least of each is printed.
 """
 
@@ -17,10 +15,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from timing import alternately
 
-from jaxvision.methods.stmixer.decoder import Decoder, DecoderConfig
 from jaxvision.ops.dispatch import platform
 from jaxvision.ops.sparse_sampling import sampled_means
 from jaxvision.ops.sparse_sampling.means_over_points import mean_over_points
@@ -106,44 +102,13 @@ def levels(batch: int, repeats: int) -> None:
             print(f"{height:>4} x {columns:>3} {name:>9} {shown}", flush=True)
 
 
-def head(batch: int, repeats: int) -> None:
-    config, (width, height) = DecoderConfig(), (320, 256)
-    rng = np.random.default_rng(0)
-    levels = [rng.standard_normal((batch, FRAMES, *s, CHANNELS), np.float32) for s in SIZES]
-    sizes = jnp.full((batch, 4), jnp.array([width, height] * 2, jnp.float32))
-    decoder, maps = Decoder(config), [jnp.asarray(level) for level in levels]
-    params = nn.unbox(jax.jit(decoder.init)(jax.random.key(0), maps, sizes))
-
-    def forward(params, maps):
-        answers, _ = decoder.apply(params, maps, sizes)
-        return sum(jnp.sum(jnp.mean(jnp.square(each), (1, 2, 3))) for each in answers)
-
-    calls = [
-        partial(jax.jit(f), params, maps) for f in (forward, jax.grad(forward, argnums=(0, 1)))
-    ]
-    try:
-        from stmixer_torch import head_calls
-    except ImportError as missing:
-        print(f"PyTorch is not here ({missing})")
-        rivals: tuple = ()
-    else:
-        rivals = head_calls(levels, (width, height), config)
-    taken = [1e3 * min(times) for times in alternately([*calls, *rivals], repeats)]
-    for number, name in enumerate(("forward", "both ways")):
-        line = f"decoder, {name}: {taken[number]:.0f} ms"
-        if rivals:
-            rival = taken[2 + number]
-            line += f"; PyTorch {rival:.0f} ms, ratio {rival / taken[number]:.2f}"
-        print(line, flush=True)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", choices=("whole", "levels", "head"))
+    parser.add_argument("--only", choices=("whole", "levels"))
     options = parser.parse_args()
     print(f"{platform()}, batch {options.batch}")
-    for part in (whole, levels, head):
+    for part in (whole, levels):
         if options.only in (None, part.__name__):
             part(options.batch, options.repeats)

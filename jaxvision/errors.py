@@ -113,6 +113,12 @@ def check_choice(what: str, value: object, known: Collection[str]) -> None:
         raise InputError(f"{what} {value!r}{nearest(str(value), known)}")
 
 
+def check_network(method: str, name: str, known: Collection[str]) -> None:
+    """InputError where no network of `method` is called `name`: it gives the nearest one."""
+    if name not in known:
+        raise InputError(f"{method}/{name}: no such network{nearest(name, known)}")
+
+
 def nearest(wrong: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the closest of `known`; where none is close all of them, or the
     least distant of many."""

@@ -9,6 +9,8 @@ import av
 import numpy as np
 from PIL import Image
 
+from jaxvision.viz.files import write_mp4
+
 # A picture whose four corners say how it lies: red, green / blue, white, at the corners of a grey.
 CORNERS = {
     "top left": (255, 0, 0),
@@ -103,6 +105,24 @@ def video(
             container.mux(sound.encode(audio))
             container.mux(sound.encode())
     return path
+
+
+def bars(root: Path, **counts: int) -> Path:
+    """Videos of two classes, a bright bar that falls or rises before noise: root/SPLIT/CLASS/N.mp4.
+
+    counts: of the videos of each class, by split. Of 24 a class networks learn the motion; a few
+    they may learn by heart.
+    """
+    rng = np.random.default_rng(0)
+    for split, count in counts.items():
+        for name, rows in (("falling", range(0, 36, 3)), ("rising", range(33, -1, -3))):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                clip = rng.integers(0, 60, (12, 48, 64, 3), np.uint8)
+                for picture, row in zip(clip, rows, strict=True):
+                    picture[row : row + 12] = 230
+                write_mp4(root / split / name / f"{number}.mp4", clip, 8)
+    return root
 
 
 def size_change(path: Path, sizes: Sequence[tuple[int, int]], each: int = 4) -> Path:

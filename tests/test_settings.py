@@ -6,7 +6,7 @@ import re
 import pytest
 
 from jaxvision import registry
-from jaxvision.cli.main import main
+from jaxvision.cli.main import main, missing_setting
 from jaxvision.errors import InputError
 from jaxvision.training import config as engine
 from jaxvision.training.config import as_json, base_config, leaves, load_config, recipes
@@ -47,6 +47,13 @@ def test_a_run_that_lacks_a_setting_of_its_method_is_refused(tmp_path, capsys):
     file.write_text(json.dumps(stored))
     assert main(["inspect", "--config", str(file)]) == 2
     assert "the config has no setting 'classifier', which is read here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("read", [lambda table: table.words, lambda table: table["words"]])
+def test_a_missing_setting_is_one_line_however_it_is_read(read):
+    with pytest.raises((AttributeError, KeyError)) as error:
+        read(load_config("umt/demo").data)
+    assert "the config has no setting 'words'" in missing_setting(error.value)
 
 
 def test_a_line_at_a_table_speaks_for_its_settings():

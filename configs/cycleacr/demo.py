@@ -11,6 +11,7 @@ Not run to its end yet.
 from ml_collections import ConfigDict
 
 from jaxvision.methods.cycleacr.recipes import transformer
+from jaxvision.training.config import base_config
 
 
 def get_config() -> ConfigDict:
@@ -25,8 +26,9 @@ def get_config() -> ConfigDict:
     config.task.update({"stride": 1, "short_side": 32, "crop": 0, "flip": False, "jitter": False})
     config.task.update({"colours": False, "extend": (0.0, 0.0), "layer_decay": 1.0})
     config.task.update({"evaluation_batch": 32})
-    config.data.update({"name": "figures", "train": 64, "validation": 32, "seconds": 8})
-    config.data.update({"people": 1, "test_people": 1})
+    figures = {"name": "figures", "train": 64, "validation": 32, "seconds": 8, "side": 32}
+    figures |= {"people": 1, "test_people": 1}
+    config.data = ConfigDict({**base_config().data.to_dict(), **figures})
     config.train.update({"batch_size": 32, "steps": 600, "loss_groups": 1})
     config.optim.weight_decay.value = 0.01
     config.optim.learning_rate = ConfigDict(

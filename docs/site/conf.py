@@ -1,6 +1,7 @@
 """How the pages become a site: `make docs`. The source folder is the repository's root, so that
 links between pages are the same here, there and on a code host."""
 
+import re
 from pathlib import Path
 
 import jaxvision
@@ -10,7 +11,10 @@ ROOT = Path(__file__).resolve().parents[2]
 project, author = "jaxvision", "the authors of jaxvision"
 release = jaxvision.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-include_patterns = ["docs/*.md", "jaxvision/methods/*/README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+include_patterns = [
+    *("docs/*.md", "docs/from_authors/*.md", "jaxvision/methods/*/README.md"),
+    *("CONTRIBUTING.md", "CHANGELOG.md"),
+]
 root_doc = "docs/index"
 html_theme = "furo"
 html_title = "jaxvision"
@@ -19,6 +23,7 @@ myst_enable_extensions = ["colon_fence"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # shapes stand in the docstrings
 autodoc_class_signature = "separated"
+default_role = "code"  # one backtick, as everywhere in the docstrings
 # Of a code host: pages say it by their path.
 suppress_warnings = ["myst.header"]
 
@@ -47,7 +52,24 @@ def published_weights() -> str:
     return "\n".join(lines) + "\n"
 
 
+def fields(app, what: str, name: str, thing, options, lines: list[str]) -> None:
+    """Docstrings say `name: what it is` line by line, and go on below: these become a list of
+    fields, and a new sentence behind them a paragraph of its own."""
+    among, shown = False, []
+    for line in lines:
+        if re.match(r"[a-z_]\w*(?:\([\w, ]*\))?(?:, [a-z_]\w*)*: ", line):
+            among, line = True, f":{line}"
+        elif not line:
+            among = False
+        elif among and not line.startswith(" "):
+            among = not shown[-1].endswith(".")
+            line = f"    {line}" if among else f"\n{line}"
+        shown.append(line)
+    lines[:] = "\n".join(shown).split("\n")
+
+
 def setup(app) -> None:
+    app.connect("autodoc-process-docstring", fields)
     page = ROOT / "docs" / "published_weights.md"
     text = published_weights()
     if not page.is_file() or page.read_text() != text:

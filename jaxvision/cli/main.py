@@ -134,10 +134,13 @@ def missing_setting(error: Exception) -> str | None:
     """What to say where a setting was read that a config lacks, or None."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     of_config = frame.f_globals["__name__"] == "ml_collections.config_dict.config_dict"
-    if not isinstance(error, AttributeError) or not of_config:
+    if not isinstance(error, (AttributeError, KeyError)) or not of_config:
         return None
     name = re.findall(r"\w+", str(error))[0]
-    return f"the config has no setting {name!r}, which is read here: is it one of an older version?"
+    return (
+        f"the config has no setting {name!r}, which is read here: another recipe has it, or this "
+        "is the config of an older version"
+    )
 
 
 def drop_disk_tracebacks() -> None:

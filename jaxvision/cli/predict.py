@@ -1,9 +1,11 @@
 """Answer files with files: pictures, tables and videos of what a trained model says."""
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 SUMMARY = "run a trained model on files, folders or globs"
 
@@ -32,12 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
     task, _, variables = load_run(
         arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
     )
-    paths = only_readable(paths, arguments.inputs, task.input_suffixes)
+    paths = only_readable(paths, arguments.inputs, task.input_suffixes, task.beside_suffixes)
     config = load_config(arguments.config or str(config_of(arguments.workdir)), arguments.overrides)
+    job_config = as_json(config)
     job = {
-        "config": as_json(config),
+        "config": job_config,
         "weights": fingerprint(variables),
         "inputs": [str(path.resolve()) for path in paths],
+        "files": states_of_files(job_config["data"]),
     }
     conversions = Conversions()
     with writing(arguments.out), job_folder(arguments.out, job), collecting() as notes:
@@ -56,9 +60,27 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def only_readable(paths: list[Path], words: list[str], suffixes: Sequence[str]) -> list[Path]:
+def states_of_files(data: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Size and time of every file that the `data` of a config names: sentences, class names, boxes
+    may be others another time."""
+    from jaxvision.data.file_state import state_of
+
+    named = {key: value for key, value in data.items() if isinstance(value, str) and value}
+    return {
+        f"data.{key}": state_of(Path(value))
+        for key, value in named.items()
+        if os.path.isfile(value)  # False for a sentence of any length
+    }
+
+
+def only_readable(
+    paths: list[Path], words: list[str], suffixes: Sequence[str], beside: Sequence[str] = ()
+) -> list[Path]:
     """`paths` without what folders and matches of `words` hold beside data: hidden files and those
-    of other suffixes, counted. What was named itself stays. InputError where nothing is left."""
+    of other suffixes, counted. What was named itself stays. InputError where nothing is left.
+
+    beside: suffixes of what is read with an input of the same name: no input, and not skipped.
+    """
     from jaxvision.data.folders import choose, skipped_text
     from jaxvision.errors import InputError
 
@@ -76,8 +98,11 @@ def only_readable(paths: list[Path], words: list[str], suffixes: Sequence[str]) 
         expected = f"expected {', '.join(suffixes)}; " if suffixes else ""
         there = skipped_text(chosen.skipped)
         raise InputError(f"{' '.join(words)}: nothing to read ({expected}there are {there})")
-    if chosen.skipped:
-        print(f"skipped: {skipped_text(chosen.skipped)}", file=sys.stderr)
+    stems = {path.with_suffix("") for path in kept}
+    used = {p for p in paths if p.suffix.lower() in beside and p.with_suffix("") in stems}
+    others = choose(((p, below(p)) for p in paths if p not in named | used), suffixes)
+    if others.skipped:
+        print(f"skipped: {skipped_text(others.skipped)}", file=sys.stderr)
     return kept
 
 

@@ -11,8 +11,8 @@ videos: SRC is a folder of videos; DST keeps its folders and names. mp4: H.264 f
 frame every 30 frames, without sound. frames: ArrayRecord shards of JPEG frames, for fast random
 access. Frame n of DST is frame n of SRC. Videos smaller than the short side keep their size. With
 --list only the videos that the lists name are prepared, and the lists are written anew into DST
-(give it as data.root). Run again to resume; videos that cannot be read are named, and listed in
-unreadable.txt.
+(give it as data.root). Run again to resume; videos that cannot be read are named, listed in
+unreadable.txt, and end the command with status 2 after all others.
 
 nuscenes: SRC holds the official tables, samples and sweeps. DST gets an index of key frames with
 their sweeps and boxes, and the points of every object, to paste into other scans (give it as
@@ -209,7 +209,7 @@ def run_videos(arguments: argparse.Namespace) -> int:
     )
     if not whole:
         raise InputError(f"{work.source}: no video there can be read; see {UNREADABLE}")
-    return 0
+    return 2 if unreadable else 0
 
 
 KINDS = {

@@ -14,7 +14,7 @@ def atomic_write(path: Path) -> Iterator[str]:
     error, else deleted."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        yield str(temporary)
+        yield str(temporary.absolute())  # FFmpeg takes "12:30.mp4" for a protocol
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

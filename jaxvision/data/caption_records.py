@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from jaxvision.data.moving_shapes import MadeClip
 from jaxvision.errors import InputError
@@ -84,13 +84,15 @@ def read_choices(
     file: str | Path, root: str | Path = "", medium: Medium = "video"
 ) -> tuple[ChoiceRecord, ...]:
     """The records of a JSON list of {"video": path, "caption": options, "answer": number of the
-    right one}. All have as many options."""
+    right one}. All have as many options, at least two."""
     records: list[ChoiceRecord] = []
     for where, record in _records(file):
         options = _texts(record, "caption", where)
         answer = record.get("answer")
-        if not isinstance(answer, int) or not 0 <= answer < len(options):
-            raise InputError(f"{where}: answer {answer!r} of {len(options)} options")
+        if len(options) < 2:
+            raise InputError(f"{where}: one option alone; expected a choice among several")
+        if type(answer) is not int or not 0 <= answer < len(options):
+            raise InputError(f"{where}: answer {answer!r:.60} of {len(options)} options")
         if records and len(options) != len(records[0].options):
             raise InputError(
                 f"{where}: {len(options)} options; the first record has {len(records[0].options)}"
@@ -129,11 +131,18 @@ def _path(
     record: Mapping[str, Any], root: str | Path, where: str, medium: Medium
 ) -> Path | tuple[Path, ...]:
     value = record.get(medium)
-    if isinstance(value, str) and value:
+    if _is_a_path(value):
         return Path(root) / value
-    if isinstance(value, list) and value and all(isinstance(v, str) and v for v in value):
+    if isinstance(value, list) and value and all(map(_is_a_path, value)):
         return tuple(Path(root) / v for v in value)
     raise InputError(f'{where}: "{medium}" is {value!r:.60}: expected a path, or a list of them')
+
+
+def _is_a_path(value: Any) -> TypeGuard[str]:
+    """A text that a file system can look for: not empty, no NUL, whole characters."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _text(record: Mapping[str, Any], key: str, where: str) -> str:
@@ -160,10 +169,10 @@ def _read_sqlite(file: Path, root: Path) -> tuple[CaptionRecord, ...]:
         try:
             rows = connection.execute("SELECT id, filename, caption FROM annos ORDER BY id")
             for number, (row, name, caption) in enumerate(rows):
-                if row != number or not isinstance(name, str) or not isinstance(caption, str):
+                if row != number or not _is_a_path(name) or not isinstance(caption, str):
                     raise InputError(
                         f"{file}: record {number}: id {row!r}, filename {name!r:.60}, caption "
-                        f"{caption!r:.60}: expected ids from 0 on, and two texts"
+                        f"{caption!r:.60}: expected ids from 0 on, a path and a text"
                     )
                 records.append(CaptionRecord(root / name, (caption,)))
         finally:

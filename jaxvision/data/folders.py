@@ -8,7 +8,10 @@ from typing import NamedTuple
 from jaxvision.errors import InputError
 
 # Folders that an archive or a system adds beside what a person put there.
-FOREIGN = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
+FOREIGN = (
+    *("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information"),
+    "lost+found",
+)
 MOST_CLASSES = 20  # that a line about classes names
 
 
@@ -27,8 +30,13 @@ def is_hidden(path: Path, below: Path) -> bool:
 
 def files_below(folder: Path, suffixes: Collection[str]) -> FoundFiles:
     """The files below a folder that have one of `suffixes`, sorted, hidden ones left out. Links to
-    nowhere and pipes count, too: who reads them names them."""
-    return choose(((p, folder) for p in sorted(folder.rglob("*")) if not p.is_dir()), suffixes)
+    nowhere and pipes count, too: who reads them names them; links to folders are not followed."""
+    there = sorted(folder.rglob("*"))
+    found = choose(((path, folder) for path in there if not path.is_dir()), suffixes)
+    linked = sum(path.is_symlink() and path.is_dir() for path in there)
+    return FoundFiles(
+        found.files, {**found.skipped, **({"linked folder": linked} if linked else {})}
+    )
 
 
 def choose(files: Iterable[tuple[Path, Path]], suffixes: Collection[str]) -> FoundFiles:
@@ -59,6 +67,9 @@ def files_by_class(
     found: dict[str, tuple[Path, ...]] = {}
     skipped: Counter[str] = Counter()
     folders = class_folders(root)
+    loose = choose(((path, root) for path in root.iterdir() if not path.is_dir()), suffixes)
+    if loose.files:
+        skipped[f"{what} in no class's folder"] += len(loose.files)
     for name in folders:
         if name not in names:
             raise InputError(

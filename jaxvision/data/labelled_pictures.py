@@ -70,6 +70,8 @@ def picture_list(file: str | Path, classes: int) -> PictureFiles:
     paths: list[Path] = []
     labels: list[int] = []
     for number, line in enumerate(read_lines(file), 1):
+        if not line.strip():
+            continue
         path, _, last = (unquoted(word) for word in unquoted(line).rpartition("\t"))
         label = integer(last)
         if not path or label is None:

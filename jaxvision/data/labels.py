@@ -1,5 +1,6 @@
 """What names classes: text files, one a line, and the lists of public data sets."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +9,19 @@ from jaxvision.data.class_lists import SOURCES, class_list
 from jaxvision.errors import InputError, nearest
 from jaxvision.text_files import read_lines
 
+# A row of a table of numbers and names.
+_NUMBERED = re.compile(r"\d+\s*[,;\t]")
+
 
 def unquoted(text: str) -> str:
-    """`text` without the quotes around the whole of it, as spreadsheets write names and paths."""
+    """`text` without the quotes around the whole of it, as spreadsheets write names and paths
+    (quotes in them twice)."""
     text = text.strip()
-    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
-    return text[1:-1] if quoted else text
+    quote = text[:1]
+    if len(text) < 2 or quote not in "\"'" or text[-1] != quote:
+        return text
+    inner = text[1:-1].replace(2 * quote, "\0")
+    return text if quote in inner else inner.replace("\0", quote)
 
 
 def names_wanted() -> InputError:
@@ -38,6 +46,8 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     names = tuple(unquoted(line) for line in read_lines(path) if line.strip())
     if not names:
         raise InputError(f"{path}: no class names; expected one a line")
+    if names[0].startswith(("[", "{")) or all(map(_NUMBERED.match, names[1:] or names)):
+        raise InputError(f"{path}: {names[-1]!r}: expected names alone, one a line")
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise InputError(f"{path}: class {min(repeated)!r} comes twice")

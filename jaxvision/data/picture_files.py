@@ -13,8 +13,11 @@ from jaxvision.data.conversions import note
 from jaxvision.errors import InputError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-# Where TIFF says how many bits a value has, and which value is black.
-BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+# Where TIFF says how large a picture is, how many bits a value has, which value is black, and
+# whether values have a sign.
+WIDTH, HEIGHT, BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 256, 257, 258, 262, 339
+WHITE_IS_ZERO, SIGNED = 0, 2
+ORIENTATION = 0x0112
 # What Pillow and its plugins raise at files that are not what they seem.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError)
 
@@ -46,9 +49,12 @@ def read_with_notes(source: str | Path | bytes, name: str = "") -> ReadPicture:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             if (count := getattr(image, "n_frames", 1)) > 1:
                 notes.append(f"the first of {count} pictures")
+            _check_layout(image, name)
             if _is_deep_colour(image):
                 notes.append("16-bit colour converted to 8-bit")
-            image.load()
+            if _orientation(image) > 1:
+                notes.append("turned upright, as its EXIF says")
+            image.load()  # a TIFF is turned here
             picture = _to_rgb(_upright(image, notes), image, name, notes)
             for kind in notes:
                 note(name, kind)
@@ -63,16 +69,18 @@ def read_with_notes(source: str | Path | bytes, name: str = "") -> ReadPicture:
 
 def read_stored(path: str | Path) -> Shaped[np.ndarray, "h w *channels"]:
     """The numbers of a picture file at their stored depth (uint8, uint16, int32 or float32), as
-    flow and depth maps need them: neither turned nor converted; colours in the order R, G, B.
+    flow and depth maps need them: not converted, nor turned but for TIFF's; colours in the order R,
+    G, B.
 
     InputError for a file that does not decode.
     """
     try:
         with Image.open(path) as image:
+            _check_layout(image, str(path))
             if not _is_deep_colour(image):
                 return np.asarray(image)
         # Pillow keeps the upper 8 bits of 16-bit colour; FFmpeg keeps all.
-        with av.open(str(path)) as container:
+        with Path(path).open("rb") as file, av.open(file, "r") as container:
             frame = next(container.decode(video=0))
             wide = "rgba64le" if len(frame.format.components) in (2, 4) else "rgb48le"
             return frame.reformat(format=wide).to_ndarray()
@@ -84,8 +92,20 @@ def picture_size(path: str | Path) -> tuple[int, int]:
     """(height, width) of the upright picture, from the file's header alone."""
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return (image.width, image.height) if turned else (image.height, image.width)
+            width, height = image.size
+            tags: Any = getattr(image, "tag_v2", None)
+            if tags is not None:  # whose size may be the upright one
+                width, height = int(tags[WIDTH]), int(tags[HEIGHT])
+            return (width, height) if _orientation(image) >= 5 else (height, width)
+    except (*_BROKEN, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a picture that can be read ({_reason(error)})") from error
+
+
+def orientation(path: str | Path) -> int:
+    """How a picture is stored, 1 to 8 (1: upright), by its EXIF alone."""
+    try:
+        with Image.open(path) as image:
+            return _orientation(image)
     except (*_BROKEN, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: not a picture that can be read ({_reason(error)})") from error
 
@@ -110,16 +130,34 @@ def _is_deep_colour(image: Image.Image) -> bool:
     return image.mode in ("RGB", "RGBA", "LA") and bool(tiles) and ";16" in str(tiles[0][3])
 
 
+def _check_layout(image: Image.Image, name: str) -> None:
+    """InputError for a TIFF that Pillow would read as other numbers than it holds."""
+    tags: Any = getattr(image, "tag_v2", None)
+    if tags is None or image.mode.startswith(("I", "F")):
+        return
+    bits = int(np.max(tags.get(BITS_PER_SAMPLE, 1)))
+    if bits > 8 and not _is_deep_colour(image):
+        raise InputError(f"{name}: {bits}-bit colour plane by plane; expected pixel by pixel")
+    if np.any(np.equal(tags.get(SAMPLE_FORMAT, 1), SIGNED)):
+        raise InputError(f"{name}: {bits}-bit values with a sign; expected unsigned ones")
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 (upright) to 8, of a picture that is not decoded yet; damaged EXIF says nothing."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except _BROKEN:
+        return 1
+    return found if found in range(2, 9) else 1
+
+
 def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
     try:
-        upright = ImageOps.exif_transpose(image)
+        return ImageOps.exif_transpose(image)
     except _BROKEN:
         # A picture that decodes is worth more than its damaged EXIF.
         notes.append("EXIF cannot be read: taken as stored")
         return image
-    if image.getexif().get(0x0112, 1) in range(2, 9):
-        notes.append("turned upright, as its EXIF says")
-    return upright
 
 
 def _to_rgb(image: Image.Image, opened: Image.Image, name: str, notes: list[str]) -> Image.Image:
@@ -127,7 +165,7 @@ def _to_rgb(image: Image.Image, opened: Image.Image, name: str, notes: list[str]
     mode = image.mode
     if mode == "F" or mode.startswith("I"):
         return _deep_grey(image, opened, name, notes)
-    if "A" in image.getbands() or "transparency" in image.info:
+    if (mode != "LAB" and "A" in image.getbands()) or "transparency" in image.info:
         notes.append("alpha channel dropped")
     if mode in ("1", "L", "LA"):
         notes.append("grey converted to colour")

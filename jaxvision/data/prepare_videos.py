@@ -28,7 +28,11 @@ SETTINGS, UNREADABLE = "prepared.json", "unreadable.txt"
 VIDEOS_PER_SHARD = 64
 # What is kept beside a shard.
 RECORD = {"names": [str], "rows": {str: frame_shards.ROW}, "unreadable": {str: str}}
-_LINE = re.compile(rf"(.*?(?:{'|'.join(map(re.escape, SUFFIXES))}))((?: +-?\d+)+) *", re.IGNORECASE)
+_ENDINGS = "|".join(map(re.escape, SUFFIXES))
+_LINE = re.compile(
+    rf"(?P<quote>[\"']?)(?P<name>.*?(?:{_ENDINGS}))(?P=quote)(?P<rest>(?:[ ,]+-?\d+)+) *",
+    re.IGNORECASE,
+)
 
 
 class Progress(NamedTuple):
@@ -95,12 +99,14 @@ class Preparation:
             match = _LINE.fullmatch(line)
             if match is None:
                 raise InputError(f"{path}:{number}: {line!r}: expected a video file and numbers")
-            file = Path(os.path.abspath(source / match[1]))  # an absolute path stays what it is
+            file = Path(
+                os.path.abspath(source / match["name"])
+            )  # an absolute path stays what it is
             if not os.path.isfile(file):  # False for any odd name
                 raise InputError(f"{path}:{number}: {file}: no such file")
             if not file.is_relative_to(source):
                 raise InputError(f"{path}:{number}: {file}: not below {self.source}")
-            found.append((file.relative_to(source).as_posix(), match[2]))
+            found.append((file.relative_to(source).as_posix(), match["rest"]))
         if not found:
             raise InputError(f"{path}: an empty list")
         return found

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from jaxvision.data.orientation import Orientation
@@ -33,6 +34,8 @@ class Presentation:
     orientation: of the stored pixels.  aspect: width / height of an upright pixel.
     matrix, primaries, transfer: FFmpeg's numbers of colour tags; 2 where there is none.
     bits: of a colour.  full_range: whether 0 and 255 are black and white.
+    interlaced: whether a frame holds two moments, line by line.  transparent: whether pixels of
+    the first frame are.  tracks: of pictures in the file, of which the first is read.
     """
 
     orientation: Orientation = STORED
@@ -42,10 +45,15 @@ class Presentation:
     transfer: int = UNSPECIFIED
     bits: int = 8
     full_range: bool = False
+    interlaced: bool = False
+    transparent: bool = False
+    tracks: int = 1
 
     @classmethod
-    def of(cls, frame: av.VideoFrame, stored_aspect: Fraction | None) -> "Presentation":
-        """Of a decoded frame, and the shape of its pixels as stored."""
+    def of(
+        cls, frame: av.VideoFrame, stored_aspect: Fraction | None, tracks: int = 1
+    ) -> "Presentation":
+        """Of a decoded frame, the shape of its pixels as stored, and the file's tracks."""
         orientation = Orientation.of(frame)
         aspect = Fraction(stored_aspect or 1)
         if aspect <= 0:
@@ -58,6 +66,9 @@ class Presentation:
             transfer=int(frame.color_trc),
             bits=max(component.bits for component in frame.format.components),
             full_range=int(frame.color_range) == ColorRange.JPEG,
+            interlaced=bool(frame.interlaced_frame),
+            transparent=_is_transparent(frame),
+            tracks=tracks,
         )
 
     @property
@@ -92,12 +103,18 @@ class Presentation:
             notes.append(f"HDR ({curve}): no tone mapping, its mastering metadata is dropped")
         if self.matrix not in (*MATRICES, RGB, UNSPECIFIED):
             notes.append(f"colour matrix {self.matrix} is not known; read as BT.601")
+        if self.interlaced:
+            notes.append("interlaced: both fields of a frame kept in it, not separated")
+        if self.transparent:
+            notes.append("alpha channel dropped")
+        if self.tracks > 1:
+            notes.append(f"the first of {self.tracks} tracks of pictures")
         return notes
 
     def tag(self, codec: av.VideoCodecContext) -> None:
         """Say this of an encoder's output, whose frames come from `encode`."""
         codec.sample_aspect_ratio = self.aspect
-        codec.colorspace = self._written_matrix
+        codec.colorspace = written_matrix(self.matrix)
         codec.color_range = ColorRange.MPEG
         codec.color_primaries, codec.color_trc = self.primaries, self.transfer
 
@@ -106,14 +123,27 @@ class Presentation:
         converted = scaler.reformat(
             frame,
             format="yuv420p",
-            dst_colorspace=MATRICES.get(self._written_matrix, Colorspace.ITU601),
+            dst_colorspace=MATRICES.get(written_matrix(self.matrix), Colorspace.ITU601),
             dst_color_range=ColorRange.MPEG,
             threads=1,
         )
-        converted.colorspace, converted.color_range = self._written_matrix, ColorRange.MPEG
+        converted.colorspace, converted.color_range = written_matrix(self.matrix), ColorRange.MPEG
         converted.color_primaries, converted.color_trc = self.primaries, self.transfer
         return converted
 
-    @property
-    def _written_matrix(self) -> int:
-        return self.matrix if self.matrix in (*MATRICES, UNSPECIFIED) else BT601
+
+def written_matrix(matrix: int) -> int:
+    """The matrix of 4:2:0 colour made of frames of `matrix`: the same where the scaler knows it; of
+    RGB, which has none, BT.601, which the scaler takes."""
+    return matrix if matrix in (*MATRICES, UNSPECIFIED) else BT601
+
+
+def _is_transparent(frame: av.VideoFrame) -> bool:
+    """Whether a frame has alpha; one of 8-bit packed colour (every GIF's): less than opaque."""
+    if not any(component.is_alpha for component in frame.format.components):
+        return False
+    if frame.format.name not in ("rgba", "bgra"):
+        return True
+    plane = frame.planes[0]
+    rows = np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return bool((rows[:, 3 : 4 * plane.width : 4] < 255).any())

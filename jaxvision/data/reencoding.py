@@ -10,6 +10,7 @@ from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.conversions import note
 from jaxvision.data.crops import short_side_size
 from jaxvision.data.pixel_format import PixelFormat
+from jaxvision.data.presentation import RGB, written_matrix
 from jaxvision.data.video import Video
 
 # Frames between key frames: a clip is decoded from the one before it.
@@ -76,8 +77,9 @@ def reencode(source: Path, target: Path, short_side: int) -> int:
 
 
 def _copy_colour(frame: av.VideoFrame, codec) -> None:
-    """Say of the copy what the source says of its colours, which are not converted."""
-    codec.colorspace = frame.colorspace
+    """Say of the copy what the source says of its colours: only RGB is converted, to a matrix."""
+    rgb = int(frame.colorspace) == RGB
+    codec.colorspace = written_matrix(RGB) if rgb else frame.colorspace
     codec.color_range = frame.color_range
     codec.color_primaries = frame.color_primaries
     codec.color_trc = frame.color_trc

@@ -4,6 +4,7 @@ Depth reaches a network as HHA (`data/hha.py`), a picture of three channels, pix
 the colour picture.
 """
 
+import glob
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from jaxvision.data.hha import hha
 from jaxvision.data.labelled_pictures import class_names, picture_folder
 from jaxvision.data.picture_files import (
     SUFFIXES,
+    orientation,
     picture_mode,
     picture_size,
     read_picture,
@@ -46,7 +48,11 @@ def read_depth(path: Path, unit: str = "millimetres") -> Float[np.ndarray, "h w"
         raise InputError(
             f"{path}: depth of {channels} x {8 * values.itemsize} bits; expected one channel of 16"
         )
-    stored = values.astype(np.uint32) & 0xFFFF
+    if values.size and not 0 <= values.min() <= values.max() <= 0xFFFF:
+        raise InputError(
+            f"{path}: depth from {values.min()} to {values.max()}; expected 16 bits, 0 to 65535"
+        )
+    stored: np.ndarray = values.astype(np.uint32)
     if unit == "sunrgbd":
         stored = (stored >> 3) | ((stored << 13) & 0xFFFF)
     metres = stored / (10_000.0 if unit == "tenth_millimetres" else 1_000.0)
@@ -172,12 +178,20 @@ def pair_folder(root: str | Path, classes: Sequence[str], unit: str = "millimetr
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return {
-        file.stem: file
-        for file in files
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-    }
+    found: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
+            continue
+        if file.stem in found:
+            raise InputError(f"{file}: beside {found[file.stem].name}: which of them is meant?")
+        found[file.stem] = file
+    return found
+
+
+def picture_called(folder: Path, stem: str) -> Path | None:
+    """The picture of a folder whose name without suffix is `stem`."""
+    files = sorted(folder.glob(f"{glob.escape(stem)}.*")) if folder.is_dir() else ()
+    return next((f for f in files if f.stem == stem and f.suffix.lower() in SUFFIXES), None)
 
 
 def _depth_kind(path: Path) -> str:
@@ -196,8 +210,15 @@ def _depth_kind(path: Path) -> str:
 def read_pair_files(
     picture: Path, depth: Path, unit: str = "millimetres"
 ) -> tuple[Image.Image, Image.Image]:
-    """(RGB, HHA) of two files. InputError where they differ in size, upright."""
+    """(RGB, HHA) of two files. InputError where they differ in size, upright, or in how their EXIF
+    turns them."""
     rgb, made = read_picture(picture), hha_picture(depth, unit)
+    turned, of_depth = orientation(picture), orientation(depth)
+    if turned != of_depth or (turned > 1 and picture_mode(depth).startswith("I")):
+        raise InputError(
+            f"{picture}: its EXIF turns it (orientation {turned}), but not so {depth} (depth is "
+            "taken as stored): save both upright"
+        )
     if rgb.size != made.size:
         raise InputError(
             f"{depth}: {made.width} x {made.height} pixels, but {picture} has {rgb.width} x "
@@ -211,9 +232,16 @@ def hha_picture(depth: Path, unit: str = "millimetres") -> Image.Image:
 
     Three channels of 8 bits are HHA already; one channel of 8 bits is taken as it is, three times;
     16 bits are metres by `unit` and need the camera's intrinsics, from the class's folder or the
-    one above. InputError for 16 bits without intrinsics or without a measured pixel.
+    one above. InputError for float values, and for 16 bits without intrinsics or without a
+    measured pixel.
     """
-    if not picture_mode(depth).startswith("I"):
+    mode = picture_mode(depth)
+    if mode == "F":
+        raise InputError(
+            f"{depth}: depth in float values; expected a 16-bit PNG (data.depth_unit) or an HHA "
+            "picture"
+        )
+    if not mode.startswith("I"):
         return read_picture(depth)
     folder = depth.parent.parent
     for place in (folder, folder.parent):

@@ -23,21 +23,39 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def gaps(paths: Sequence[Path]) -> list[str]:
-    """What is missing in a sequence of files of one folder, in words; [] where nothing is.
+    """What is odd in a sequence of files of one folder, in words; [] where nothing is: numbers that
+    are missing, that come twice, or that begin again, as where two sequences share a folder.
 
-    The numbers that matter are the last in each name. Steps of 2 or more throughout are no gaps.
+    The numbers that matter are the last in each name that are not the same in all. Steps of 2 or
+    more throughout are no gaps.
     """
-    numbered = [(number, path) for path in paths if (number := _last_number(path)) is not None]
-    if len(numbered) < 3 or len(numbered) < len(paths):
+    rows = [[int(found) for found in _NUMBER.findall(path.stem)] for path in paths]
+    numbers = _counting(rows)
+    if len(paths) < 3 or not numbers:
         return []
-    numbers = [number for number, _ in numbered]
     steps = [b - a for a, b in itertools.pairwise(numbers)]
     usual = min((step for step in steps if step > 0), default=1)
-    return [
-        f"{step // usual - (step % usual == 0)} missing between {before.name} and {after.name}"
-        for step, (_, before), (_, after) in zip(steps, numbered, numbered[1:], strict=False)
-        if step > usual
-    ]
+    said = []
+    for step, (before, after) in zip(steps, itertools.pairwise(paths), strict=True):
+        if step > usual:
+            missing = step // usual - (step % usual == 0)
+            said.append(f"{missing} missing between {before.name} and {after.name}")
+        elif step == 0:
+            said.append(f"{before.name} and {after.name} have one number")
+        elif step < 0:
+            said.append(f"the numbers begin again between {before.name} and {after.name}")
+    return said
+
+
+def _counting(rows: Sequence[Sequence[int]]) -> list[int]:
+    """Of the numbers in each name the last that differs between names (the very last, where names
+    hold more or fewer); [] where one holds none."""
+    if not rows or not all(rows):
+        return []
+    if len({len(row) for row in rows}) > 1:
+        return [row[-1] for row in rows]
+    columns = list(zip(*rows, strict=True))
+    return list(next((c for c in reversed(columns) if len(set(c)) > 1), columns[-1]))
 
 
 def first_and_last(paths: Sequence[Path]) -> str:
@@ -52,8 +70,3 @@ def _pieces(name: str) -> tuple[tuple[str, int], ...]:
         (words[place], int(words[place + 1]) if place + 1 < len(words) else -1)
         for place in range(0, len(words), 2)
     )
-
-
-def _last_number(path: Path) -> int | None:
-    found = _NUMBER.findall(path.stem)
-    return int(found[-1]) if found else None

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
 from jaxtyping import Float, Int, UInt8
 
 from jaxvision.data.conversions import note
@@ -55,13 +57,15 @@ class Video:
         self._damaged = damaged
         self._rgb = PixelFormat("rgb24")
         try:
-            self._container = av.open(str(path))
+            self._container = open_media(path)
         except _BROKEN as error:
             raise InputError(f"{path}: not a video that can be read ({_reason(error)})") from error
         try:
-            if not self._container.streams.video:
-                raise InputError(f"{path}: holds no video")
-            self._stream = self._container.streams.video[0]
+            tracks = _picture_tracks(self._container)
+            if not tracks:
+                covers = len(self._container.streams.video)
+                raise InputError(f"{path}: holds no video{', only a cover' if covers else ''}")
+            self._stream, self._tracks = tracks[0], len(tracks)
             self._stream.thread_count = threads
             self._list_packets()
         except BaseException:
@@ -88,7 +92,7 @@ class Video:
     def presentation(self) -> Presentation:
         """How the video is to be shown, as the first frame that decodes says."""
         for _, frame in self.survivors([]):
-            return Presentation.of(frame, self._stream.sample_aspect_ratio)
+            return self._presentation_of(frame)
         raise InputError(f"{self._path}: no frame of it decodes")
 
     @property
@@ -231,9 +235,11 @@ class Video:
             raise InputError(f"{self._path}: frame {number} does not decode")
 
     def _note_conversions(self, frame: av.VideoFrame) -> None:
-        shown = Presentation.of(frame, self._stream.sample_aspect_ratio)
-        for kind in shown.lost_in_arrays:
+        for kind in self._presentation_of(frame).lost_in_arrays:
             note(self._path, kind)
+
+    def _presentation_of(self, frame: av.VideoFrame) -> Presentation:
+        return Presentation.of(frame, self._stream.sample_aspect_ratio, self._tracks)
 
     def _check_size(self, found: dict[int, np.ndarray], number: int) -> None:
         """InputError where frame `number` is not as large as the earliest found."""
@@ -342,9 +348,20 @@ class Video:
     def _reopen(self) -> None:
         threads = self._stream.thread_count
         self._container.close()
-        self._container = av.open(str(self._path))
-        self._stream = self._container.streams.video[0]
+        self._container = open_media(self._path)
+        self._stream = _picture_tracks(self._container)[0]
         self._stream.thread_count = threads
+
+
+def open_media(path: str | Path) -> InputContainer:
+    """A file for FFmpeg, to which the beginning of a name like `12:30.mp4` is a protocol."""
+    return av.open(str(Path(path).absolute()))
+
+
+def _picture_tracks(container: InputContainer) -> list[av.VideoStream]:
+    """Tracks of pictures, without the covers of music and films."""
+    cover = Disposition.attached_pic
+    return [stream for stream in container.streams.video if not stream.disposition & cover]
 
 
 def _before_gap(stamps: list[int], torn: int) -> int:

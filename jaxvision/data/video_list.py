@@ -77,7 +77,7 @@ def read_list(
         where = f"{path}:{number}"
         # Only the last columns are numbers: paths may hold spaces.
         name, last = _last_column(unquoted(line))
-        name, label = unquoted(name), integer(last)
+        name, label = unquoted(name), integer(unquoted(last))
         if not name or label is None:
             raise InputError(f"{where}: {line.strip()!r}: expected 'PATH LABEL'")
         head, count = _last_column(name)

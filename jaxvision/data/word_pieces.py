@@ -79,7 +79,9 @@ class WordPieces:
         """Sentences padded, or cut, to `length` tokens."""
         ids = np.full((len(sentences), length), self._ids[PAD], np.int32)
         mask = np.zeros((len(sentences), length), bool)
-        for row, encoded in enumerate(self._tokenizer.encode_batch(list(sentences))):
+        # Halves of a character, which JSON can hold and no UTF-8 text can, become "?".
+        whole = [sentence.encode("utf-8", "replace").decode("utf-8") for sentence in sentences]
+        for row, encoded in enumerate(self._tokenizer.encode_batch(whole)):
             tokens = [self._ids[BEGIN], *encoded.ids][:length]
             ids[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = True
@@ -92,7 +94,7 @@ class WordPieces:
 
 def _read(path: Path) -> list[str]:
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a vocabulary ({error})") from error
     # At "\n" alone: BERT's own holds pieces that Python takes for the end of a line.

@@ -56,6 +56,7 @@ class ClipPictures:
         numbers = {path: number for number, path in enumerate(paths)}
 
         def answer_one(path: Path, name: str) -> list[Path]:
+            results.pop(str(path), None)  # what an earlier file of that name was
             clip = clip_of_file(path, grid.frames, grid.image_size, seed)
             index = np.array([numbers[path]], np.int32)
             outputs = answer({"video": clip[None], "index": index})

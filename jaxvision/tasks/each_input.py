@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxvision.data.file_state import state_of
 from jaxvision.errors import InputError, Unanswered, one_line
 from jaxvision.training.run_record import write_json
 from jaxvision.viz.files import output_names
@@ -80,15 +81,6 @@ def earlier_table(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return {}
-
-
-def state_of(path: Path) -> list[int]:
-    """Size and time of a file: another file under its name has others. [] where it is not there."""
-    try:
-        status = path.stat()
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
 
 
 def exist(outdir: Path, files: Sequence[str]) -> bool:

@@ -34,6 +34,7 @@ def predict_files(
     results: dict[str, list[dict[str, Any]]] = earlier_table(outdir / TABLE)
 
     def answer_one(path: Path, name: str) -> list[Path]:
+        results.pop(str(path), None)  # what an earlier file of that name was
         scores, draw = answer(path)
         found = likeliest(scores, names)
         picture = outdir / f"{name}{suffix}.png"

@@ -352,6 +352,8 @@ class Checkpoints:
             if "collections" in tree:
                 kept = {n: t for n, t in tree["collections"].items() if n not in without}
                 tree["collections"] = kept
+                if not kept:  # an empty tree would be looked for as a leaf
+                    del tree["collections"]
             arrays = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
             wanted = ocp.args.PyTreeRestore(tree, arrays, partial_restore=True)
             return reader.restore(path.absolute(), args=wanted)
@@ -366,7 +368,7 @@ class Checkpoints:
         params = flatten(average.get("params", tree["params"])) | flatten(rest.get("params", {}))
         others = {k: v for k, v in average.items() if k != "params"}
         constants = {k: v for k, v in rest.items() if k == "constants"}
-        return {"params": unflatten(params), **tree["collections"], **others, **constants}
+        return {"params": unflatten(params), **tree.get("collections", {}), **others, **constants}
 
     def close(self) -> None:
         """Wait for the last save and read it back; raises SaveError if it failed."""

@@ -139,13 +139,17 @@ def running(file: Path) -> Iterator[None]:
 def recipe_arguments(text: str, **defaults: int | float | str | bool) -> SimpleNamespace:
     """The arguments of a recipe: `defaults`, with what `text` ("gpus=1,size=b") gives instead.
 
-    Each value has the type of its default; `gpus`, where given, is at least 1. InputError names the
-    nearest argument for an unknown one.
+    Each value has the type of its default; `gpus`, where given, is at least 1. InputError for
+    one that is given twice; for an unknown one it names the nearest.
     """
     arguments = SimpleNamespace(**defaults)
+    given: set[str] = set()
     for word in filter(None, text.split(",")):
         name, equals, value = word.partition("=")
         check_choice("no recipe argument", name, defaults)
+        if name in given:
+            raise InputError(f"recipe argument {name!r} is given twice: {text}")
+        given.add(name)
         if not equals:
             raise InputError(f"recipe argument {name!r}: expected {name}=VALUE")
         setattr(arguments, name, parse_value(f"recipe argument {name!r}", value, defaults[name]))

@@ -1,5 +1,6 @@
 """Sizes that no run can have, in one line, before anything is built of them."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,11 +22,14 @@ class Sizes:
 
     least: of the whole numbers of a setting or of all in a table, where it is not 1; None: anything
         may be.  positive: settings whose numbers are above 0, whole or not.
+    not_negative: they are 0 or more.  shares: from 0 to 1.
     divisors: {key: the key whose numbers its own divides}.  lengths: how many numbers a tuple has.
     """
 
     least: Mapping[Key, int | None] = field(default_factory=dict)
     positive: tuple[Key, ...] = ()
+    not_negative: tuple[Key, ...] = ()
+    shares: tuple[Key, ...] = ()
     divisors: Mapping[Key, Key] = field(default_factory=dict)
     lengths: Mapping[Key, int] = field(default_factory=dict)
 
@@ -47,6 +51,10 @@ def check_sizes(config: ConfigDict, sizes: Sizes) -> None:
         for number in _numbers(value):
             if type(number) is int and lowest is not None and number < lowest:
                 raise InputError(f"{key}={value}: expected at least {lowest}")
+            if key in sizes.not_negative and not 0 <= number < math.inf:
+                raise InputError(f"{key}={value}: expected a finite number, 0 or more")
+            if key in sizes.shares and not 0 <= number <= 1:
+                raise InputError(f"{key}={value}: expected a share, from 0 to 1")
             if key in sizes.positive and not number > 0:
                 raise InputError(f"{key}={value}: expected a number above 0")
     for key, whole in sizes.divisors.items():

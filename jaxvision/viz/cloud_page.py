@@ -1,4 +1,4 @@
-"""A point cloud with its boxes as one HTML file, to look around in with any browser."""
+"""A point cloud with its boxes or its motion as one HTML file, to look around in."""
 
 import base64
 import html
@@ -6,14 +6,37 @@ import importlib.resources
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from jaxvision.viz.boxes import EDGES, BoxDrawing, arrows, corners, shade
 
 MAX_POINTS = 200_000
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Lines between two places of points. shades: of every point of the page.  ends: where lines
+    begin and end.  colours: of the lines.  summary: a line for the panel."""
+
+    shades: UInt8[np.ndarray, "n 3"]
+    ends: Float[np.ndarray, "k 2 3"]
+    colours: UInt8[np.ndarray, "k 3"]
+    summary: str
+
+    def entry(self) -> dict[str, Any]:
+        """As the page's program reads it: a colour for either end."""
+        ends = np.ascontiguousarray(self.ends, "<f4")
+        colours = np.repeat(self.colours, 2, axis=0)
+        return {
+            "positions": base64.b64encode(ends.tobytes()).decode(),
+            "colours": base64.b64encode(colours.tobytes()).decode(),
+            "count": len(colours),
+            "summary": self.summary,
+        }
 
 
 def cloud_page(
@@ -22,14 +45,17 @@ def cloud_page(
     drawing: BoxDrawing,
     scores: Float[np.ndarray, " k"],
     least: float = 0.3,
+    *,
+    motion: Motion | None = None,
 ) -> str:
     """`cloud_page.html`, filled in. Of more than 200,000 points an even part is kept.
 
-    scores: of the boxes.  least: score from which boxes are shown at first.
+    scores: of the boxes.  least: score from which boxes are shown at first.  motion: what is shown
+    in place of boxes; its colours are the points'.
     """
     step = -(-len(points) // MAX_POINTS)
     kept = np.ascontiguousarray(points[::step, :3], "<f4")
-    shades = np.ascontiguousarray(shade(points)[::step])
+    shades = np.ascontiguousarray((shade(points) if motion is None else motion.shades)[::step])
 
     def entries(boxes: np.ndarray, **extra: Sequence[Any]) -> list[dict[str, Any]]:
         found = zip(corners(boxes).round(3), arrows(boxes).round(3), strict=True)
@@ -53,6 +79,7 @@ def cloud_page(
         "shades": base64.b64encode(shades.tobytes()).decode(),
         "boxes": listed,
         "edges": EDGES,
+        "motion": None if motion is None else motion.entry(),
     }
     page = importlib.resources.files("jaxvision.viz").joinpath("cloud_page.html").read_text("utf-8")
     # Names are data: no tag or comment begins in JSON without a "<", and what is filled in is not

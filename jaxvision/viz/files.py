@@ -32,16 +32,27 @@ def write_mp4(path: Path, video: UInt8[np.ndarray, "t height width 3"], fps: flo
         container.mux(stream.encode())
 
 
+# What is about all inputs together, or about the folder.
+TABLES = ("answered", "job", "predictions", "ranking", "results_nusc")
+# What an input's files may be called besides, after its name.
+ENDINGS = ("_memory", "_people", "_retimed")
+
+
 def output_names(paths: Sequence[Path]) -> list[str]:
     """A name for what is written of each input: its stem, numbered where several share one (also
-    where they differ by upper and lower case alone, which are one file to some disks)."""
+    where they differ by upper and lower case alone, which are one file to some disks), where a
+    table has it, and where another input's files have it."""
     names: list[str] = []
-    taken: set[str] = set()
+    taken = set(TABLES)
     for path in paths:
         name, number = path.stem, 1
-        while name.lower() in taken:
+        while not taken.isdisjoint(_files_called(name)):
             number += 1
             name = f"{path.stem}_{number}"
         names.append(name)
-        taken.add(name.lower())
+        taken |= _files_called(name)
     return names
+
+
+def _files_called(name: str) -> set[str]:
+    return {name.lower(), *(f"{name}{ending}".lower() for ending in ENDINGS)}

@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.presentation import Presentation
 from jaxvision.data.reencoding import EXACT_TIMES, TIME_BASE
+from jaxvision.data.video import open_media
 
 
 def write_segment(
@@ -69,7 +70,7 @@ def join_segments(path: Path, segments: Sequence[Path], sound_of: Path | None = 
     where there are several), "none", or why it was left out.
     """
     segments = [segment for segment in segments if segment.stat().st_size]
-    sound = None if sound_of is None else av.open(str(sound_of))
+    sound = None if sound_of is None else open_media(sound_of)
     try:
         tracks = list(sound.streams.audio) if sound is not None else []
         try:
@@ -93,14 +94,14 @@ def _join(path: Path, segments: Sequence[Path], sound, tracks: Sequence[Any]) ->
         atomic_write(path) as temporary,
         av.open(temporary, "w", format="mp4", options=EXACT_TIMES) as output,
     ):
-        with av.open(str(segments[0])) as first:
+        with open_media(segments[0]) as first:
             video = output.add_stream_from_template(first.streams.video[0])
         copies = {track.index: output.add_stream_from_template(track) for track in tracks}
         packets = sound.demux(*tracks) if tracks else ()
         sounds = (packet for packet in packets if packet.dts is not None)
         waiting = next(sounds, None)
         for segment in segments:
-            with av.open(str(segment)) as container:
+            with open_media(segment) as container:
                 for packet in container.demux(container.streams.video[0]):
                     if packet.dts is None:
                         continue

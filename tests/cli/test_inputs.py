@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxvision.cli.predict import only_readable
+from jaxvision.cli.predict import only_readable, states_of_files
 from jaxvision.errors import InputError, check_writable
 
 
@@ -21,6 +21,13 @@ def test_a_folder_gives_what_the_method_reads(tmp_path, capsys):
     kept = only_readable(paths, [str(tmp_path)], (".mp4",))
     assert kept == [tmp_path / "a.mp4", tmp_path / "b/c.MP4"]
     assert capsys.readouterr().err == "skipped: 1 .txt, 3 hidden\n"
+
+
+def test_what_is_read_beside_an_input_is_not_called_skipped(tmp_path, capsys):
+    paths = touch(tmp_path, "a.mp4", "a.txt", "b/c.mp4", "b/a.txt", "c.csv")
+    kept = only_readable(paths, [str(tmp_path)], (".mp4",), (".txt",))
+    assert kept == [tmp_path / "a.mp4", tmp_path / "b/c.mp4"]
+    assert capsys.readouterr().err == "skipped: 1 .csv, 1 .txt\n"
 
 
 def test_what_is_named_itself_is_read(tmp_path):
@@ -53,3 +60,14 @@ def test_out_that_is_a_file_is_refused(tmp_path):
     check_writable(file, file=True)
     check_writable(tmp_path / "new" / "folder")
     assert not (tmp_path / "new").exists()
+
+
+def test_files_that_a_config_names_are_part_of_a_job(tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("a dog runs")
+    data = {"query": str(words), "train": "", "frames": 8, "root": str(tmp_path)}
+    before = states_of_files(data)
+    assert list(before) == ["data.query"]
+    words.write_text("a dog runs away")
+    assert states_of_files(data) != before
+    assert states_of_files({"query": "a sentence " * 200}) == {}

@@ -79,6 +79,17 @@ def test_wrong_json_records(tmp_path, content, message):
         read_captions(written(tmp_path, content))
 
 
+@pytest.mark.parametrize("path", ["", "a\0.mp4", "\ud800.mp4"])
+def test_paths_that_no_file_can_have(tmp_path, path):
+    listed = [{"video": "a.mp4", "caption": "x"}, {"video": path, "caption": "x"}]
+    for wrong in (path, ["a.jpg", path]):
+        with pytest.raises(InputError, match=r'record 1: "video" is .*: expected a path'):
+            read_captions(written(tmp_path, [listed[0], {**listed[1], "video": wrong}]))
+    if "\ud800" not in path:  # SQLite holds whole characters alone
+        with pytest.raises(InputError, match=r"record 1: id 1, filename .*: expected .* a path"):
+            read_captions(table(tmp_path, [(0, "a.mp4", "x"), (1, path, "x")]))
+
+
 def test_files_that_are_no_json(tmp_path):
     file = tmp_path / "a.json"
     with pytest.raises(InputError, match=r"a\.json: cannot be read: No such file"):
@@ -131,6 +142,11 @@ def test_choices(tmp_path):
     assert read_choices(written(tmp_path, [one]))[0].answer == 1
     with pytest.raises(InputError, match="record 0: answer 2 of 2 options"):
         read_choices(written(tmp_path, [{**one, "answer": 2}]))
+    for answer in (True, 1.0, "1"):
+        with pytest.raises(InputError, match=f"record 0: answer {answer!r} of 2 options"):
+            read_choices(written(tmp_path, [{**one, "answer": answer}]))
+    with pytest.raises(InputError, match="record 0: one option alone"):
+        read_choices(written(tmp_path, [{**one, "caption": "x", "answer": 0}]))
     with pytest.raises(InputError, match="record 1: 3 options; the first record has 2"):
         read_choices(written(tmp_path, [one, {**one, "caption": ["x", "y", "z"]}]))
 

@@ -8,6 +8,7 @@ from jaxvision.data.frame_interpolation import frame_folders
 from jaxvision.data.labelled_pictures import class_names, picture_folder, picture_list
 from jaxvision.data.labels import read_labels
 from jaxvision.data.lidar.own_scans import scan_files
+from jaxvision.data.prepare_videos import Preparation
 from jaxvision.data.procedure_files import plain
 from jaxvision.data.video_list import read_class_folders, read_list
 from jaxvision.errors import InputError
@@ -108,3 +109,44 @@ def test_a_record_without_its_task_is_named(tmp_path):
     (tmp_path / "train.json").write_text('[{"feature": "a.npy", "steps": [["pour", 0, 2]]}]')
     with pytest.raises(InputError, match=r"train\.json: \[0\]: no 'task' in it"):
         plain(tmp_path, "train", None)
+
+
+def test_quotes_around_every_column(tmp_path):
+    (tmp_path / "list.csv").write_text('"a, b.mp4","1"\n"say ""c"".mp4",0\n')
+    items = read_list(tmp_path / "list.csv", 2)
+    assert [(str(item.path), item.label) for item in items] == [
+        ("a, b.mp4", 1),
+        ('say "c".mp4', 0),
+    ]
+    (tmp_path / "map.txt").write_text('"x/a.png"\t"1"\n\n')
+    assert picture_list(tmp_path / "map.txt", 2).labels == (1,)
+
+
+@pytest.mark.parametrize("text", ["id,name\n0,run\n1,jump\n", "0\trun\n1\tjump\n", '["run"]'])
+def test_tables_are_no_names_of_classes(tmp_path, text):
+    """A head would be one class too large, and its names wrong."""
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(InputError, match=r"labels\.csv: .*expected names alone, one a line"):
+        read_labels(tmp_path / "labels.csv")
+
+
+def test_files_beside_the_classes_and_links_to_folders_are_counted(tmp_path):
+    for name in ("run/a.mp4", "jump/b.mp4", "loose.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "run" / "more").symlink_to(tmp_path / "jump")
+    (tmp_path / "lost+found").mkdir()
+    records = read_class_folders(tmp_path)
+    assert records.names == ("jump", "run")
+    assert records.skipped == {"linked folder": 1, "videos in no class's folder": 1}
+
+
+@pytest.mark.parametrize("line", ['"a, b.mp4",0', "a, b.mp4,0", '"a, b.mp4" 0'])
+def test_a_list_that_is_prepared_is_one_that_training_reads(tmp_path, line):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a, b.mp4").touch()
+    (tmp_path / "list.csv").write_text(f"{line}\n")
+    (item,) = read_list(tmp_path / "list.csv", 1)
+    lists = (tmp_path / "list.csv",)
+    made = Preparation(tmp_path / "videos", tmp_path / "out", 48, lists=lists)
+    assert made.names == (str(item.path),)

@@ -27,9 +27,10 @@ def save(path: Path, values: np.ndarray) -> Path:
     return path
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_exif_orientation_is_turned_upright(tmp_path, orientation):
-    path = media.exif_picture(tmp_path / "phone.jpg", orientation)
+def test_every_exif_orientation_is_turned_upright(tmp_path, orientation, suffix):
+    path = media.exif_picture(tmp_path / f"phone.{suffix}", orientation)
     image, notes = read_with_notes(path)
     assert media.corners_of(np.asarray(image)) == CORNERS
     assert picture_size(path) == (48, 80)
@@ -83,15 +84,52 @@ def tiff_12_bit(path: Path, values: np.ndarray) -> Path:
     """Two values in three bytes, as the format packs them; rows of an even length."""
     first, second = values.reshape(-1, 2).T
     packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], -1)
-    data = packed.astype(np.uint8).tobytes()
-    height, width = values.shape
-    entries = [(256, width), (257, height), (258, 12), (259, 1), (262, 1)]
-    entries += [(273, 8), (277, 1), (278, height), (279, len(data))]
-    directory = struct.pack("<H", len(entries))
-    directory += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return tiff(path, packed.astype(np.uint8).tobytes(), values.shape, bits=12)
+
+
+def tiff(
+    path: Path, data: bytes, size: tuple[int, int], *, bits: int, planes: int = 1, sign: int = 1
+) -> Path:
+    """Grey, or colour plane by plane. sign: 1, none; 2, with one."""
+    height, width = size
+    entries = [(256, width), (257, height), (258, bits), (259, 1), (262, 1 if planes == 1 else 2)]
+    entries += [(273, 8), (277, planes), (278, height), (279, len(data) // planes)]
+    entries += [(284, 1 if planes == 1 else 2), (339, sign)]
+    after = 8 + len(data) + 2 + 12 * len(entries) + 4
+    directory, more = struct.pack("<H", len(entries)), b""
+    for tag, value in entries:
+        count = planes if tag in (258, 273, 279, 339) else 1
+        if count > 1:
+            step = len(data) // planes if tag == 273 else 0
+            place = after + len(more)
+            more += struct.pack(f"<{count}I", *(value + step * plane for plane in range(count)))
+            value = place
+        directory += struct.pack("<HHII", tag, 4, count, value)
     head = struct.pack("<2sHI", b"II", 42, 8 + len(data))
-    path.write_bytes(head + data + directory + struct.pack("<I", 0))
+    path.write_bytes(head + data + directory + struct.pack("<I", 0) + more)
     return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "layout", "why"),
+    [
+        (np.uint16, {"bits": 16, "planes": 3}, "16-bit colour plane by plane"),
+        (np.int8, {"bits": 8, "sign": 2}, "8-bit values with a sign"),
+    ],
+)
+def test_numbers_that_would_be_read_as_others_are_refused(tmp_path, kind, layout, why):
+    values = np.arange(8 * layout.get("planes", 1)).astype(kind)
+    path = tiff(tmp_path / "odd.tif", values.tobytes(), (2, 4), **layout)
+    for read in (read_picture, read_stored):
+        with pytest.raises(InputError, match=why):
+            read(path)
+
+
+def test_colour_plane_by_plane_is_read(tmp_path):
+    values = np.arange(24, dtype=np.uint8)
+    path = tiff(tmp_path / "planes.tif", values.tobytes(), (2, 4), bits=8, planes=3)
+    picture = np.asarray(read_picture(path))
+    np.testing.assert_array_equal(np.moveaxis(picture, -1, 0).ravel(), values)
 
 
 @pytest.mark.parametrize("full", [1.0, 255.0])

@@ -8,9 +8,12 @@ from jaxvision.data.crops import Box
 from jaxvision.data.hha import hha
 from jaxvision.data.rgbd import (
     canvas_folder,
+    hha_picture,
     pair_folder,
+    picture_called,
     read_depth,
     read_intrinsics,
+    read_pair_files,
     split_canvas,
 )
 from jaxvision.data.rgbd_transforms import EvaluationPair, TrainingPair
@@ -184,3 +187,46 @@ def test_evaluation_keeps_both_halves_apart_but_for_the_seam():
     assert (sample["rgb"][:, :-2] == 50).all()
     assert (sample["depth"][:, 2:] == 200).all()
     assert sample["rgb"].shape == sample["depth"].shape == (20, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (np.full((4, 6), 70_000, np.int32), "depth from 70000 to 70000; expected 16 bits"),
+        (np.full((4, 6), -1, np.int32), "depth from -1 to -1; expected 16 bits"),
+        (np.full((4, 6), 2.5, np.float32), "depth in float values; expected a 16-bit PNG"),
+    ],
+)
+def test_depth_that_is_not_of_16_bits_is_refused(tmp_path, values, why):
+    path = tmp_path / "room" / "depth" / "a.tif"
+    path.parent.mkdir(parents=True)
+    Image.fromarray(values).save(path)
+    (tmp_path / "room" / "intrinsics.txt").write_text("5 5 3 2")
+    with pytest.raises(InputError, match=why):
+        hha_picture(path)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_picture_that_is_turned_unlike_its_depth_is_refused(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(picture(6, 6)).save(tmp_path / "turned.png", exif=exif)
+    save(tmp_path / "upright.png", picture(6, 6))
+    with pytest.raises(InputError, match=rf"its EXIF turns it \(orientation {orientation}\)"):
+        read_pair_files(tmp_path / "turned.png", tmp_path / "upright.png")
+    read_pair_files(tmp_path / "turned.png", tmp_path / "turned.png")
+
+
+def test_two_pictures_of_one_name_are_refused(tmp_path):
+    own_pairs(tmp_path)
+    save(tmp_path / "bedroom" / "rgb" / "a.png", picture(24, 32))
+    with pytest.raises(InputError, match=r"a\.png: beside a\.jpg: which of them is meant"):
+        pair_folder(tmp_path, CLASSES)
+
+
+def test_a_picture_is_told_by_its_whole_name(tmp_path):
+    for name in ("a.b.png", "a.png", "c[1].png", "c1.png"):
+        save(tmp_path / name, picture(4, 4))
+    for stem in ("a", "a.b", "c[1]"):
+        assert picture_called(tmp_path, stem) == tmp_path / f"{stem}.png"
+    assert picture_called(tmp_path, "b") is None

@@ -40,6 +40,18 @@ def test_gaps_are_said():
     assert first_and_last(paths("f1.png", "f8.png")) == "f1.png .. f8.png (2 files)"
 
 
+def test_a_number_that_all_names_share_counts_nothing():
+    names = [f"take3_{number:04d}_1080p.png" for number in (1, 2, 3, 7)]
+    assert gaps(paths(*names)) == [f"3 missing between {names[2]} and {names[3]}"]
+
+
+def test_two_sequences_in_one_folder_are_said():
+    names = ("left1.png", "left2.png", "right1.png", "right2.png")
+    assert gaps(paths(*names)) == ["the numbers begin again between left2.png and right1.png"]
+    names = ("f1.jpg", "f1.png", "f2.jpg", "f2.png")
+    assert gaps(paths(*names)) == [f"f{n}.jpg and f{n}.png have one number" for n in (1, 2)]
+
+
 def test_training_and_prediction_take_a_folder_in_its_order(tmp_path):
     for number in (1, 2, 10):
         Image.fromarray(np.full((8, 8, 3), number * 10, np.uint8)).save(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import media
+from jaxvision.data.conversions import collecting
 from jaxvision.data.frame_shards import read_index, write_index, write_shard
 from jaxvision.data.frame_stream import VideoStream
 from jaxvision.data.prepare_videos import Preparation
@@ -244,3 +245,94 @@ def test_every_sound_track_is_kept(tmp_path):
     for track in (0, 1):
         assert packets(out, track) == packets(path, track)
     assert packets(out, 0) != packets(out, 1)
+
+
+def film_of_tracks(path: Path, covers: int, tracks: int, sound: bool = False) -> Path:
+    """Cover pictures, then tracks of flat pictures, each brighter than the one before."""
+    with av.open(str(path), "w") as container:
+        sounds = [container.add_stream("aac", rate=16000)] if sound else []
+        streams = [container.add_stream("mjpeg", rate=10) for _ in range(covers + tracks)]
+        for number, stream in enumerate(streams):
+            stream.width, stream.height, stream.pix_fmt = 80, 48, "yuvj420p"
+            if number < covers:
+                stream.disposition = av.stream.Disposition.attached_pic
+        for number, stream in enumerate(streams):
+            image = np.full((48, 80, 3), 50 + 50 * number, np.uint8)
+            for _ in range(1 if number < covers else 4):
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        for stream in sounds:
+            silence = np.zeros((1, 16000), np.float32)
+            audio = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+            audio.sample_rate = 16000
+            container.mux(stream.encode(audio))
+            container.mux(stream.encode())
+    return path
+
+
+def test_a_cover_is_no_video(tmp_path):
+    song = film_of_tracks(tmp_path / "song.mp4", 1, 0, sound=True)
+    with pytest.raises(InputError, match=r"song\.mp4: holds no video, only a cover"):
+        Video(song)
+    film = film_of_tracks(tmp_path / "film.mov", 1, 1)
+    np.testing.assert_allclose(shown(film), 100, atol=2)
+    assert not VideoStream(film).presentation.notes[1:]
+
+
+def test_the_first_of_several_tracks_is_said(tmp_path):
+    path = film_of_tracks(tmp_path / "angles.mkv", 0, 2)
+    with collecting() as notes:
+        np.testing.assert_allclose(shown(path), 50, atol=2)
+    assert "the first of 2 tracks of pictures" in [note.kind for note in notes]
+
+
+def test_interlaced_fields_are_said(tmp_path):
+    path = media.video(
+        tmp_path / "tape.mpg",
+        [media.corners()] * 6,
+        codec="mpeg2video",
+        rate=25,
+        options={"flags": "+ildct+ilme"},
+    )
+    assert VideoStream(path).presentation.notes[0].startswith("interlaced: both fields")
+
+
+@pytest.mark.parametrize(("alpha", "said"), [(0, ["alpha channel dropped"]), (255, [])])
+def test_transparent_pixels_are_said(tmp_path, alpha, said):
+    path = tmp_path / "logo.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("png", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 80, 48, "rgba"
+        image = np.full((48, 80, 4), (200, 90, 30, alpha), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgba")))
+        container.mux(stream.encode())
+    with collecting() as notes, Video(path) as video:
+        assert tuple(video.frames([0])[0, 5, 5]) == (200, 90, 30)
+    assert [note.kind for note in notes] == said
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [("screen.mp4", "libx264rgb", "rgb24"), ("screen.mov", "png", "rgb24")],
+)
+def test_copies_of_rgb_say_the_matrix_that_they_have(tmp_path, name, codec, pixels):
+    """4:2:0 colour tagged as RGB is shown in green and purple."""
+    green = np.full((48, 80, 3), GREEN, np.uint8)
+    path = media.video(tmp_path / name, [green] * 5, codec=codec, pixels=pixels)
+    assert tags(path)["colorspace"] == 0
+    reencode(path, tmp_path / "prepared.mp4", 48)
+    for written in (tmp_path / "prepared.mp4", retimed(path, tmp_path / "retimed.mp4")):
+        assert tags(written)["colorspace"] == 6
+        np.testing.assert_allclose(shown(written), GREEN, atol=3)
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "http:clip.mp4", "100%03d.mp4"])
+def test_names_are_names_and_no_addresses(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    media.video(tmp_path / name, ramp(4), sound_tracks=1)
+    with Video(name) as video:
+        assert len(video) == 4
+    reencode(Path(name), Path(f"a:{name}"), 48)
+    out = retimed(Path(name), Path(f"b:{name}"))
+    assert VideoStream(Path(f"a:{name}")).count == VideoStream(out).count == 4

@@ -83,6 +83,20 @@ def test_files_that_are_no_vocabulary(tmp_path):
         WordPieces(file)
 
 
+def test_a_vocabulary_that_an_editor_wrote_anew(tmp_path, pieces):
+    """With a byte order mark, and lines that end as Windows ends them."""
+    file = tmp_path / "edited.txt"
+    file.write_bytes(("\r\n".join(VOCABULARY) + "\r\n").encode("utf-8-sig"))
+    edited = WordPieces(file)
+    assert edited.size == pieces.size
+    assert [edited.id(piece) for piece in VOCABULARY] == list(range(len(VOCABULARY)))
+
+
+def test_half_a_character_is_an_unknown_word(pieces):
+    ids, _ = pieces.encode(["red \ud83d car"], 5)
+    np.testing.assert_array_equal(ids, [[2, 8, 1, 9, 0]])
+
+
 def test_unknown_piece(pieces):
     with pytest.raises(InputError, match="no piece 'zebra'"):
         pieces.id("zebra")

@@ -43,7 +43,10 @@ from jaxvision.data.lidar.ply import write_ply
 from jaxvision.data.lidar.semantic_kitti import lidar_poses
 from jaxvision.data.prepare_videos import Preparation
 from jaxvision.data.scene_flow.flying_things import FlyingThings
+from jaxvision.data.scene_flow.geometry import Camera
 from jaxvision.data.scene_flow.kitti import KittiFrames
+from jaxvision.data.scene_flow.point_sets import Corresponding, Hidden
+from jaxvision.data.scene_flow.sequences import Sequence
 from jaxvision.data.scene_flow.sintel import Sintel
 from jaxvision.data.video import Video
 from jaxvision.data.video_list import read_list, read_unlabelled_list
@@ -558,6 +561,40 @@ def write_sintel(folder: Path) -> None:
 READERS["Sintel"] = (write_sintel, lambda folder: Sintel(folder, "clean", 20)[0])
 
 
+def write_point_sets(folder: Path) -> None:
+    cloud = POINTS[:39].reshape(13, 3)
+    (folder / "000000").mkdir()
+    for name in ("pc1", "pc2"):
+        np.save(folder / f"000000/{name}.npy", cloud)
+    (folder / "KITTI_mapping.txt").write_text("2011_09_26 1 2\n")
+    np.savez(folder / "a.npz", pos1=cloud, pos2=cloud, gt=cloud)
+
+
+def read_point_sets(folder: Path) -> None:
+    camera = (Camera(16.0, 7.0, 5.0),)
+    Corresponding(folder, camera, of_kitti=True)[0]
+    Hidden(folder, camera, of_kitti=True)[0]
+
+
+READERS["clouds alone"] = (write_point_sets, read_point_sets)
+
+
+def write_sequence(folder: Path) -> None:
+    for number in range(2):
+        Image.new("RGB", (64, 64), "blue").save(folder / f"{number}.png")
+    POINTS.tofile(folder / "0.bin")
+    np.save(folder / "1.npy", np.full((64, 64), 7, np.float32))
+    frames = [{"image": "0.png", "cloud": "0.bin"}, {"image": "1.png", "depth": "1.npy"}]
+    table = {"camera": [64.0, 32.0, 32.0], "frames": frames}
+    (folder / "pair.json").write_text(json.dumps(table))
+
+
+READERS["own frames"] = (
+    write_sequence,
+    lambda folder: Sequence(folder / "pair.json", 0.5, 90.0).pair(0, images=True, points=True),
+)
+
+
 MODULES = {
     "text_files": "class names",
     "data.labels": "class names",
@@ -571,6 +608,8 @@ MODULES = {
     "data.arrays": "arrays",
     "data.flow_files": "flow files",
     "data.scene_flow.flying_things": "FlyingThings3D",
+    "data.scene_flow.point_sets": "clouds alone",
+    "data.scene_flow.sequences": "own frames",
     "data.actions.act_files": "tubes",
     "data.actions.ava_files": "AVA's rows",
     "data.actions.ava_people": "AVA's rows",
@@ -602,10 +641,10 @@ MODULES = {
 # Modules that open files too, and why they are not here.
 NOT_FUZZED = {
     "data.actions.prepare_ava": "films become videos and pictures; its rows are AVA's",
-    "data.actions.key_frames": "frames of videos: a record that fails in any way is replaced",
     "data.job_folder": "the note that it wrote itself",
     "data.orientation": "numbers of a decoded frame",
     "data.pixel_format": "numbers of a decoded frame",
+    "data.presentation": "numbers of a decoded frame",
     "data.atomic_write": "writes",
     "data.tables": "writes",
     "data.class_lists.__init__": "lists of the package's own",

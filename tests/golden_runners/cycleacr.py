@@ -198,7 +198,8 @@ def instance_interaction(case: Case) -> dict:
     module = InstanceInteraction(block, instances)
     head = HeadConfig(block=block, instances=instances)
     entries = list(instance_entries("", "params", head))
-    clips, films = clips_of(case), Films(case, instances, clips.counts)
+    clips = clips_of(case)
+    films = Films(case, instances, clips.counts)
     actors = clips.padded(case.input("actor")[..., 0, 0, 0])
     current = current_loss(case, config["training"] and config["PENALTY"])
     window = memory.read_window(films.memory, films.window_rows, instances.slots, current)
@@ -234,7 +235,8 @@ def cycleacr_module(case: Case) -> dict:
         block=block, depth=config["DEPTH"], instances=instances, bins=config["pooler_resolution"]
     )
     entries = list(module_entries("", "params", head, config["dim_in"], config["TEMP_FEATURE_LEN"]))
-    clips, films = clips_of(case), Films(case, instances, clips.counts)
+    clips = clips_of(case)
+    films = Films(case, instances, clips.counts)
     actor = clips.padded(case.input("actor")[..., 0, 0, 0])
     context = np.moveaxis(case.input("context")[..., 0, 0], 1, 2)
     local = case.input("local")[:, :, 0]

@@ -23,9 +23,11 @@ from jaxvision.metrics import (
     action_tubes,
     detection,
     image_quality,
+    kitti_scene_flow,
     multi_view,
     procedure_planning,
     retrieval,
+    scene_flow,
     segmentation,
 )
 
@@ -125,6 +127,7 @@ def accuracies(parts: Sequence[Mapping[int, Any]]) -> Any:
     return [
         [multi_view.multi_view_accuracy(total, merge) for merge in multi_view.MERGES],
         multi_view.confusion_of_views(total),
+        list(multi_view.probabilities_of_videos(total)),
     ]
 
 
@@ -291,6 +294,45 @@ def picture_means(parts: Sequence[Mapping[int, Any]]) -> Any:
     return np.mean(values, axis=0)
 
 
+# Flow and scene flow: sums and counts of a frame, added up.
+
+
+def two_flows(draws: Draws, number: int) -> Any:
+    truth = 4 * draws.normal(size=(6, 7, 5))
+    return truth + draws.normal(size=truth.shape), truth, draws.random((6, 7)) < 0.8
+
+
+def flow_means(parts: Sequence[Mapping[int, Any]]) -> Any:
+    totals: list[dict[str, Any]] = [{}, {}, {}]
+    for found, truth, valid in by_number(parts):
+        sums = (
+            scene_flow.flow_2d_sums(found[..., :2], truth[..., :2], valid),
+            scene_flow.flow_3d_sums(found[..., 2:] / 9, truth[..., 2:] / 9, valid),
+            scene_flow.lidar_sums(found[..., 2:] / 9, truth[..., 2:] / 9, valid),
+        )
+        for total, of_frame in zip(totals, sums, strict=True):
+            for name, pair in of_frame.items():
+                total[name] = np.add(total.get(name, (0, 0)), pair)
+    return [scene_flow.means(total) for total in totals]
+
+
+def kitti_frames(draws: Draws, number: int) -> Any:
+    def frame(share: float = 0.9) -> kitti_scene_flow.Frame:
+        maps = 4 * draws.normal(size=(4, 5, 6))
+        known = draws.random((3, 5, 6)) < share
+        first, second = (np.abs(maps[:2]) + 1) * known[:2]
+        flow = np.moveaxis(maps[2:], 0, -1) * known[2, ..., None]
+        return kitti_scene_flow.Frame(first, second, flow, known[2])
+
+    return frame(share=0.6), frame(), draws.integers(0, 2, (5, 6)).astype(np.uint8)
+
+
+def kitti_rates(parts: Sequence[Mapping[int, Any]]) -> Any:
+    counts = [kitti_scene_flow.count(*value) for value in by_number(parts)]
+    total = kitti_scene_flow.Counts(*(sum(column) for column in zip(*counts, strict=True)))
+    return [kitti_scene_flow.rates(total), kitti_scene_flow.density(total)]
+
+
 METRICS = {
     "segmentation": Metric(
         labelled_points,
@@ -312,6 +354,7 @@ METRICS = {
             multi_view.collect_views,
             multi_view.multi_view_accuracy,
             multi_view.confusion_of_views,
+            multi_view.probabilities_of_videos,
             multi_view.video_scores,
             multi_view.top_k,
         ),
@@ -385,6 +428,30 @@ METRICS = {
             image_quality.luma,
             image_quality.interpolation_error,
             image_quality.round_to_8_bits,
+        ),
+    ),
+    "flow": Metric(
+        two_flows,
+        keep,
+        flow_means,
+        (
+            scene_flow.norm,
+            scene_flow.flow_2d_sums,
+            scene_flow.flow_3d_sums,
+            scene_flow.lidar_sums,
+            scene_flow.means,
+        ),
+    ),
+    "KITTI scene flow": Metric(
+        kitti_frames,
+        keep,
+        kitti_rates,
+        (
+            kitti_scene_flow.fill,
+            kitti_scene_flow.fill_frame,
+            kitti_scene_flow.count,
+            kitti_scene_flow.rates,
+            kitti_scene_flow.density,
         ),
     ),
 }

@@ -16,6 +16,8 @@ from jaxvision.ops.local_correlation import local_correlation
 from jaxvision.ops.point_correlation import point_correlation
 
 SIZE, LEVELS, RADIUS = (9, 11), 3, 2
+STEPS = range(-RADIUS, RADIUS + 1)
+WINDOW = np.array([(dx, dy) for dx in STEPS for dy in STEPS], np.float32)
 
 
 def maps(seed: int, channels: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -25,7 +27,7 @@ def maps(seed: int, channels: int = 6) -> tuple[np.ndarray, np.ndarray]:
 
 
 def naive(first, second, where):
-    """Bilinear samples of the volume, one offset at a time."""
+    """Bilinear samples of the volume at every offset of the window."""
     found = []
     for level in range(LEVELS):
         if level:
@@ -34,12 +36,14 @@ def naive(first, second, where):
             second = (
                 even[:, ::2, ::2] + even[:, 1::2, ::2] + even[:, ::2, 1::2] + even[:, 1::2, 1::2]
             ) / 4
-        for dx in range(-RADIUS, RADIUS + 1):
-            for dy in range(-RADIUS, RADIUS + 1):
-                x, y = where[..., 0] / 2**level + dx, where[..., 1] / 2**level + dy
-                there = grid_sample(second, x, y, "zeros")
-                found.append(jnp.sum(first * there, axis=-1) / np.sqrt(first.shape[-1]))
-    return jnp.stack(found, axis=-1)
+
+        def at(offset, level=level, second=second):
+            x, y = jnp.moveaxis(where / 2**level + offset, -1, 0)
+            there = grid_sample(second, x, y, "zeros")
+            return jnp.sum(first * there, axis=-1) / np.sqrt(first.shape[-1])
+
+        found.append(jax.vmap(at, out_axes=-1)(WINDOW))
+    return jnp.concatenate(found, axis=-1)
 
 
 @functools.cache

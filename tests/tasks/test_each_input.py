@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from jaxvision.errors import InputError, Unanswered
@@ -92,8 +93,6 @@ def test_answers_of_no_job_are_not_taken_over(inputs):
 
 
 def test_labels_of_the_files_that_were_read_are_kept(inputs):
-    import numpy as np
-
     paths, out = inputs
 
     def answer(path):
@@ -109,3 +108,42 @@ def test_labels_of_the_files_that_were_read_are_kept(inputs):
         "c.txt": "jump",
     }
     assert (out / "predictions.csv").read_text().count("jump") == 2
+
+
+def test_what_lies_beside_an_input_or_in_it_is_part_of_it(inputs):
+    (paths, out), asked = inputs, []
+    (out / JOB).write_text("{}")
+    folder = paths[0].parent / "frames"
+    folder.mkdir()
+    (folder / "1.png").write_text("one")
+
+    def answer(path, name):
+        asked.append(path.name)
+        return []
+
+    for _ in range(2):
+        each_input([paths[0], folder], out, answer)
+    assert asked == ["a.txt", "frames"]
+    for name in ("a.json", "a_people.json"):
+        (folder.parent / name).write_text("[]")
+        each_input([paths[0], folder], out, answer)
+    (folder / "1.png").write_text("another")
+    each_input([paths[0], folder], out, answer)
+    assert asked[2:] == ["a.txt", "a.txt", "frames"]
+
+
+def test_what_can_be_read_no_longer_leaves_the_table(inputs):
+    (paths, out), broken = inputs, []
+
+    def answer(path):
+        if path.stem in broken:
+            raise InputError(f"{path}: not a video that can be read")
+        return np.array([0.1, 0.9]), lambda label: np.zeros((4, 4, 3), np.uint8)
+
+    (out / JOB).write_text("{}")
+    predict_files(answer, ("run", "jump"), paths, out)
+    broken.append("c")
+    paths[2].write_text("cut off")
+    with pytest.raises(Unanswered):
+        predict_files(answer, ("run", "jump"), paths, out)
+    assert len(json.loads((out / "predictions.json").read_text())) == 2

@@ -56,6 +56,27 @@ def test_a_size_of_too_little_is_refused_by_its_key(recipe):
     assert tried > 4
 
 
+def test_answers_have_a_word_to_be_ranked_by():
+    config = load_config("umt/question_answering")
+    with pytest.raises(InputError, match=r"task\.answer_length=1: expected at least 2"):
+        registry.make_task(changed(config, "task.answer_length", 1))
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("data.seconds", (-1.0, float("nan"), float("inf"))),
+        ("task.loss_weights.vtm", (-1.0, float("nan"))),
+        ("task.word_mask_ratio", (-0.1, 1.5, float("nan"))),
+    ],
+)
+def test_numbers_below_nothing_and_shares_above_all_are_refused_by_their_key(key, wrong):
+    config = load_config("umt/stage2")
+    for value in wrong:
+        with pytest.raises(InputError, match=rf"{key}={value}: expected a (finite number|share)"):
+            registry.make_task(changed(config, key, value))
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_size_that_does_not_divide_is_refused_by_both_keys(recipe):
     config = load_config(recipe)

@@ -68,3 +68,9 @@ def test_a_long_name_takes_several_lines():
 def test_outputs_never_share_a_name():
     paths = [Path(p) for p in ("a_2.png", "x/a.png", "a.mp4", "y/a.png", "b.png")]
     assert output_names(paths) == ["a_2", "a", "a_3", "a_4", "b"]
+
+
+def test_names_of_tables_and_of_other_inputs_files_are_taken(tmp_path):
+    paths = [tmp_path / name for name in ("job.npz", "Answered.bin", "a.mp4", "a_people.mp4")]
+    assert output_names(paths) == ["job_2", "Answered_2", "a", "a_people_2"]
+    assert output_names([Path("x_retimed.mp4"), Path("x.mp4")]) == ["x_retimed", "x_2"]

@@ -74,7 +74,8 @@ def boxes_from_json(
     path: Path, classes: Sequence[str], origin: Origin = NO_SHIFT
 ) -> tuple[Float[np.ndarray, "k 9"], tuple[str, ...]]:
     """Boxes of a file `{"boxes": [...]}` as `boxes_to_json` writes them. InputError for a class
-    that is not in `classes`, for a box that is not whole, and for one without extent."""
+    that is not in `classes`, for a box that is not whole, for one without extent, and for a heading
+    of more than a turn (degrees?)."""
     entries = read_json(path, {"boxes": [BOX]})["boxes"]
     boxes, names = np.zeros((len(entries), 9), np.float32), []
     for row, entry in enumerate(entries):
@@ -90,6 +91,11 @@ def boxes_from_json(
             raise InputError(
                 f"{path}: size {boxes[row, 3:6].tolist()} of box {row} ({name}); expected three "
                 "numbers above 0 (m)"
+            )
+        if abs(entry["heading"]) > 2.001 * np.pi:
+            raise InputError(
+                f"{path}: heading {entry['heading']:g} of box {row} ({name}); expected radians, "
+                "-2 pi to 2 pi"
             )
         names.append(name)
     if not np.isfinite(boxes).all():

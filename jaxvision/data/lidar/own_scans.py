@@ -11,15 +11,21 @@ from numpy.lib import recfunctions
 from jaxvision.data.folders import files_below
 from jaxvision.data.lidar.ply import read_ply, write_ply
 from jaxvision.data.lidar.scan import Scan, read_integers, read_rows
-from jaxvision.data.lidar.scan_format import PLAIN, ScanFormat, near_origin
+from jaxvision.data.lidar.scan_format import (
+    PLAIN,
+    ScanFormat,
+    near_origin,
+    warn_without_intensity,
+)
 from jaxvision.data.lidar.semantic_kitti import semantic_ids
 from jaxvision.data.source import FileRecords
 from jaxvision.errors import InputError
 
 SUFFIXES = (".bin", ".ply")
-# Names of properties, in small letters.
-REFLECTANCE = ("reflectance", "intensity", "remission", "scalar_intensity")
-LABELS = ("label", "classification", "class", "scalar_label")
+# Names of properties, in small letters and without what CloudCompare puts before them.
+REFLECTANCE = ("reflectance", "intensity", "remission", "reflectivity")
+LABELS = ("label", "classification", "class")
+SCALAR = "scalar_"
 # How scans of other kinds become one that is read.
 CONVERSIONS = {
     ".npy": "save it as .bin: numpy.load(FILE).astype('<f4').tofile('NAME.bin')",
@@ -96,12 +102,15 @@ def _read_bin(path: Path, labelled: bool, form: ScanFormat) -> Columns:
 
 def _read_ply(path: Path, labelled: bool, form: ScanFormat) -> Columns:
     table = read_ply(path)
-    names = {name.lower(): name for name in reversed(table.dtype.names or ())}
+    stored = table.dtype.names or ()
+    names = {name.lower().removeprefix(SCALAR): name for name in reversed(stored)}
     lacking = [axis for axis in "xyz" if axis not in names]
     if lacking:
         raise InputError(f"{path}: no property {', '.join(lacking)} among {', '.join(names)}")
-    zeros = np.zeros(len(table), np.float32)
-    strength = next((table[names[name]] for name in REFLECTANCE if name in names), zeros)
+    strengths = [table[names[name]] for name in REFLECTANCE if name in names]
+    if not strengths:
+        warn_without_intensity(path, stored)
+    strength = strengths[0] if strengths else np.zeros(len(table), np.float32)
     xyz = np.stack([table[names[axis]] for axis in "xyz"], axis=1)
     if not labelled:
         return xyz, strength, None

@@ -1,6 +1,7 @@
 """What a recipe expects of scan files, and what is made of one that is not so."""
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,8 @@ class ScanFormat:
 
     def check_columns(self, rows: Float[np.ndarray, "n {self.columns}"], path: Path) -> None:
         """InputError where a file's intensities are negative as `columns` columns, and would not be
-        with another number of them.  rows: the file as it was read."""
+        with another number of them; a warning where they would be with any.  rows: the file as it
+        was read."""
         if self._fits(rows):
             return
         for other in COLUMNS:
@@ -65,6 +67,11 @@ class ScanFormat:
                     f"{path}: read as {self.columns} columns the fourth, intensity, is negative, "
                     f"as {other} it is not; expected data.columns={other}"
                 )
+        _warn(
+            path,
+            f"intensities below 0: does a point have {self.columns} float32 values (data.columns)?",
+            f"down to {np.nanmin(rows[:, 3]):g}",
+        )
 
     @staticmethod
     def _fits(values: Float[np.ndarray, "n c"]) -> bool:
@@ -82,6 +89,11 @@ class ScanFormat:
 
 
 PLAIN = ScanFormat()
+
+
+def warn_without_intensity(path: Path, names: Iterable[str]) -> None:
+    """Warns of a file none of whose properties is an intensity."""
+    _warn(path, "no intensity among its properties: 0 for all points", ", ".join(names))
 
 
 def near_origin(

@@ -65,6 +65,7 @@ class FlyingThings:
             flow_2d=np.concatenate([flow, valid[..., None]], axis=-1, dtype=np.float32),
             flow_3d=flow_3d,
             occluded=occluded,
+            name=self.name(index),
         )
 
     def _points(self, folder: Path, name: str) -> tuple[np.ndarray, ...]:

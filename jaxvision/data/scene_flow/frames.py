@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from jaxvision.data.conversions import note
 from jaxvision.data.scene_flow.geometry import Camera, pad_to
 from jaxvision.errors import InputError
 
@@ -15,7 +16,8 @@ class FramePair:
     """images: both frames, RGB.  clouds: points of each frame, of any number.
     flow_2d: u, v in pixels, and validity.  flow_3d: dx, dy, dz in metres of the first cloud's
     points, and validity where there is a fourth column.  occluded: of the first cloud's points.
-    size: height and width before padding. None for what a data set does not have."""
+    size: height and width before padding.  name: for people.  None for what a data set does not
+    have."""
 
     images: UInt8[np.ndarray, "2 h w 3"]
     clouds: tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "m 3"]]
@@ -24,6 +26,7 @@ class FramePair:
     flow_2d: Float[np.ndarray, "h w c"] | None = None
     flow_3d: Float[np.ndarray, "n d"] | None = None
     occluded: Bool[np.ndarray, " n"] | None = None
+    name: str = ""
 
     def take(self, first: Int[np.ndarray, " k"], second: Int[np.ndarray, " k"]) -> "FramePair":
         """Those points of the two clouds, with their truth."""
@@ -41,9 +44,23 @@ class FramePair:
         return replace(self, images=images, flow_2d=flow)
 
 
+def drop_unusable(pair: FramePair) -> FramePair:
+    """Without points that are no numbers or lie behind the camera, which it says. Nothing could
+    project them."""
+    kept = [np.flatnonzero(np.isfinite(c).all(axis=1) & (c[:, 2] > 0)) for c in pair.clouds]
+    dropped = sum(len(cloud) - len(k) for cloud, k in zip(pair.clouds, kept, strict=True))
+    if not dropped:
+        return pair
+    note(pair.name, "points that are no numbers or not before the camera left out", f"{dropped}")
+    return pair.take(*kept)
+
+
 def draw_points(pair: FramePair, count: int, draws: np.random.RandomState) -> FramePair:
     """`count` points of each cloud, drawn one cloud after the other, without replacement unless
-    there are fewer. InputError where a cloud is empty."""
+    there are fewer, which it says. InputError where a cloud is empty."""
+    fewest = min(len(cloud) for cloud in pair.clouds)
+    if fewest < count:
+        note(pair.name, "points repeated, as there are too few", f"{fewest} of {count}")
     return pair.take(*(draw(len(cloud), count, draws) for cloud in pair.clouds))
 
 

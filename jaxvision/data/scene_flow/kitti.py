@@ -88,6 +88,7 @@ class KittiFrames:
             flow_3d=np.concatenate(
                 [end - start, np.ones((len(start), 1))], axis=-1, dtype=np.float32
             ),
+            name=self.name(index),
         ).padded(PADDED)
 
     def with_estimated_depth(
@@ -108,7 +109,11 @@ class KittiFrames:
             kept[:skip_rows] = False
             clouds.append(points[kept])
         return FramePair(
-            images=images, clouds=(clouds[0], clouds[1]), camera=camera, size=images.shape[1:3]
+            images=images,
+            clouds=(clouds[0], clouds[1]),
+            camera=camera,
+            size=images.shape[1:3],
+            name=self.name(index),
         ).padded(PADDED)
 
 

@@ -210,6 +210,7 @@ class MovingPlanes:
             flow_2d=np.concatenate([truth.flow, valid], axis=-1),
             flow_3d=np.concatenate([truth.flow_3d, valid], axis=-1).reshape(-1, 4),
             occluded=truth.occluded.reshape(-1),
+            name=self.name(index),
         )
 
 

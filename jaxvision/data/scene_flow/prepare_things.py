@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,8 +114,9 @@ class ThingsPreparation:
 
     def run(self, workers: int = 0) -> Iterator[Outcome]:
         """Every frame, in order; those that are there already are kept."""
-        frames = self.frames()
-        with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        frames, workers = self.frames(), workers or os.cpu_count() or 1
+        # Not forked: JAX's threads do not survive it.
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             yield from pool.map(partial(_attempt, self), frames, chunksize=4)
 
     def read(self, split: str, number: int) -> RawFrame:

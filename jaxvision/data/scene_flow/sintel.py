@@ -85,4 +85,5 @@ class Sintel:
             size=flow.shape[:2],
             flow_2d=flow,
             flow_3d=np.zeros_like(clouds[0]),
+            name=self.name(index),
         )

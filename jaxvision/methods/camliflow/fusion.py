@@ -66,6 +66,17 @@ class PointsToPixels(nn.Module):
         )
 
 
+def _aligned(
+    fusion: Any, of_image: Array, of_points: Array, use_running: bool
+) -> tuple[Array, Array]:
+    """Both inputs in the width of a fusion, each by a layer of its own inside it."""
+    a, b = (
+        Unit(fusion.features, fusion.norm, groups=fusion.groups, name=name)(x, use_running)
+        for x, name in ((of_image, "align_image"), (of_points, "align_points"))
+    )
+    return a, b
+
+
 class SelectiveFusion(nn.Module):
     """Two inputs aligned and mixed channel by channel, by weights made of their mean (after
     selective kernels, 1903.06586)."""
@@ -78,10 +89,7 @@ class SelectiveFusion(nn.Module):
     def __call__(
         self, of_image: Float[Array, "b *n c"], of_points: Float[Array, "b *n d"], use_running: bool
     ) -> Float[Array, "b *n e"]:
-        def align(x: Array, name: str) -> Array:
-            return Unit(self.features, self.norm, groups=self.groups, name=name)(x, use_running)
-
-        a, b = align(of_image, "align_image"), align(of_points, "align_points")
+        a, b = _aligned(self, of_image, of_points, use_running)
         space = tuple(range(1, a.ndim - 1))
         mean = jnp.mean(a + b, axis=space)
         hidden = jax.nn.relu(dense(self.features // 2, self.features, "fc_mid", bias=False)(mean))
@@ -100,11 +108,8 @@ class SumFusion(nn.Module):
 
     @nn.compact
     def __call__(self, of_image: Array, of_points: Array, use_running: bool) -> Array:
-        def align(x: Array, name: str) -> Array:
-            return Unit(self.features, self.norm, groups=self.groups, name=name)(x, use_running)
-
-        both = align(of_image, "align_image") + align(of_points, "align_points")
-        return ACTIVATIONS["leaky"](both)
+        a, b = _aligned(self, of_image, of_points, use_running)
+        return ACTIVATIONS["leaky"](a + b)
 
 
 class ConcatenationFusion(nn.Module):
@@ -129,10 +134,7 @@ class GatedFusion(nn.Module):
 
     @nn.compact
     def __call__(self, of_image: Array, of_points: Array, use_running: bool) -> Array:
-        def align(x: Array, name: str) -> Array:
-            return Unit(self.features, self.norm, groups=self.groups, name=name)(x, use_running)
-
-        a, b = align(of_image, "align_image"), align(of_points, "align_points")
+        a, b = _aligned(self, of_image, of_points, use_running)
         gates = [
             Unit(2, activation="sigmoid", name=name)(x)
             for x, name in ((a, "gate_image"), (b, "gate_points"))

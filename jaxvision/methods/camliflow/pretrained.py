@@ -6,8 +6,8 @@ from dataclasses import replace
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvision.data.scene_flow.frames import FramePair, draw_points
-from jaxvision.errors import InputError, nearest
+from jaxvision.data.scene_flow.frames import FramePair, draw_points, drop_unusable
+from jaxvision.errors import check_network
 from jaxvision.methods.camliflow.model import FlowInputs, FlowNetwork
 from jaxvision.methods.camliflow.variants import PARAMETERS, VARIANTS
 from jaxvision.methods.camliflow.weights import entries
@@ -47,8 +47,7 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
 
     tensors: of a file about to be read, whose 2D estimator may be CamLiPWC's smaller one.
     """
-    if name not in VARIANTS:
-        raise InputError(f"camliflow/{name}: no such network{nearest(name, VARIANTS)}")
+    check_network("camliflow", name, VARIANTS)
     config = VARIANTS[name]
     if name == "camlipwc" and isinstance(tensors, Mapping) and LITE in tensors:
         config = replace(config, lite=tensors[LITE].shape[1] == 128)
@@ -80,8 +79,7 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
 def preprocess(pair: FramePair) -> FlowInputs:
     """A pair as a batch of one, 8,192 points of each cloud drawn from a fixed seed; points whose
     depth is not above 0 leave first. InputError where a cloud has none."""
-    kept = [np.flatnonzero(np.isfinite(c).all(axis=1) & (c[:, 2] > 0)) for c in pair.clouds]
-    drawn = draw_points(pair.take(*kept), POINTS, np.random.RandomState(0))
+    drawn = draw_points(drop_unusable(pair), POINTS, np.random.RandomState(0))
     return FlowInputs(
         images=jnp.asarray(drawn.images[None]),
         clouds=jnp.asarray(np.stack(drawn.clouds)[None], jnp.float32),

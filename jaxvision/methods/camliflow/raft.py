@@ -218,19 +218,23 @@ class RaftCore(nn.Module):
             )
         if config.fuse_motion:
             motion_2d, motion_3d = self.fuse_motion(motion_2d, motion_3d, pairs)
-        if config.fuse_hidden:
-            hidden_2d, hidden_3d = self.fuse_hidden(hidden_2d, hidden_3d, pairs)
-        # 3. Recurrent units, flow heads, upsampling.
+        # 3. Recurrent units.
         if image is not None:
             given = jnp.concatenate([image.given, motion_2d], axis=-1)
             hidden_2d = self.image.gru(hidden_2d, given)
-            flow_2d = flow_2d + jnp.nan_to_num(self.image.flow_head(hidden_2d))
-            up_2d = self.image.upsampler(hidden_2d, flow_2d)
         if points is not None:
             given = jnp.concatenate([points.given, motion_3d], axis=-1)
             weights, neighbours = points.weights, points.neighbours
             hidden_3d = self.points.gru(hidden_3d, given, weights.gru, neighbours)
-            flow_3d = flow_3d + self.points.flow_head(hidden_3d, weights.head, neighbours)
+        if config.fuse_hidden:
+            hidden_2d, hidden_3d = self.fuse_hidden(hidden_2d, hidden_3d, pairs)
+        # 4. Flow heads, upsampling.
+        if image is not None:
+            flow_2d = flow_2d + jnp.nan_to_num(self.image.flow_head(hidden_2d))
+            up_2d = self.image.upsampler(hidden_2d, flow_2d)
+        if points is not None:
+            head = points.weights.head
+            flow_3d = flow_3d + self.points.flow_head(hidden_3d, head, points.neighbours)
         return State(flow_2d, hidden_2d, flow_3d, hidden_3d), (up_2d, flow_3d)
 
 

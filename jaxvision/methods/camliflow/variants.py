@@ -1,7 +1,12 @@
 """The six published networks and what they differ in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxvision.errors import InputError, check_choice
 
 PYRAMID = (4096, 2048, 1024, 512, 256)  # points of each level below the whole cloud
 
@@ -86,3 +91,27 @@ PARAMETERS = {
     "camlipwc_l": 2_036_099,
     "pwc": 3_594_026,
 }
+
+
+# Points of the coarsest level that a network still asks 16 neighbours of, and of the level whose
+# motion CamLiRAFT estimates, which has 32.
+LEAST_COARSE, LEAST_MOVED = 16, 32
+
+
+def build(model: ConfigDict, norm_groups: int = 1) -> RaftConfig | PwcConfig:
+    """The network that a recipe's `model` table describes. InputError for a name that is unknown,
+    or a pyramid whose levels do not fall or hold fewer points than have neighbours."""
+    check_choice("unknown model.network", model.network, VARIANTS)
+    chosen, pyramid = VARIANTS[model.network], tuple(model.pyramid)
+    falling = all(n > m for n, m in pairwise(pyramid))
+    if len(pyramid) != len(PYRAMID) or not falling:
+        raise InputError(f"model.pyramid={pyramid}: expected {len(PYRAMID)} falling numbers")
+    least = LEAST_MOVED if isinstance(chosen, RaftConfig) else LEAST_COARSE
+    coarsest = pyramid[1] if isinstance(chosen, RaftConfig) else pyramid[-1]
+    if coarsest < least or pyramid[-1] < LEAST_COARSE:
+        raise InputError(f"model.pyramid={pyramid}: fewer points than the {least} neighbours asked")
+    if isinstance(chosen, RaftConfig):
+        return replace(
+            chosen, pyramid=pyramid, norm_groups=norm_groups, iterations=model.iterations
+        )
+    return replace(chosen, pyramid=pyramid, norm_groups=norm_groups, lite=model.lite)

@@ -82,8 +82,8 @@ def read_pair(picture: Path, unit: str) -> tuple[Image.Image, Image.Image, tuple
     rgb/NAME.* with depth/NAME.* in the folder beside it; or one of both alone, the other black."""
     depth_folder, rgb_folder = (picture.parent.parent / kind for kind in ("depth", "rgb"))
     if picture.parent.name in ("rgb", "depth"):
-        rgb = _with_stem(rgb_folder, picture.stem)
-        depth = _with_stem(depth_folder, picture.stem)
+        rgb = rgbd.picture_called(rgb_folder, picture.stem)
+        depth = rgbd.picture_called(depth_folder, picture.stem)
         if rgb and depth:
             return *rgbd.read_pair_files(rgb, depth, unit), (True, True)
         if depth:
@@ -93,8 +93,3 @@ def read_pair(picture: Path, unit: str) -> tuple[Image.Image, Image.Image, tuple
     if found.width >= rgbd.NARROWEST_CANVAS * found.height:
         return *rgbd.split_canvas(picture), (True, True)
     return found, Image.new("RGB", found.size), (True, False)
-
-
-def _with_stem(folder: Path, stem: str) -> Path | None:
-    files = folder.glob(f"{stem}.*") if folder.is_dir() else ()
-    return next((f for f in sorted(files) if f.suffix.lower() in pictures.SUFFIXES), None)

@@ -50,8 +50,7 @@ class ActionTask(Task):
 
     input_suffixes = video_list.SUFFIXES
 
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:
+    def names_in_data(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)
 
     @cached_property

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jaxvision.errors import InputError, check_choice, nearest
+from jaxvision.errors import InputError, check_choice, check_network
 from jaxvision.methods.cycleacr.head import HeadConfig
 from jaxvision.methods.cycleacr.instances import InstanceConfig
 from jaxvision.methods.cycleacr.interaction import BlockConfig
@@ -102,8 +102,7 @@ def model_table() -> dict[str, Any]:
 
 def find_variant(name: str) -> Variant:
     """The published network called `name`; InputError names the nearest for an unknown one."""
-    if name not in VARIANTS:
-        raise InputError(f"cycleacr/{name}: no such network{nearest(name, VARIANTS)}")
+    check_network("cycleacr", name, VARIANTS)
     return VARIANTS[name]
 
 

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from jaxvision.data.conversions import note
+from jaxvision.data.file_state import state_of
 from jaxvision.data.frame_stream import (
     PictureStream,
     VideoStream,
@@ -83,7 +84,8 @@ def predict_files(
         # Positions count given frames, so `multiple` new positions lie in each step.
         even = Retiming(rate=Fraction(options.multiple))
         retimer = Retimer(interpolator, even, options.cut)
-        job = {**key, "folder": str(folder), "frames": [frame.name for frame in frames]}
+        states = {frame.name: state_of(frame) for frame in frames}
+        job = {**key, "folder": str(folder), "frames": states}
         with job_folder(outdir / name, job):
             return retime_folder(retimer, options.multiple, frames, outdir / name)
 

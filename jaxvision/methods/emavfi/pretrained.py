@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxvision.data.picture_files import read_picture
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_network
 from jaxvision.methods.emavfi.model import DIVISOR, InterpolationNetwork
 from jaxvision.methods.emavfi.variants import VARIANTS
 from jaxvision.methods.emavfi.weights import CACHED, entries
@@ -29,8 +29,7 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
 
     tensors: what a file about to be read holds; attention masks cached in it are carried along.
     """
-    if name not in VARIANTS:
-        raise InputError(f"emavfi/{name}: no such network{nearest(name, VARIANTS)}")
+    check_network("emavfi", name, VARIANTS)
     config = dataclasses.replace(VARIANTS[name].network, dtype=jnp.dtype(dtype))
     shapes = {n: t.shape for n, t in tensors.items()} if isinstance(tensors, Mapping) else {}
     cached = [

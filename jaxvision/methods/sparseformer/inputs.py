@@ -91,6 +91,7 @@ def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
 def class_names(config: ConfigDict) -> tuple[str, ...]:
     """The names of the classes, in order: a labels file's, else the training folders'."""
     data = config.data
+    check_choice("data.name", data.name, DATASETS)
     if data.name == "digits":
         return tuple("0123456789")
     if data.labels:

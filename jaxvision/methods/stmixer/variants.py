@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jaxvision.errors import InputError, check_choice, nearest
+from jaxvision.errors import InputError, check_choice, check_network
 from jaxvision.methods.stmixer.decoder import DecoderConfig
 from jaxvision.methods.stmixer.model import ConvolutionalMaps, Detector
 from jaxvision.nn.resnet3d_config import NonLocalConfig, NormConfig, strided_network
@@ -89,8 +89,7 @@ def model_table() -> dict[str, Any]:
 
 def find_variant(name: str) -> Variant:
     """The published network called `name`; InputError names the nearest for an unknown one."""
-    if name not in VARIANTS:
-        raise InputError(f"stmixer/{name}: no such network{nearest(name, VARIANTS)}")
+    check_network("stmixer", name, VARIANTS)
     return VARIANTS[name]
 
 

@@ -1,11 +1,13 @@
 """What the teacher says of a clip: what the student may see, and what it should answer there."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxvision.errors import InputError
 from jaxvision.methods.umt.clip import ClipVision, resize_for_teacher
 from jaxvision.ops import token_masks
 
@@ -17,6 +19,18 @@ class Guidance(NamedTuple):
     attention: Float[Array, "bt n"]
     visible: Int[Array, "b tm"]
     targets: Float[Array, "k b tm out"]
+
+
+def visible_places(places: int, ratio: float, setting: str) -> int:
+    """Visible places of each frame. InputError, with the name of the `setting` that the ratio is,
+    where all of them are visible or none."""
+    count = token_masks.visible_per_frame(places, ratio) if math.isfinite(ratio) else 0
+    if not 0 < count < places:
+        raise InputError(
+            f"{setting}={ratio} leaves {count} of a frame's {places} tokens visible; expected "
+            "some, not all"
+        )
+    return count
 
 
 def guide(

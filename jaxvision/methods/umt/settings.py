@@ -83,8 +83,14 @@ SETTINGS = CLIPS | {
 }
 
 SIZES = Sizes(
-    least={"data.first_frame": 0, "task.reranked": 0},
+    # An answer is ranked by the word behind [CLS].
+    least={"data.first_frame": 0, "task.reranked": 0, "task.answer_length": 2},
     positive=("model.mlp_ratio",),
+    not_negative=(
+        "data.seconds",
+        *(f"task.loss_weights.{name}" for name in ("vtc", "vtm", "mlm", "uta")),
+    ),
+    shares=("task.word_mask_ratio",),
     divisors={
         "model.heads": "model.width",
         "model.patch": "model.image_size",

@@ -16,10 +16,9 @@ from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.umt import adaptation, inputs, looking, made_clips, objective
-from jaxvision.methods.umt.alignment import Guidance, guide
+from jaxvision.methods.umt.alignment import Guidance, guide, visible_places
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
 from jaxvision.methods.umt.encoder import AlignedEncoder, build_student
-from jaxvision.ops import token_masks
 from jaxvision.tasks import linear_probe
 from jaxvision.tasks.answering import answer_to
 from jaxvision.training.draws import sample_keys
@@ -56,14 +55,8 @@ class Stage1Task(Task):
     @cached_property
     def visible(self) -> int:
         """Visible places of each frame."""
-        ratio, places = self.config.task.mask_ratio, self.teacher.places
-        count = token_masks.visible_per_frame(places, ratio)
-        if not 0 < count < places:
-            raise InputError(
-                f"task.mask_ratio={ratio} leaves {count} of a frame's {places} tokens visible; "
-                "expected some, not all"
-            )
-        return count
+        ratio = self.config.task.mask_ratio
+        return visible_places(self.teacher.places, ratio, "task.mask_ratio")
 
     def init(self, rng: PRNGKeyArray) -> Variables:
         student_rng, teacher_rng = jax.random.split(rng)

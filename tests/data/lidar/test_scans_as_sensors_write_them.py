@@ -156,3 +156,35 @@ def test_hidden_files_are_no_scans(tmp_path):
     write_bin(tmp_path / "scan.bin", points_of(8))
     (tmp_path / "._scan.bin").write_bytes(b"\x00\x05\x16\x07")
     assert OwnScans.open(tmp_path).paths == (tmp_path / "scan.bin",)
+
+
+def test_intensities_below_zero_in_any_number_of_columns_are_said(tmp_path):
+    places = write_bin(tmp_path / "places.bin", points_of(400)[:, :3])
+    with pytest.warns(ScanWarning, match=r"intensities below 0: .*data\.columns"):
+        read_scan(places)
+
+
+def test_intensity_and_labels_of_cloud_compare_are_known(tmp_path):
+    xyz, strength = points_of(5)[:, :3], np.linspace(0, 1, 5)
+    columns = {"scalar_Reflectance": strength, "scalar_Classification": np.arange(5.0)}
+    scan = read_scan(write_doubles(tmp_path / "a.ply", xyz, **columns), labelled=True)
+    np.testing.assert_allclose(scan.points[:, 3], strength, atol=1e-6)
+    np.testing.assert_array_equal(scan.labels, np.arange(5))
+
+
+def test_a_cloud_without_intensity_is_said(tmp_path):
+    path = write_doubles(tmp_path / "a.ply", points_of(5)[:, :3], amplitude=np.ones(5))
+    with pytest.warns(ScanWarning, match=r"no intensity among .*\(x, y, z, amplitude\)"):
+        assert not read_scan(path).points[:, 3].any()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"), [({"heading": 90.0}, "heading 90 of box 1"), ({"name": "tram"}, "'tram'")]
+)
+@pytest.mark.parametrize("required", [True, False])
+def test_truth_that_cannot_be_read_is_named(tmp_path, change, why, required):
+    path = write_bin(tmp_path / "a.bin", points_of(50))
+    box = {"name": "car", "translation": [0, 0, 0], "size": [4, 2, 1.5], "heading": 6.0}
+    path.with_suffix(".json").write_text(json.dumps({"boxes": [box, {**box, **change}]}))
+    with pytest.raises(InputError, match=why):
+        read_own(path, ("car",), required=required)

@@ -13,7 +13,8 @@ from jaxvision.methods.camliflow.model import FlowInputs, FlowNetwork
 from jaxvision.methods.camliflow.pretrained import preprocess, recognise
 from jaxvision.methods.camliflow.variants import PARAMETERS, VARIANTS
 from jaxvision.methods.camliflow.weights import entries
-from jaxvision.weights import flatten, to_state_dict, to_variables
+from jaxvision.weights import to_state_dict, to_variables
+from jaxvision.weights.mapping import flatten
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -123,7 +123,10 @@ def test_each_stage_starts_from_the_one_before_and_the_last_one_predicts(trained
     written = task.predict_files(variables, paths, out)
     assert {path.name for path in written} >= {"canvas.png", "pair.png", "alone.png"}
     answers = json.loads((out / "predictions.json").read_text())
-    of = {path.name: answers[str(path)] for path in paths}
+    of = {
+        path.name: {answer["class"]: answer["probability"] for answer in answers[str(path)]}
+        for path in paths
+    }
     # A canvas and the same pair as two files are one input; RGB alone is another.
     assert of["canvas.png"] == of["pair.png"]
     assert of["canvas.png"] != of["alone.png"]

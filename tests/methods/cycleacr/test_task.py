@@ -59,9 +59,9 @@ def test_training_fills_the_memory(config, workdir):
 def test_evaluation_counts_every_action(workdir):
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
     results = {name: value for row in rows for name, value in row.items()}
-    assert 0 <= results["key_frames/map"] <= 100
-    assert results["key_frames/people_per_second"] == 1
-    assert {"key_frames/ap_red", "key_frames/ap_after blue"} <= results.keys()
+    assert 0 <= results["evaluate/key_frames/map"] <= 100
+    assert results["evaluate/key_frames/people_per_second"] == 1
+    assert {"evaluate/key_frames/ap_red", "evaluate/key_frames/ap_after blue"} <= results.keys()
 
 
 def test_predict_answers_films_and_says_what_it_was_told_by(config, workdir, tmp_path):

@@ -24,10 +24,8 @@ SENSOR = {"beams": 8, "azimuths": 48}
 
 
 def small_config(**overrides) -> ConfigDict:
-    """The demo's config, smaller; the encoder network, as the U-Net takes twice as long to compile
-    (a golden case trains that)."""
+    """The demo's config, smaller."""
     settings = {
-        "model.network": "linkencoder",
         "model.width": 8,
         "data.train": 16,
         "data.test": 3,

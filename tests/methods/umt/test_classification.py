@@ -6,6 +6,7 @@ import pytest
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+import media
 from jaxvision.errors import InputError
 from jaxvision.methods.umt.recipes import SCRIPTS, finetuning
 from jaxvision.methods.umt.task import make_task
@@ -13,28 +14,13 @@ from jaxvision.methods.umt.transfer import from_k710, from_pretraining
 from jaxvision.training import initialisation
 from jaxvision.training.config import load_config
 from jaxvision.training.loop import train
-from jaxvision.viz.files import write_mp4
 from jaxvision.weights.mapping import flatten, unflatten
 from methods.umt.small import FRAMES, SIDE, WIDTH, stage1
-
-CLASSES = ("falling", "rising")
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """A folder of class folders: a bright bar that falls or rises."""
-    root = tmp_path_factory.mktemp("videos")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 8), ("validation", 4)):
-        for label, name in enumerate(CLASSES):
-            (root / split / name).mkdir(parents=True)
-            for number in range(count):
-                clip = rng.integers(0, 60, (12, 48, 64, 3), np.uint8)
-                for time in range(12):
-                    row = 3 * time if label == 0 else 33 - 3 * time
-                    clip[time, row : row + 12] = 230
-                write_mp4(root / split / name / f"{number}.mp4", clip, 8)
-    return root
+    return media.bars(tmp_path_factory.mktemp("videos"), train=24, validation=12)
 
 
 def small(root) -> ConfigDict:

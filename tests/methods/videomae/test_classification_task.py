@@ -9,6 +9,7 @@ import pytest
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+import media
 from jaxvision.data import video_list
 from jaxvision.data.augment import random_erasing
 from jaxvision.data.augment.rand_augment import OPERATIONS, RandAugment, argument
@@ -28,7 +29,6 @@ from jaxvision.training.config import load_config, recipes
 from jaxvision.training.evaluation import Evaluator
 from jaxvision.training.loop import train
 from jaxvision.training.mesh import make_mesh
-from jaxvision.viz.files import write_mp4
 from jaxvision.weights.mapping import flatten
 
 CLASSES = ("falling", "rising")
@@ -36,19 +36,7 @@ CLASSES = ("falling", "rising")
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """A folder of class folders: a bright bar that falls or rises."""
-    root = tmp_path_factory.mktemp("videos")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 8), ("validation", 4)):
-        for label, name in enumerate(CLASSES):
-            (root / split / name).mkdir(parents=True)
-            for number in range(count):
-                clip = rng.integers(0, 60, (12, 48, 64, 3), np.uint8)
-                for time in range(12):
-                    row = 3 * time if label == 0 else 33 - 3 * time
-                    clip[time, row : row + 12] = 230
-                write_mp4(root / split / name / f"{number}.mp4", clip, 8)
-    return root
+    return media.bars(tmp_path_factory.mktemp("videos"), train=24, validation=12)
 
 
 def small(root, **overrides) -> ConfigDict:
@@ -150,7 +138,8 @@ def test_an_unreadable_video_is_replaced_and_named(videos, tmp_path):
     broken = tmp_path / "train" / "falling" / "broken.mp4"
     for name in CLASSES:
         (tmp_path / "train" / name).mkdir(parents=True)
-        for path in (videos / "train" / name).iterdir():
+        for number in range(8):
+            path = videos / "train" / name / f"{number}.mp4"
             (tmp_path / "train" / name / path.name).symlink_to(path)
     broken.write_bytes(b"no video")
     config = small(tmp_path, **{"data.validation": "", "train.batch_size": 16})

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from jaxvision.data.conversions import note
 from jaxvision.data.lidar.boxed_scan import BoxedScan, boxes_to_json, read_own
 from jaxvision.data.lidar.nuscenes_frames import Frame, read_frame
 from jaxvision.data.lidar.nuscenes_index import NuscenesFrames
@@ -73,6 +74,7 @@ def scan_detector(
     def detect(scan: BoxedScan, path: Path) -> Answer:
         found = packing.grid.voxelise(scan.merged(), packing.voxels, packing.points)
         if not len(found.coords):
+            note(path, "no point in range (data.range): no boxes")
             return NOTHING_FOUND
         wanted = capacity_for(int(SPARE_FOR_VIEWS * len(found.coords)))
         fitting = replace(packing, voxels=min(wanted, packing.voxels))
@@ -105,6 +107,8 @@ def predict_files(
 
     def answer_one(path: Path, name: str) -> list[Path]:
         frame = known.frame(path) if known is not None else None
+        if frame is not None:
+            results.pop(frame.token, None)  # what an earlier file of that name held
         if known is not None and frame is not None:
             scan = NuscenesFrames(known.tables.root, (frame,))[0]
         else:

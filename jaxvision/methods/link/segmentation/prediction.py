@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxvision.data.atomic_write import path_inside
+from jaxvision.data.conversions import note
 from jaxvision.data.lidar.classes import Classes
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.lidar.own_scans import read_scan, write_prediction
@@ -42,6 +43,7 @@ def scan_labeller(
     def label(scan: Scan, path: Path) -> Int[np.ndarray, " n"]:
         inside = points_in_range(scan.points, packing.extent)
         if not inside.any():
+            note(path, "no point in range (data.range): the ignored class everywhere")
             return np.full(len(scan.points), OUTSIDE, np.int32)
         kept = Scan(scan.points[inside])
         voxels = len(voxelise(kept.points, packing.voxel_size, str(path)).coords)

@@ -76,12 +76,17 @@ def negative_weights(
     return jnp.where(same, 0, weights)
 
 
-def _same_group(samples: int, groups: int) -> Bool[Array, "b b"]:
+def check_groups(samples: int, groups: int) -> None:
+    """InputError for groups of one sample, or that do not divide the batch."""
     if samples % groups or samples == groups:
         raise InputError(
             f"train.draw_groups={groups} of a batch of {samples}: negatives are drawn inside a "
             "group, so groups of two samples or more were expected"
         )
+
+
+def _same_group(samples: int, groups: int) -> Bool[Array, "b b"]:
+    check_groups(samples, groups)
     group = jnp.arange(samples) // (samples // groups)
     return group[:, None] == group[None, :]
 

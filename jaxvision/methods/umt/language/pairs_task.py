@@ -68,12 +68,13 @@ class PairsTask(WordsTask):
         records = [
             record
             for file in self.file(key).split(",")
-            for record in read_captions(file, data.root, medium)
+            for record in read_captions(file.strip(), data.root, medium)
         ]
         return paragraphs(records) if data.paragraphs else tuple(records)
 
     def records(self, key: str, medium: Medium = "video") -> CaptionRecords:
-        """The same as the loader wants them."""
+        """The same as the loader wants them, for batches whose groups have negatives to draw."""
+        contrast.check_groups(self.config.train.batch_size, self.config.train.draw_groups)
         return CaptionRecords(
             self.captions(key, medium),
             self.config.data.many_videos_a_text,

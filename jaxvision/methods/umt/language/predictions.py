@@ -66,6 +66,7 @@ def answer_files(
     results: dict[str, dict[str, Any]] = earlier_table(outdir / TABLE)
 
     def answer_one(path: Path, name: str) -> list[Path]:
+        results.pop(str(path), None)  # what an earlier file of that name was
         sentences = tuple(dict.fromkeys((*asked, *own_sentences(path))))
         if not sentences:
             raise InputError(

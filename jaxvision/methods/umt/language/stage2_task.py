@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from jaxvision.data.loader import permuted_bucket
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
-from jaxvision.methods.umt.alignment import Guidance, guide
+from jaxvision.methods.umt.alignment import Guidance, guide, visible_places
 from jaxvision.methods.umt.clip import ClipVision, build_teacher
 from jaxvision.methods.umt.language.inputs import CaptionRecords
 from jaxvision.methods.umt.language.losses import HiddenWords
@@ -28,7 +28,6 @@ from jaxvision.methods.umt.language.word_masking import (
     mask_words,
 )
 from jaxvision.methods.umt.objective import alignment_loss
-from jaxvision.ops import token_masks
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Group, Variables
 
@@ -130,14 +129,14 @@ class Stage2Task(PairsTask):
     def guidance(self, variables: Variables, batch: Batch) -> Guidance:
         """What the teacher says of a prepared batch."""
         frames = batch["video"].shape[1]
-        teacher, task = self.teacher(frames), self.config.task
-        ratio = task.video_mask_ratio if frames > 1 else task.image_mask_ratio
+        teacher = self.teacher(frames)
+        ratio = f"{'video' if frames > 1 else 'image'}_mask_ratio"
         return guide(
             teacher,
             {"params": variables["params"][TEACHER]},
             batch["input"],
             batch["noise"].reshape(-1, teacher.places),
-            token_masks.visible_per_frame(teacher.places, ratio),
+            visible_places(teacher.places, self.config.task[ratio], f"task.{ratio}"),
         )
 
     def loss(

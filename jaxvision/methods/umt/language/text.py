@@ -56,7 +56,10 @@ class TextEmbeddings(nn.Module):
         """InputError for texts longer than the table of positions."""
         n = ids.shape[1]
         if n > self.config.positions:
-            raise InputError(f"text of {n} tokens: the table has {self.config.positions} positions")
+            raise InputError(
+                f"task.text_length, task.answer_length: texts of {n} tokens; expected at most "
+                f"language.positions={self.config.positions}"
+            )
         words = self.words[ids]
         # Looking padding up teaches its row nothing; the head that is tied to the table does.
         padding = (ids == PADDING)[:, :, None]

@@ -65,6 +65,7 @@ def test_every_published_script_is_reachable():
         ("retrieval:set=msrvt", "recipe argument 'set' 'msrvt'; did you mean 'msrvtt'"),
         ("retrieval:data=25", "recipe argument 'data' '25'; did you mean '25m'"),
         ("retrieval:set=ssv2_label,form=zero", "no published script of ssv2_label without tuning"),
+        ("retrieval:set=msvd,set=didemo", "recipe argument 'set' is given twice"),
         ("question_answering:size=h", "recipe argument 'size' 'h'"),
     ],
 )

@@ -83,6 +83,20 @@ def test_what_is_refused(folder):
     inputs = _inputs(task)
     with pytest.raises(InputError, match=r"train\.draw_groups=4 of a batch of 4"):
         jax.eval_shape(lambda: task.loss(*inputs, jax.random.key(0), True))
+    with pytest.raises(InputError, match=r"train\.draw_groups=4 of a batch of 4"):
+        task.source("train")  # before anything is compiled
+    task = make_task(recipe(folder, **{"task.text_length": 9}))
+    with pytest.raises(InputError, match=r"task\.text_length.* 9 .*language\.positions=8"):
+        jax.eval_shape(task.init, jax.random.key(0))
+
+
+@pytest.mark.parametrize(("medium", "frames"), [("video", 2), ("image", 1)])
+def test_a_mask_that_hides_all_or_nothing_is_refused_by_its_medium(folder, medium, frames):
+    for ratio in (0.0, 1.0, -0.5, float("nan")):
+        task = make_task(recipe(folder, "stage2", **{f"task.{medium}_mask_ratio": ratio}))
+        batch = {"video": np.zeros((1, frames, 32, 32, 3), np.uint8)}
+        with pytest.raises(InputError, match=rf"task\.{medium}_mask_ratio=.* leaves \d+ of"):
+            task.guidance({"params": {"teacher": {}}}, batch | {"input": 0, "noise": np.zeros(16)})
 
 
 def _inputs(task):

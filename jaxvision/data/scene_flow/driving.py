@@ -1,0 +1,109 @@
+"""Driving (of the Scene Flow data sets, 1512.02134) in its owner's layout, as the conference
+version of CamLiFlow reads it.
+
+ROOT/{frames_finalpass,disparity}/LENS/SCENE/SPEED/left/%04d.{png,pfm},
+ROOT/disparity_change/LENS/SCENE/SPEED/DIRECTION/left/%04d.pfm and
+ROOT/optical_flow/LENS/SCENE/SPEED/DIRECTION/left/OpticalFlowInto{Future,Past}_%04d_L.pfm.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from jaxvision.data.flow_files import read_pfm
+from jaxvision.data.picture_files import read_picture
+from jaxvision.data.scene_flow.frames import FramePair, check_sizes
+from jaxvision.data.scene_flow.geometry import Camera, lift_disparity
+from jaxvision.errors import InputError
+
+FOCAL_LENGTHS = {"15mm_focallength": 450.0, "35mm_focallength": 1050.0}  # pixels
+CENTRE = (479.5, 269.5)
+BASELINE = 1.0
+SCENES = ("scene_forwards", "scene_backwards")
+SPEEDS = ("fast", "slow")
+DIRECTIONS = ("into_future", "into_past")
+PAIRS = 299  # of each sequence
+FARTHEST = 50.0  # metres
+LARGEST_FLOW = 1000.0  # pixels, of either component; what is longer does not count
+
+
+class Pair(NamedTuple):
+    """Frame `number` and its neighbour in time."""
+
+    lens: str
+    scene: str
+    speed: str
+    direction: str
+    number: int
+
+    @property
+    def neighbour(self) -> int:
+        return self.number + (1 if self.direction == "into_future" else -1)
+
+
+# An epoch of the authors' is 299 pairs, each of a sequence drawn at random; here all are listed.
+ALL = tuple(
+    Pair(lens, scene, speed, way, number + (way == "into_past"))
+    for lens, scene, speed, way in product(FOCAL_LENGTHS, SCENES, SPEEDS, DIRECTIONS)
+    for number in range(1, PAIRS + 1)
+)
+
+
+@dataclass(frozen=True)
+class Driving:
+    """All 4,784 pairs. farthest: points beyond it are left out, in metres."""
+
+    root: Path
+    farthest: float = FARTHEST
+
+    def __len__(self) -> int:
+        return len(ALL)
+
+    def name(self, index: int) -> str:
+        pair = ALL[index]
+        return f"{'/'.join(pair[:4])}/{pair.number:04d}"
+
+    def __getitem__(self, index: int) -> FramePair:
+        """Record `index`; clouds hold all pixels that are near enough. InputError names a file that
+        is missing or does not fit the others."""
+        pair = ALL[index]
+        sequence, way = Path(*pair[:3]), pair.direction
+        numbers = (pair.number, pair.neighbour)
+        pictures, disparities = (self.root / part for part in ("frames_finalpass", "disparity"))
+        images = [
+            np.asarray(read_picture(pictures / sequence / f"left/{n:04d}.png")) for n in numbers
+        ]
+        first, second = (read_pfm(disparities / sequence / f"left/{n:04d}.pfm") for n in numbers)
+        change = read_pfm(
+            self.root / "disparity_change" / sequence / way / f"left/{pair.number:04d}.pfm"
+        )
+        tense = "Future" if way == "into_future" else "Past"
+        file = f"OpticalFlowInto{tense}_{pair.number:04d}_L.pfm"
+        flow = read_pfm(self.root / "optical_flow" / sequence / way / "left" / file)[..., :2]
+        maps = {"picture": images[0], "second picture": images[1], "disparity": first}
+        maps |= {"second disparity": second, "disparity_change": change, "optical_flow": flow}
+        check_sizes(self.name(index), maps)
+        if flow.ndim != 3:
+            raise InputError(f"{self.name(index)}: expected a colour map as flow is stored")
+        camera = Camera(FOCAL_LENGTHS[pair.lens], *CENTRE)
+        start = lift_disparity(first, camera, BASELINE)
+        end = lift_disparity(first + change, camera, BASELINE, flow)
+        after = lift_disparity(second, camera, BASELINE)
+        near = self._near(start) & self._near(end)
+        valid = (np.abs(flow) < LARGEST_FLOW).all(axis=-1, keepdims=True)
+        return FramePair(
+            images=np.stack(images),
+            clouds=(start[near], after[self._near(after)]),
+            camera=camera,
+            size=first.shape,
+            flow_2d=np.concatenate([flow, valid], axis=-1, dtype=np.float32),
+            flow_3d=(end - start)[near],
+            name=self.name(index),
+        )
+
+    def _near(self, points: Float[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
+        return np.isfinite(points).all(axis=-1) & (points[..., 2] < self.farthest)

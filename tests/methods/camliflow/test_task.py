@@ -1,0 +1,161 @@
+"""CamLiFlow's batches, groups, evaluations and predictions; networks themselves are goldens'."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from jaxvision.data.flow_files import write_flo
+from jaxvision.errors import InputError
+from jaxvision.methods.camliflow import evaluation, inputs, point_evaluation, prediction
+from jaxvision.methods.camliflow.model import Prediction
+from jaxvision.methods.camliflow.variants import VARIANTS
+from jaxvision.registry import load_config, make_task
+
+SIZE, POINTS = (64, 96), 300
+
+
+def config_of(network: str = "camlipwc", *more: str):
+    return load_config(
+        "camliflow/demo",
+        [f"model.network={network}", f"data.size={SIZE}", "data.points=300", *more],
+    )
+
+
+@pytest.mark.parametrize("network", ["camliraft", "camliraft_l", "pwc"])
+def test_a_batch_has_what_the_network_has_branches_for(network):
+    task = make_task(config_of(network))
+    source, spec = task.source("train"), task.batch_specs("train")["pairs"]
+    sample = source.transform(source.records[0], np.random.default_rng(0), "pairs")
+    assert sample.keys() == spec.keys()
+    for name, x in sample.items():
+        assert (x.shape, x.dtype) == (spec[name].shape[1:], spec[name].dtype), name
+    images, points = VARIANTS[network].images, VARIANTS[network].points
+    assert (images, points) == ("flow_2d" in sample, "flow_3d" in sample)
+    assert task.supervised({name: x[None] for name, x in sample.items()}) == (
+        images * SIZE[0] * SIZE[1] + points * POINTS
+    )
+
+
+def test_an_evaluation_draws_the_same_points_each_time_and_a_training_others():
+    records = make_task(config_of()).source("train").records
+    networks = VARIANTS["camliraft_l"]
+    fixed = evaluation.transform_of(networks, SIZE, POINTS, 0)
+    free = inputs.PairTransform(images=False, points=True, count=POINTS, size=SIZE, flips=2)
+    for transform, same in ((fixed, True), (free, False)):
+        first, second = (
+            transform(records[0], np.random.default_rng(seed), "pairs") for seed in range(2)
+        )
+        assert np.array_equal(first["clouds"], second["clouds"]) == same
+
+
+def test_the_branch_of_points_has_a_rate_of_its_own():
+    group = make_task(config_of()).parameter_group
+    points, kernel = "core/point_estimator/mlp/layer_0/linear/kernel", (128, 64)
+    assert group(points, kernel).schedule == "points"
+    assert group("core/fuse_estimator/to_points/linear/kernel", kernel).schedule == ""
+    assert group("core/fuse_estimator/to_points/linear/bias", (64,)).decay == 0
+    alone = make_task(config_of("camlipwc_l")).parameter_group
+    assert alone(points, kernel).schedule == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("model.network=camliflow",), "unknown model.network"),
+        (("model.pyramid=(256,256,64,32,16)",), "expected 5 falling numbers"),
+        (("model.pyramid=(256,128,64,32,8)",), "fewer points than the 16 neighbours"),
+        (("data.points=256",), "data.points=256: expected more than the pyramid's 256"),
+        (("data.size=(32,96)",), "expected at least 64 pixels a side"),
+        (("data.name=things",), "unknown data.name"),
+        (("data.name=kitti",), "expected the folder of kitti, got none"),
+        (("data.name=kitti", "data.root=x"), r"expected \(376, 1242\)"),
+        (("task.crop=(80,80)",), "within"),
+        (("task.order=l2",), "unknown task.order"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(more, said):
+    with pytest.raises(InputError, match=said):
+        make_task(config_of("camlipwc", *more)).source("train")
+
+
+def test_protocols_are_refused_where_they_are_unknown_or_lack_a_branch(tmp_path):
+    full = ("model.pyramid=(4096,2048,1024,512,256)", "data.points=8192")
+    for network, name, said in (
+        ("camlipwc", "thing", "unknown protocol"),
+        ("camlipwc", "kitti_noc", "for networks without images"),
+        ("camlipwc_l", "sintel_final", "no true scene flow"),
+        ("pwc", "kitti_scene_flow", "for networks of pixels and points"),
+        ("camlipwc_l", "kitti_noc", "no calibrations, expected files such as 000000.txt"),
+    ):
+        config = config_of(network, *full)
+        with config.unlocked():
+            config.task.benchmarks = ConfigDict({name: str(tmp_path)})
+        with pytest.raises(InputError, match=said):
+            make_task(config).evaluations()
+    assert point_evaluation.shift_of("things_occ", 2) is None
+    assert point_evaluation.shift_of("kitti_occ", 2).source_mean.shape == (2, 3)
+
+
+def nothing_moves(given) -> Prediction:
+    flow_2d = flow_3d = None
+    if given.images is not None:
+        flow_2d = jnp.zeros((*given.images.shape[:1], *given.images.shape[2:4], 2))
+    if given.clouds is not None:
+        flow_3d = jnp.zeros_like(given.clouds[:, 0])
+    return Prediction((), (), (), flow_2d, flow_3d, None)
+
+
+def test_no_motion_has_the_errors_of_no_motion():
+    task = make_task(config_of("camlipwc", "task.evaluation_batch=2"))
+    found = evaluation.evaluations(task.config, task.network, lambda _, x: nothing_moves(x))
+    planes = found["planes"]
+    source, total = planes.source, None
+    samples = [
+        source.transform(source.records[n], np.random.default_rng(0), "pairs") for n in range(2)
+    ]
+    batch = {name: jnp.stack([s[name] for s in samples]) for name in samples[0]}
+    outputs = jax.device_get(jax.jit(planes.outputs)({}, batch, None))
+    total = planes.accumulate(total, outputs, np.arange(2), "pairs")
+    result = planes.finish(total, {})
+    assert result["epe2d"] == result["epe2d_zero"]
+    assert result["epe3d"] == result["epe3d_zero"]
+    lengths = np.linalg.norm(batch["flow_3d"][..., :3], axis=-1)
+    assert result["epe3d"] == pytest.approx(lengths.mean(), rel=1e-4)
+    seen = lengths[~np.asarray(batch["occluded"])]
+    assert result["epe3d_noc"] == pytest.approx(seen.mean(), rel=1e-4)
+
+
+def test_predict_writes_pictures_flow_and_a_page(tmp_path):
+    task = make_task(config_of())
+    pair = task.source("train").records[0]
+    for number, image in enumerate(pair.images):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+        np.save(tmp_path / f"{number}.npy", pair.clouds[number])
+    write_flo(tmp_path / "true.flo", pair.flow_2d[..., :2])
+    frames = [{"image": f"{n}.png", "cloud": f"{n}.npy"} for n in range(2)]
+    table = {"camera": list(pair.camera), "frames": frames, "flow_2d": ["true.flo"]}
+    (tmp_path / "walk.json").write_text(json.dumps(table))
+    out = tmp_path / "out"
+    out.mkdir()
+    written = prediction.predict_files(
+        task.config, task.network, nothing_moves, [tmp_path / "walk.json"], out
+    )
+    assert sorted(file.name for file in written) == [
+        *("walk.json", "walk_0000_error.png", "walk_0000_flow.flo", "walk_0000_flow.png"),
+        *("walk_0000_flow_3d.npy", "walk_0000_motion.html"),
+    ]
+    assert (np.asarray(Image.open(out / "walk_0000_flow.png")) == 255).all()
+    (row,) = json.loads((out / "walk.json").read_text())["pairs"]
+    length = np.linalg.norm(pair.flow_2d[..., :2], axis=-1).mean()
+    assert row["epe2d"] == pytest.approx(length, rel=1e-4)
+    assert np.load(out / "walk_0000_flow_3d.npy").shape == (task.config.task.predict.points, 6)
+    (tmp_path / "kitti.json").write_text('{"kitti": "nowhere", "split": "testing200"}')
+    with pytest.raises(InputError, match=r"no such file, which KITTI's"):
+        prediction.predict_files(
+            task.config, task.network, nothing_moves, [tmp_path / "kitti.json"], out
+        )
