@@ -10,7 +10,8 @@ ever made, forward or backward. "volume" makes the correlations of all pairs onc
 of 544 x 960 pixels, as much again for the gradient) and reads windows from them.
 
 Implementations of the on-demand form: "reference" (any device), "mosaic_tpu" (products with the
-rows that windows touch; second maps of up to 9 MB a sample) and "triton" (gathers on NVIDIA GPUs).
+rows that windows touch; second maps of up to 12 MB a sample) and "triton" (gathers on NVIDIA GPUs;
+up to 256 channels).
 """
 
 import math
@@ -24,7 +25,7 @@ from jaxtyping import Array, Float, Int
 from jaxvision.errors import InputError
 from jaxvision.ops.correlation_lookup import mosaic_tpu, reference, triton, volume
 from jaxvision.ops.correlation_lookup.windows import blend, window_corners
-from jaxvision.ops.dispatch import choose, kernel_or_reference
+from jaxvision.ops.dispatch import TPU_ROOM, choose, kernel_or_reference
 
 Form = Literal["on_demand", "volume"]
 Products = Callable[..., Array]
@@ -112,9 +113,7 @@ def correlation_lookup(
                 f"correlation_lookup: where {where.shape} for features {pyramid.first.shape}: "
                 "expected a place for each pixel"
             )
-        largest = pyramid.second[0]
-        map_bytes = math.prod(largest.shape[1:]) * largest.dtype.itemsize
-        prefer = partial(_preferred, map_bytes)
+        prefer = partial(_preferred, pyramid.second[0], side)
         name = choose("correlation_lookup", implementation, PRODUCTS, prefer)
         rows = pyramid.first.reshape(b, height * width, -1)
         levels = pyramid.second
@@ -135,7 +134,11 @@ def correlation_lookup(
     return jnp.concatenate(found, axis=-1).reshape(b, height, width, -1)
 
 
-def _preferred(map_bytes: int, platform: str) -> str:
-    if platform == "tpu" and map_bytes > mosaic_tpu.MOST_BYTES:
+def _preferred(largest: Array, side: int, platform: str) -> str:
+    _, height, width, channels = largest.shape
+    room = mosaic_tpu.working_set((height, width), channels, largest.dtype.itemsize, side)
+    if platform == "tpu" and room > TPU_ROOM:
+        return "reference"
+    if platform == "gpu" and channels > triton.MOST_CHANNELS:
         return "reference"
     return kernel_or_reference(platform)

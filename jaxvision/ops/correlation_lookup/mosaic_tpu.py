@@ -27,8 +27,16 @@ from jaxvision.ops.products import multiply
 
 PIXELS = 128
 ROWS = 8
-# The second map of a sample, whole in VMEM.
-MOST_BYTES = 9 << 20
+
+
+def working_set(size: tuple[int, int], channels: int, itemsize: int, side: int) -> int:
+    """Bytes on the chip at once, of the largest of the three kernels."""
+    height, width = size
+    c, w = -(-channels // 128) * 128, -(-width // 8) * 8
+    windows = 2 * 4 * side * -(-side // 8) * 8 * PIXELS
+    # Products of a row and features of a tile in two buffers, with a sum.
+    tile = 4 * PIXELS * (w + 3 * c) + windows
+    return tile + max(height * w * c * itemsize, 2 * 4 * ROWS * w * c)
 
 
 def _forward(first: Array, second: Array, corners: Array, side: int, interpret: Any) -> Array:

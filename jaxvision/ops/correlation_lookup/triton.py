@@ -7,8 +7,8 @@ sum over channels (or a weighted addition). Windows of neighbours overlap, so th
 from the cache.
 
 The gradient by the second map: grid (samples, blocks of 32 of its pixels). Each program owns its
-pixels and runs over all pixels of the first map, 64 at a time, passing over blocks whose windows
-miss it; what is left is a product [32, 64] x [64, c]. No atomic additions: the same bits each run.
+pixels and runs over all pixels of the first map, 32 at a time, passing over blocks whose windows
+miss it; what is left is a product [32, 32] x [32, c]. No atomic additions: the same bits each run.
 """
 
 from typing import Any
@@ -16,13 +16,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float
 
 from jaxvision.ops.correlation_lookup.gradients import differentiable
+from jaxvision.ops.triton_backend import plgpu
 
 PIXEL_BLOCK = 32
-READ_BLOCK = 64
+READ_BLOCK = 32
+# [32, channels] of both maps stay in a program's registers.
+MOST_CHANNELS = 256
 
 
 def _forward(first: Array, second: Array, corners: Array, side: int, interpret: Any) -> Array:
@@ -36,7 +38,7 @@ def _forward(first: Array, second: Array, corners: Array, side: int, interpret: 
         x, y = (plgpu.load(corners_ref.at[sample, pixel, i], mask=real, other=0) for i in (0, 1))
 
         def one(step: Array, _: None) -> None:
-            row, inside = _place(x + step // side, y + step % side, height, width)
+            row, inside = _place(*_window_pixel(x, y, step, side), height, width)
             theirs = plgpu.load(
                 second_ref.at[sample, row[:, None], column[None, :]],
                 mask=mask & inside[:, None],
@@ -69,7 +71,7 @@ def _by_first(
         x, y = (plgpu.load(corners_ref.at[sample, pixel, i], mask=real, other=0) for i in (0, 1))
 
         def add(step: Array, total: Array) -> Array:
-            row, inside = _place(x + step // side, y + step % side, height, width)
+            row, inside = _place(*_window_pixel(x, y, step, side), height, width)
             theirs = plgpu.load(
                 second_ref.at[sample, row[:, None], column[None, :]],
                 mask=mask & inside[:, None],
@@ -101,7 +103,7 @@ def _by_second(
 
     def kernel(first_ref, corners_ref, cotangent_ref, out_ref):
         sample, row, owned, column, mask = _block(rows, c)
-        across, down = row % width, row // width
+        across, down = jax.lax.rem(row, width), jax.lax.div(row, width)
 
         def add(block: Array, total: Array) -> Array:
             pixel = block * READ_BLOCK + jnp.arange(READ_BLOCK)
@@ -151,6 +153,12 @@ def _block(count: int, channels: int) -> tuple[Array, Array, Array, Array, Array
     pixel = pl.program_id(1) * PIXEL_BLOCK + jnp.arange(PIXEL_BLOCK)
     column, real = jnp.arange(pl.next_power_of_2(channels)), pixel < count
     return pl.program_id(0), pixel, real, column, real[:, None] & (column < channels)[None, :]
+
+
+def _window_pixel(x: Array, y: Array, step: Array, side: int) -> tuple[Array, Array]:
+    """The pixel that is `step` places (x slow) into each window. Nothing is negative, so that `lax`
+    divides: the signs that `//` and `%` look for are more than Triton's lowering can."""
+    return x + jax.lax.div(step, side), y + jax.lax.rem(step, side)
 
 
 def _place(x: Array, y: Array, height: int, width: int) -> tuple[Array, Array]:

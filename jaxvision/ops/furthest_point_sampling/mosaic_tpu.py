@@ -19,14 +19,19 @@ from jaxvision.ops.dispatch import over_batch
 from jaxvision.ops.furthest_point_sampling.reference import FAR
 
 LANES, SUBLANES = 128, 8
-# Coordinates (in two buffers) and distances of so many take 3.5 MB.
-MOST_POINTS = 131072
+
+
+def working_set(n: int, d: int) -> int:
+    """Bytes on the chip at once: coordinates in two buffers, distances, and four planes of a step
+    that do not fit into registers."""
+    plane = 4 * -(-n // (LANES * SUBLANES)) * LANES * SUBLANES
+    return plane * (2 * d + 1 + 4)
 
 
 def sample(
     points: Float[Array, "b n d"], first: int, samples: int, interpret: Any = False
 ) -> Int[Array, "b samples"]:
-    """See `reference.sample`; n is at most `MOST_POINTS`."""
+    """See `reference.sample`; `working_set` is at most a core's memory."""
     return over_batch(lambda p: _sample(p, first, samples, interpret), points)
 
 

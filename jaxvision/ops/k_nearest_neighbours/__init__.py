@@ -16,7 +16,7 @@ import jax
 from jaxtyping import Array, Float, Int
 
 from jaxvision.errors import InputError
-from jaxvision.ops.dispatch import choose, kernel_or_reference
+from jaxvision.ops.dispatch import TPU_ROOM, choose, kernel_or_reference
 from jaxvision.ops.k_nearest_neighbours import mosaic_tpu, reference, triton
 from jaxvision.ops.k_nearest_neighbours.reference import FAR
 
@@ -55,15 +55,14 @@ def k_nearest_neighbours(
     InputError for shapes that do not fit or an implementation that cannot run here.
     """
     _check(points, queries, k)
-    name = choose(
-        "k_nearest_neighbours", implementation, SEARCHES, partial(_preferred, points.shape[1])
-    )
+    room = mosaic_tpu.working_set(points.shape[1], points.shape[2], k)
+    name = choose("k_nearest_neighbours", implementation, SEARCHES, partial(_preferred, room))
     points, queries = jax.lax.stop_gradient((points, queries))
     return Neighbours(*SEARCHES[name](points, queries, k))
 
 
-def _preferred(count: int, platform: str) -> str:
-    if platform == "tpu" and count > mosaic_tpu.MOST_POINTS:
+def _preferred(room: int, platform: str) -> str:
+    if platform == "tpu" and room > TPU_ROOM:
         return "reference"
     return kernel_or_reference(platform)
 

@@ -22,14 +22,19 @@ from jaxvision.ops.k_nearest_neighbours.reference import FAR
 
 QUERY_TILE = 128
 ROWS = 256
-# Points and distances of a cloud of so many take 12 MB of a core's 16.
-MOST_POINTS = 8192
+
+
+def working_set(n: int, d: int, k: int) -> int:
+    """Bytes on the chip at once: points and tiles in two buffers, distances in one."""
+    points = 2 * -(-n // ROWS) * ROWS * -(-d // QUERY_TILE) * QUERY_TILE
+    tiles = 2 * QUERY_TILE * (-(-d // 8) + 2 * -(-k // 8)) * 8
+    return 4 * (points + tiles + -(-n // ROWS) * ROWS * QUERY_TILE)
 
 
 def nearest(
     points: Float[Array, "b n d"], queries: Float[Array, "b m d"], k: int, interpret: Any = False
 ) -> tuple[Int[Array, "b m k"], Float[Array, "b m k"]]:
-    """See `reference.nearest`; n is at most `MOST_POINTS`."""
+    """See `reference.nearest`; `working_set` is at most a core's memory."""
     clouds = points.astype(jnp.float32), queries.astype(jnp.float32)
     return over_batch(lambda p, q: _nearest(p, q, k, interpret), *clouds)
 

@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float, Int
 
 from jaxvision.ops.dispatch import over_batch
 from jaxvision.ops.k_nearest_neighbours.reference import FAR
+from jaxvision.ops.triton_backend import plgpu
 
 QUERY_BLOCK = 32
 POINT_BLOCK = 64
