@@ -29,7 +29,9 @@ from jaxvision.ops.grouping import group_points
 from jaxvision.ops.k_nearest_neighbours import argument_specs as search_specs
 from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
 from jaxvision.ops.local_correlation import local_correlation
+from jaxvision.ops.point_convolution import argument_specs as convolution_specs
 from jaxvision.ops.point_convolution import depthwise_point_convolution
+from jaxvision.ops.point_correlation import argument_specs as correlation_specs
 from jaxvision.ops.point_correlation import point_correlation
 
 try:
@@ -43,7 +45,7 @@ MOST_BYTES = 4e9
 class Case(NamedTuple):
     """ours, naive, torch: functions of arrays of `shapes` (torch: of tensors, by name).
     differentiated: so many of the first arrays have a gradient.  naive_bytes: of its largest array.
-    high: arrays are uniform from 0 to it; indices below `rows` where they are integers."""
+    options: what follows the arrays."""
 
     ours: Callable
     naive: Callable
@@ -158,11 +160,17 @@ def point_costs(batch: int) -> dict[str, Case]:
             [offset, jnp.take_along_axis(volume, nearest, axis=2)[..., None]], axis=-1
         )
 
-    shapes = (floats(batch, 2048, 128),) * 2 + (floats(batch, 2048, 3),) * 2
     return {
-        "point lookup camliraft": Case(
-            point_correlation, naive, "point_cost", shapes, 2, 4.0 * batch * 2048**2, (16,)
+        f"point lookup {name}": Case(
+            point_correlation,
+            naive,
+            "point_cost",
+            tuple(floats(*shape) for shape in spec.shapes(batch)),
+            2,
+            4.0 * batch * spec.points * spec.others,
+            (spec.k,),
         )
+        for name, spec in correlation_specs.SPECS.items()
     }
 
 
@@ -177,8 +185,14 @@ def convolutions(batch: int) -> dict[str, Case]:
         grouped = group_points(features, neighbours(points, weights.shape[2]))
         return jnp.max(grouped * weights, axis=2)
 
-    shapes = floats(batch, 2048, 128), floats(batch, 2048, 32, 128), floats(batch, 2048, 3)
-    return {"depthwise camliraft": Case(ours, naive, "depthwise", shapes, 2, 0)}
+    def shapes(spec):
+        features, weights, _ = (floats(*shape) for shape in spec.shapes(batch))
+        return features, weights, floats(batch, spec.points, 3)
+
+    return {
+        f"depthwise {name}": Case(ours, naive, "depthwise", shapes(spec), 2, 0)
+        for name, spec in convolution_specs.SPECS.items()
+    }
 
 
 MAKERS = (searches, samplings, lookups, costs, point_costs, convolutions)
