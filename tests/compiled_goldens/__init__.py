@@ -55,6 +55,10 @@ RECIPES: dict[str, tuple[str, ...]] = {
         *("model.hidden=16", "model.spatial_points=2", "data.height=32", "data.width=32"),
         *("task.short_sides=(32,)", "task.test_short_side=32", "train.batch_size=8"),
     ),
+    "cycleacr/demo": (
+        *("model.width=16", "model.layers=1", "model.head_width=16", "model.hidden=16"),
+        *("data.train=4", "data.seconds=4", "train.batch_size=8"),
+    ),
 }
 # Its many convolutions take the compiler a minute: the command below compiles it, the test run not.
 COMPILED_ON_REQUEST = ("emavfi/demo",)
