@@ -21,7 +21,7 @@ from jaxvision.data.actions.key_frames import (
     own_key_frames,
     tube_key_frames,
 )
-from jaxvision.data.actions.moving_figures import ACTIONS, FigureClip, MovingFigures
+from jaxvision.data.actions.moving_figures import ACTIONS, MOTIONS, FigureClip, MovingFigures
 from jaxvision.data.actions.own_lists import read_own_list
 from jaxvision.data.actions.size_buckets import size_buckets
 from jaxvision.data.class_lists import class_list
@@ -73,7 +73,7 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
     data = config.data
     check_choice("data.name", data.name, DATA_NAMES)
     if data.name == "figures":
-        return ACTIONS
+        return MOTIONS if data.motions else ACTIONS
     if data.name == "tubes":
         labels = tuple(tubes_of(config).labels)
         if len(labels) != data.classes:
@@ -135,6 +135,8 @@ def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
             frames=config.model.frames,
             height=data.height,
             width=data.width,
+            most=data.people,
+            motions=data.motions,
         )
     root = Path(data.root)
     if data.name == "tubes":
