@@ -214,12 +214,17 @@ def resized_clip(
     return opencv_resize(frames, size), in_pixels * ratio
 
 
+def stilled(clip: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t h w 3"]:
+    """The middle frame in place of every frame (`task.still`)."""
+    return np.broadcast_to(clip[len(clip) // 2], clip.shape)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClipTransform:
     """A key frame as a sample.
 
     frames, stride: of a clip.  people, classes: rows and columns of the actions.  flip: mirror half
-    of the clips.  buckets: by name.
+    of the clips.  still: show the middle frame only.  buckets: by name.
     """
 
     frames: int
@@ -228,6 +233,7 @@ class ClipTransform:
     classes: int
     flip: bool
     buckets: dict[str, Bucket]
+    still: bool = False
 
     def __call__(
         self, record: KeyFrame | FigureClip, rng: np.random.Generator, bucket: str
@@ -242,6 +248,7 @@ class ClipTransform:
         else:
             frames, shares = record.clip(self.frames, self.stride), record.boxes
         clip, boxes = resized_clip(frames, shares, place.side)
+        clip = stilled(clip) if self.still else clip
         height, width = clip.shape[1:3]
         if self.flip and rng.random() < 0.5:
             clip, boxes = clip[:, :, ::-1], pixel_boxes.mirrored(boxes, width)
