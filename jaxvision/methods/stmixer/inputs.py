@@ -17,6 +17,7 @@ from jaxvision.data.actions.act_files import ActionTubes, read_act_tubes
 from jaxvision.data.actions.ava_people import read_frame_list, read_people
 from jaxvision.data.actions.key_frames import (
     KeyFrame,
+    KeyFrameRecords,
     ava_key_frames,
     own_key_frames,
     tube_key_frames,
@@ -148,9 +149,15 @@ def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
     if data.name == "own":
         moments = read_own_list(Path(data[split]), names, data.unit)
         return own_key_frames(moments, root, data.unit)
-    people = read_people(Path(data[split]), data.classes).frames
+    people = read_people(Path(data[split]), data.classes)
     lists = read_frame_list(Path(data[f"{split}_frames"]))
-    return ava_key_frames(people, lists, root, classes=data.classes, rate=data.rate)
+    records = ava_key_frames(people, lists, root, classes=data.classes, rate=data.rate)
+    if not records.items:
+        raise InputError(
+            f"{data[split]}: no annotated second of a film that data.{split}_frames="
+            f"{data[f'{split}_frames']} lists; left out: {records.left_out() or 'nothing'}"
+        )
+    return records
 
 
 def frame_sizes(records: Records) -> list[Size]:
@@ -293,12 +300,14 @@ def records_by_bucket(
     records: Records, buckets: Mapping[Bucket, BucketRows]
 ) -> dict[str, BucketRecords]:
     """The records of each bucket, by its name."""
+    left_out = records.left_out() if isinstance(records, KeyFrameRecords) else ""
     return {
         bucket.name: BucketRecords(
             records,
             rows.numbers,
             f"{len(rows.numbers)} key frames of {bucket.side} pixels, padded to {bucket.height} x "
-            f"{bucket.width}; {rows.padded_up} of them beyond their own multiple of {MULTIPLE}",
+            f"{bucket.width}; {rows.padded_up} of them beyond their own multiple of {MULTIPLE}"
+            + (f"; left out: {left_out}" if left_out else ""),
         )
         for bucket, rows in buckets.items()
     }
