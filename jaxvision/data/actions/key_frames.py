@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from jaxvision.data.actions import clip_frames
 from jaxvision.data.actions.act_files import ActionTubes
-from jaxvision.data.actions.ava_people import PeopleOfFrame, centre_frame
+from jaxvision.data.actions.ava_people import KeyFramePeople, centre_frame
 from jaxvision.data.actions.own_lists import Moment, Unit
 from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
 from jaxvision.data.picture_files import read_picture
@@ -62,9 +62,25 @@ class KeyFrame:
 
 @dataclass(frozen=True)
 class KeyFrameRecords:
-    """Key frames as the loader wants them: a record is the item, whose clip its transform reads."""
+    """Key frames as the loader wants them: a record is the item, whose clip its transform reads.
+
+    without_film: annotated seconds of films that the frame list lacks.  without_people: films of it
+    that no annotated second is of.  outside: rows of seconds that AVA does not annotate.
+    """
 
     items: tuple[KeyFrame, ...]
+    without_film: int = 0
+    without_people: int = 0
+    outside: int = 0
+
+    def left_out(self) -> str:
+        """What the annotations and the frame list say in vain; nothing where they agree."""
+        counts = {
+            "annotated seconds of films without frames": self.without_film,
+            "films without annotated seconds": self.without_people,
+            "rows of seconds that AVA does not annotate": self.outside,
+        }
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -108,7 +124,7 @@ def _film_size(film: FrameSequence | Path) -> tuple[int, int]:
 
 
 def ava_key_frames(
-    people: Mapping[str, Mapping[int, PeopleOfFrame]],
+    people: KeyFramePeople,
     lists: Mapping[str, Sequence[str]],
     root: Path,
     *,
@@ -129,9 +145,15 @@ def ava_key_frames(
                 boxes=found.boxes,
                 actions=_multi_hot(found.actions, classes),
             )
-            for second, found in people.get(video, {}).items()
+            for second, found in people.frames.get(video, {}).items()
         ]
-    return KeyFrameRecords(tuple(items))
+    seconds = {video: len(found) for video, found in people.frames.items()}
+    return KeyFrameRecords(
+        tuple(items),
+        without_film=sum(count for video, count in seconds.items() if video not in lists),
+        without_people=len(lists.keys() - seconds.keys()),
+        outside=people.outside,
+    )
 
 
 def tube_key_frames(
