@@ -182,7 +182,8 @@ def _film_size(film: Any) -> Size:
     else:
         height, width = film.frames([0]).shape[1:3]
     if min(height, width) < LEAST_SIDE:
-        raise InputError(f"{film}: frames of {width} x {height}; expected sides of at least 32")
+        name = film if isinstance(film, Path) else film.name
+        raise InputError(f"{name}: frames of {width} x {height}; expected sides of at least 32")
     return height, width
 
 
