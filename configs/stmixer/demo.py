@@ -4,8 +4,8 @@
 
 Frames of 64 x 64 are made as they are needed. Walking needs motion, being together needs others;
 with `--config.data.motions=True` figures stand, walk, reach, wave and meet, and the first four show
-in time only (not measured). To compare: `--config.task.boxes=frame` evaluates whole frames in place of boxes,
-`--config.task.still=True` trains and evaluates without motion.
+in time only (not measured). To compare: `--config.task.boxes=frame` evaluates whole frames in place
+of boxes, `--config.task.still=True` trains and evaluates without motion.
 
 Measured once, on two busy CPU cores (12 minutes of processor time, 3 of them to compile): 44.4 %
 mean average precision on 256 held-out clips; stand 33.7, walk 37.4, wave 49.4, crouch 46.8,

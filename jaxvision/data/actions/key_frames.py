@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -16,6 +17,7 @@ from jaxvision.data.picture_files import read_picture
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
 
+LEAST_SIDE = 32  # of a film's frames, in pixels
 SAME_TIME = 1e-4  # seconds that a list may round a frame's time down by
 UCF_TEMPLATE, JHMDB_TEMPLATE = "{:05}.jpg", "{:05}.png"
 
@@ -92,6 +94,33 @@ class KeyFrameRecords:
 
     def files(self) -> list[Path]:
         return sorted({item.film for item in self.items if isinstance(item.film, Path)})
+
+
+def film_sizes(items: Sequence[KeyFrame]) -> list[tuple[int, int]]:
+    """(height, width) of each key frame's film; every film is opened once. InputError for one with
+    a side below LEAST_SIDE."""
+    known: dict[Any, tuple[int, int]] = {}
+    found = []
+    for item in items:
+        key = item.film if isinstance(item.film, Path) else id(item.film)
+        if key not in known:
+            known[key] = _film_size(item.film)
+        found.append(known[key])
+    return found
+
+
+def _film_size(film: FrameSequence | Path) -> tuple[int, int]:
+    if isinstance(film, Path):
+        with Video(film) as video:
+            height, width = video.size
+    else:
+        height, width = film.frames([0]).shape[1:3]
+    if min(height, width) < LEAST_SIDE:
+        name = film if isinstance(film, Path) else film.name
+        raise InputError(
+            f"{name}: frames of {width} x {height}; expected sides of at least {LEAST_SIDE}"
+        )
+    return height, width
 
 
 def ava_key_frames(

@@ -19,6 +19,7 @@ from jaxvision.data.actions.key_frames import (
     KeyFrame,
     KeyFrameRecords,
     ava_key_frames,
+    film_sizes,
     own_key_frames,
     tube_key_frames,
 )
@@ -29,11 +30,10 @@ from jaxvision.data.class_lists import class_list
 from jaxvision.data.fixed_point_resize import opencv_resize
 from jaxvision.data.labels import read_labels
 from jaxvision.data.source import Records, RecordSubset
-from jaxvision.data.video import Video
 from jaxvision.errors import InputError, check_choice
 
 DATA_NAMES = ("figures", "ava", "tubes", "own")
-MULTIPLE, LEAST_SIDE = 32, 32
+MULTIPLE = 32
 # Shapes of films, for plans of runs whose data are elsewhere.
 USUAL_SIZES = ((360, 480), (360, 640))
 Size = tuple[int, int]  # height, width
@@ -164,27 +164,7 @@ def frame_sizes(records: Records) -> list[Size]:
     """(height, width) of each record's frames; every film is opened once."""
     if isinstance(records, MovingFigures):
         return [(records.height, records.width)] * len(records)
-    known: dict[Any, Size] = {}
-    found = []
-    for index in range(len(records)):
-        film = records[index].film
-        key = film if isinstance(film, Path) else id(film)
-        if key not in known:
-            known[key] = _film_size(film)
-        found.append(known[key])
-    return found
-
-
-def _film_size(film: Any) -> Size:
-    if isinstance(film, Path):
-        with Video(film) as video:
-            height, width = video.size
-    else:
-        height, width = film.frames([0]).shape[1:3]
-    if min(height, width) < LEAST_SIDE:
-        name = film if isinstance(film, Path) else film.name
-        raise InputError(f"{name}: frames of {width} x {height}; expected sides of at least 32")
-    return height, width
+    return film_sizes([records[index] for index in range(len(records))])
 
 
 def buckets_of(
