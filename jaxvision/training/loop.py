@@ -133,9 +133,10 @@ class Loop:
     ):
         self.config, self.workdir = run.config, workdir
         self.prepared, self.checkpoints, self.reporter = run, checkpoints, reporter
-        self.compiled = run.compile()
         data = run.config.data
+        # Before minutes of compilation: it looks for the files that it will read.
         self.evaluator = Evaluator(run.task, run.mesh, data.workers, data.threads, data.patience)
+        self.compiled = run.compile()
         self.evaluator.compile(run.target.variables())
         self.predict = compile_predict(run) if run.config.log.pictures_every_steps else {}
         self.pending: list[tuple[int, Metrics]] = []  # metrics not yet read

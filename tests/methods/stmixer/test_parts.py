@@ -192,8 +192,10 @@ def test_settings_that_do_not_fit_are_refused(changes, message):
 
 
 def test_frames_under_32_pixels_are_refused():
-    film = SimpleNamespace(frames=lambda numbers: np.zeros((len(numbers), 31, 64, 3), np.uint8))
-    with pytest.raises(InputError, match="frames of 64 x 31; expected sides of at least 32"):
+    film = SimpleNamespace(
+        name="short", frames=lambda numbers: np.zeros((len(numbers), 31, 64, 3), np.uint8)
+    )
+    with pytest.raises(InputError, match="short: frames of 64 x 31; expected sides of at least 32"):
         inputs.frame_sizes([SimpleNamespace(film=film)])
 
 
