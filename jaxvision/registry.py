@@ -27,7 +27,7 @@ class Method(NamedTuple):
 METHODS = {
     "videomae": Method("VideoMAE V2", "2303.16727", "train, evaluate, predict"),
     "sparseformer": Method("SparseFormer", "2304.03768", "train, evaluate, predict"),
-    "cycleacr": Method("CycleACR", "2303.16118", "planned"),
+    "cycleacr": Method("CycleACR", "2303.16118", "train, evaluate, predict"),
     "stmixer": Method("STMixer", "2303.15879", "train, evaluate, predict"),
     "link": Method("LinK", "2303.16094", "segmentation and detection: train, evaluate, predict"),
     "umt": Method(

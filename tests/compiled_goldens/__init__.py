@@ -59,6 +59,11 @@ RECIPES: dict[str, tuple[str, ...]] = {
         *("model.queries=4", "model.query_width=16", "model.query_heads=2", "model.stages=1"),
         *("model.hidden=16", "model.spatial_points=2", "data.height=32", "data.width=32"),
         *("task.short_sides=(32,)", "task.test_short_side=32", "train.batch_size=8"),
+        "data.people=3",
+    ),
+    "cycleacr/demo": (
+        *("model.width=16", "model.layers=1", "model.head_width=16", "model.hidden=16"),
+        *("data.train=4", "data.seconds=4", "train.batch_size=8"),
     ),
 }
 # Its many convolutions take the compiler a minute: the command below compiles it, the test run not.
