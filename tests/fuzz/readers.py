@@ -642,6 +642,7 @@ MODULES = {
 NOT_FUZZED = {
     "data.actions.prepare_ava": "films become videos and pictures; its rows are AVA's",
     "data.job_folder": "the note that it wrote itself",
+    "data.shards": "the notes that it wrote itself, against a shape",
     "data.orientation": "numbers of a decoded frame",
     "data.pixel_format": "numbers of a decoded frame",
     "data.presentation": "numbers of a decoded frame",
