@@ -16,12 +16,12 @@ SUMMARY = "evaluate a run by its method's benchmarks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from jaxvision.cli.options import add_shard, add_trained_model
+    from jaxvision.cli.options import add_shard, add_trained_model, mounted_folder
 
     add_trained_model(parser)
     add_shard(parser)
     parser.add_argument("--only", metavar="NAME", help="one evaluation")
-    parser.add_argument("--out", type=Path, help="folder for results.json and pictures")
+    parser.add_argument("--out", type=mounted_folder, help="folder for results.json and pictures")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -35,9 +35,8 @@ def add_trained_model(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser, required=False)
     parser.add_argument(
         "--weights",
-        type=Path,
-        help="instead of a workdir: converted weights, an official file, or the name of one that "
-        "was published (`jaxvision list METHOD`)",
+        help="instead of a workdir: converted weights, an official file, also in object storage "
+        "(gs://, s3://), or the name of one that was published (`jaxvision list METHOD`)",
     )
     parser.add_argument("--step", type=int, help="a checkpoint's step (default: the newest)")
 

@@ -11,13 +11,13 @@ SUMMARY = "run a trained model on files, folders or globs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from jaxvision.cli.options import add_shard, add_trained_model
+    from jaxvision.cli.options import add_shard, add_trained_model, mounted_folder
 
     parser.add_argument("inputs", nargs="+", help="files, folders or quoted globs")
     add_trained_model(parser)
     add_shard(parser)
     parser.add_argument(
-        "--out", type=Path, default=Path("predictions"), help="default: predictions"
+        "--out", type=mounted_folder, default=Path("predictions"), help="default: predictions"
     )
 
 
@@ -27,8 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxvision.errors import Unanswered, check_writable, writing
     from jaxvision.loading import config_of, load_run
     from jaxvision.registry import load_config
-    from jaxvision.tasks.gathering import gather_answers
     from jaxvision.training.config import as_json
+    from jaxvision.viz.gathering import gather_answers
     from jaxvision.weights.fingerprint import fingerprint
 
     # 1. What is asked, of which files, and with which weights.

@@ -46,11 +46,13 @@ SUMMARY = "videos, frame shards, indices, canvases, clips, clouds with flow: mad
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from jaxvision.cli.options import add_shard
+    from jaxvision.cli.options import add_shard, mounted_folder
 
     parser.add_argument("what", choices=tuple(KINDS), help="kind of data")
-    parser.add_argument("source", type=Path, metavar="SRC", help="a folder of it")
-    parser.add_argument("target", type=Path, metavar="DST", help="a new folder, or one to resume")
+    parser.add_argument("source", type=mounted_folder, metavar="SRC", help="a folder of it")
+    parser.add_argument(
+        "target", type=mounted_folder, metavar="DST", help="a new folder, or one to resume"
+    )
     parser.add_argument("--short-side", type=int, default=0, metavar="N", help="videos: in pixels")
     parser.add_argument("--format", choices=("mp4", "frames"), default="mp4", help="default: mp4")
     parser.add_argument(

@@ -1,14 +1,15 @@
 """The answers of every shard in one folder, as if one machine had answered all inputs."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.job_folder import NOTE
 from jaxvision.data.shards import FINISHED
 from jaxvision.errors import InputError
 from jaxvision.text_files import read_json
-from jaxvision.training.run_record import write_json
 from jaxvision.viz.files import TABLES
 
 
@@ -35,7 +36,8 @@ def gather_answers(folders: Sequence[Path], outdir: Path) -> None:
             (outdir / name).parent.mkdir(parents=True, exist_ok=True)
             path.rename(outdir / name)
     for table, entries in joined.items():
-        write_json(outdir / table, entries)
+        with atomic_write(outdir / table) as temporary:
+            Path(temporary).write_text(json.dumps(entries))
 
 
 def union(one: Mapping[str, Any], other: Mapping[str, Any], source: Path) -> dict[str, Any]:
