@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxvision.data.atomic_write import open_lines
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/performance.md"
 BEGIN, END = "<!-- one_gpu.py writes this table: -->", "<!-- up to here -->"
@@ -76,7 +78,7 @@ class Row(NamedTuple):
 
 def write_row(path: Path, row: Row) -> None:
     """Add a row to the file; what stands there is on the disk when this returns."""
-    with path.open("a", encoding="utf-8") as file:
+    with open_lines(path) as file:
         file.write(json.dumps({**row._asdict(), "at": round(time.time())}) + "\n")
         file.flush()
         os.fsync(file.fileno())

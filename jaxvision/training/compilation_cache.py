@@ -25,8 +25,8 @@ def keep_compiled_programs(
 
     say: is told where no program can be kept; the run goes on without.
     """
-    chosen = jax.config.jax_compilation_cache_dir
-    if chosen or not jax.config.jax_enable_compilation_cache:
+    settings = jax.config.values
+    if settings["jax_compilation_cache_dir"] or not settings["jax_enable_compilation_cache"]:
         return
     if jax.default_backend() not in ACCELERATORS:
         return

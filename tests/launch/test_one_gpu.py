@@ -83,6 +83,9 @@ def test_rows_outlive_a_cut_and_the_last_of_a_case_counts(one_gpu, tmp_path):
     with rows.open("a") as file:
         file.write(json.dumps({"section": "umt"})[:-4])
     assert one_gpu.read_rows(rows) == [row._replace(value="2 ms")]
+    other = row._replace(case="b16 memory")
+    one_gpu.write_row(rows, other)
+    assert one_gpu.read_rows(rows) == [row._replace(value="2 ms"), other]
 
 
 def test_a_section_that_takes_too_long_is_stopped(one_gpu):

@@ -11,13 +11,13 @@ from jaxvision.training.compilation_cache import forget_oldest, keep_compiled_pr
 @pytest.fixture
 def start(monkeypatch):
     """keep_compiled_programs(folder) on a machine with `backend`; what it said and chose."""
-    before = jax.config.jax_compilation_cache_dir
+    before = jax.config.values["jax_compilation_cache_dir"]
 
     def run(folder, backend="gpu", **options):
         said = []
         monkeypatch.setattr(jax, "default_backend", lambda: backend)
         keep_compiled_programs(folder, said.append, **options)
-        return said, jax.config.jax_compilation_cache_dir
+        return said, jax.config.values["jax_compilation_cache_dir"]
 
     jax.config.update("jax_compilation_cache_dir", None)
     yield run
