@@ -18,9 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.layout import Format, Layout
-from jax.sharding import NamedSharding
-from one_chip import first_chip
+from one_chip import first_chip, temporaries
 from timing import seconds
 
 from jaxvision.ops.adaptive_mixing import adaptive_mixing
@@ -30,7 +28,6 @@ from jaxvision.ops.attention import attention
 from jaxvision.ops.dispatch import KERNELS, platform
 from jaxvision.ops.sparse_sampling import argument_specs as sampling_specs
 from jaxvision.ops.sparse_sampling import sparse_sampling
-from jaxvision.planning.compile import exhausted
 
 try:
     import sparse_sampling_torch
@@ -202,33 +199,6 @@ def memory(settings: argparse.Namespace) -> None:
                 )
                 shown.append(temporaries(both_passes(run), shapes, chip))
             print(f"| {kind} {name} | {moved / 1e6:.1f} | {' | '.join(shown)} |", flush=True)
-
-
-def temporaries(function: Callable, shapes: Shapes, chip: NamedSharding) -> str:
-    """MB, or what there was no room for.
-
-    Arguments and results lie in row-major order, as the layers around have them: what the compiler
-    would choose for a program of this operation alone is another one for each form.
-    """
-
-    def row_major(array: jax.ShapeDtypeStruct) -> Format:
-        return Format(Layout(tuple(range(array.ndim))), chip)
-
-    laid = jax.tree.map(
-        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=row_major(array)),
-        shapes,
-    )
-    results = jax.tree.map(row_major, jax.eval_shape(function, *shapes))
-    try:
-        with jax.set_mesh(chip.mesh):
-            program = jax.jit(function, out_shardings=results).lower(*laid)
-            found = program.compile().memory_analysis()
-    except jax.errors.JaxRuntimeError as error:
-        needed, there = exhausted(str(error))
-        if not needed:
-            raise
-        return f"does not fit: {needed / 1e6:.1f} of {there / 1e6:.1f}"
-    return f"{found.temp_size_in_bytes / 1e6:.1f}"
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
 """STMixer's sampling at published shapes: by linearity against one sample a frame, in one run.
 
-    python benchmarks/stmixer.py [--batch 1] [--repeats 5] [--only levels]
+    python benchmarks/stmixer.py [--batch 1] [--repeats 5] [--only levels|whole|head]
 
 `whole`: both means of the four levels at 256 x 320 in eight frames, forward and with gradients.
 `levels`: the mean over points of each level in both forms, which
 `jaxvision/ops/sparse_sampling/means_over_points.py` chooses from by platform and map size.
+`head`: the published head at 256 x 320, forward and with gradients, beside PyTorch if it is there.
 Calls alternate; the least of each is printed.
 """
 
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from timing import alternately
 
+from jaxvision.methods.stmixer.decoder import Decoder, DecoderConfig
 from jaxvision.ops.dispatch import platform
 from jaxvision.ops.sparse_sampling import sampled_means
 from jaxvision.ops.sparse_sampling.means_over_points import mean_over_points
@@ -102,13 +104,45 @@ def levels(batch: int, repeats: int) -> None:
             print(f"{height:>4} x {columns:>3} {name:>9} {shown}", flush=True)
 
 
+def head(batch: int, repeats: int) -> None:
+    """All six stages: the answers' mean squares, and their gradients by parameters and levels."""
+    features, size = inputs(batch)[0], (SIZES[0][1] * 4, SIZES[0][0] * 4)
+    model, sizes = (
+        Decoder(DecoderConfig()),
+        jnp.tile(jnp.array([size * 2], jnp.float32), (batch, 1)),
+    )
+    params = jax.jit(model.init)(jax.random.key(0), tuple(features), sizes)
+
+    def total(params, levels):
+        answers, _ = model.apply(params, levels, sizes)
+        # A mean square of each stage.
+        return sum(len(each) * jnp.mean(jnp.square(each)) for each in answers)
+
+    functions = (jax.jit(total), jax.jit(jax.grad(total, (0, 1))))
+    calls = [partial(f, params, tuple(features)) for f in functions]
+    try:
+        from stmixer_torch import head_calls
+    except ImportError as missing:
+        print(f"PyTorch is not here ({missing})")
+        rivals = []
+    else:
+        rivals = head_calls([np.asarray(level) for level in features], size, QUERIES)
+    taken = [1e3 * min(times) for times in alternately([*calls, *rivals], repeats)]
+    for number, name in enumerate(("forward", "both ways")):
+        line = f"head, {name}: {taken[number]:.0f} ms"
+        if rivals:
+            rival = taken[2 + number]
+            line += f"; PyTorch {rival:.0f} ms, ratio {rival / taken[number]:.2f}"
+        print(line, flush=True)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", choices=("whole", "levels"))
+    parser.add_argument("--only", choices=("whole", "levels", "head"))
     options = parser.parse_args()
     print(f"{platform()}, batch {options.batch}")
-    for part in (whole, levels):
+    for part in (whole, levels, head):
         if options.only in (None, part.__name__):
             part(options.batch, options.repeats)

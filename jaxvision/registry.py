@@ -27,7 +27,7 @@ class Method(NamedTuple):
 METHODS = {
     "videomae": Method("VideoMAE V2", "2303.16727", "train, evaluate, predict"),
     "sparseformer": Method("SparseFormer", "2304.03768", "train, evaluate, predict"),
-    "cycleacr": Method("CycleACR", "2303.16118", "planned"),
+    "cycleacr": Method("CycleACR", "2303.16118", "train, evaluate, predict"),
     "stmixer": Method("STMixer", "2303.15879", "train, evaluate, predict"),
     "link": Method("LinK", "2303.16094", "segmentation and detection: train, evaluate, predict"),
     "umt": Method(
@@ -36,7 +36,7 @@ METHODS = {
         "stage 1, fine-tuning, action detection, videos with words: train, evaluate, predict",
     ),
     "pdpp": Method("PDPP", "2303.14676", "train, evaluate, predict"),
-    "camliflow": Method("CamLiFlow", "2303.12017", "planned"),
+    "camliflow": Method("CamLiFlow", "2303.12017", "train, evaluate, predict"),
     "emavfi": Method("EMA-VFI", "2303.00440", "train, evaluate, predict"),
     "comae": Method("CoMAE", "2302.06148", "train, evaluate, predict"),
 }

@@ -65,12 +65,23 @@ def number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A table of JSON (an `object_pairs_hook`); ValueError where a key stands twice, since neither
+    value is the right one."""
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise ValueError(f"the key {key!r} stands twice")
+        table[key] = value
+    return table
+
+
 def read_json(path: str | Path, shape: Shape = object) -> Any:
     """The value in a JSON file. InputError where it cannot be read, is no JSON, is nested too
-    deeply, or has another shape: the message names the place in it."""
+    deeply, names a key of a table twice, or has another shape, whose place the message names."""
     text = read_text(path)
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({one_line(str(error), 200)})") from None
     check_shape(value, shape, path)

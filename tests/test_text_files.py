@@ -71,6 +71,12 @@ def test_what_is_no_json_is_refused(tmp_path, text):
     assert len(str(caught.value)) < MOST
 
 
+def test_a_key_that_stands_twice_is_refused_by_name(tmp_path):
+    (tmp_path / "a.json").write_text('[{"a": 1, "b": {"c": 1, "d": 2, "c": 3}}]')
+    with pytest.raises(InputError, match=r"a\.json: not JSON \(the key 'c' stands twice\)"):
+        text_files.read_json(tmp_path / "a.json")
+
+
 def test_null_where_it_is_allowed():
     text_files.check_shape([None, [1]], [OrNull([int])], "x")
     text_files.check_shape([None, 1.5], [float | None], "x")

@@ -3,7 +3,8 @@
     jaxvision train --config cycleacr/ava_slowfast_r50:start=FILE.pth --workdir runs/ava \
         --config.data.root=AVA/clips/trainval
 
-start: the backbone's pretraining.
+start: the backbone's pretraining, or PySlowFast's classifier (SLOWFAST_8x8_R50.pkl), of which all
+but the lateral convolutions is taken.
 """
 
 from ml_collections import ConfigDict

@@ -27,8 +27,8 @@ def get_config() -> ConfigDict:
     config.task.update({"stride": 1, "short_sides": (64,), "test_short_side": 64})
     config.task.update({"evaluation_batch": 16, "threshold": 0.5, "fallback": 0})
     config.data.update({"name": "figures", "train": 16384, "validation": 256})
-    config.data.update({"height": 64, "width": 64, "people": 3})
-    config.train.update({"batch_size": 16, "steps": 1200, "epochs": 0.0})
+    config.data.update({"height": 64, "width": 64, "motions": True, "people": 2})
+    config.train.update({"batch_size": 8, "steps": 1200, "epochs": 0.0})
     config.optim.batch_scaling = 0
     config.optim.learning_rate = ConfigDict(
         {"name": "cosine", "peak": 1e-3, "end": 0.0, "warmup_steps": 50}

@@ -15,6 +15,7 @@ class Conv(nn.Module):
 
     window: a square's side, or (height, width).
     torch_default: PyTorch's own initial values; otherwise N(0, 2 / (window^2 * features)) and 0.
+    dtype: of the result; None for that of the input.
     """
 
     features: int
@@ -23,11 +24,11 @@ class Conv(nn.Module):
     dilation: int = 1
     use_bias: bool = True
     torch_default: bool = False
-    dtype: jnp.dtype = jnp.float32
+    dtype: jnp.dtype | None = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
-        inputs = x.shape[-1]
+        inputs, dtype = x.shape[-1], self.dtype or x.dtype
         window = (self.window,) * 2 if isinstance(self.window, int) else self.window
         kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         bias_init = nn.initializers.zeros
@@ -38,8 +39,8 @@ class Conv(nn.Module):
         names = (None, None, None, "embed")
         kernel = self.param("kernel", nn.with_logical_partitioning(kernel_init, names), shape)
         y = jax.lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
+            x.astype(dtype),
+            kernel.astype(dtype),
             (self.stride, self.stride),
             [(self.dilation * (side // 2),) * 2 for side in window],
             rhs_dilation=(self.dilation, self.dilation),
@@ -47,7 +48,7 @@ class Conv(nn.Module):
         )
         if self.use_bias:
             boxed = nn.with_logical_partitioning(bias_init, ("embed",))
-            y = y + self.param("bias", boxed, (self.features,)).astype(self.dtype)
+            y = y + self.param("bias", boxed, (self.features,)).astype(dtype)
         return constrain(y, "batch", None, None, "embed")
 
 

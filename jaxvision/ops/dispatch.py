@@ -5,18 +5,23 @@ that is manual over every axis: its inputs are split over the batch axes alone, 
 needed around it.
 """
 
+import logging
 from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any
 
 import jax
 from jax.sharding import PartitionSpec
 
 from jaxvision.errors import InputError, nearest
+from jaxvision.ops.triton_backend import refusal
 
 BATCH_AXES = ("data", "fsdp")
 HEAD_AXIS = "tensor"
 # Our kernels' implementation on each platform that has them.
 KERNELS = {"gpu": "triton", "tpu": "mosaic_tpu"}
+# What a TPU kernel may hold at once: most of the 16 MB that the compiler grants it by default.
+TPU_ROOM = 14 << 20
 # Where each kernel can run.
 PLATFORMS = {
     "triton": "gpu",
@@ -38,10 +43,14 @@ def platform() -> str:
 
 def has_sparse_cores() -> bool:
     """Whether the TPU that the program is for has SparseCores: v5e has none."""
+    return _device_kind() in WITH_SPARSE_CORES
+
+
+def _device_kind() -> str:
+    """Of the mesh in force, else of the default device."""
     mesh = jax.sharding.get_abstract_mesh()
     device = getattr(mesh, "abstract_device", None)
-    kind = jax.devices()[0].device_kind if mesh.empty or device is None else device.device_kind
-    return kind in WITH_SPARSE_CORES
+    return jax.devices()[0].device_kind if mesh.empty or device is None else device.device_kind
 
 
 def kernel_or_reference(platform: str) -> str:
@@ -54,15 +63,22 @@ def choose(
     implementation: str | None,
     implementations: Collection[str],
     preferred: Callable[[str], str],
+    without_kernels: Callable[[str], str] = lambda platform: "reference",
 ) -> str:
     """The name of the implementation to run.
 
-    implementation: as the caller asked; None takes `preferred(platform)`. InputError for a name
-    that is unknown or that cannot run here.
+    implementation: as the caller asked; None takes `preferred(platform)`, or where that is a kernel
+    that this JAX refuses, `without_kernels(platform)`, which the log tells once. InputError for a
+    name that is unknown or that cannot run here.
     """
     here = platform()
     if implementation is None:
-        return preferred(here)
+        name = preferred(here)
+        refused = _refused(name)
+        if refused:
+            name = without_kernels(here)
+            _tell(operation, name, refused)
+        return name
     if implementation not in implementations:
         known = sorted(implementations)
         raise InputError(
@@ -74,7 +90,30 @@ def choose(
             f"{operation}: implementation {implementation!r} needs a {needed.upper()}, and this "
             f"program is for a {here.upper()}; use 'reference' or None"
         )
+    refused = _refused(implementation)
+    if refused:
+        raise InputError(
+            f"{operation}: implementation {implementation!r} does not run with JAX "
+            f"{jax.__version__} ({refused}); use 'reference' or None"
+        )
     return implementation
+
+
+def _refused(implementation: str) -> str | None:
+    """Why this JAX does not run a kernel."""
+    return refusal(_device_kind()) if implementation == "triton" else None
+
+
+@cache
+def _tell(operation: str, implementation: str, refused: str) -> None:
+    """Once for each operation."""
+    logging.getLogger("jaxvision").warning(
+        "%s: no Triton kernels with JAX %s (%s); %r takes their place",
+        operation,
+        jax.__version__,
+        refused,
+        implementation,
+    )
 
 
 def over_batch(

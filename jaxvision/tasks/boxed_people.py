@@ -4,7 +4,7 @@ annotations and detections as JSON, films as one file a second."""
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,17 @@ from jaxvision.data.fixed_point_resize import opencv_resize
 from jaxvision.errors import InputError
 
 Size = tuple[int, int]  # height, width
+
+
+class PeopleMoment(Protocol):
+    """What a key frame is asked for. image: its film and second.  people: in pixels of its
+    frames."""
+
+    @property
+    def image(self) -> Image: ...
+    @property
+    def people(self) -> People: ...
+    def frames(self, count: int, stride: int) -> UInt8[np.ndarray, "t h w 3"]: ...
 
 
 @dataclass(frozen=True)
@@ -83,13 +94,13 @@ class FilmMoment:
 class BoxedMoments:
     """Key frames as the loader wants them. dropped: boxes that were empty within their frame."""
 
-    items: tuple[BoxedMoment, ...]
+    items: tuple[PeopleMoment, ...]
     dropped: int
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> BoxedMoment:
+    def __getitem__(self, index: int) -> PeopleMoment:
         return self.items[index]
 
     def name(self, index: int) -> str:
@@ -186,7 +197,7 @@ class BoxedClips:
     grown: tuple[float, float] = (0.1, 0.05)
 
     def __call__(
-        self, record: BoxedMoment | MadeMoment | FilmMoment, rng: np.random.Generator, bucket: str
+        self, record: PeopleMoment, rng: np.random.Generator, bucket: str
     ) -> dict[str, np.ndarray]:
         """`video` [t, h, w, 3] uint8 and its `size` (w, h) without padding; `boxes` in its pixels,
         `actions`, `scores` (the person detector's) and `exists` of people; `beyond`: how many found

@@ -5,7 +5,8 @@ from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 from jaxvision.data.source import Source
 from jaxvision.tasks.record_rows import collect, columns
@@ -50,17 +51,22 @@ def pooled(
     return jnp.concatenate([jnp.mean(tokens, axis=1), change], axis=-1)
 
 
-def _finish(
-    names: Sequence[str], by_label: bool, total: Mapping[int, Mapping], variables: Variables
-) -> dict[str, float]:
+def fitted(features: Float[np.ndarray, "n features"], labels: Int[np.ndarray, " n"]) -> Any:
+    """A logistic regression on standardised features (a scikit-learn pipeline)."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+    return classifier.fit(features, labels)
+
+
+def _finish(
+    names: Sequence[str], by_label: bool, total: Mapping[int, Mapping], variables: Variables
+) -> dict[str, float]:
     found = columns(total)
     features, labels, held_out = found["features"], found["label"], found["held_out"].astype(bool)
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-    classifier.fit(features[~held_out], labels[~held_out])
+    classifier = fitted(features[~held_out], labels[~held_out])
     tested = labels[held_out]
     right = classifier.predict(features[held_out]) == tested
     each = {name: right[tested == n].mean() for n, name in enumerate(names)} if by_label else {}

@@ -78,7 +78,7 @@ def start_state(
     checkpoints.mend_frozen(lambda: run.initial_state(read_weights)[0], reporter.say)
     step = checkpoints.usable_step(report=reporter.say)
     if step is not None:
-        state = checkpoints.restore(step, run.target)
+        state = run.resumed(checkpoints.restore(step, run.target))
         reporter.say(f"resumed from step {step}: {checkpoints.path(step)}")
     else:
         state, reports = run.initial_state(read_weights)

@@ -77,6 +77,13 @@ class Run:
         )
         return self._with_values(state, flatten(loaded), shardings), reports
 
+    def resumed(self, state: TrainState) -> TrainState:
+        """The state of a checkpoint, as the task goes on from it."""
+        collections = flatten(state.collections)
+        for path, value in self.task.resumed(state.collections).items():
+            collections[path] = put(value, collections[path].sharding)
+        return state.replace(collections=unflatten(collections))
+
     def _shapes(self) -> dict[str, Any]:
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self.target.variables()

@@ -189,6 +189,11 @@ class Task(abc.ABC):
             f"{type(self).__name__} cannot adapt {path} {tuple(value.shape)} to {shape}"
         )
 
+    def resumed(self, collections: Variables) -> Mapping[str, np.ndarray]:
+        """Leaves of a checkpoint's `collections`, by path ("memory/bank"), that a run which goes on
+        from it has other values of. InputError where they are of other data than the run's."""
+        return {}
+
     def flops(self, split: str) -> float | None:
         """Counted floating-point operations of one training step (a multiply-add is two)."""
         return None

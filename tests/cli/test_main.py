@@ -50,6 +50,8 @@ def test_train_leaves_a_record(trained):
     assert list((trained / "tensorboard").iterdir())
     rows = [json.loads(line) for line in (trained / "metrics.jsonl").open()]
     assert rows[-1]["evaluate/probe/chance"] == 1 / 5
+    assert 0 < rows[-1]["evaluate/filling/network"] < rows[-1]["evaluate/filling/mean_colour"] < 30
+    assert list((trained / "pictures").glob("*filling_held_out*.png"))
 
 
 @pytest.mark.xdist_group("cli")

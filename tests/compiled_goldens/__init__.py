@@ -40,6 +40,11 @@ RECIPES: dict[str, tuple[str, ...]] = {
     ),
     "pdpp/demo": ("model.width=32", "train.batch_size=16"),
     "emavfi/demo": ("model.depths=(1,1,1,1,1)",),
+    # Of points alone: its demo's network has five levels of two branches, minutes of compilation.
+    "camliflow/demo": (
+        *("model.network=camliraft_l", "model.training_iterations=2", "model.iterations=2"),
+        *("model.pyramid=(64,48,40,32,16)", "data.points=96", "train.batch_size=8"),
+    ),
     "comae/demo": (
         *("model.width=32", "model.depth=2", "model.heads=2", "model.image_size=16"),
         *("model.patch=8", "data.side=16", "train.batch_size=16"),
@@ -54,6 +59,11 @@ RECIPES: dict[str, tuple[str, ...]] = {
         *("model.queries=4", "model.query_width=16", "model.query_heads=2", "model.stages=1"),
         *("model.hidden=16", "model.spatial_points=2", "data.height=32", "data.width=32"),
         *("task.short_sides=(32,)", "task.test_short_side=32", "train.batch_size=8"),
+        "data.people=3",
+    ),
+    "cycleacr/demo": (
+        *("model.width=16", "model.layers=1", "model.head_width=16", "model.hidden=16"),
+        *("data.train=4", "data.seconds=4", "train.batch_size=8"),
     ),
 }
 # Its many convolutions take the compiler a minute: the command below compiles it, the test run not.

@@ -14,6 +14,7 @@ from jaxvision.data.actions.json_files import Image, People
 
 # What a figure is now, and what the figure of the second before was.
 ACTIONS = ("red", "blue", "after red", "after blue")
+ASKED = ("after red", "after blue")  # what no picture of the second itself tells
 COLOURS = np.array([[220, 60, 60], [60, 60, 220]], np.uint8)
 
 

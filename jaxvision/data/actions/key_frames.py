@@ -3,19 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxvision.data.actions import clip_frames
 from jaxvision.data.actions.act_files import ActionTubes
-from jaxvision.data.actions.ava_people import PeopleOfFrame, centre_frame
+from jaxvision.data.actions.ava_people import KeyFramePeople, centre_frame
 from jaxvision.data.actions.own_lists import Moment, Unit
 from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
 from jaxvision.data.picture_files import read_picture
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
 
+LEAST_SIDE = 32  # of a film's frames, in pixels
 SAME_TIME = 1e-4  # seconds that a list may round a frame's time down by
 UCF_TEMPLATE, JHMDB_TEMPLATE = "{:05}.jpg", "{:05}.png"
 
@@ -60,9 +62,25 @@ class KeyFrame:
 
 @dataclass(frozen=True)
 class KeyFrameRecords:
-    """Key frames as the loader wants them: a record is the item, whose clip its transform reads."""
+    """Key frames as the loader wants them: a record is the item, whose clip its transform reads.
+
+    without_film: annotated seconds of films that the frame list lacks.  without_people: films of it
+    that no annotated second is of.  outside: rows of seconds that AVA does not annotate.
+    """
 
     items: tuple[KeyFrame, ...]
+    without_film: int = 0
+    without_people: int = 0
+    outside: int = 0
+
+    def left_out(self) -> str:
+        """What the annotations and the frame list say in vain; nothing where they agree."""
+        counts = {
+            "annotated seconds of films without frames": self.without_film,
+            "films without annotated seconds": self.without_people,
+            "rows of seconds that AVA does not annotate": self.outside,
+        }
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -78,8 +96,35 @@ class KeyFrameRecords:
         return sorted({item.film for item in self.items if isinstance(item.film, Path)})
 
 
+def film_sizes(items: Sequence[KeyFrame]) -> list[tuple[int, int]]:
+    """(height, width) of each key frame's film; every film is opened once. InputError for one with
+    a side below LEAST_SIDE."""
+    known: dict[Any, tuple[int, int]] = {}
+    found = []
+    for item in items:
+        key = item.film if isinstance(item.film, Path) else id(item.film)
+        if key not in known:
+            known[key] = _film_size(item.film)
+        found.append(known[key])
+    return found
+
+
+def _film_size(film: FrameSequence | Path) -> tuple[int, int]:
+    if isinstance(film, Path):
+        with Video(film) as video:
+            height, width = video.size
+    else:
+        height, width = film.frames([0]).shape[1:3]
+    if min(height, width) < LEAST_SIDE:
+        name = film if isinstance(film, Path) else film.name
+        raise InputError(
+            f"{name}: frames of {width} x {height}; expected sides of at least {LEAST_SIDE}"
+        )
+    return height, width
+
+
 def ava_key_frames(
-    people: Mapping[str, Mapping[int, PeopleOfFrame]],
+    people: KeyFramePeople,
     lists: Mapping[str, Sequence[str]],
     root: Path,
     *,
@@ -100,9 +145,15 @@ def ava_key_frames(
                 boxes=found.boxes,
                 actions=_multi_hot(found.actions, classes),
             )
-            for second, found in people.get(video, {}).items()
+            for second, found in people.frames.get(video, {}).items()
         ]
-    return KeyFrameRecords(tuple(items))
+    seconds = {video: len(found) for video, found in people.frames.items()}
+    return KeyFrameRecords(
+        tuple(items),
+        without_film=sum(count for video, count in seconds.items() if video not in lists),
+        without_people=len(lists.keys() - seconds.keys()),
+        outside=people.outside,
+    )
 
 
 def tube_key_frames(

@@ -46,18 +46,21 @@ class Hits(NamedTuple):
 
 def cast(planes: Sequence[Plane], pixels: Float[np.ndarray, "n 2"], camera: Camera) -> Hits:
     """The nearest plane along the ray of each pixel."""
-    rays = np.concatenate(
-        [(pixels - [camera.cx, camera.cy]) / camera.f, np.ones((len(pixels), 1))], 1
-    )
-    found = Hits(np.full(len(rays), -1), np.full(len(rays), np.inf), np.zeros((len(rays), 2)))
+    across, down = ((pixels - [camera.cx, camera.cy]) / camera.f).T
+    rays = np.stack([across, down, np.ones(len(pixels))])
+    found = Hits(np.full(len(pixels), -1), np.full(len(pixels), np.inf), np.zeros((len(pixels), 2)))
     for number, plane in enumerate(planes):
         normal = np.cross(*plane.axes)
+        facing, x, y = np.stack([normal, *plane.axes]) @ rays
+        start_x, start_y = plane.axes @ plane.centre
+        # A ray along the plane has no depth, or NaN, and passes no test below.
         with np.errstate(divide="ignore", invalid="ignore"):
-            depth = (normal @ plane.centre) / (rays @ normal)
-        depth = np.where(np.isfinite(depth), depth, -1)
-        place = (rays * depth[:, None] - plane.centre) @ plane.axes.T
-        met = (depth > 0) & (np.abs(place) <= plane.half).all(axis=1) & (depth < found.depth)
-        found.plane[met], found.depth[met], found.place[met] = number, depth[met], place[met]
+            depth = (normal @ plane.centre) / facing
+            x, y = x * depth - start_x, y * depth - start_y
+        inside = (np.abs(x) <= plane.half[0]) & (np.abs(y) <= plane.half[1])
+        met = np.flatnonzero(inside & (depth > 0) & (depth < found.depth))
+        found.plane[met], found.depth[met] = number, depth[met]
+        found.place[met] = np.stack([x[met], y[met]], axis=1)
     return found
 
 
@@ -96,10 +99,10 @@ def _texture_at(plane: Plane, place: Float[np.ndarray, "n 2"]) -> Float[np.ndarr
     low = np.clip(np.floor(at).astype(int), 0, np.maximum(last - 1, 0))
     share = np.clip(at - low, 0, 1)
     high = np.minimum(low + 1, last)
-    texture, result = plane.texture.astype(np.float64), np.zeros((len(place), 3))
+    result = np.zeros((len(place), 3))
     for x, across in ((low[:, 0], 1 - share[:, :1]), (high[:, 0], share[:, :1])):
         for y, down in ((low[:, 1], 1 - share[:, 1:]), (high[:, 1], share[:, 1:])):
-            result += texture[y, x] * across * down
+            result += plane.texture[y, x] * (across * down)
     return result
 
 

@@ -98,17 +98,19 @@ class ImagePyramid(nn.Module):
 
 
 class PointPyramid(nn.Module):
-    """Features of a whole cloud and of the smaller ones drawn from it."""
+    """Features, of `dtype`, of a whole cloud and of the smaller ones drawn from it."""
 
     widths: tuple[int, ...]
     groups: int = 1
+    dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, clouds: Sequence[Float[Array, "b n 3"]], use_running: bool) -> list[Array]:
         """clouds: the whole one first, each a part of the one before; as many are used as there are
         widths."""
         first = self.widths[0]
-        found = [PointMLP((first, first), name="level_0")(clouds[0])]
+        # Absolute coordinates enter here: in float32, as the first layer is small.
+        found = [PointMLP((first, first), name="level_0")(clouds[0]).astype(self.dtype)]
         for level, width in enumerate(self.widths[1:], 1):
             fine, coarse = clouds[level - 1], clouds[level]
             x = PointMLP((self.widths[level - 1], width), name=f"mlp_{level}")(found[-1])

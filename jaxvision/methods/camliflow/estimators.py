@@ -7,10 +7,10 @@ from jaxtyping import Array, Float, Int
 
 from jaxvision.methods.camliflow.layers import (
     ConvUnit,
+    Linear,
     PointConv,
     PointMLP,
     Unit,
-    dense,
     offsets_of,
 )
 from jaxvision.nn.convolution import Conv
@@ -52,7 +52,7 @@ class ImageEstimator(nn.Module):
                 features = jnp.concatenate([new, features], axis=-1)
         if not self.head:
             return features, None
-        return features, Conv(2, torch_default=True, name="head")(features)
+        return features, Conv(2, torch_default=True, dtype=None, name="head")(features)
 
 
 class ContextNetwork(nn.Module):
@@ -64,7 +64,7 @@ class ContextNetwork(nn.Module):
     ) -> tuple[Float[Array, "b h w 32"], Float[Array, "b h w 2"]]:
         for number, (width, dilation) in enumerate(zip(CONTEXT, DILATIONS, strict=True)):
             x = ConvUnit(width, dilation=dilation, name=f"conv_{number}")(x)
-        return x, Conv(2, torch_default=True, name="head")(x)
+        return x, Conv(2, torch_default=True, dtype=None, name="head")(x)
 
 
 class PointEstimator(nn.Module):
@@ -82,7 +82,7 @@ class PointEstimator(nn.Module):
         x = PointConv(128, name="conv_0")(xyz, features, neighbours, xyz)
         x = PointConv(128, name="conv_1")(xyz, x, neighbours, xyz)
         x = PointMLP((128, WIDTH), name="mlp")(x)
-        return x, dense(3, WIDTH, "head")(x) if self.head else None
+        return x, Linear(3, name="head")(x) if self.head else None
 
 
 class PointCost(nn.Module):
@@ -101,14 +101,14 @@ class PointCost(nn.Module):
         within: Int[Array, "b n k"],
     ) -> Float[Array, "b n d"]:
         """across: the nearest points of the second cloud.  within: of the first."""
-        widths, c = (8, 8, self.features), features[0].shape[-1]
-        offsets = offsets_of(xyz[1], xyz[0], across)
+        widths, c, dtype = (8, 8, self.features), features[0].shape[-1], features[0].dtype
+        offsets = offsets_of(xyz[1], xyz[0], across).astype(dtype)
         mine = jnp.broadcast_to(features[0][:, :, None], (*across.shape, c))
         both = jnp.concatenate([mine, group_points(features[1], across), offsets], axis=-1)
         cost = PointMLP((self.features, self.features), name="cost_mlp")(both)
         weights = PointMLP(widths, "relu", name="weights_across")(offsets)
         cost = jnp.sum(weights * cost, axis=2)
-        offsets = offsets_of(xyz[0], xyz[0], within)
+        offsets = offsets_of(xyz[0], xyz[0], within).astype(dtype)
         weights = PointMLP(widths, "relu", name="weights_within")(offsets)
         cost = jnp.sum(weights * group_points(cost, within), axis=2)
         return Unit(WIDTH, name="align")(cost) if self.aligned else cost

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxvision.methods.camliflow.layers import ACTIVATIONS, Unit, dense
+from jaxvision.methods.camliflow.layers import ACTIVATIONS, Linear, Unit
 from jaxvision.ops.grouping import group_points
 from jaxvision.ops.image_sampling import grid_sample
 from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
@@ -57,7 +57,7 @@ class PointsToPixels(nn.Module):
     def __call__(
         self, points: Float[Array, "b n c"], pairs: Correspondence, use_running: bool
     ) -> Float[Array, "b h w c"]:
-        score = Unit(16, name="score_0")(pairs.offset)
+        score = Unit(16, name="score_0")(pairs.offset.astype(points.dtype))
         score = Unit(self.features, activation="sigmoid", name="score_1")(score)
         b, height, width = pairs.nearest.shape
         taken = group_points(points, pairs.nearest.reshape(b, -1)).reshape(b, height, width, -1)
@@ -91,11 +91,11 @@ class SelectiveFusion(nn.Module):
     ) -> Float[Array, "b *n e"]:
         a, b = _aligned(self, of_image, of_points, use_running)
         space = tuple(range(1, a.ndim - 1))
-        mean = jnp.mean(a + b, axis=space)
-        hidden = jax.nn.relu(dense(self.features // 2, self.features, "fc_mid", bias=False)(mean))
-        out = dense(2 * self.features, self.features // 2, "fc_out", bias=False)(hidden)
+        mean = jnp.mean(a + b, axis=space, dtype=jnp.float32)
+        hidden = Linear(self.features // 2, use_bias=False, name="fc_mid")(mean)
+        out = Linear(2 * self.features, use_bias=False, name="fc_out")(jax.nn.relu(hidden))
         pairs = jax.nn.sigmoid(out).reshape(-1, *(1 for _ in space), self.features, 2)
-        share = jax.nn.softmax(pairs, axis=-1)
+        share = jax.nn.softmax(pairs, axis=-1).astype(a.dtype)
         return a * share[..., 0] + b * share[..., 1]
 
 

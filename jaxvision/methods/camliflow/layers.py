@@ -1,4 +1,8 @@
-"""Layers of points and pixels: linear or convolution, norm, activation; point convolutions."""
+"""Layers of points and pixels: linear or convolution, norm, activation; point convolutions.
+
+A layer computes in the dtype of the features it is given. Coordinates, offsets and flows are
+float32 whatever that is: bfloat16 cannot tell neighbouring pixels apart.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxvision.nn.convolution import Conv
 from jaxvision.nn.initializers import torch_default_bias, torch_default_kernel
-from jaxvision.nn.linear import linear
+from jaxvision.nn.linear import logical
 from jaxvision.nn.normalization import BatchNorm
 from jaxvision.ops.grouping import group_points
 from jaxvision.ops.point_convolution import depthwise_point_convolution, point_convolution
@@ -21,18 +25,21 @@ ACTIVATIONS = {
 }
 
 
-def dense(features: int, inputs: int, name: str | None = None, bias: bool = True) -> nn.Dense:
-    """A linear map with PyTorch's initial values, in the module that calls this."""
-    made = linear(
-        features,
-        (None, "embed"),
-        dtype=jnp.dtype("float32"),
-        kernel=torch_default_kernel(),
-        bias=torch_default_bias(inputs) if bias else None,
-        name=name,
-    )
-    assert isinstance(made, nn.Dense)
-    return made
+class Linear(nn.Module):
+    """A linear map with PyTorch's initial values."""
+
+    features: int
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n d"]:
+        inputs = x.shape[-1]
+        kernel_init = logical(torch_default_kernel(), None, "embed")
+        y = x @ self.param("kernel", kernel_init, (inputs, self.features)).astype(x.dtype)
+        if self.use_bias:
+            bias_init = logical(torch_default_bias(inputs), "embed")
+            y = y + self.param("bias", bias_init, (self.features,)).astype(x.dtype)
+        return y
 
 
 class Unit(nn.Module):
@@ -47,9 +54,9 @@ class Unit(nn.Module):
     def __call__(
         self, x: Float[Array, "b *n c"], use_running: bool = True
     ) -> Float[Array, "b *n d"]:
-        x = dense(self.features, x.shape[-1], "linear", bias=not self.norm)(x)
+        x = Linear(self.features, use_bias=not self.norm, name="linear")(x)
         if self.norm:
-            x = BatchNorm(self.groups, name="norm")(x, use_running)
+            x = BatchNorm(self.groups, dtype=x.dtype, name="norm")(x, use_running)
         return ACTIVATIONS[self.activation](x)
 
 
@@ -88,10 +95,11 @@ class ConvUnit(nn.Module):
             self.dilation,
             use_bias=not self.norm,
             torch_default=True,
+            dtype=None,
             name="conv",
         )(x)
         if self.norm:
-            x = BatchNorm(self.groups, name="norm")(x, use_running)
+            x = BatchNorm(self.groups, dtype=x.dtype, name="norm")(x, use_running)
         return ACTIVATIONS[self.activation](x)
 
 
@@ -123,11 +131,12 @@ class PointConv(nn.Module):
     ) -> Float[Array, "b m d"]:
         """neighbours: rows of `xyz` around each of `centres`."""
         offsets = offsets_of(xyz, centres, neighbours)
-        weights = PointMLP((8, 16), name="weight_net")(offsets)
-        summed = point_convolution(jnp.concatenate([xyz, features], axis=-1), weights, neighbours)
-        x = dense(self.features, summed.shape[-1], "linear")(summed)
+        dtype = features.dtype
+        weights = PointMLP((8, 16), name="weight_net")(offsets.astype(dtype))
+        x = jnp.concatenate([xyz.astype(dtype), features], axis=-1)
+        x = Linear(self.features, name="linear")(point_convolution(x, weights, neighbours))
         if self.norm:
-            x = BatchNorm(self.groups, name="norm")(x, use_running)
+            x = BatchNorm(self.groups, dtype=x.dtype, name="norm")(x, use_running)
         return ACTIVATIONS["leaky"](x)
 
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from jaxvision.data.scene_flow.frames import FramePair, draw_points, drop_unusable
 from jaxvision.errors import check_network
+from jaxvision.methods.camliflow.encoders import ResNetEncoder
 from jaxvision.methods.camliflow.model import FlowInputs, FlowNetwork
 from jaxvision.methods.camliflow.variants import PARAMETERS, VARIANTS
-from jaxvision.methods.camliflow.weights import entries
+from jaxvision.methods.camliflow.weights import entries, imagenet_entries
 from jaxvision.weights.official import OfficialModel
 
 POINTS = 8192  # that the published networks take
@@ -23,6 +24,7 @@ MARKS = {
     "camlipwc_l": "core.correlations.1.feat_aligner.conv_fn.weight",
     "pwc": "core.context_network.conv_last.weight",
 }
+IMAGENET_MARKS = ("layer1.0.downsample.0.weight", "layer4.2.conv3.weight", "fc.weight")
 LITE = "core.branch_2d_flow_estimator.conv2.conv_fn.weight"
 BY_HAND = (
     "take it from the cloud drive that the README of github.com/MCG-NJU/CamLiFlow links under "
@@ -43,12 +45,12 @@ FILES = {
 
 
 def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32") -> OfficialModel:
-    """The network called `name`, of VARIANTS. dtype: these networks compute in float32.
+    """The network called `name`, of VARIANTS. dtype: of features.
 
     tensors: of a file about to be read, whose 2D estimator may be CamLiPWC's smaller one.
     """
     check_network("camliflow", name, VARIANTS)
-    config = VARIANTS[name]
+    config = replace(VARIANTS[name], dtype=dtype)
     if name == "camlipwc" and isinstance(tensors, Mapping) and LITE in tensors:
         config = replace(config, lite=tensors[LITE].shape[1] == 128)
     return OfficialModel(f"camliflow/{name}", FlowNetwork(config), entries(config), preprocess)
@@ -69,10 +71,14 @@ def published() -> list[dict[str, str]]:
 
 
 def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
-    """The network that a file's tensors belong to; None where they are not CamLiFlow's."""
+    """The network that a file's tensors belong to, or the ResNet-50 that image encoders start from;
+    None where they are neither."""
     for name, mark in MARKS.items():
         if mark in tensors:
             return official_model(name, tensors)
+    if all(mark in tensors for mark in IMAGENET_MARKS):
+        listed = list(imagenet_entries())
+        return OfficialModel("camliflow/resnet50", ResNetEncoder(), listed, preprocess)
     return None
 
 

@@ -17,7 +17,7 @@ from jaxvision.methods.camliflow.estimators import (
 )
 from jaxvision.methods.camliflow.fusion import Fusion, correspond
 from jaxvision.methods.camliflow.inverse_depth import Sensors, pixels_of_parallel
-from jaxvision.methods.camliflow.layers import ACTIVATIONS, Unit, dense
+from jaxvision.methods.camliflow.layers import ACTIVATIONS, Linear, Unit
 from jaxvision.methods.camliflow.update_blocks import ConvexUpsampler
 from jaxvision.methods.camliflow.variants import PwcConfig
 from jaxvision.nn.convolution import Conv
@@ -60,7 +60,7 @@ class PwcCore(nn.Module):
             self.context_network = ContextNetwork()
             self.upsampler = ConvexUpsampler(4, 64)
         if config.points:
-            self.point_features = PointPyramid(WIDTHS, groups)
+            self.point_features = PointPyramid(WIDTHS, groups, self.dtype)
             self.point_aligners = [Unit(WIDTH) for _ in LEVELS]
             self.point_costs = [PointCost(WIDTHS[i], not config.images) for i in LEVELS]
             self.point_estimator = PointEstimator(heads)
@@ -72,8 +72,12 @@ class PwcCore(nn.Module):
             self.fuse_correlation = [Fusion(cost_width, WIDTHS[i]) for i in LEVELS]
         if config.fuse_estimator:
             self.fuse_estimator = Fusion(dense_width, WIDTH)
-            self.image_head = Conv(2, torch_default=True)
-            self.point_head = dense(3, WIDTH)
+            self.image_head = Conv(2, torch_default=True, dtype=None)
+            self.point_head = Linear(3)
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        return jnp.dtype(self.config.dtype)
 
     @property
     def image_inputs(self) -> int:
@@ -93,6 +97,7 @@ class PwcCore(nn.Module):
         points: Any = ()
         if images is not None:
             # One frame after the other: norms see two batches, as published.
+            images = images.astype(self.dtype)
             maps = tuple(self.image_features(images[:, i], use_running) for i in range(2))
         if clouds is not None:
             points = tuple(self.point_features(cloud, use_running) for cloud in clouds)
@@ -153,23 +158,22 @@ class PwcCore(nn.Module):
             first, second = maps
             if flow_2d is None or of_image is None:
                 flow_2d = jnp.zeros((*first.shape[:3], 2), jnp.float32)
-                of_image = jnp.zeros((*first.shape[:3], CARRIED), jnp.float32)
+                of_image = jnp.zeros((*first.shape[:3], CARRIED), first.dtype)
             else:
                 flow_2d = 2 * resize_aligned(flow_2d, _times(flow_2d, 2))
                 of_image = resize_aligned(of_image, _times(of_image, 2))
                 second = warp(second, flow_2d)
-            cost_2d = ACTIVATIONS["leaky"](
-                local_correlation(first, second, config.max_displacement)
-            )
+            cost_2d = local_correlation(first, second, config.max_displacement)
+            cost_2d = ACTIVATIONS["leaky"](cost_2d).astype(self.dtype)
         if points and clouds is not None:
             xyz1, xyz2 = clouds[0][level], clouds[1][level]
             if flow_3d is None or of_points is None:
                 flow_3d = jnp.zeros_like(xyz1)
-                of_points = jnp.zeros((*xyz1.shape[:2], WIDTH), jnp.float32)
+                of_points = jnp.zeros((*xyz1.shape[:2], WIDTH), self.dtype)
             else:
                 both = jnp.concatenate([flow_3d, of_points], axis=-1)
                 both = point_interpolation(clouds[0][level + 1], both, xyz1)
-                flow_3d, of_points = both[..., :3], both[..., 3:]
+                flow_3d, of_points = both[..., :3], both[..., 3:].astype(self.dtype)
                 xyz2 = warp_points(xyz1, xyz2, flow_3d)
             within, _ = k_nearest_neighbours(xyz1, xyz1, NEIGHBOURS)
             across, _ = k_nearest_neighbours(xyz2, xyz1, NEIGHBOURS)
@@ -180,16 +184,16 @@ class PwcCore(nn.Module):
         delta_2d: Any = None
         delta_3d: Any = None
         if maps:
-            parts = [cost_2d, self.image_aligners[number](maps[0]), flow_2d]
+            parts = [cost_2d, self.image_aligners[number](maps[0]), flow_2d.astype(self.dtype)]
             parts += [of_image] if config.points else []
             of_image, delta_2d = self.image_estimator(jnp.concatenate(parts, axis=-1))
         if points:
             aligned = self.point_aligners[number](points[0])
             if config.images:
                 cost_3d = self.cost_aligners[number](cost_3d)
-                parts = [cost_3d, aligned, flow_3d, of_points]
+                parts = [cost_3d, aligned, flow_3d.astype(self.dtype), of_points]
             else:
-                parts = [aligned, cost_3d, flow_3d]
+                parts = [aligned, cost_3d, flow_3d.astype(self.dtype)]
             of_points, delta_3d = self.point_estimator(
                 xyz1, jnp.concatenate(parts, axis=-1), within
             )
@@ -199,7 +203,8 @@ class PwcCore(nn.Module):
         # 4. Flows; those of both branches stay in bounds.
         if maps:
             flow_2d = flow_2d + delta_2d
-            of_image, delta_2d = self.context_network(jnp.concatenate([of_image, flow_2d], axis=-1))
+            parts = [of_image, flow_2d.astype(self.dtype)]
+            of_image, delta_2d = self.context_network(jnp.concatenate(parts, axis=-1))
             flow_2d = flow_2d + delta_2d
         if points:
             flow_3d = flow_3d + delta_3d

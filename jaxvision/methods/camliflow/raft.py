@@ -94,8 +94,8 @@ class RaftCore(nn.Module):
             self.image_features, self.image_context = ResNetEncoder(), ResNetEncoder()
             self.image = ImageBlocks()
         if config.points:
-            self.point_features = PointPyramid(POINT_WIDTHS, groups)
-            self.point_context = PointPyramid(POINT_WIDTHS, groups)
+            self.point_features = PointPyramid(POINT_WIDTHS, groups, self.dtype)
+            self.point_context = PointPyramid(POINT_WIDTHS, groups, self.dtype)
             self.points = PointBlocks()
         if config.fuse_features:
             self.fuse_features = Fusion(WIDTH, WIDTH, True, groups)
@@ -107,6 +107,10 @@ class RaftCore(nn.Module):
             self.fuse_motion = Fusion(WIDTH, WIDTH)
         if config.fuse_hidden:
             self.fuse_hidden = Fusion(WIDTH, WIDTH)
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        return jnp.dtype(self.config.dtype)
 
     def __call__(
         self,
@@ -147,7 +151,7 @@ class RaftCore(nn.Module):
         of_points: Any = None
         pairs: list[Correspondence] = []
         if images is not None:
-            b = images.shape[0]
+            b, images = images.shape[0], images.astype(self.dtype)
             both = self.image_features(jnp.concatenate([images[:, 0], images[:, 1]]))
             image_features = [both[:b], both[b:]]
             of_image = self.image_context(images[:, 0])
@@ -179,6 +183,7 @@ class RaftCore(nn.Module):
             hidden, given = self.points.context(of_points)
             xyz1, xyz2 = clouds[0][2], clouds[1][2 : 2 + LEVELS]
             neighbours, _ = k_nearest_neighbours(xyz1, xyz1, SELF_NEIGHBOURS)
+            offsets = offsets_of(xyz1, xyz1, neighbours).astype(self.dtype)
             points = PointContext(
                 first=point_features[0],
                 second=feature_levels(point_features[1], xyz2),
@@ -186,7 +191,7 @@ class RaftCore(nn.Module):
                 xyz2=xyz2,
                 given=given,
                 neighbours=neighbours,
-                weights=self.points.weights(offsets_of(xyz1, xyz1, neighbours)),
+                weights=self.points.weights(offsets),
             )
             state = state._replace(flow_3d=jnp.zeros_like(xyz1), hidden_3d=hidden)
         return Context(image, points, pairs[0] if pairs else None), state
@@ -204,6 +209,7 @@ class RaftCore(nn.Module):
         # 1. Correlations around where the flow leads.
         if image is not None:
             corr_2d = correlation_lookup(image.pyramid, _grid(flow_2d) + flow_2d, RADIUS)
+            corr_2d = corr_2d.astype(self.dtype)
         if points is not None:
             warped = tuple(warp_points(points.xyz1, xyz, flow_3d) for xyz in points.xyz2)
             corr_3d = self.points.correlation(points.first, points.second, points.xyz1, warped)

@@ -116,6 +116,14 @@ def fused(config: ConfigDict, point_peak: float, warmup: float = 2) -> ConfigDic
     return config
 
 
+def imagenet(config: ConfigDict, start: str) -> ConfigDict:
+    """With both image encoders from torchvision's ResNet-50. start: its file, or ""."""
+    if start:
+        parts = ("core/image_features", "core/image_context")
+        config.init = tuple({"from": start, "to": part} for part in parts)
+    return config
+
+
 def kitti(start: str = "") -> ConfigDict:
     """CamLiRAFT on KITTI's training160, 800 epochs from FlyingThings3D; norms keep their
     statistics. start: the checkpoint."""

@@ -34,7 +34,8 @@ class FlowTask(Task):
     @cached_property
     def network(self) -> RaftConfig | PwcConfig:
         check_choice("unknown task.order", self.config.task.order, objective.ORDERS)
-        return build(self.config.model, self.config.train.norm_groups)
+        config = self.config
+        return build(config.model, config.train.norm_groups, config.dtype)
 
     @cached_property
     def model(self) -> FlowNetwork:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxvision.methods.camliflow.layers import DepthwisePointConv, PointMLP, Unit, dense
+from jaxvision.methods.camliflow.layers import DepthwisePointConv, Linear, PointMLP, Unit
 from jaxvision.nn.convolution import Conv
 from jaxvision.ops.convex_upsampling import convex_upsampling
 from jaxvision.ops.correlation_lookup import (
@@ -28,7 +28,7 @@ SELF_NEIGHBOURS = 32  # of each point in its own cloud; layers take the first fe
 
 
 def conv(features: int, window: int | tuple[int, int] = 3) -> Conv:
-    return Conv(features, window, torch_default=True)
+    return Conv(features, window, torch_default=True, dtype=None)
 
 
 class ImageMotion(nn.Module):
@@ -40,7 +40,7 @@ class ImageMotion(nn.Module):
         self.both = conv(WIDTH - 2)
 
     def __call__(self, flow: Float[Array, "b h w 2"], correlations: Pixels) -> Pixels:
-        relu = jax.nn.relu
+        relu, flow = jax.nn.relu, flow.astype(correlations.dtype)
         of_corr = relu(self.corr_2(relu(self.corr_1(correlations))))
         of_flow = relu(self.flow_2(relu(self.flow_1(flow))))
         both = relu(self.both(jnp.concatenate([of_corr, of_flow], axis=-1)))
@@ -92,8 +92,8 @@ class ImageBlocks(nn.Module):
     """What the 2D branch repeats, and what leads into it."""
 
     def setup(self) -> None:
-        self.context_aligner = dense(2 * WIDTH, WIDTH)
-        self.correlation_aligner = dense(2 * WIDTH, WIDTH)
+        self.context_aligner = Linear(2 * WIDTH)
+        self.correlation_aligner = Linear(2 * WIDTH)
         self.motion, self.gru, self.flow_head = ImageMotion(), ImageGRU(), ImageFlowHead()
         self.upsampler = ConvexUpsampler(8, 256, 0.25)
 
@@ -124,7 +124,7 @@ class PointCorrelation(nn.Module):
     ) -> Float[Array, "b n 32"]:
         """At one level. second: features of `neighbour_means`.  xyz2: warped towards xyz1."""
         costs = point_correlation(first, second, xyz1, xyz2, CORRELATION_NEIGHBOURS)
-        return jnp.sum(self.cost_mlp(costs), axis=2)
+        return jnp.sum(self.cost_mlp(costs.astype(first.dtype)), axis=2)
 
     def __call__(
         self,
@@ -177,6 +177,7 @@ class PointMotion(nn.Module):
         weights: tuple[Array, ...],
         neighbours: Int[Array, "b n k"],
     ) -> Points:
+        flow = flow.astype(correlations.dtype)
         of_corr = self.corr(correlations, weights[0], neighbours)
         of_flow = self.flow_1(flow, weights[1], neighbours)
         of_flow = self.flow_2(of_flow, weights[2], neighbours)
@@ -210,7 +211,7 @@ class PointGRU(nn.Module):
 class PointFlowHead(nn.Module):
     def setup(self) -> None:
         self.first, self.second = DepthwisePointConv(WIDTH, 32), DepthwisePointConv(64, 32)
-        self.last = dense(3, 64)
+        self.last = Linear(3)
 
     def weights(self, offsets: Float[Array, "b n k 3"]) -> tuple[Array, ...]:
         return tuple(each.weights(offsets) for each in (self.first, self.second))
@@ -226,7 +227,7 @@ class PointBlocks(nn.Module):
     """What the 3D branch repeats, and what leads into it."""
 
     def setup(self) -> None:
-        self.context_aligner = dense(2 * WIDTH, WIDTH)
+        self.context_aligner = Linear(2 * WIDTH)
         self.correlation, self.motion = PointCorrelation(), PointMotion()
         self.gru, self.flow_head = PointGRU(), PointFlowHead()
 

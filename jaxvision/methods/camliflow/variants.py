@@ -17,7 +17,7 @@ class RaftConfig:
 
     iterations: when not told otherwise.  images, points: the branches.  fuse_*: what they exchange.
     inverse_depth: whether points are scaled by inverse depth.  pyramid: points of the levels.
-    norm_groups: of batch norms.
+    norm_groups: of batch norms.  dtype: of features.
     """
 
     iterations: int = 20
@@ -31,6 +31,7 @@ class RaftConfig:
     inverse_depth: bool = True
     pyramid: tuple[int, ...] = PYRAMID
     norm_groups: int = 1
+    dtype: str = "float32"
 
     @property
     def fused(self) -> bool:
@@ -61,6 +62,7 @@ class PwcConfig:
     inverse_depth: bool = True
     pyramid: tuple[int, ...] = PYRAMID
     norm_groups: int = 1
+    dtype: str = "float32"
 
     @property
     def fused(self) -> bool:
@@ -98,9 +100,12 @@ PARAMETERS = {
 LEAST_COARSE, LEAST_MOVED = 16, 32
 
 
-def build(model: ConfigDict, norm_groups: int = 1) -> RaftConfig | PwcConfig:
-    """The network that a recipe's `model` table describes. InputError for a name that is unknown,
-    or a pyramid whose levels do not fall or hold fewer points than have neighbours."""
+def build(
+    model: ConfigDict, norm_groups: int = 1, dtype: str = "float32"
+) -> RaftConfig | PwcConfig:
+    """The network that a recipe's `model` table describes, with features of `dtype`. InputError
+    for a name that is unknown, or a pyramid whose levels do not fall or hold fewer points than have
+    neighbours."""
     check_choice("unknown model.network", model.network, VARIANTS)
     chosen, pyramid = VARIANTS[model.network], tuple(model.pyramid)
     falling = all(n > m for n, m in pairwise(pyramid))
@@ -111,7 +116,7 @@ def build(model: ConfigDict, norm_groups: int = 1) -> RaftConfig | PwcConfig:
     if coarsest < least or pyramid[-1] < LEAST_COARSE:
         raise InputError(f"model.pyramid={pyramid}: fewer points than the {least} neighbours asked")
     if isinstance(chosen, RaftConfig):
-        return replace(
-            chosen, pyramid=pyramid, norm_groups=norm_groups, iterations=model.iterations
-        )
-    return replace(chosen, pyramid=pyramid, norm_groups=norm_groups, lite=model.lite)
+        chosen = replace(chosen, iterations=model.iterations)
+    else:
+        chosen = replace(chosen, lite=model.lite)
+    return replace(chosen, pyramid=pyramid, norm_groups=norm_groups, dtype=dtype)

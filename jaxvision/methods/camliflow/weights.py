@@ -3,7 +3,8 @@
 Tensors that nothing uses are the counters of batch norms.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from jaxvision.methods.camliflow import estimators, pwc, raft
 from jaxvision.methods.camliflow.encoders import STAGES
@@ -24,6 +25,8 @@ from jaxvision.methods.camliflow.weight_layers import (
 )
 from jaxvision.weights.mapping import Entry
 
+# Blocks and inner width of all of ResNet-50's stages.
+RESNET_50 = (*STAGES, (6, 256), (3, 512))
 CORRELATIONS = LEVELS * (2 * RADIUS + 1) ** 2
 
 
@@ -34,20 +37,21 @@ def entries(config: RaftConfig | PwcConfig) -> list[Entry]:
     return list(pwc_entries(config, "core.", "params/core"))
 
 
-def resnet(name: str, path: str) -> Iterator[Entry]:
-    """torchvision's names of ResNet-50, up to its second stage, and the aligner."""
+def resnet(name: str, path: str, stages: Sequence[tuple[int, int]] = STAGES) -> Iterator[Entry]:
+    """torchvision's names of ResNet-50, up to as many stages. name: in front of them, with its dot.
+    stages: blocks and inner width of each."""
 
     def layer(
         theirs: tuple[str, str], ours: str, inputs: int, outputs: int, window: int
     ) -> Iterator[Entry]:
         yield from conv(
-            f"{name}.{theirs[0]}", f"{path}/{ours}/conv", inputs, outputs, window, bias=False
+            f"{name}{theirs[0]}", f"{path}/{ours}/conv", inputs, outputs, window, bias=False
         )
-        yield from norm(f"{name}.{theirs[1]}", f"{path}/{ours}/norm", outputs)
+        yield from norm(f"{name}{theirs[1]}", f"{path}/{ours}/norm", outputs)
 
     yield from layer(("conv1", "bn1"), "stem", 3, 64, 7)
     inputs = 64
-    for stage, (blocks, inner) in enumerate(STAGES):
+    for stage, (blocks, inner) in enumerate(stages):
         for block in range(blocks):
             at, here = f"layer{stage + 1}.{block}", f"stages_{stage}_{block}"
             outputs = 4 * inner
@@ -65,7 +69,23 @@ def resnet(name: str, path: str) -> Iterator[Entry]:
                 names = f"{at}.downsample.0", f"{at}.downsample.1"
                 yield from layer(names, f"{here}/shortcut", inputs, outputs, 1)
             inputs = outputs
-    yield from unit(f"{name}.align", f"{path}/align", inputs, WIDTH, taps=2)
+
+
+def image_encoder(name: str, path: str) -> Iterator[Entry]:
+    """The ResNet and what brings it to the networks' width."""
+    yield from resnet(f"{name}.", path)
+    yield from unit(f"{name}.align", f"{path}/align", 4 * STAGES[-1][1], WIDTH, taps=2)
+
+
+def imagenet_entries() -> Iterator[Entry]:
+    """The classifier that both image encoders start from, as torchvision publishes it; what lies
+    behind its second stage is not used."""
+    used = {entry.name for entry in resnet("", "params")}
+    for entry in resnet("", "params", RESNET_50):
+        counter = entry.name.endswith("num_batches_tracked")  # older files lack it
+        yield replace(entry, path=entry.path if entry.name in used else None, optional=counter)
+    yield Entry("fc.weight", (1000, 2048), None)
+    yield Entry("fc.bias", (1000,), None)
 
 
 def image_blocks(name: str, path: str) -> Iterator[Entry]:
@@ -127,8 +147,8 @@ def raft_entries(config: RaftConfig, name: str, path: str) -> Iterator[Entry]:
     both = config.images and config.points
     if config.images:
         at = f"{name}branch_2d." if both else name
-        yield from resnet(f"{at}fnet", f"{path}/image_features")
-        yield from resnet(f"{at}cnet", f"{path}/image_context")
+        yield from image_encoder(f"{at}fnet", f"{path}/image_features")
+        yield from image_encoder(f"{at}cnet", f"{path}/image_context")
         yield from image_blocks(at, f"{path}/image")
     if config.points:
         at = f"{name}branch_3d." if both else name

@@ -5,17 +5,21 @@ The first stage reads the video, the second the first one's outputs alone, which
 devices.
 """
 
-import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
+from ml_collections import ConfigDict
 
-from jaxvision.data.actions.ava_files import rows_of_people
+from jaxvision.data.actions import pixel_boxes
+from jaxvision.data.actions.ava_files import KeyFrames, read_excluded, read_truth, rows_of_people
 from jaxvision.data.source import Source
+from jaxvision.methods.cycleacr import films
 from jaxvision.methods.cycleacr.head import ActorFeatures
 from jaxvision.methods.cycleacr.memory import NO_ROW, Memory, Moment, read_window, window_rows
 from jaxvision.methods.cycleacr.model import Detector
@@ -25,9 +29,15 @@ from jaxvision.metrics.action_frames import (
     average_precisions,
 )
 from jaxvision.tasks.frame_results import frame_results
+from jaxvision.tasks.tube_scores import tube_scores
 from jaxvision.training.task import BatchSpecs, Evaluation, KeptOutputs, Variables
 
 DECIMALS = 5  # of the file that the published evaluation reads back
+
+
+# Of every second: (it, boxes as shares of the frame, scores of every action).
+Found = Sequence[tuple[Moment, np.ndarray, np.ndarray]]
+MoreResults = Callable[[Found], Mapping[str, float]]
 
 
 class Truth(NamedTuple):
@@ -41,17 +51,19 @@ class Truth(NamedTuple):
 
 class SecondStage(NamedTuple):
     """poses: classes of which a person has one (see `probabilities`).  remember: whether other
-    seconds are read.  batch: clips at a time."""
+    seconds are read.  batch: clips at a time.  draw: seed of which people stay where there are more
+    than slots for them, in a clip and in a second of the memory, as published; None: the first."""
 
     model: Detector
     poses: int
     remember: bool
     batch: int
+    draw: int | None = None
 
     def run(
         self, variables: Variables, kept: Sequence[KeptOutputs], moments: Sequence[Sequence[Moment]]
-    ) -> list[tuple[Moment, np.ndarray, np.ndarray]]:
-        """(second, boxes as shares of the frame, scores of every action) of every sample.
+    ) -> Found:
+        """Of every sample.
 
         kept: outputs of the first stage, bucket by bucket: `roi`, `actor`, `exists`, `shares` and
         `scores`.  moments: of each one's samples, in order.
@@ -74,7 +86,9 @@ class SecondStage(NamedTuple):
             here = np.pad(here, missing[0], mode="edge")
             windows = np.pad(windows if self.remember else np.full_like(windows, NO_ROW), missing)
             answer = jax.device_get(
-                _classified(self.model, self.poses, variables, table, here, windows=windows)
+                _classified(
+                    self.model, self.poses, self.draw, variables, table, here=here, windows=windows
+                )
             )
             for (moment, _), boxes, scores, exists in zip(part, *answer, strict=False):
                 found.append((moment, boxes[exists], scores[exists]))
@@ -85,12 +99,14 @@ def _joined(tables: Sequence[Mapping[str, jax.Array]]) -> dict[str, jax.Array]:
     return {name: jnp.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _classified(
     model: Detector,
     poses: int,
+    draw: int | None,
     variables: Variables,
     table: Mapping[str, jax.Array],
+    *,
     here: jax.Array,
     windows: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -98,10 +114,22 @@ def _classified(
     people = jnp.sum(table["exists"], axis=-1)
     features = jnp.where(table["exists"][..., None], table["actor"], 0)
     memory = Memory(features, people, jnp.zeros(len(people)))
-    window = read_window(memory, windows, model.config.instances.slots)
+    clip_draws = window_draws = None
+    if draw is not None:
+        # Of a row of the table, whatever batch it is in.
+        keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(draw)))(here)
+        slots = table["exists"].shape[1]
+        draws = jax.vmap(lambda key: jax.random.uniform(key, (1 + windows.shape[1], slots)))(keys)
+        clip_draws, window_draws = draws[:, 0], draws[:, 1:]
+    window = read_window(memory, windows, model.config.instances.slots, draws=window_draws)
     own = {name: each[here] for name, each in table.items()}
     logits = model.apply(
-        variables, ActorFeatures(own["roi"], own["actor"]), own["exists"], window, method="classify"
+        variables,
+        ActorFeatures(own["roi"], own["actor"]),
+        own["exists"],
+        window,
+        clip_draws,
+        method="classify",
     )
     scores = probabilities(logits, poses) * own["scores"][..., None]
     found = (own["shares"], scores, own["exists"])
@@ -109,6 +137,44 @@ def _classified(
         return found
     # Few numbers, which every host reads.
     return jax.lax.with_sharding_constraint(found, PartitionSpec())
+
+
+def truth_of(config: ConfigDict) -> Truth:
+    """The people that an evaluation compares with."""
+    frames = KeyFrames()
+    if config.data.name == "ava":
+        labels = films.counted_labels(config)
+        rows, _, _ = read_truth(Path(config.data.truth), frames, labels)
+        excluded: set[int] = set()
+        if config.data.excluded:
+            excluded = read_excluded(Path(config.data.excluded), frames)
+        return Truth(FrameBoxes(*rows), lambda moment: frames.number(*moment), excluded)
+    found = []
+    records = films.annotated(config, "validation")
+    for index in range(len(records)):
+        image, people = records[index].image, records[index].people
+        shares = pixel_boxes.shares(people.boxes.astype(np.float64), (image.width, image.height))
+        number = frames.number(image.movie, image.second)
+        found.append(rows_of_people(shares, people.actions.astype(np.float64), number, 0.5))
+    joined = FrameBoxes(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    return Truth(joined, lambda moment: frames.number(*moment))
+
+
+def tube_results(config: ConfigDict) -> MoreResults | None:
+    """ACT's results where the data are tubes, else None."""
+    if config.data.name != "tubes":
+        return None
+    truth = films.tubes_of(config)
+    videos = truth.split(config.data.split, "test")
+
+    def results(found: Found) -> dict[str, float]:
+        people = {
+            (film, int(frame)): (boxes.astype(np.float64), scores)
+            for (film, frame), boxes, scores in found
+        }
+        return tube_scores(truth, videos, people)
+
+    return results
 
 
 def frame_map(
@@ -121,12 +187,13 @@ def frame_map(
     truth: Truth,
     labels: Sequence[int],
     names: Sequence[str],
+    more: MoreResults | None = None,
 ) -> Evaluation:
     """AVA's frame mAP at IoU 0.5 over every second with a detected person, without a limit of
     detections, as published.
 
     outputs: of the first stage.  moments: of the records of each bucket's source.  labels: ids,
-    from 1, that count.
+    from 1, that count.  more: results besides, of what was found.
     """
 
     def finish(total: Mapping[str, KeptOutputs], variables: Variables) -> dict[str, float]:
@@ -146,7 +213,7 @@ def frame_map(
         )
         results = frame_results(precisions, labels, names, len(found))
         results["people_per_second"] = sum(len(b) for _, b, _ in found) / max(len(found), 1)
-        return results
+        return results if more is None else {**results, **more(found)}
 
     return Evaluation(
         source=sources, batch_specs=specs, outputs=outputs, accumulate=None, finish=finish

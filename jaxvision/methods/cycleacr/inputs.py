@@ -1,37 +1,29 @@
-"""From key frames to padded clips: records, frame sizes, and a sample's arrays."""
+"""From key frames to padded clips: frame sizes, buckets, and a sample's arrays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
 from jaxvision.data.actions import clip_frames, pixel_boxes
-from jaxvision.data.actions.ava_files import read_label_map
-from jaxvision.data.actions.film_figures import ACTIONS, FilmFigures
-from jaxvision.data.actions.json_files import Image, People
+from jaxvision.data.actions.film_figures import FilmFigures
 from jaxvision.data.actions.size_buckets import size_buckets
 from jaxvision.data.augment.hsv import shift_hsv
 from jaxvision.data.fixed_point_resize import opencv_resize
 from jaxvision.data.source import RecordSubset
-from jaxvision.errors import InputError, check_choice
-from jaxvision.methods.cycleacr.memory import NO_ROW, Moment, row_numbers, window_rows
+from jaxvision.methods.cycleacr.films import Records
+from jaxvision.methods.cycleacr.memory import NO_ROW, Moment, window_rows
 from jaxvision.methods.cycleacr.pretrained import clip_numbers
 from jaxvision.methods.cycleacr.variants import RATIO
 from jaxvision.tasks import boxed_people
 
-DATA_NAMES = ("figures", "ava")
 MULTIPLE = 16
 # Shapes of films, for plans of runs whose data are elsewhere.
 USUAL_SIZES = ((360, 480), (360, 640))
-# AVA 2.2: films, and annotated seconds of each, 902 to 1798.
-AVA_FILMS, AVA_SECONDS = 235, 897
-Records = FilmFigures | boxed_people.BoxedMoments
 Size = tuple[int, int]  # height, width
 
 
@@ -44,73 +36,6 @@ class Bucket(NamedTuple):
     @property
     def name(self) -> str:
         return f"{self.height}x{self.width}"
-
-
-class KeyFrame(Protocol):
-    """What a record is asked for. image: its film and second.  people: in pixels of its frames."""
-
-    @property
-    def image(self) -> Image: ...
-    @property
-    def people(self) -> People: ...
-    def frames(self, count: int, stride: int) -> UInt8[np.ndarray, "t h w 3"]: ...
-
-
-def class_names(config: ConfigDict) -> tuple[str, ...]:
-    """Of every column of the actions, in order."""
-    data = config.data
-    check_choice("data.name", data.name, DATA_NAMES)
-    if data.name == "figures":
-        return ACTIONS
-    if not data.labels:
-        raise InputError("data.labels: expected AVA's label map")
-    names = read_label_map(Path(data.labels))
-    if max(names) > data.classes:
-        raise InputError(f"{data.labels}: label id {max(names)}; expected 1 to {data.classes}")
-    return tuple(names.get(number, f"action {number}") for number in range(1, data.classes + 1))
-
-
-def class_count(config: ConfigDict) -> int:
-    check_choice("data.name", config.data.name, DATA_NAMES)
-    return len(ACTIONS) if config.data.name == "figures" else config.data.classes
-
-
-def is_here(config: ConfigDict) -> bool:
-    """Whether the training's annotations can be looked at."""
-    return config.data.name == "figures" or Path(config.data.train).is_file()
-
-
-def records_of(config: ConfigDict, split: str) -> Records:
-    """The key frames of "train" (annotated people) or "validation" (detected people)."""
-    data = config.data
-    if data.name == "figures":
-        return FilmFigures(
-            films=int(data[split]),
-            seconds=data.seconds,
-            seed=config.seed + 7919 * (split == "validation"),
-            frames=span_of(config),
-            side=data.side,
-        )
-    root = Path(data.root)
-    if split == "train":
-        return boxed_people.annotated(Path(data.train), root, data.classes)
-    if not data.boxes:
-        raise InputError("data.boxes: expected a file of detected people")
-    return boxed_people.detected(
-        Path(data.validation), Path(data.boxes), root, data.classes, config.task.box_threshold
-    )
-
-
-def memory_rows(config: ConfigDict) -> int:
-    """Rows of the training's memory: its seconds; AVA's where the data are elsewhere."""
-    if not is_here(config):
-        return AVA_FILMS * AVA_SECONDS
-    return len(row_numbers(records_of(config, "train").moments()))
-
-
-def span_of(config: ConfigDict) -> int:
-    """Frames of a film that a clip reaches over."""
-    return config.model.frames * config.task.stride
 
 
 def buckets_of(
@@ -159,7 +84,7 @@ class ClipTransform:
     window: Any
 
     def __call__(
-        self, record: KeyFrame, rng: np.random.Generator, bucket: str
+        self, record: boxed_people.PeopleMoment, rng: np.random.Generator, bucket: str
     ) -> dict[str, np.ndarray]:
         """`fast` (and `slow`) [t, h, w, 3] uint8, `size` (width, height); `boxes` in its pixels,
         `shares`: unscaled, of the frame; `actions`, `scores` and `exists` of people; `row` and

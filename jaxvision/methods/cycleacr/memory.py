@@ -5,6 +5,8 @@ of the step that wrote it. In training a row counts by how near that loss is to 
 (AIA 2004.07485, section 3.4): what an older network wrote fades.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -30,6 +32,12 @@ class Memory(NamedTuple):
 def row_numbers(moments: Iterable[Moment]) -> dict[Moment, int]:
     """A row for every second of every film, film by film and in the order of time."""
     return {moment: row for row, moment in enumerate(sorted(set(moments)))}
+
+
+def moments_code(moments: Iterable[Moment]) -> int:
+    """A number that tells memories of other films or seconds apart (31 bits of a digest)."""
+    listed = json.dumps(sorted(set(moments))).encode()
+    return int.from_bytes(hashlib.sha256(listed).digest()[:4]) >> 1
 
 
 def window_rows(

@@ -13,8 +13,12 @@ from jaxvision.data.fixed_point_resize import opencv_resize
 from jaxvision.errors import InputError
 from jaxvision.methods.cycleacr.variants import RATIO, VARIANTS, build, find_variant, model_table
 from jaxvision.methods.cycleacr.weights import HEAD, backbone_entries, detector_entries
+from jaxvision.nn.resnet3d import ResNet3D
+from jaxvision.nn.resnet3d_config import NormConfig, strided_network
+from jaxvision.weights.caffe2_names import pytorch_name
 from jaxvision.weights.mapping import Entry
 from jaxvision.weights.official import OfficialModel
+from jaxvision.weights.resnet3d_entries import pyslowfast_entries
 
 CLASSES, SHORT_SIDE, LONG_SIDE, MULTIPLE = 80, 256, 464, 16
 MEAN, DEVIATION = (122.7717, 115.9465, 102.9801), 57.375
@@ -78,7 +82,7 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
     """The network that a file's tensors belong to: a detector, or the backbone of one that a
     training starts from; None where they are not CycleACR's."""
     if _SCORES not in tensors or f"{HEAD}feature_extractor.fc1.weight" not in tensors:
-        return _backbone(tensors)
+        return _backbone(tensors) or _zoo_backbone(tensors)
     classes = len(tensors[_SCORES])
     for sign, name in _SIGNS:
         if sign in tensors:
@@ -115,6 +119,33 @@ def _backbone(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
             network.preprocess,
         )
     return None
+
+
+def _zoo_backbone(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
+    """A SlowFast classifier of PySlowFast's zoo, under Caffe2's names (`.pkl`) or its own. What is
+    no weight of the backbone (a classifier, learning rate, counters) is carried along."""
+    names = {tensor: pytorch_name(tensor) or tensor for tensor in tensors}
+    plain = {name: tensor for tensor, name in names.items()}
+    if not {"s1.pathway0_stem.conv.weight", "s1.pathway1_stem.conv.weight"} <= plain.keys():
+        return None
+    network = strided_network(
+        101 if "s4.pathway0_res22.branch2.a.weight" in plain else 50,
+        two_pathways=True,
+        fusion_window=tensors[plain["s1_fuse.conv_f2s.weight"]].shape[2],
+        norm=NormConfig(),
+    )
+    entries = {entry.name: entry for entry in pyslowfast_entries(network, "", "params/network")}
+    return OfficialModel(
+        f"cycleacr/slowfast_r{network.depth}_backbone",
+        ResNet3D(network),
+        [
+            dataclasses.replace(entries[name], name=tensor)
+            if name in entries
+            else Entry(tensor, tuple(value.shape), None, dtype=str(value.dtype))
+            for (tensor, name), value in zip(names.items(), tensors.values(), strict=True)
+        ],
+        partial(preprocess, frames=32, stride=2, two=True),
+    )
 
 
 def matched(names: Sequence[str], loaded: Sequence[str], head: bool = True) -> dict[str, str]:

@@ -4,10 +4,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxvision.data.actions.key_frames import UCF_TEMPLATE
 from jaxvision.methods.cycleacr.variants import VARIANTS, model_table
 from jaxvision.training.config import base_config
 
 AVA_CLIPS = 184_384  # annotated seconds with people, of the training films
+NEW_CLASSES = (r"^params/head/actions/",)  # what of an AVA checkpoint has no place elsewhere
 
 
 def task_table() -> dict[str, Any]:
@@ -20,6 +22,7 @@ def task_table() -> dict[str, Any]:
         "object_weight": 49.0,
         "person_weight": 17.0,
         "fading": True,
+        "forget_loss": False,
         "remember": True,
         "stride": 2,
         "short_side": 256,
@@ -33,6 +36,7 @@ def task_table() -> dict[str, Any]:
         "box_threshold": 0.8,
         "most_buckets": 8,
         "evaluation_batch": 8,
+        "random_slots": False,
         "bias_rate": 2.0,
         "module_rate": 10.0,
         "layer_decay": 0.8,
@@ -71,6 +75,9 @@ def _ava(variant: str, weights: str) -> ConfigDict:
     config.data.update(data_table())
     if weights:
         config.init = ({"from": weights, "to": "backbone"},)
+        if weights.endswith(".pkl"):
+            # PySlowFast's lateral convolutions have batch norms behind them, these have biases.
+            config.init[0]["drop"] = (r"^network/fusion_\d/",)
     return config
 
 
@@ -98,7 +105,8 @@ def convolutional(variant: str, *, peak: float, weights: str = "") -> ConfigDict
 def transformer(variant: str, *, weights: str = "") -> ConfigDict:
     """ViT of VideoMAE: 20 epochs of 128 clips on 32 processes, AdamW, layer decay 0.8.
 
-    weights: a VideoMAE classifier, whose head and norm have no place here, as published.
+    weights: a VideoMAE classifier, whose head and norm (`fc_norm`) have no place here: the norm
+        behind the backbone starts at 1 and 0, as published.
     """
     config = _ava(variant, "")
     config.dtype = "bfloat16"
@@ -118,6 +126,55 @@ def transformer(variant: str, *, weights: str = "") -> ConfigDict:
     config.evaluate.every_steps = 10 * steps
     config.checkpoint.every_steps = steps
     if weights:
-        drop = (r"^params/(head|norm)/",)
+        drop = (r"^(head|norm)/",)
         config.init = ({"from": weights, "to": "backbone/network", "drop": drop},)
+    return config
+
+
+def tubes(*, start: str = "") -> ConfigDict:
+    """UCF101-24: every frame with people is a key frame, and every fourth around it is remembered.
+
+    start: an AVA checkpoint, whose classes start anew.  All settings are ours.
+    """
+    config = convolutional("slowfast_r101_k700", peak=8e-4)
+    # A person does one of the 24 actions; two people of a frame are many.
+    config.model.update({"step": 4, "slots": 3, "memory_slots": 3})
+    config.task.update({"groups": (24, 0, 0), "pose_weight": 1.0, "every_seconds": 0.16})
+    config.data = ConfigDict({**base_config().data.to_dict(), "people": 10, "test_people": 10})
+    config.data.update(
+        {
+            "name": "tubes",
+            "root": "frames",
+            "tubes": "GT.pkl",
+            "template": UCF_TEMPLATE,
+            "split": 1,
+            "boxes": "",
+            "classes": 24,
+            "train": "",
+            "validation": "",
+        }
+    )
+    if start:
+        config.init = ({"from": start, "drop": NEW_CLASSES},)
+    return config
+
+
+def own(*, start: str = "") -> ConfigDict:
+    """A list of one's own: the VideoMAE code's settings, with fewer clips a step.
+
+    start: an AVA checkpoint, whose classes start anew.  The learning rate shrinks with the batch.
+    """
+    config = transformer("vit_l_k700")
+    config.data = ConfigDict({**base_config().data.to_dict(), "people": 24, "test_people": 24})
+    config.data.update({"name": "own", "root": "", "train": "", "validation": "", "labels": ""})
+    config.data.update({"boxes": "", "unit": "shares", "every": 1.0})
+    config.train.update({"batch_size": 8, "steps": 0, "epochs": 10.0, "loss_groups": 2})
+    config.optim.batch_scaling = 128
+    config.optim.learning_rate = ConfigDict(
+        {"name": "cosine", "peak": 1.25e-4, "end": 0.0, "warmup_epochs": 1.0}
+    )
+    config.evaluate.every_steps = 0
+    config.checkpoint.every_steps = 1000
+    if start:
+        config.init = ({"from": start, "drop": NEW_CLASSES},)
     return config

@@ -41,6 +41,8 @@ SETTINGS = {
     "task.object_weight": "of the objects' focal loss",
     "task.person_weight": "of the persons' focal loss",
     "task.fading": "what an older network remembered counts by the ratio of its loss to today's",
+    "task.forget_loss": "a resumed run forgets its last loss, as published: its first step then "
+    "counts nothing of the memory",
     "task.remember": "read the film's other seconds; False: the clip's own alone (to compare)",
     "task.stride": "frames from one frame of a clip to the next; of two pathways the fast one's",
     "task.short_side": "of clips (pixels)",
@@ -54,20 +56,28 @@ SETTINGS = {
     "task.box_threshold": "least score of a detected person",
     "task.most_buckets": "padded sizes of clips, each compiled; rarer sizes are padded up to them",
     "task.evaluation_batch": "clips of a step of either stage of evaluation",
+    "task.random_slots": "an evaluation reads any people where there are more than slots, as "
+    "published; False: the first",
     "task.bias_rate": "factor on the learning rate of biases (slowfast, swin)",
     "task.module_rate": "factor on the learning rate of cycle and memory (slowfast, swin)",
     "task.layer_decay": "of the learning rate from a block to the one before (vit)",
     "task.other_rate": "factor on the learning rate of what is neither block nor norm (vit)",
     "task.every_seconds": "from one key frame of predict to the next",
     "task.shown": "least score of an action that is drawn",
-    "data.name": "figures (made up) or ava",
-    "data.root": "folder of the films, each a folder of a file a second",
-    "data.train": "annotations of training (JSON); figures: how many films",
-    "data.validation": "annotations of evaluation (JSON); figures: how many films",
-    "data.boxes": "detected people of the evaluation (JSON)",
+    "data.name": "figures (made up), ava, tubes (UCF101-24, JHMDB) or own",
+    "data.root": "folder of the films; AVA's are folders of a file a second, tubes' of pictures",
+    "data.train": "annotations of training (AVA's JSON; own: CSV or JSON); figures: how many films",
+    "data.validation": "annotations of evaluation, as of training",
+    "data.boxes": "detected people of the evaluation (JSON); tubes, own: image n is key frame n of "
+    "the list, and without a file the annotated people are asked about",
     "data.truth": "AVA's CSV of the evaluation",
-    "data.labels": "AVA's label map of the classes that count",
-    "data.classes": "ids that annotations may have",
+    "data.labels": "AVA's label map of the classes that count; own: the actions' names, one a line",
+    "data.classes": "ids that annotations may have; of tubes the number of labels",
+    "data.tubes": "the pickle of ACT's ground truth",
+    "data.template": "name of a tube's picture by its frame, from 1",
+    "data.split": "of tubes, from 1",
+    "data.unit": "of an own list's boxes: shares of the frame, or pixels",
+    "data.every": "own: seconds from one moment of the memory to the next, a grid for key frames",
     "data.excluded": "seconds that no evaluation counts",
     "data.people": "of a training clip; those beyond are left out",
     "data.test_people": "of a clip in evaluation; those beyond are left out",
@@ -76,7 +86,7 @@ SETTINGS = {
 }
 
 SIZES = Sizes(
-    positive=("task.every_seconds",),
+    positive=("task.every_seconds", "data.every"),
     least={
         "task.crop": 0,
         "task.long_side": 0,

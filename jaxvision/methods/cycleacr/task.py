@@ -1,5 +1,6 @@
 """CycleACR as the engine sees it."""
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,22 +14,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from jaxvision.data import video_list
-from jaxvision.data.actions import pixel_boxes
-from jaxvision.data.actions.ava_files import (
-    KeyFrames,
-    read_excluded,
-    read_label_map,
-    read_truth,
-    rows_of_people,
-)
-from jaxvision.data.actions.film_figures import FilmFigures
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, check_choice
-from jaxvision.methods.cycleacr import evaluation, inputs, objective, prediction, variants
+from jaxvision.methods.cycleacr import evaluation, films, inputs, objective, prediction, variants
 from jaxvision.methods.cycleacr.groups import LayerGroups, SgdGroups
 from jaxvision.methods.cycleacr.instances import InstanceConfig
 from jaxvision.methods.cycleacr.memory import (
     Memory,
+    Moment,
     empty_memory,
     entries_to_write,
     read_window,
@@ -36,7 +29,6 @@ from jaxvision.methods.cycleacr.memory import (
 )
 from jaxvision.methods.cycleacr.model import Detector, PlainMap, SlowFastMaps
 from jaxvision.methods.cycleacr.pretrained import DEVIATION, MEAN
-from jaxvision.metrics.action_frames import FrameBoxes
 from jaxvision.tasks import dispatch, people_in_films
 from jaxvision.tasks.boxed_people import FilmMoment
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
@@ -51,19 +43,26 @@ class ActionTask(Task):
     input_suffixes = video_list.SUFFIXES
 
     def names_in_data(self) -> tuple[str, ...]:
-        return inputs.class_names(self.config)
+        return films.class_names(self.config)
 
     @cached_property
     def model(self) -> Detector:
         config = self.config
         check_choice("task.loss", config.task.loss, LOSSES)
         check_choice("task.cropped", config.task.cropped, CROPPED)
-        classes = inputs.class_count(config)
+        classes = self.classes
         if config.task.loss == "focal" and sum(self.groups) != classes:
             raise InputError(
                 f"task.groups={self.groups}: {sum(self.groups)} classes; the data have {classes}"
             )
         return variants.build(config.model, classes, config.dtype, config.train.norm_groups)
+
+    @property
+    def classes(self) -> int:
+        """Columns of the actions; a trained network knows them without the data."""
+        if self.config.data.name == "own":
+            return len(self.class_names)
+        return films.class_count(self.config)
 
     @property
     def instances(self) -> InstanceConfig:
@@ -89,28 +88,48 @@ class ActionTask(Task):
         variables = dict(model.init(rng, clips, boxes, exists, window))
         variables.pop("intermediates", None)
         if model.config.cycle:
-            empty = empty_memory(inputs.memory_rows(config), config.model.memory_slots, width)
+            empty = empty_memory(films.memory_rows(self.moments), config.model.memory_slots, width)
             axes = (("rows", None, None), ("rows",), ("rows",))
             leaves = {
                 name: nn.LogicallyPartitioned(each, names)
                 for (name, each), names in zip(empty._asdict().items(), axes, strict=True)
             }
-            variables["memory"] = {"bank": {**leaves, "current": jnp.zeros(())}}
+            code = jnp.array(films.memory_code(self.moments), jnp.int32)
+            variables["memory"] = {"bank": {**leaves, "current": jnp.zeros(()), "moments": code}}
         return variables
+
+    def resumed(self, collections: Variables) -> Mapping[str, np.ndarray]:
+        """The last loss is forgotten where `task.forget_loss` asks for it. InputError where the
+        memory's rows are of other films or seconds than the training's."""
+        if not self.model.config.cycle:
+            return {}
+        bank = collections["memory"]["bank"]
+        if int(bank["moments"]) != films.memory_code(self.moments):
+            raise InputError(
+                f"data.{films.training_file(self.config)}: the checkpoint's memory is of other "
+                "films or seconds; expected those that its run was begun with"
+            )
+        current = "memory/bank/current"
+        return {current: np.zeros((), np.float32)} if self.config.task.forget_loss else {}
 
     @cached_property
     def buckets(self) -> dict[inputs.Bucket, list[int]]:
         """Of training; of films of usual shapes where the data are not here, as for a plan."""
         config = self.config
         sizes: tuple[inputs.Size, ...] = inputs.USUAL_SIZES
-        if inputs.is_here(config):
+        if films.is_here(config):
             sizes = tuple(self.records.sizes())
-        least = config.train.batch_size if inputs.is_here(config) else 1
+        least = config.train.batch_size if films.is_here(config) else 1
         return inputs.buckets_of(sizes, config, config.task.crop, least)
 
     @cached_property
-    def records(self) -> inputs.Records:
-        return inputs.records_of(self.config, "train")
+    def records(self) -> films.Records:
+        return films.records_of(self.config, "train")
+
+    @cached_property
+    def moments(self) -> list[Moment] | None:
+        """(film, second) of every key frame of training; None where the data are elsewhere."""
+        return list(self.records.moments()) if films.is_here(self.config) else None
 
     def transform(
         self, buckets: Any, training: bool, rows: Mapping[Any, int]
@@ -122,7 +141,7 @@ class ActionTask(Task):
             two=self.two,
             sides=(task.short_side, task.long_side),
             people=config.data.people if training else config.data.test_people,
-            classes=inputs.class_count(config),
+            classes=self.classes,
             training=training,
             extend=tuple(task.extend),
             crop=task.crop,
@@ -136,7 +155,7 @@ class ActionTask(Task):
         )
 
     def source(self, split: str) -> Mapping[str, Source]:
-        rows = row_numbers(self.records.moments())
+        rows = row_numbers(self.moments or ())
         transform, size = self.transform(self.buckets, True, rows), self.config.train.batch_size
         return {
             name: Source(records, size, transform)
@@ -251,7 +270,8 @@ class ActionTask(Task):
     def second_stage(self) -> evaluation.SecondStage:
         task = self.config.task
         poses = self.groups[0] if task.loss == "focal" else 0
-        return evaluation.SecondStage(self.model, poses, task.remember, task.evaluation_batch)
+        draw = self.config.seed if task.random_slots else None
+        return evaluation.SecondStage(self.model, poses, task.remember, task.evaluation_batch, draw)
 
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Array]:
         """`scores` of every action of every person, `shares` and `exists`: of a clip alone, without
@@ -267,9 +287,9 @@ class ActionTask(Task):
     def evaluations(self) -> Mapping[str, Evaluation]:
         """`key_frames`: frame mAP of the validation's seconds."""
         config, task = self.config, self.config.task
-        if not config.data.validation:
+        if not films.has_validation(config):
             return {}
-        records = inputs.records_of(config, "validation")
+        records = films.records_of(config, "validation")
         buckets = inputs.buckets_of(records.sizes(), config, 0)
         transform, size = self.transform(buckets, False, {}), task.evaluation_batch
         by_bucket, moments = inputs.records_by_bucket(records, buckets), records.moments()
@@ -282,9 +302,10 @@ class ActionTask(Task):
                     bucket.name: [moments[row] for row in rows] for bucket, rows in buckets.items()
                 },
                 stage=self.second_stage,
-                truth=truth_of(config, records),
-                labels=counted_labels(config),
+                truth=evaluation.truth_of(config),
+                labels=films.counted_labels(config),
                 names=self.class_names,
+                more=evaluation.tube_results(config),
             )
         }
 
@@ -319,11 +340,12 @@ class ActionTask(Task):
         film = prediction.RememberedFilm(
             first,
             second,
-            self.instances,
+            # Its key frames are as far apart as `task.every_seconds` says.
+            dataclasses.replace(self.instances, step=1),
             threshold=task.box_threshold,
-            classes=inputs.class_count(config),
+            classes=self.classes,
         )
-        moments = people_in_films.Moments(inputs.span_of(config), 1, task.every_seconds)
+        moments = people_in_films.Moments(films.span_of(config), 1, task.every_seconds)
         return people_in_films.predict_files(
             film.detector,
             moments,
@@ -347,33 +369,6 @@ class ActionTask(Task):
             for box, score in zip(boxes, scores, strict=True)
         ]
         return {"people": draw_people(frame, seen)}
-
-
-def counted_labels(config: ConfigDict) -> list[int]:
-    """Ids, from 1, of the classes that an evaluation counts."""
-    if config.data.name == "ava":
-        return sorted(read_label_map(Path(config.data.labels)))
-    return list(range(1, inputs.class_count(config) + 1))
-
-
-def truth_of(config: ConfigDict, records: inputs.Records) -> evaluation.Truth:
-    """The people that an evaluation compares with."""
-    frames = KeyFrames()
-    if not isinstance(records, FilmFigures):
-        labels = counted_labels(config)
-        rows, _, _ = read_truth(Path(config.data.truth), frames, labels)
-        excluded: set[int] = set()
-        if config.data.excluded:
-            excluded = read_excluded(Path(config.data.excluded), frames)
-        return evaluation.Truth(FrameBoxes(*rows), lambda moment: frames.number(*moment), excluded)
-    found = []
-    for index, moment in enumerate(records.moments()):
-        record = records[index]
-        shares = pixel_boxes.shares(record.boxes.astype(np.float64), (records.side, records.side))
-        number = frames.number(*moment)
-        found.append(rows_of_people(shares, record.actions.astype(np.float64), number, 0.5))
-    joined = FrameBoxes(*(np.concatenate(column) for column in zip(*found, strict=True)))
-    return evaluation.Truth(joined, lambda moment: frames.number(*moment))
 
 
 TASKS: dict[str, type[Task]] = {"actions": ActionTask}

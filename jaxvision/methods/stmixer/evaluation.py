@@ -16,16 +16,9 @@ from jaxvision.metrics.action_frames import (
     average_precisions,
     never_met,
 )
-from jaxvision.metrics.action_tubes import (
-    VIDEO_THRESHOLDS,
-    Tubelets,
-    frame_average_precision,
-    frame_detections,
-    tubes_of_video,
-    video_average_precision,
-)
 from jaxvision.tasks.frame_results import frame_results
 from jaxvision.tasks.people_in_films import People
+from jaxvision.tasks.tube_scores import tube_scores
 from jaxvision.training.task import Batch, BatchSpecs, Evaluation, Variables
 
 DECIMALS = 5  # of the file that the published evaluation reads back
@@ -102,40 +95,11 @@ def tube_results(
     people on the key frames `items`, which are all frames that have any."""
 
     def results(people: Mapping[int, People]) -> dict[str, float]:
-        # 1. Every person's every action as a tubelet of one frame, in inclusive pixels.
-        rows = []
-        for number, found in sorted(people.items()):
-            item = items[number]
-            height, width = truth.resolution[item.video]
-            boxes = found.boxes * (width, height, width, height) - (0, 0, 1, 1)
-            actions = found.action.shape[1]
-            place = (videos.index(item.video), item.centre + 1)
-            rows.append(
-                (
-                    *(np.full(found.action.size, value) for value in place),
-                    np.tile(np.arange(actions), len(boxes)),
-                    np.repeat(boxes, actions, axis=0)[:, None],
-                    found.action.reshape(-1),
-                )
-            )
-        tubelets = Tubelets(*(np.concatenate(columns) for columns in zip(*rows, strict=True)))
-        # 2. On frames, then linked through each video.
-        labels, true = len(truth.labels), [truth.tubes[video] for video in videos]
-        by_frame = frame_average_precision(true, frame_detections(tubelets), labels, 0.5)
-        tubes = [
-            tubes_of_video(tubelets, number, labels, truth.frames[video])
-            for number, video in enumerate(videos)
-        ]
-
-        def video_map(threshold: float) -> float:
-            return 100 * float(np.mean(video_average_precision(true, tubes, labels, threshold)))
-
-        return {
-            "frame_map": 100 * float(np.mean(by_frame)),
-            "video_map_0.2": video_map(0.2),
-            "video_map_0.5": video_map(0.5),
-            "video_map_0.5_to_0.95": float(np.mean([video_map(t) for t in VIDEO_THRESHOLDS])),
+        by_frame = {
+            (items[number].video, items[number].centre + 1): (found.boxes, found.action)
+            for number, found in people.items()
         }
+        return tube_scores(truth, videos, by_frame)
 
     return results
 

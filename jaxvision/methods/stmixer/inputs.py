@@ -17,22 +17,23 @@ from jaxvision.data.actions.act_files import ActionTubes, read_act_tubes
 from jaxvision.data.actions.ava_people import read_frame_list, read_people
 from jaxvision.data.actions.key_frames import (
     KeyFrame,
+    KeyFrameRecords,
     ava_key_frames,
+    film_sizes,
     own_key_frames,
     tube_key_frames,
 )
-from jaxvision.data.actions.moving_figures import ACTIONS, FigureClip, MovingFigures
+from jaxvision.data.actions.moving_figures import ACTIONS, MOTIONS, FigureClip, MovingFigures
 from jaxvision.data.actions.own_lists import read_own_list
 from jaxvision.data.actions.size_buckets import size_buckets
 from jaxvision.data.class_lists import class_list
 from jaxvision.data.fixed_point_resize import opencv_resize
 from jaxvision.data.labels import read_labels
 from jaxvision.data.source import Records, RecordSubset
-from jaxvision.data.video import Video
 from jaxvision.errors import InputError, check_choice
 
 DATA_NAMES = ("figures", "ava", "tubes", "own")
-MULTIPLE, LEAST_SIDE = 32, 32
+MULTIPLE = 32
 # Shapes of films, for plans of runs whose data are elsewhere.
 USUAL_SIZES = ((360, 480), (360, 640))
 Size = tuple[int, int]  # height, width
@@ -73,7 +74,7 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
     data = config.data
     check_choice("data.name", data.name, DATA_NAMES)
     if data.name == "figures":
-        return ACTIONS
+        return MOTIONS if data.motions else ACTIONS
     if data.name == "tubes":
         labels = tuple(tubes_of(config).labels)
         if len(labels) != data.classes:
@@ -135,6 +136,8 @@ def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
             frames=config.model.frames,
             height=data.height,
             width=data.width,
+            most=data.people,
+            motions=data.motions,
         )
     root = Path(data.root)
     if data.name == "tubes":
@@ -146,35 +149,22 @@ def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
     if data.name == "own":
         moments = read_own_list(Path(data[split]), names, data.unit)
         return own_key_frames(moments, root, data.unit)
-    people = read_people(Path(data[split]), data.classes).frames
+    people = read_people(Path(data[split]), data.classes)
     lists = read_frame_list(Path(data[f"{split}_frames"]))
-    return ava_key_frames(people, lists, root, classes=data.classes, rate=data.rate)
+    records = ava_key_frames(people, lists, root, classes=data.classes, rate=data.rate)
+    if not records.items:
+        raise InputError(
+            f"{data[split]}: no annotated second of a film that data.{split}_frames="
+            f"{data[f'{split}_frames']} lists; left out: {records.left_out() or 'nothing'}"
+        )
+    return records
 
 
 def frame_sizes(records: Records) -> list[Size]:
     """(height, width) of each record's frames; every film is opened once."""
     if isinstance(records, MovingFigures):
         return [(records.height, records.width)] * len(records)
-    known: dict[Any, Size] = {}
-    found = []
-    for index in range(len(records)):
-        film = records[index].film
-        key = film if isinstance(film, Path) else id(film)
-        if key not in known:
-            known[key] = _film_size(film)
-        found.append(known[key])
-    return found
-
-
-def _film_size(film: Any) -> Size:
-    if isinstance(film, Path):
-        with Video(film) as video:
-            height, width = video.size
-    else:
-        height, width = film.frames([0]).shape[1:3]
-    if min(height, width) < LEAST_SIDE:
-        raise InputError(f"{film}: frames of {width} x {height}; expected sides of at least 32")
-    return height, width
+    return film_sizes([records[index] for index in range(len(records))])
 
 
 def buckets_of(
@@ -212,12 +202,17 @@ def resized_clip(
     return opencv_resize(frames, size), in_pixels * ratio
 
 
+def stilled(clip: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t h w 3"]:
+    """The middle frame in place of every frame (`task.still`)."""
+    return np.broadcast_to(clip[len(clip) // 2], clip.shape)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClipTransform:
     """A key frame as a sample.
 
     frames, stride: of a clip.  people, classes: rows and columns of the actions.  flip: mirror half
-    of the clips.  buckets: by name.
+    of the clips.  still: show the middle frame only.  buckets: by name.
     """
 
     frames: int
@@ -226,6 +221,7 @@ class ClipTransform:
     classes: int
     flip: bool
     buckets: dict[str, Bucket]
+    still: bool = False
 
     def __call__(
         self, record: KeyFrame | FigureClip, rng: np.random.Generator, bucket: str
@@ -240,6 +236,7 @@ class ClipTransform:
         else:
             frames, shares = record.clip(self.frames, self.stride), record.boxes
         clip, boxes = resized_clip(frames, shares, place.side)
+        clip = stilled(clip) if self.still else clip
         height, width = clip.shape[1:3]
         if self.flip and rng.random() < 0.5:
             clip, boxes = clip[:, :, ::-1], pixel_boxes.mirrored(boxes, width)
@@ -284,12 +281,14 @@ def records_by_bucket(
     records: Records, buckets: Mapping[Bucket, BucketRows]
 ) -> dict[str, BucketRecords]:
     """The records of each bucket, by its name."""
+    left_out = records.left_out() if isinstance(records, KeyFrameRecords) else ""
     return {
         bucket.name: BucketRecords(
             records,
             rows.numbers,
             f"{len(rows.numbers)} key frames of {bucket.side} pixels, padded to {bucket.height} x "
-            f"{bucket.width}; {rows.padded_up} of them beyond their own multiple of {MULTIPLE}",
+            f"{bucket.width}; {rows.padded_up} of them beyond their own multiple of {MULTIPLE}"
+            + (f"; left out: {left_out}" if left_out else ""),
         )
         for bucket, rows in buckets.items()
     }

@@ -62,6 +62,7 @@ SETTINGS = {
     "data.people": "room for people of a clip; those beyond it are left out and counted",
     "data.height": "figures: of frames (pixels)",
     "data.width": "figures: of frames (pixels)",
+    "data.motions": "figures: four of their five actions show in time only, in place of one",
 }
 
 SIZES = Sizes(

@@ -99,6 +99,7 @@ class DetectionTask(Task):
             people=config.data.people,
             classes=self.classes,
             flip=config.task.flip and training,
+            still=config.task.still,
             buckets={bucket.name: bucket for bucket in buckets},
         )
 
@@ -123,9 +124,6 @@ class DetectionTask(Task):
     def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
         """Adds `input`: normalised pixels, 0 in the padding."""
         video = batch["video"]
-        if self.config.task.still:
-            middle = video.shape[1] // 2
-            video = jnp.broadcast_to(video[:, middle : middle + 1], video.shape)
         video = (video.astype(jnp.float32) / 255 - MEAN) / DEVIATION
         height, width = video.shape[2:4]
         rows = jnp.arange(height) < batch["size"][:, 1, None]
@@ -239,6 +237,7 @@ class DetectionTask(Task):
         def detect_in(frames: np.ndarray, number: int) -> People:
             nobody = np.zeros((0, 4), np.float32)
             clip, _ = inputs.resized_clip(frames, nobody, task.test_short_side)
+            clip = inputs.stilled(clip) if task.still else clip
             height, width = clip.shape[1:3]
             up = (-height % inputs.MULTIPLE, -width % inputs.MULTIPLE)
             padded = np.pad(clip, ((0, 0), (0, up[0]), (0, up[1]), (0, 0)))

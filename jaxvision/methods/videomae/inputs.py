@@ -24,6 +24,7 @@ from jaxvision.errors import InputError, check_choice
 from jaxvision.training.task import BatchSpecs
 
 DATASETS = ("camera", "videos")
+HELD_OUT_CLIPS = 160
 # The published loader tells data sets apart by a part of the path: another stride, or other names
 # of picture files.
 STRIDES = {"SomethingV2": 2}
@@ -39,6 +40,14 @@ def pretraining_source(config: ConfigDict, split: str) -> Source:
     found = pictures.folder(data.root) if data.root else pictures.built_in(split)
     records = Repeated(found, data.clips)
     return Source(records, config.train.batch_size, CameraClip.of(config))
+
+
+def held_out_source(config: ConfigDict) -> tuple[Source, BatchSpecs]:
+    """Clips (`video`) of built-in photographs that are never trained on, and their batches."""
+    size, model = config.train.batch_size, config.model
+    records = Repeated(pictures.built_in("held_out"), HELD_OUT_CLIPS)
+    video = jax.ShapeDtypeStruct((size, model.frames, *model.image_size, 3), jnp.uint8)
+    return Source(records, size, CameraClip.of(config)), {"clips": {"video": video}}
 
 
 def labelled_source(config: ConfigDict) -> tuple[Source, BatchSpecs]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import jax.numpy as jnp
-from jaxtyping import Array, UInt8
+from jaxtyping import Array, Bool, Int, UInt8
 
 from jaxvision.data.normalisation import to_unit
 from jaxvision.methods.videomae import objective
@@ -15,6 +15,12 @@ from jaxvision.tasks.clip_pictures import ClipPictures
 
 GREY = 0.5
 PICTURES = ClipPictures(("original", "masked", "reconstructed"), score="error")
+
+
+def seen_cubes(visible: Int[Array, "b k"], tokens: int) -> Bool[Array, "b tokens"]:
+    """Which of a clip's cubes are among the `visible` ones."""
+    rows = jnp.arange(visible.shape[0])[:, None]
+    return jnp.zeros((visible.shape[0], tokens), bool).at[rows, visible].set(True)
 
 
 def reconstruct(
@@ -30,10 +36,9 @@ def reconstruct(
     video = to_unit(batch["video"])
     cubes = patchify(video, grid.tubelet, grid.patch)
     visible = batch["visible"]
-    seen = jnp.zeros(cubes.shape[:2], jnp.int32)
-    rows = jnp.arange(seen.shape[0])[:, None]
-    seen = seen.at[rows, visible].set(1)
-    hidden = kept_indices(seen, grid.tokens - visible.shape[1])
+    rows = jnp.arange(cubes.shape[0])[:, None]
+    seen = seen_cubes(visible, grid.tokens)
+    hidden = kept_indices(seen.astype(jnp.int32), grid.tokens - visible.shape[1])
     prediction = model.apply(variables, batch["input"], visible, hidden).astype(jnp.float32)
     truth = take_tokens(cubes, hidden)
     if normalised:

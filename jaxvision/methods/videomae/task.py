@@ -22,6 +22,7 @@ from jaxvision.methods.videomae import (
     temporal_features,
 )
 from jaxvision.methods.videomae.distillation import DistillationTask
+from jaxvision.methods.videomae.filling import filling_evaluation
 from jaxvision.methods.videomae.model import MaskedAutoencoder, build_autoencoder
 from jaxvision.methods.videomae.probe import probe_evaluation
 from jaxvision.nn.video_transformer import take_tokens
@@ -147,7 +148,10 @@ class PretrainingTask(Task):
 
     def evaluations(self) -> Mapping[str, Evaluation]:
         if self.config.data.name == "camera" and self.config.task.probe:
-            return {"probe": probe_evaluation(self.config, self.model)}
+            return {
+                "filling": filling_evaluation(self.config, self.model),
+                "probe": probe_evaluation(self.config, self.model),
+            }
         return {}
 
     def render(self, batch: Batch, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -11,11 +11,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array
 
 from jaxvision.ops.adaptive_mixing.gradients import cost, differentiable
 from jaxvision.ops.adaptive_mixing.token import Sizes, mix_token, mix_token_gradients
+from jaxvision.ops.triton_backend import plgpu
 
 # The least side of a matrix that the tensor cores multiply.
 LEAST = 16

@@ -13,6 +13,7 @@ one length. What an implementation cannot serve goes to the reference.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -61,11 +62,12 @@ def attention(
     _check(query, key, value, key_mask, bias)
     biased = causal or key_mask is not None or bias is not None
 
-    def preferred(platform: str) -> str:
-        best = _fastest(platform, query, key)
+    def preferred(platform: str, kernels: bool = True) -> str:
+        best = _fastest(platform, query, key, kernels)
         return "reference" if _missing(best, query, key, biased, return_weights) else best
 
-    name = choose("attention", implementation, IMPLEMENTATIONS, preferred)
+    without_kernels = partial(preferred, kernels=False)
+    name = choose("attention", implementation, IMPLEMENTATIONS, preferred, without_kernels)
     missing = _missing(name, query, key, biased, return_weights)
     if missing:
         raise InputError(
@@ -109,13 +111,13 @@ def _check(
         raise InputError(f"attention: bias {bias.shape}, expected {full} or 1 in place of any")
 
 
-def _fastest(platform: str, query: Array, key: Array) -> str:
-    """The implementation to take if it can serve the request."""
+def _fastest(platform: str, query: Array, key: Array, kernels: bool) -> str:
+    """The implementation to take if it can serve the request.  kernels: whether ours can run."""
     width, scores = query.shape[3], query.shape[1] * key.shape[1]
     half = query.dtype == jnp.bfloat16
     if platform == "cpu":
         return "mapped" if scores >= MAPPED_SCORES else "reference"
-    if _few_and_narrow(query, key):
+    if kernels and _few_and_narrow(query, key):
         return kernel_or_reference(platform)
     if platform == "tpu" and half and scores >= SPLASH_SCORES:
         return "splash"

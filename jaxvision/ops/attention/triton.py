@@ -14,11 +14,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array
 
 from jaxvision.ops.attention.few_tokens import differentiable, softmax, softmax_gradient
 from jaxvision.ops.products import multiply
+from jaxvision.ops.triton_backend import plgpu
 
 # The least side of a matrix that the tensor cores multiply.
 LEAST = 16

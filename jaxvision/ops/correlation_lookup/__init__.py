@@ -8,19 +8,24 @@ Two forms. "on_demand" keeps the feature maps alone: averaging the second map av
 correlations, so a window is a few products with a smaller map, and nothing as large as all pairs is
 ever made, forward or backward. "volume" makes the correlations of all pairs once (353 MB a sample
 of 544 x 960 pixels, as much again for the gradient) and reads windows from them.
+
+Implementations of the on-demand form: "reference" (any device), "mosaic_tpu" (products with the
+rows that windows touch; second maps of up to 12 MB a sample) and "triton" (gathers on NVIDIA GPUs;
+up to 256 channels).
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxvision.errors import InputError
-from jaxvision.ops.correlation_lookup import reference, volume
+from jaxvision.ops.correlation_lookup import mosaic_tpu, reference, triton, volume
 from jaxvision.ops.correlation_lookup.windows import blend, window_corners
-from jaxvision.ops.dispatch import choose
+from jaxvision.ops.dispatch import TPU_ROOM, choose, kernel_or_reference
 
 Form = Literal["on_demand", "volume"]
 Products = Callable[..., Array]
@@ -40,7 +45,11 @@ class CorrelationVolumes(NamedTuple):
     levels: tuple[Float[Array, "b pixels hi wi"], ...]
 
 
-PRODUCTS: dict[str, Products] = {"reference": reference.window_products}
+PRODUCTS: dict[str, Products] = {
+    "reference": reference.window_products,
+    "mosaic_tpu": mosaic_tpu.window_products,
+    "triton": triton.window_products,
+}
 
 
 def correlation_pyramid(
@@ -104,7 +113,8 @@ def correlation_lookup(
                 f"correlation_lookup: where {where.shape} for features {pyramid.first.shape}: "
                 "expected a place for each pixel"
             )
-        name = choose("correlation_lookup", implementation, PRODUCTS, _preferred)
+        prefer = partial(_preferred, pyramid.second[0], side)
+        name = choose("correlation_lookup", implementation, PRODUCTS, prefer)
         rows = pyramid.first.reshape(b, height * width, -1)
         levels = pyramid.second
 
@@ -124,5 +134,11 @@ def correlation_lookup(
     return jnp.concatenate(found, axis=-1).reshape(b, height, width, -1)
 
 
-def _preferred(platform: str) -> str:
-    return "reference"
+def _preferred(largest: Array, side: int, platform: str) -> str:
+    _, height, width, channels = largest.shape
+    room = mosaic_tpu.working_set((height, width), channels, largest.dtype.itemsize, side)
+    if platform == "tpu" and room > TPU_ROOM:
+        return "reference"
+    if platform == "gpu" and channels > triton.MOST_CHANNELS:
+        return "reference"
+    return kernel_or_reference(platform)

@@ -9,6 +9,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxvision.ops.grouping import group_points
 
+# Gradients by places of the second map in memory at once: 8 MB of float32.
+BLOCK = 1 << 21
+
 
 def pixels(
     x: Int[Array, "*n"], y: Int[Array, "*n"], size: tuple[int, int]
@@ -46,24 +49,38 @@ def _keep(first: Array, second: Array, corners: Array, side: int) -> tuple[Array
 
 
 def _pull(side: int, kept: tuple, cotangent: Float[Array, "b m s s"]) -> tuple:
+    """Products with the gradient of a block of pixels by all places of the second map, which is
+    spread there by a gather: a scatter of rows is a loop on a CPU."""
     first, second, corners = kept
     b, m, channels = first.shape
-    flat, wide = second.reshape(b, -1, channels), first.astype(jnp.float32)
-    by_place = jnp.moveaxis(cotangent.reshape(b, m, -1), -1, 0)
+    height, width = second.shape[1:3]
+    flat = second.reshape(b, height * width, channels).astype(jnp.float32)
+    # 1. Blocks of pixels; what pads the last has no gradient.
+    rows = min(m, max(1, BLOCK // (b * height * width)))
+    blocks = -(-m // rows)
 
-    def add(totals: tuple[Array, Array], step: tuple[Array, Array]) -> tuple[tuple, None]:
-        of_first, of_second = totals
-        number, given = step
-        row, inside = _place(corners, number, side, second.shape[1:3])
-        given = jnp.where(inside, given, 0)[..., None]
-        of_first = of_first + given * group_points(flat, row)
-        of_second = jax.vmap(lambda t, i, v: t.at[i].add(v))(of_second, row, given * wide)
-        return (of_first, of_second), None
+    def in_blocks(array: Array) -> Array:
+        padded = jnp.pad(array, ((0, 0), (0, blocks * rows - m), (0, 0)))
+        return jnp.moveaxis(padded.reshape(b, blocks, rows, -1), 1, 0)
 
-    start = jnp.zeros(first.shape, jnp.float32), jnp.zeros(flat.shape, jnp.float32)
-    (of_first, of_second), _ = jax.lax.scan(add, start, (jnp.arange(side * side), by_place))
-    of_second = of_second.reshape(second.shape).astype(second.dtype)
-    return of_first.astype(first.dtype), of_second, None
+    given = cotangent.astype(jnp.float32).reshape(b, m, side * side)
+    steps = in_blocks(first.astype(jnp.float32)), in_blocks(corners), in_blocks(given)
+    pixel = jnp.arange(height * width)
+
+    # 2. Both products of a block.
+    def add(of_second: Array, step: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        mine, corner, values = step
+        x, y = pixel % width - corner[..., :1], pixel // width - corner[..., 1:]
+        inside = (x >= 0) & (x < side) & (y >= 0) & (y < side)
+        spread = jnp.take_along_axis(values, jnp.where(inside, x * side + y, 0), axis=2)
+        spread = jnp.where(inside, spread, 0)
+        of_second += jnp.einsum("bmp,bmc->bpc", spread, mine, precision="highest")
+        return of_second, jnp.einsum("bmp,bpc->bmc", spread, flat, precision="highest")
+
+    of_second, of_first = jax.lax.scan(add, jnp.zeros(flat.shape, jnp.float32), steps)
+    of_first = jnp.moveaxis(of_first, 0, 1).reshape(b, -1, channels)[:, :m]
+    of_second = of_second.reshape(second.shape)
+    return of_first.astype(first.dtype), of_second.astype(second.dtype), None
 
 
 window_products.defvjp(_keep, _pull)

@@ -9,14 +9,15 @@ point replaces an equal one. A squared distance above `FAR`, or NaN, is never fo
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 from jaxtyping import Array, Float, Int
 
 from jaxvision.errors import InputError
-from jaxvision.ops.dispatch import choose
-from jaxvision.ops.k_nearest_neighbours import reference
+from jaxvision.ops.dispatch import TPU_ROOM, choose, kernel_or_reference
+from jaxvision.ops.k_nearest_neighbours import mosaic_tpu, reference, triton
 from jaxvision.ops.k_nearest_neighbours.reference import FAR
 
 __all__ = ["FAR", "MOST_NEIGHBOURS", "Neighbours", "k_nearest_neighbours"]
@@ -33,7 +34,11 @@ class Neighbours(NamedTuple):
     squared_distances: Float[Array, "b m k"]
 
 
-SEARCHES: dict[str, Search] = {"reference": reference.nearest}
+SEARCHES: dict[str, Search] = {
+    "reference": reference.nearest,
+    "mosaic_tpu": mosaic_tpu.nearest,
+    "triton": triton.nearest,
+}
 
 
 def k_nearest_neighbours(
@@ -50,13 +55,16 @@ def k_nearest_neighbours(
     InputError for shapes that do not fit or an implementation that cannot run here.
     """
     _check(points, queries, k)
-    name = choose("k_nearest_neighbours", implementation, SEARCHES, _preferred)
+    room = mosaic_tpu.working_set(points.shape[1], points.shape[2], k)
+    name = choose("k_nearest_neighbours", implementation, SEARCHES, partial(_preferred, room))
     points, queries = jax.lax.stop_gradient((points, queries))
     return Neighbours(*SEARCHES[name](points, queries, k))
 
 
-def _preferred(platform: str) -> str:
-    return "reference"
+def _preferred(room: int, platform: str) -> str:
+    if platform == "tpu" and room > TPU_ROOM:
+        return "reference"
+    return kernel_or_reference(platform)
 
 
 def _check(points: Array, queries: Array, k: int) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvision.ops.sparse_sampling.gradients import differentiable
+from jaxvision.ops.triton_backend import plgpu
 
 POINT_BLOCK = 64
 ROW_BLOCK = 32

@@ -14,11 +14,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float, Int
 
 from jaxvision.ops.products import multiply
 from jaxvision.ops.sparse_voxels.gradients import differentiable
+from jaxvision.ops.triton_backend import plgpu
 
 # Output rows and most channels, in and out, of a program.
 ROW_TILE = 64

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float, Int
 
+from jaxvision.ops.triton_backend import plgpu
 from jaxvision.ops.voxel_aggregation.blocks import BlockMap, phases
 from jaxvision.ops.voxel_aggregation.forms import (
     Factor,

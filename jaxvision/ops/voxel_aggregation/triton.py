@@ -16,9 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float
 
+from jaxvision.ops.triton_backend import plgpu
 from jaxvision.ops.voxel_aggregation.blocks import BlockMap
 from jaxvision.ops.voxel_aggregation.forms import Form, part_count, subtracts_own
 from jaxvision.ops.voxel_aggregation.gpu_block import Block, Geometry, Totals, part_sums, part_total

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from jaxvision.data.actions.act_files import ActionTubes
-from jaxvision.data.actions.ava_people import PeopleOfFrame
+from jaxvision.data.actions.ava_people import KeyFramePeople, PeopleOfFrame
 from jaxvision.data.actions.key_frames import (
     JHMDB_TEMPLATE,
     ava_key_frames,
@@ -29,15 +29,19 @@ def pictures(folder: Path, names) -> None:
 def test_ava_seconds_in_the_lists_order(tmp_path):
     pictures(tmp_path / "m", [f"m_{n:06}.png" for n in range(1, 91)])
     one = PeopleOfFrame(np.array([[0, 0, 1, 1.0], [0, 0, 0.5, 1]]), ((1, 3), ()))
-    people = {"m": {902: one}, "elsewhere": {902: one}}
+    people = KeyFramePeople({"m": {902: one}, "elsewhere": {902: one, 904: one}}, outside=4)
     lists = {"n": [], "m": [f"m/m_{n:06}.png" for n in range(1, 91)]}
     records = ava_key_frames(people, lists, tmp_path, classes=3)
     assert [records.name(n) for n in range(len(records))] == ["m at 902"]
+    assert records.left_out() == (
+        "2 annotated seconds of films without frames, 1 films without annotated seconds, "
+        "4 rows of seconds that AVA does not annotate"
+    )
     np.testing.assert_array_equal(records[0].actions, [[1, 0, 1], [0, 0, 0]])
     clip = records[0].clip(4, 10)
     np.testing.assert_array_equal(clip[:, 0, 0, 0], [40, 50, 60, 70])
     np.testing.assert_array_equal(records[0].clip(4, 20)[:, 0, 0, 0], [20, 40, 60, 80])
-    late = ava_key_frames({"m": {903: one}}, lists, tmp_path, classes=3)[0]
+    late = ava_key_frames(KeyFramePeople({"m": {903: one}}, 0), lists, tmp_path, classes=3)[0]
     with pytest.raises(InputError, match="key frame 90 of second 903 lies beyond its 90 frames"):
         late.clip(4, 10)
     (tmp_path / "m/m_000061.png").unlink()

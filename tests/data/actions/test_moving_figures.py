@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxvision.data.actions.moving_figures import ACTIONS, Figure, MovingFigures
+from jaxvision.data.actions.moving_figures import ACTIONS, MOTIONS, Figure, MovingFigures
 
 CLIPS = MovingFigures(count=60, seed=3)
 
@@ -64,3 +64,25 @@ def test_together_depends_on_the_others():
     alone = [clip.actions[0, ACTIONS.index("together")] for clip in found if len(clip.boxes) == 1]
     assert alone
     assert not any(alone)
+
+
+def test_motions_show_in_time_only():
+    size = (128, 96)
+    reaching, waving = figure(arms=0.5), figure(arms=0.5, swing=1.0)
+    assert waving.mask(0, size).tobytes() == reaching.mask(0, size).tobytes()
+    assert reaching.mask(2, size).tobytes() == reaching.mask(0, size).tobytes()
+    assert waving.mask(2, size).tobytes() != waving.mask(0, size).tobytes()
+    assert figure().mask(0, size).tobytes() != reaching.mask(0, size).tobytes()
+
+
+def test_every_motion_is_as_frequent_as_its_like():
+    clips = MovingFigures(count=200, seed=3, frames=1, height=48, width=64, motions=True)
+    rows = np.concatenate([clips[n].actions for n in range(len(clips))])
+    stand, walk, reach, wave, together = rows.T
+    assert len(MOTIONS) == rows.shape[1]
+    np.testing.assert_array_equal(stand + walk, 1)
+    assert (reach + wave).max() == 1
+    share = rows.mean(axis=0)
+    np.testing.assert_allclose(share[:2], 1 / 2, atol=0.1)
+    np.testing.assert_allclose(share[2:4], 1 / 3, atol=0.1)
+    assert 0.15 < together.mean() < 0.85

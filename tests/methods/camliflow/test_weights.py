@@ -12,9 +12,11 @@ from jaxvision.errors import InputError
 from jaxvision.methods.camliflow.model import FlowInputs, FlowNetwork
 from jaxvision.methods.camliflow.pretrained import preprocess, recognise
 from jaxvision.methods.camliflow.variants import PARAMETERS, VARIANTS
-from jaxvision.methods.camliflow.weights import entries
+from jaxvision.methods.camliflow.weights import entries, imagenet_entries
+from jaxvision.registry import load_config
+from jaxvision.training import initialisation
 from jaxvision.weights import to_state_dict, to_variables
-from jaxvision.weights.mapping import flatten
+from jaxvision.weights.mapping import flatten, unflatten
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -64,3 +66,36 @@ def test_points_behind_the_camera_leave_before_points_are_drawn():
     assert (found.clouds == 1).all()
     with pytest.raises(InputError, match="no points left"):
         preprocess(replace(pair, clouds=(cloud, cloud[:100])))
+
+
+@pytest.mark.parametrize("counters", [True, False])
+def test_both_image_encoders_start_from_torchvisions_classifier(counters):
+    """Its tensors by name, those behind the second stage carried along; files older than batch
+    norms' counters, too."""
+    state = {
+        e.name: np.full(e.shape, number % 7, e.dtype)
+        for number, e in enumerate(imagenet_entries())
+        if counters or not e.name.endswith("num_batches_tracked")
+    }
+    assert len(state) == (320 if counters else 267)
+    network = recognise(state)
+    variables, unused = to_variables(state, network.entries)
+    assert list(to_state_dict(variables, network.entries, unused)) == list(state)
+    fresh = unflatten(
+        {
+            e.path: np.empty(e.layout.ours(np.empty(e.shape)).shape)
+            for e in entries(VARIANTS["camliraft"])
+            if e.path
+        }
+    )
+    chain = load_config("camliflow/camliraft_things:start=resnet50.pth").init
+    found, reports = initialisation.apply(fresh, chain, lambda _: variables)
+    assert [r.source for r in reports] == ["resnet50.pth"] * 2
+    for report, encoder in zip(reports, ("image_features", "image_context"), strict=True):
+        kept = [f"params/core/{encoder}/align/linear/{leaf}" for leaf in ("bias", "kernel")]
+        assert report.kept == kept
+        core = found["params"]["core"][encoder]
+        kernel = core["stages_1_3"]["last"]["conv"]["kernel"]
+        assert (kernel == state["layer2.3.conv3.weight"].flat[0]).all()
+        statistics = found["batch_stats"]["core"][encoder]["stem"]["norm"]
+        assert (statistics["var"] == state["bn1.running_var"][0]).all()

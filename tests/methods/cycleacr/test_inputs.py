@@ -12,6 +12,7 @@ from jaxvision.methods.cycleacr.inputs import Bucket, ClipTransform
 from jaxvision.methods.cycleacr.instances import InstanceConfig
 from jaxvision.methods.cycleacr.variants import build, model_table
 from jaxvision.tasks import boxed_people
+from jaxvision.viz.files import write_mp4
 
 BUCKET = Bucket(32, 32)
 TRANSFORM = ClipTransform(
@@ -105,3 +106,14 @@ def test_frames_that_a_backbone_cannot_divide_are_refused(backbone, divisor):
     table = model_table() | {"backbone": backbone, "frames": 9}
     with pytest.raises(InputError, match=rf"model\.frames=9; expected a multiple of {divisor}"):
         build(table, 80, "float32")
+
+
+def test_boxes_of_another_frame_size_are_refused(tmp_path):
+    (tmp_path / "film").mkdir()
+    for second in (901, 902):
+        write_mp4(tmp_path / f"film/{second}.mp4", np.zeros((4, 32, 48, 3), np.uint8), 4)
+    records = boxed_people.annotated(annotations(tmp_path), tmp_path, 80)
+    with pytest.raises(InputError, match=r"frames of 48 x 32; its boxes are of 32 x 32"):
+        records[0].frames(4, 1)
+    records = boxed_people.annotated(annotations(tmp_path, 48), tmp_path, 80)
+    assert records[0].frames(4, 1).shape == (4, 32, 48, 3)

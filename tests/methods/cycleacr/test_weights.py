@@ -9,8 +9,12 @@ from flax import linen as nn
 from jaxvision.methods.cycleacr.pretrained import official_model, published, recognise
 from jaxvision.methods.cycleacr.variants import VARIANTS, build, model_table
 from jaxvision.methods.cycleacr.weights import detector_entries
+from jaxvision.nn.resnet3d_config import NormConfig, strided_network
+from jaxvision.registry import load_config, make_task
+from jaxvision.training import initialisation
 from jaxvision.weights import to_state_dict, to_variables
 from jaxvision.weights.mapping import flatten
+from jaxvision.weights.resnet3d_entries import pyslowfast_entries
 
 SMALL = {"head_width": 8, "hidden": 8, "before": 1, "after": 1, "levels": 2, "cycle_depth": 1}
 BACKBONES = {
@@ -78,3 +82,56 @@ def test_published_weights_are_listed():
     rows = {row["network"]: row for row in published()}
     assert set(rows) == {f"cycleacr/{name}" for name in VARIANTS}
     assert rows["cycleacr/vit_l_k700"]["AVA 2.2"] == "40.6 % mAP"
+
+
+def started(recipe, source):
+    """What the recipe's first link of `init` does with these variables: its report."""
+    task = make_task(load_config(recipe))
+    shapes = nn.unbox(jax.eval_shape(task.init, jax.random.key(0)))
+    _, (report,) = initialisation.apply(shapes, task.config.init, lambda name: source)
+    return report
+
+
+def test_a_videomae_classifier_starts_the_transformer():
+    """The published rules: no head, and no norm, which a classifier has behind its pooling."""
+    encoder = {"patch": np.zeros(0)}
+    source = {"params": {"head": encoder, "norm": encoder, "encoder": {}}}
+    task = make_task(load_config("cycleacr/ava_vit_l_k700:start=FILE"))
+    shapes = nn.unbox(jax.eval_shape(task.init, jax.random.key(0)))["params"]["backbone"]["network"]
+    source["params"]["encoder"] = jax.tree.map(
+        lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes["encoder"]
+    )
+    report = started("cycleacr/ava_vit_l_k700:start=FILE", source)
+    assert report.dropped == ["params/head/patch", "params/norm/patch"]
+    kept = {path.removeprefix("params/backbone/network/") for path in report.kept}
+    assert kept == {"norm/scale", "norm/bias"}
+
+
+# Some of Caffe2's names; all others are tested with `caffe2_names`.
+CAFFE2 = {
+    "s1.pathway0_stem.conv.weight": "conv1_w",
+    "s1.pathway1_stem.bn.running_var": "t_res_conv1_bn_riv",
+    "s3_fuse.conv_f2s.weight": "t_res3_3_branch2c_bn_subsample_w",
+    "s4.pathway0_res5.branch2.b.weight": "res4_5_branch2b_w",
+    "s5.pathway1_res0.branch1_bn.bias": "t_res5_0_branch1_bn_b",
+}
+
+
+def test_caffe2_weights_start_slowfast():
+    """All but the lateral convolutions, which are of another kind here."""
+    network = strided_network(50, two_pathways=True, norm=NormConfig())
+    blobs = {"lr": np.zeros(1, np.float32), "pred_w": np.zeros((4, 4), np.float32)}
+    for entry in pyslowfast_entries(network, "", "params"):
+        if not entry.name.endswith("num_batches_tracked"):
+            name = CAFFE2.get(entry.name, entry.name)
+            blobs[name] = np.broadcast_to(np.float32(0), entry.shape)
+    assert blobs.keys() >= set(CAFFE2.values())
+    found = recognise(blobs)
+    assert found is not None
+    variables, unused = to_variables(blobs, found.entries)
+    assert set(unused) == {"lr", "pred_w"}
+    report = started("cycleacr/ava_slowfast_r50:start=FILE.pkl", variables)
+    assert {path.split("/")[2] for path in report.dropped} == {f"fusion_{n}" for n in range(1, 5)}
+    kept = [path for path in report.kept if path.startswith("params/backbone/")]
+    assert len(kept) == 8
+    assert all("fusion_" in path for path in kept)

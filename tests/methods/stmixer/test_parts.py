@@ -19,6 +19,7 @@ from jaxvision.methods.stmixer.evaluation import tube_results
 from jaxvision.methods.stmixer.pretrained import official_model, preprocess, published, recognise
 from jaxvision.methods.stmixer.task import parameter_group
 from jaxvision.methods.stmixer.variants import VARIANTS, build, model_table
+from jaxvision.registry import load_config
 from jaxvision.training.loss_groups import mean_over_groups
 
 
@@ -233,3 +234,28 @@ def test_preprocessing_pads_to_whole_cells():
     assert not clip[..., 341:, :].any()
     with pytest.raises(InputError, match="expected uint8"):
         preprocess(np.zeros((9, 90, 120, 3)), frames=4, stride=2)
+
+
+def test_seconds_that_meet_no_film_are_counted_and_refused_where_all_do(tmp_path):
+    row = "{},{},0.1,0.1,0.5,0.9,1,0\n"
+    (tmp_path / "people.csv").write_text("".join(map(row.format, "aab", (902, 10, 903))))
+    (tmp_path / "strangers.csv").write_text(row.format("c", 902))
+    (tmp_path / "films.csv").write_text(
+        "original_vido_id video_id frame_id path labels\n"
+        + "".join(f'{name} 0 0 {name}.jpg ""\n' for name in "ad")
+    )
+
+    def records(file):
+        files = {"train": tmp_path / file, "train_frames": tmp_path / "films.csv"}
+        settings = [f"data.{key}={value}" for key, value in files.items()]
+        return inputs.records_of(load_config("stmixer/ava_vit_b_k400", settings), "train", ())
+
+    found = records("people.csv")
+    buckets = inputs.buckets_of([(90, 120)], (64,), most=1)
+    (bucket,) = inputs.records_by_bucket(found, buckets).values()
+    assert bucket.summary().endswith(
+        "left out: 1 annotated seconds of films without frames, 1 films without annotated "
+        "seconds, 1 rows of seconds that AVA does not annotate"
+    )
+    with pytest.raises(InputError, match=r"strangers\.csv: no annotated second of a film that data"):
+        records("strangers.csv")

@@ -79,12 +79,18 @@ def test_a_run_without_people_learns_nothing(task, batch):
     assert task.supervised({**batch, "exists": np.zeros_like(batch["exists"])}) == 0
 
 
-def test_the_key_frame_alone_is_seen_where_it_is_asked(batch):
+def test_the_key_frame_alone_is_seen_where_it_is_asked(task):
     still = make_task(load_config("stmixer/demo", [*SMALL, "task.still=True"]))
-    seen = still.prepare(batch, jax.random.key(0), True)["input"]
-    middle = np.asarray(seen)[:, seen.shape[1] // 2]
-    for number in range(seen.shape[1]):
-        np.testing.assert_array_equal(seen[:, number], middle)
+    moving, held = (
+        next(iter(each.evaluations()["key_frames"].source.values())) for each in (task, still)
+    )
+    (name,) = task.evaluations()["key_frames"].batch_specs
+    record = moving.records[0]
+    seen, shown = (
+        each.transform(record, np.random.default_rng(0), name)["video"] for each in (held, moving)
+    )
+    assert (shown[0] != shown[2]).any()
+    np.testing.assert_array_equal(seen, np.broadcast_to(shown[2], shown.shape))
 
 
 @pytest.mark.parametrize(("boxes", "expected"), [("predicted", 100.0), ("frame", None)])

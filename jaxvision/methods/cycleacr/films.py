@@ -1,0 +1,158 @@
+"""The films of a recipe: names of what people do, key frames with people, and how large a memory of
+them is."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from jaxvision.data.actions.act_files import ActionTubes, read_act_tubes
+from jaxvision.data.actions.ava_files import read_label_map
+from jaxvision.data.actions.film_figures import ACTIONS, ASKED, FilmFigures
+from jaxvision.data.actions.key_frames import own_key_frames, tube_key_frames
+from jaxvision.data.actions.own_lists import read_own_list
+from jaxvision.data.labels import read_labels
+from jaxvision.errors import InputError, check_choice
+from jaxvision.methods.cycleacr.memory import Moment, moments_code, row_numbers
+from jaxvision.tasks import boxed_people
+from jaxvision.tasks.listed_people import listed
+
+DATA_NAMES = ("figures", "ava", "tubes", "own")
+# AVA 2.2: films, and annotated seconds of each, 902 to 1798.
+AVA_FILMS, AVA_SECONDS = 235, 897
+# A memory has a multiple of these rows, so that meshes of up to as many devices split it evenly.
+ROWS_MULTIPLE = 256
+Records = FilmFigures | boxed_people.BoxedMoments
+
+
+def class_names(config: ConfigDict) -> tuple[str, ...]:
+    """Of every column of the actions, in order."""
+    data = config.data
+    check_choice("data.name", data.name, DATA_NAMES)
+    if data.name == "figures":
+        return ACTIONS
+    if data.name == "tubes":
+        labels = tubes_of(config).labels
+        if len(labels) != data.classes:
+            raise InputError(f"{data.tubes}: {len(labels)} labels; data.classes={data.classes}")
+        return labels
+    if not data.labels:
+        what = "AVA's label map" if data.name == "ava" else "a file of the actions' names"
+        raise InputError(f"data.labels: expected {what}")
+    if data.name == "own":
+        return read_labels(data.labels)
+    names = read_label_map(Path(data.labels))
+    if max(names) > data.classes:
+        raise InputError(f"{data.labels}: label id {max(names)}; expected 1 to {data.classes}")
+    return tuple(names.get(number, f"action {number}") for number in range(1, data.classes + 1))
+
+
+def class_count(config: ConfigDict) -> int:
+    """Columns of the actions: of AVA and tubes known without their files."""
+    known = config.data.name in ("ava", "tubes")
+    return config.data.classes if known else len(class_names(config))
+
+
+def counted_labels(config: ConfigDict) -> list[int]:
+    """Ids, from 1, of the classes that an evaluation counts."""
+    if config.data.name == "ava":
+        return sorted(read_label_map(Path(config.data.labels)))
+    if config.data.name == "figures":
+        return [ACTIONS.index(name) + 1 for name in ASKED]
+    return list(range(1, class_count(config) + 1))
+
+
+def is_here(config: ConfigDict) -> bool:
+    """Whether the training's annotations can be looked at."""
+    data = config.data
+    if data.name == "figures":
+        return True
+    file = data[training_file(config)]
+    return bool(file) and Path(file).is_file()
+
+
+def training_file(config: ConfigDict) -> str:
+    """The setting under `data` that says what is trained on."""
+    return "tubes" if config.data.name == "tubes" else "train"
+
+
+def has_validation(config: ConfigDict) -> bool:
+    """Whether there is anything to evaluate."""
+    return config.data.name == "tubes" or bool(config.data.validation)
+
+
+def tubes_of(config: ConfigDict) -> ActionTubes:
+    """The true tubes of UCF101-24 or JHMDB."""
+    if not config.data.tubes:
+        raise InputError("data.tubes: expected the pickle of the tubes' boxes")
+    return _read_tubes(config.data.tubes)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_tubes(path: str) -> ActionTubes:
+    return read_act_tubes(Path(path))
+
+
+def records_of(config: ConfigDict, split: str) -> Records:
+    """The key frames of "train" (annotated people) or "validation" (those of `data.boxes`; without
+    such a file the annotated ones of figures, tubes and own lists)."""
+    data = config.data
+    if split == "train" or data.name == "figures":
+        return annotated(config, split)
+    if data.name != "ava":
+        boxes = Path(data.boxes) if data.boxes else None
+        return _listed(config, split, boxes)
+    if not data.boxes:
+        raise InputError("data.boxes: expected a file of detected people")
+    files = Path(data.validation), Path(data.boxes), Path(data.root)
+    return boxed_people.detected(*files, data.classes, config.task.box_threshold)
+
+
+def annotated(config: ConfigDict, split: str) -> Records:
+    """The annotated people of "train" or "validation"."""
+    data = config.data
+    if data.name == "figures":
+        return FilmFigures(
+            films=int(data[split]),
+            seconds=data.seconds,
+            seed=config.seed + 7919 * (split == "validation"),
+            frames=span_of(config),
+            side=data.side,
+        )
+    if data.name == "ava":
+        return boxed_people.annotated(Path(data[split]), Path(data.root), data.classes)
+    return _listed(config, split)
+
+
+def _listed(
+    config: ConfigDict, split: str, detected: Path | None = None
+) -> boxed_people.BoxedMoments:
+    data, root = config.data, Path(config.data.root)
+    if data.name == "tubes":
+        truth = tubes_of(config)
+        videos = truth.split(data.split, "train" if split == "train" else "test")
+        frames = tube_key_frames(truth, videos, root, data.template)
+        return listed(frames.items, 1.0, detected, config.task.box_threshold)
+    if not data[split]:
+        raise InputError(f"data.{split}: expected a file of annotations")
+    moments = read_own_list(Path(data[split]), class_names(config), data.unit)
+    frames = own_key_frames(moments, root, data.unit)
+    return listed(frames.items, data.every, detected, config.task.box_threshold)
+
+
+def span_of(config: ConfigDict) -> int:
+    """Frames of a film that a clip reaches over."""
+    return config.model.frames * config.task.stride
+
+
+def memory_rows(moments: Sequence[Moment] | None) -> int:
+    """Rows of a memory of these moments, and some more that stay empty (see ROWS_MULTIPLE). None:
+    of AVA's, where the data are elsewhere."""
+    seconds = AVA_FILMS * AVA_SECONDS if moments is None else len(row_numbers(moments))
+    return -(-seconds // ROWS_MULTIPLE) * ROWS_MULTIPLE
+
+
+def memory_code(moments: Sequence[Moment] | None) -> int:
+    """What tells a memory of these moments from others; 0 where the data are elsewhere."""
+    return 0 if moments is None else moments_code(moments)

@@ -1,0 +1,80 @@
+"""Kernels on points and correlations under the compilers of chips that are not here."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from cuda_lowering import triton_kernels
+from jaxvision.ops.correlation_lookup import argument_specs as lookup_specs
+from jaxvision.ops.correlation_lookup import correlation_lookup, correlation_pyramid
+from jaxvision.ops.furthest_point_sampling import argument_specs as sampling_specs
+from jaxvision.ops.furthest_point_sampling import furthest_point_sampling
+from jaxvision.ops.k_nearest_neighbours import argument_specs as search_specs
+from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
+from tpu_topology import tpu_mesh
+
+COLLECTIVE = re.compile(r"all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute")
+SEARCH = search_specs.SPECS["camliraft_lookup"]
+PIXELS = search_specs.SPECS["camlipwc_finest_pixels"]
+DENSE = search_specs.SPECS["kitti_dense"]
+SAMPLING = sampling_specs.SPECS["camliflow"]
+# Two of its four levels: the third and fourth are the same programs on smaller maps.
+LOOKUP = lookup_specs.SPECS["camliraft_things"]._replace(levels=2)
+
+
+def lookup_both_ways(first, second, where):
+    def windows(first, second):
+        pyramid = correlation_pyramid(first, second, LOOKUP.levels)
+        return correlation_lookup(pyramid, where, LOOKUP.radius)
+
+    value, pull = jax.vjp(windows, first, second)
+    return value, pull(value)
+
+
+# (function, shapes, kernels): of published sizes.
+STEPS = {
+    "search": (lambda p, q: k_nearest_neighbours(p, q, SEARCH.k), SEARCH.shapes(1), 1),
+    "pixels": (lambda p, q: k_nearest_neighbours(p, q, PIXELS.k), PIXELS.shapes(1), 1),
+    "dense": (lambda p, q: k_nearest_neighbours(p, q, DENSE.k), DENSE.shapes(1), 1),
+    "sampling": (
+        lambda p: furthest_point_sampling(p, SAMPLING.samples),
+        (SAMPLING.shape(1),),
+        1,
+    ),
+    "lookup": (
+        lookup_both_ways,
+        (LOOKUP.shape(1), LOOKUP.shape(1), (1, *LOOKUP.size, 2)),
+        3 * LOOKUP.levels,
+    ),
+}
+# What a program may take beside its arguments and results: padded and transposed clouds and
+# indices; a lookup's windows, and their gradients, of all levels.
+ROOM = {"search": 2e6, "pixels": 4e6, "dense": 300e6, "sampling": 1e6, "lookup": 80e6}
+
+
+@pytest.mark.xdist_group("tpu_compiler")
+@pytest.mark.parametrize("name", STEPS)
+def test_compiled_for_a_tpu_without_room_for_all_pairs(name):
+    """On two chips, a sample on each; `benchmarks/points_and_flow.py --tpu` aims at others."""
+    function, shapes, _ = STEPS[name]
+    mesh = tpu_mesh("v5e", (2, 1, 1))
+    with jax.set_mesh(mesh):
+        batch = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+        arguments = (
+            jax.ShapeDtypeStruct((2, *shape[1:]), jnp.float32, sharding=batch) for shape in shapes
+        )
+        compiled = jax.jit(function, out_shardings=batch).lower(*arguments).compile()
+    assert "tpu_custom_call" in compiled.as_text(), "no kernel"
+    assert not COLLECTIVE.findall(compiled.as_text())
+    room = compiled.memory_analysis().temp_size_in_bytes
+    assert room <= ROOM[name], f"{room / 1e6:.1f} MB of temporaries"
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_lowered_for_cuda(name):
+    function, shapes, kernels = STEPS[name]
+    arguments = (jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes)
+    assert triton_kernels(function, *arguments) == kernels
