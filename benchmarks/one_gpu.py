@@ -37,7 +37,7 @@ class Section(NamedTuple):
 
 SECTIONS = {
     "equal": Section(
-        150,
+        100,
         "kernels beside their references",
         {"": "float32 within 2e-5, bfloat16 within 2e-2; 20 runs bit-equal"},
     ),
@@ -56,7 +56,7 @@ SECTIONS = {
         {"aggregation": "2x the reference at half a copy's bandwidth", "convolution": "2x XLA's"},
     ),
     "videomae": Section(
-        50,
+        100,
         "VideoMAE's steps",
         {"b": "utilisation 50 %; 1.5x eager mixed precision", "g": "utilisation 55 %"},
     ),

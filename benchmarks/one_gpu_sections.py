@@ -3,6 +3,7 @@
 import argparse
 import statistics
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import emavfi
@@ -53,16 +54,23 @@ TINY_UMT = {
 
 
 def equal(tiny: bool) -> Measured:
-    for case in kernel_cases.kernel_cases(tiny):
-        for dtype in kernel_cases.TOLERANCES if case.features else ("float32",):
+    repeats = 2 if tiny else kernel_cases.REPEATS
+    with ThreadPoolExecutor(8) as pool:
+        # Most of the time is the compiler's.
+        jobs = [
+            (f"{case.name}, {dtype}", dtype, pool.submit(kernel_cases.compiled, case, dtype))
+            for case in kernel_cases.kernel_cases(tiny)
+            for dtype in (kernel_cases.TOLERANCES if case.features else ("float32",))
+        ]
+        for name, dtype, job in jobs:
             try:
-                found = kernel_cases.verdict(case, dtype, 2 if tiny else kernel_cases.REPEATS)
+                found = kernel_cases.verdict(job.result(), repeats)
             except Exception as error:  # the others are to be seen, too
                 reason = " ".join(str(error).split())[:200]
-                yield f"{case.name}, {dtype}", f"{type(error).__name__}: {reason}", False
+                yield name, f"{type(error).__name__}: {reason}", False
                 continue
             bits = "same bits" if found.same_bits else "other bits in other runs"
-            yield f"{case.name}, {dtype}", f"{found.error:.1e}, {bits}", found.right(dtype)
+            yield name, f"{found.error:.1e}, {bits}", found.right(dtype)
 
 
 def tokens(tiny: bool) -> Measured:

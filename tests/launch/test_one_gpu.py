@@ -29,6 +29,8 @@ def test_a_rehearsal_leaves_a_row_of_every_case(one_gpu, tmp_path, capsys):
     for operation in ("sampling", "mixing", "attention", "aggregation", "convolution"):
         mine = [case for case in cases if case.startswith(operation)]
         assert {case.rsplit(", ", 1)[1] for case in mine} == {"float32", "bfloat16"}
+    assert {"neighbours camliraft_lookup, float32", "lookup camliraft_things, float32"} <= {*cases}
+    assert "furthest points camliflow, float32" in cases
     assert all(row.right for row in found if row.section == "equal")
     assert capsys.readouterr().out.count("same bits") == len(cases)
 
@@ -44,14 +46,11 @@ def test_what_is_wrong_is_seen(one_gpu, tmp_path, monkeypatch):
     import kernel_cases
     import one_gpu_sections
 
-    calls = []
-
     def wrong(implementation):
-        def run(x):
-            calls.append(implementation)
-            return x * (1 if len(calls) == 1 else 1.001)
+        made.append(implementation)
+        return lambda x: x * (1.001 if len(made) == 1 else 1)  # ours is made first
 
-        return run
+    made: list[str] = []
 
     def fails(implementation):
         raise ValueError("no such\nkernel")

@@ -257,5 +257,7 @@ def test_seconds_that_meet_no_film_are_counted_and_refused_where_all_do(tmp_path
         "left out: 1 annotated seconds of films without frames, 1 films without annotated "
         "seconds, 1 rows of seconds that AVA does not annotate"
     )
-    with pytest.raises(InputError, match=r"strangers\.csv: no annotated second of a film that data"):
+    with pytest.raises(
+        InputError, match=r"strangers\.csv: no annotated second of a film that data"
+    ):
         records("strangers.csv")
