@@ -122,8 +122,9 @@ def test_a_merge_of_other_weights_is_refused(labels, tmp_path, monkeypatch, caps
 @pytest.fixture
 def toy(monkeypatch):
     task = ToyTask(toy_config())
-    mesh = make_mesh(task.config.mesh.to_dict())
-    variables = unboxed_init(task, jax.random.key(0))
+    mesh = make_mesh(task.config.mesh.to_dict(), jax.devices()[:1])
+    everywhere = jax.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    variables = jax.device_put(unboxed_init(task, jax.random.key(0)), everywhere)
     monkeypatch.setattr(loading, "load_run", lambda *_, **__: (task, mesh, variables))
     return ["evaluate", "--config=toy"]
 
