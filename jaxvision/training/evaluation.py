@@ -140,7 +140,7 @@ class Evaluator:
         for bucket in evaluation.batch_specs:
             steps = range(len(self._data(evaluation, bucket)))
             if self._stored is None:
-                answers = self._answers(name, evaluation, variables, bucket, steps, progress)
+                answers = self._answers(name, bucket, variables, steps, progress)
             else:
                 shapes = self._shapes(name, evaluation, variables, bucket)
                 answers = self._stored.read(name, bucket, steps, shapes)
@@ -177,7 +177,7 @@ class Evaluator:
                 steps = kept.missing(
                     name, bucket, share(range(len(self._data(evaluation, bucket))))
                 )
-                answers = self._answers(name, evaluation, variables, bucket, steps, progress)
+                answers = self._answers(name, bucket, variables, steps, progress)
                 with contextlib.closing(answers):
                     for step, answered in zip(steps, answers, strict=True):
                         kept.write(name, bucket, step, answered, self._unreadable[name])
@@ -186,13 +186,13 @@ class Evaluator:
     def _answers(
         self,
         name: str,
-        evaluation: Evaluation,
-        variables: Variables,
         bucket: str,
+        variables: Variables,
         steps: range,
         progress: Callable,
     ) -> Generator[tuple[Any, np.ndarray, np.ndarray], None, None]:
         """(outputs, record numbers, which rows are records) of the batches `steps`, on the host."""
+        evaluation = self.evaluations[name]
         with contextlib.closing(self._batches(name, evaluation, bucket, progress, steps)) as placed:
             for batch in placed:
                 yield jax.device_get(self._compiled[name][bucket](variables, batch))
