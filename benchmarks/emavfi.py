@@ -18,6 +18,7 @@ import tempfile
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,19 +62,38 @@ def seconds(function, *arguments, repeats: int) -> tuple[float, float]:
 
 
 def time_per_frame(model, variables, sizes, down_scale: float, repeats: int) -> None:
-    settings = InferenceSettings(down_scale)
     print("| size | first call, s | s per frame | GFLOP/s | PyTorch / ours |")
     print("| --- | --- | --- | --- | --- |")
     for height, width in sizes:
-        pair = jnp.asarray(np.random.default_rng(0).random((1, 2, height, width, 3)), jnp.float32)
-        run = jax.jit(lambda v, pair: interpolate(model, v, pair, (0.5,), settings)[0])
-        first, best = seconds(run, variables, pair, repeats=repeats)
+        first, best, ratio = frame_seconds(model, variables, (height, width), down_scale, repeats)
         # Counted without down-scaling.
         rate = forward_flops(model.config, height, width) / best / 1e9
-        shown, ratio = (f"{rate:.0f}", "not measured") if down_scale == 1 else ("", "")
-        if emavfi_torch and down_scale == 1:
-            ratio = f"{versus_torch(model, variables, pair, run, repeats):.2f}"
-        print(f"| {height}x{width} | {first:.1f} | {best:.3f} | {shown} | {ratio} |", flush=True)
+        shown = f"{rate:.0f}" if down_scale == 1 else ""
+        beside = "not measured" if down_scale == 1 else ""
+        beside = beside if ratio is None else f"{ratio:.2f}"
+        print(f"| {height}x{width} | {first:.1f} | {best:.3f} | {shown} | {beside} |", flush=True)
+
+
+def frame_seconds(
+    model, variables, size: tuple[int, int], down_scale: float, repeats: int
+) -> tuple[float, float, float | None]:
+    """(first call, best call, PyTorch's time over ours where it can run) of a middle frame."""
+    settings = InferenceSettings(down_scale)
+    pair = jnp.asarray(np.random.default_rng(0).random((1, 2, *size, 3)), jnp.float32)
+    run = jax.jit(lambda v, pair: interpolate(model, v, pair, (0.5,), settings)[0])
+    first, best = seconds(run, variables, pair, repeats=repeats)
+    ratio = None
+    if emavfi_torch and down_scale == 1:
+        ratio = versus_torch(model, variables, pair, run, repeats)
+    return first, best, ratio
+
+
+def random_network(variant: str, dtype: str) -> tuple[InterpolationNetwork, Any]:
+    """A published network, and random weights."""
+    network = VARIANTS[variant].network
+    model = InterpolationNetwork(dataclasses.replace(network, dtype=jnp.dtype(dtype)))
+    example = jnp.zeros((1, 2, 64, 64, 3))
+    return model, meta.unbox(jax.jit(model.init)(jax.random.key(0), example, 0.5))
 
 
 def versus_torch(model, variables, pair, run, repeats: int) -> float:
@@ -180,13 +200,12 @@ def main() -> None:
     parser.add_argument("--memory-on", metavar="TOPOLOGY", help="a TPU, such as v5e:2x2")
     parser.add_argument("--tile", type=int, default=0, help="of refinement, with --memory-on")
     arguments = parser.parse_args()
-    network = VARIANTS[arguments.variant].network
-    model = InterpolationNetwork(dataclasses.replace(network, dtype=jnp.dtype(arguments.dtype)))
     if arguments.memory_on:
+        network = VARIANTS[arguments.variant].network
+        model = InterpolationNetwork(dataclasses.replace(network, dtype=jnp.dtype(arguments.dtype)))
         scale, tile = arguments.down_scale, arguments.tile
         return memory(model, arguments.sizes, scale, tile, arguments.memory_on)
-    example = jnp.zeros((1, 2, 64, 64, 3))
-    variables = meta.unbox(jax.jit(model.init)(jax.random.key(0), example, 0.5))
+    model, variables = random_network(arguments.variant, arguments.dtype)
     device = jax.devices()[0]
     print(f"EMA-VFI {arguments.variant}, {arguments.dtype}, one {device.device_kind}, batch 1")
     time_per_frame(model, variables, arguments.sizes, arguments.down_scale, arguments.repeats)

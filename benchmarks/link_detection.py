@@ -25,8 +25,9 @@ except ImportError:  # PyTorch is not among the project's dependencies.
     link_detection_torch = link_torch = None
 
 
-def report(name: str, batch_size: int, repeats: int) -> None:
-    """Measures the recipe called `name` on made-up streets, voxelised as it says, and prints."""
+def report(name: str, batch_size: int, repeats: int) -> float:
+    """Measures the recipe called `name` on made-up streets, voxelised as it says, and prints;
+    returns scans a second."""
     # What is compared must leave nothing out, and the recipe's capacities may be tight.
     config = load_config(name, [f"train.batch_size={batch_size}", "model.block_share=1.0"])
     task = make_task(config)
@@ -38,7 +39,8 @@ def report(name: str, batch_size: int, repeats: int) -> None:
 
     predict = jax.jit(lambda v, b: task.predict(v, b, jax.random.key(0)))
     taken = 1000 * np.median(seconds(predict, variables, batch, repeats=repeats))
-    print(f"inference: {taken:.1f} ms, {1000 * batch_size / taken:.1f} scans a second")
+    rate = 1000 * batch_size / taken
+    print(f"inference: {taken:.1f} ms, {rate:.1f} scans a second")
     print(f"voxelisation on the host: {host:.1f} ms a scan")
 
     batch, _ = batch_of(task.packing("train"), config.data.sensor, batch_size)
@@ -54,6 +56,7 @@ def report(name: str, batch_size: int, repeats: int) -> None:
     print(f"loss and gradients: {taken:.1f} ms a step")
     if link_torch is not None:
         print(beside_torch(task, variables, batch, repeats), flush=True)
+    return float(rate)
 
 
 def batch_of(

@@ -2,6 +2,7 @@
 whole SlowFast networks against PyTorch, on this machine.
 
     python benchmarks/resnet3d.py                      # convolutions, at SlowFast's sizes
+    python benchmarks/resnet3d.py --only stem          # those with this in their name
     python benchmarks/resnet3d.py --network            # SlowFast R50 at 256 x 320; PyTorch if there
     python benchmarks/resnet3d.py --network --side 64  # a small picture
 
@@ -51,10 +52,11 @@ def forward_and_gradient(convolve, x, kernel):
     return jax.jit(convolve), jax.jit(jax.grad(lambda x, k: jnp.sum(convolve(x, k) ** 2), by))
 
 
-def convolutions(repeats: int) -> None:
+def convolutions(repeats: int, only: str) -> None:
     rng = np.random.default_rng(0)
     print(f"{'convolution':22}{'raw ms':>10}{'ours ms':>10}{'ratio':>8}  forward, then gradient")
-    for name, (shape, window, features, stride) in CONVOLUTIONS.items():
+    chosen = {name: case for name, case in CONVOLUTIONS.items() if only in name}
+    for name, (shape, window, features, stride) in chosen.items():
         x = jnp.asarray(rng.standard_normal(shape, np.float32))
         kernel = jnp.asarray(rng.standard_normal((*window, shape[-1], features), np.float32) / 10)
         forms = [
@@ -105,8 +107,9 @@ if __name__ == "__main__":
     parser.add_argument("--network", action="store_true", help="whole networks")
     parser.add_argument("--side", type=int, default=256, help="of the network's frames, in pixels")
     parser.add_argument("--repeats", type=int, default=3, help="calls of each")
+    parser.add_argument("--only", default="", help="of the convolutions' names")
     arguments = parser.parse_args()
     if arguments.network:
         network(arguments.side, arguments.repeats)
     else:
-        convolutions(arguments.repeats)
+        convolutions(arguments.repeats, arguments.only)

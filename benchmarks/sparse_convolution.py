@@ -27,6 +27,33 @@ from jaxvision.ops.dispatch import platform
 from jaxvision.ops.sparse_voxels import sparse_convolution, submanifold_map
 
 
+def at(voxels: int, settings: argparse.Namespace, bandwidth: float | None) -> dict:
+    """Prints one table; returns the times by (implementation, pass)."""
+    channels, dtype = settings.channels, jnp.dtype(settings.dtype)
+    rng = np.random.default_rng(0)
+    weights = jnp.asarray(rng.standard_normal((27, channels, channels), np.float32), dtype)
+    features = jnp.asarray(rng.standard_normal((1, voxels, channels), np.float32), dtype)
+    sites = street(voxels)
+    build = jax.jit(submanifold_map, static_argnums=1)
+    neighbours = build(sites, 3)
+    pairs = int(jnp.sum(neighbours.inputs < voxels))
+    spent = milliseconds(partial(build, size=3), (sites,), settings.repeats)
+    print(f"\n{voxels} voxels, {pairs / voxels:.1f} neighbours each; map {spent:.1f} ms")
+    times = {}
+    for name in implementations():
+        runs = both_ways(partial(sparse_convolution, implementation=name))
+        for way, run in zip(("forward", "both"), runs, strict=True):
+            spent = milliseconds(run, (features, weights, neighbours), settings.repeats)
+            times[name, way] = spent
+            products = pairs * channels**2 * (1 if way == "forward" else 3)
+            line = f"{name:11} {way:8} {spent:9.2f} ms {2 * products / spent / 1e6:9.1f} GFLOP/s"
+            if bandwidth:
+                moved = features.nbytes * (2 if way == "forward" else 5)
+                line += f" {moved / (spent / 1000) / bandwidth:6.1%} of a copy's bandwidth"
+            print(line, flush=True)
+    return times
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--voxels", type=int, nargs="+", default=VOXELS)
@@ -34,33 +61,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     settings = parser.parse_args()
-    channels, dtype = settings.channels, jnp.dtype(settings.dtype)
     bandwidth = copy_bandwidth(settings.repeats) if platform() == "gpu" else None
-    print(f"{jax.devices()[0].device_kind}, {channels} channels, {settings.dtype}")
-    rng = np.random.default_rng(0)
-    weights = jnp.asarray(rng.standard_normal((27, channels, channels), np.float32), dtype)
-    times: dict[tuple[str, str], list[float]] = {}
-    for voxels in settings.voxels:
-        sites = street(voxels)
-        features = jnp.asarray(rng.standard_normal((1, voxels, channels), np.float32), dtype)
-        build = jax.jit(submanifold_map, static_argnums=1)
-        neighbours = build(sites, 3)
-        pairs = int(jnp.sum(neighbours.inputs < voxels))
-        spent = milliseconds(partial(build, size=3), (sites,), settings.repeats)
-        print(f"\n{voxels} voxels, {pairs / voxels:.1f} neighbours each; map {spent:.1f} ms")
-        for name in implementations():
-            runs = both_ways(partial(sparse_convolution, implementation=name))
-            for way, run in zip(("forward", "both"), runs, strict=True):
-                spent = milliseconds(run, (features, weights, neighbours), settings.repeats)
-                times.setdefault((name, way), []).append(spent)
-                products = pairs * channels**2 * (1 if way == "forward" else 3)
-                line = (
-                    f"{name:11} {way:8} {spent:9.2f} ms {2 * products / spent / 1e6:9.1f} GFLOP/s"
-                )
-                if bandwidth:
-                    moved = features.nbytes * (2 if way == "forward" else 5)
-                    line += f" {moved / (spent / 1000) / bandwidth:6.1%} of a copy's bandwidth"
-                print(line, flush=True)
+    print(f"{jax.devices()[0].device_kind}, {settings.channels} channels, {settings.dtype}")
+    tables = [at(voxels, settings, bandwidth) for voxels in settings.voxels]
+    times = {key: [table[key] for table in tables] for key in tables[0]}
     print()
     for (name, way), spent in times.items():
         if len(spent) > 1:

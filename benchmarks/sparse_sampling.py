@@ -12,7 +12,8 @@ their forward and backward passes take beside the inputs and results.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -124,12 +125,22 @@ def torch_milliseconds(kind: str, spec, batch: int, dtype: str, repeats: int):
     return sparse_sampling_torch.milliseconds(*make(spec, batch, dtype), repeats)
 
 
-def times(settings: argparse.Namespace) -> None:
+class Measured(NamedTuple):
+    """Milliseconds of one case and way. kernel, copy_share, torch: None where there is none."""
+
+    case: str
+    way: str
+    reference: float
+    kernel: float | None
+    megabytes: float
+    copy_share: float | None
+    torch: float | None
+
+
+def measured(settings: argparse.Namespace) -> Iterator[Measured]:
+    """Every case that is asked for, forward and both ways."""
     kernel = KERNELS.get(platform())
     rate = copy_rate(settings.repeats) if platform() == "gpu" else None
-    print(f"{jax.devices()[0].device_kind}, batch {settings.batch}, {settings.dtype}")
-    print("| case | pass | reference ms | kernel | MB | of copy rate | PyTorch ms | / ours |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for kind, (make, specs) in CASES.items():
         for name, spec in specs.items() if settings.only in ("", kind) else ():
             theirs = None
@@ -137,7 +148,7 @@ def times(settings: argparse.Namespace) -> None:
                 theirs = torch_milliseconds(
                     kind, spec, settings.batch, settings.dtype, settings.repeats
                 )
-            for place, passes in enumerate(("forward", "both")):
+            for place, way in enumerate(("forward", "both")):
                 taken = {}
                 for implementation in filter(None, ("reference", kernel)):
                     run, shapes, moved = make(
@@ -145,16 +156,33 @@ def times(settings: argparse.Namespace) -> None:
                     )
                     run = both_passes(run) if place else run
                     taken[implementation] = milliseconds(run, shapes, settings.repeats)
-                slow, ours = taken["reference"], taken[kernel or "reference"]
-                cells = [
-                    f"{slow:.2f}",
-                    f"{ours:.2f} ({slow / ours:.2f}x)" if kernel else "none here",
-                    f"{moved / 1e6:.1f}",
-                    f"{moved / ours * 1e3 / rate:.0%}" if rate and not place else "",
-                    f"{theirs[place]:.2f}" if theirs else "",
-                    f"{theirs[place] / ours:.2f}" if theirs else "",
-                ]
-                print(f"| {kind} {name} | {passes} | {' | '.join(cells)} |", flush=True)
+                ours = taken[kernel or "reference"]
+                yield Measured(
+                    f"{kind} {name}",
+                    way,
+                    taken["reference"],
+                    taken[kernel] if kernel else None,
+                    moved / 1e6,
+                    moved / ours * 1e3 / rate if rate and not place else None,
+                    theirs[place] if theirs else None,
+                )
+
+
+def times(settings: argparse.Namespace) -> None:
+    print(f"{jax.devices()[0].device_kind}, batch {settings.batch}, {settings.dtype}")
+    print("| case | pass | reference ms | kernel | MB | of copy rate | PyTorch ms | / ours |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for row in measured(settings):
+        ours = row.kernel or row.reference
+        cells = [
+            f"{row.reference:.2f}",
+            f"{ours:.2f} ({row.reference / ours:.2f}x)" if row.kernel else "none here",
+            f"{row.megabytes:.1f}",
+            f"{row.copy_share:.0%}" if row.copy_share else "",
+            f"{row.torch:.2f}" if row.torch else "",
+            f"{row.torch / ours:.2f}" if row.torch else "",
+        ]
+        print(f"| {row.case} | {row.way} | {' | '.join(cells)} |", flush=True)
 
 
 def memory(settings: argparse.Namespace) -> None:

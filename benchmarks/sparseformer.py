@@ -8,7 +8,7 @@ networks in the same run: ViT-S/16 and ResNet-50.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,20 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     settings = parser.parse_args()
+    print(f"{jax.devices()[0].device_kind}, batch {settings.batch}, {settings.dtype}, pictures/s")
+    print("| network | inference | of ours | forward and backward | of ours |")
+    print("| --- | --- | --- | --- | --- |")
+    first = None
+    for name, rates in pictures_a_second(settings):
+        first = rates if first is None else first
+        cells = " | ".join(f"{r:.1f} | {r / f:.2f}" for r, f in zip(rates, first, strict=True))
+        print(f"| {name} | {cells} |", flush=True)
+    assert first is not None
+    print(f"the stem is {stem_seconds(settings) * first[0] / settings.batch:.0%} of inference")
+
+
+def pictures_a_second(settings: argparse.Namespace) -> Iterator[tuple[str, np.ndarray]]:
+    """(network, rates of inference and of forward and backward), ours first."""
     architecture = find_variant(settings.variant, settings.dtype)
     images = jnp.zeros((settings.batch, 224, 224, 3))
     networks = {
@@ -35,29 +49,21 @@ def main() -> None:
         "ViT-S/16": VisionTransformer(architecture.dtype),
         "ResNet-50": ResNet50(architecture.dtype),
     }
-    print(f"{jax.devices()[0].device_kind}, batch {settings.batch}, {settings.dtype}, pictures/s")
-    print("| network | inference | of ours | forward and backward | of ours |")
-    print("| --- | --- | --- | --- | --- |")
-    first = None
     for name, model in networks.items():
         variables = nn.unbox(jax.jit(model.init)(jax.random.key(0), images[:1]))
-        rates = np.array(
-            [
-                settings.batch
-                / np.median(seconds(run, variables, images, repeats=settings.repeats))
-                for run in (jax.jit(model.apply), jax.jit(jax.grad(total(model))))
-            ]
-        )
-        if first is None:
-            first = rates
-            stem = Stem(architecture.channels, 1e-7, True, architecture.dtype)
-            part = {"params": variables["params"]["stem"]}
-            stem_time = np.median(
-                seconds(jax.jit(stem.apply), part, images, repeats=settings.repeats)
-            )
-        cells = " | ".join(f"{r:.1f} | {r / f:.2f}" for r, f in zip(rates, first, strict=True))
-        print(f"| {name} | {cells} |", flush=True)
-    print(f"the stem is {stem_time * first[0] / settings.batch:.0%} of inference")
+        runs = jax.jit(model.apply), jax.jit(jax.grad(total(model)))
+        taken = [np.median(seconds(r, variables, images, repeats=settings.repeats)) for r in runs]
+        yield name, settings.batch / np.array(taken)
+
+
+def stem_seconds(settings: argparse.Namespace) -> float:
+    """Of our stem alone."""
+    architecture = find_variant(settings.variant, settings.dtype)
+    images = jnp.zeros((settings.batch, 224, 224, 3))
+    stem = Stem(architecture.channels, 1e-7, True, architecture.dtype)
+    variables = nn.unbox(jax.jit(stem.init)(jax.random.key(0), images[:1]))
+    taken = seconds(jax.jit(stem.apply), variables, images, repeats=settings.repeats)
+    return float(np.median(taken))
 
 
 def total(model: nn.Module) -> Callable:

@@ -5,6 +5,7 @@
 `whole`: both means of the four levels at 256 x 320 in eight frames, forward and with gradients.
 `levels`: the mean over points of each level in both forms, which
 `jaxvision/ops/sparse_sampling/means_over_points.py` chooses from by platform and map size.
+`--tpu v5e:2x2 --batch 32`: temporaries of both means both ways on one chip; nothing runs.
 `head`: the published head at 256 x 320, forward and with gradients, beside PyTorch if it is there.
 Calls alternate; the least of each is printed.
 """
@@ -16,6 +17,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from one_chip import first_chip, temporaries
 from timing import alternately
 
 from jaxvision.methods.stmixer.decoder import Decoder, DecoderConfig
@@ -76,6 +78,26 @@ def whole(batch: int, repeats: int) -> None:
             f"{name}: a sample a frame {old:.0f} ms, {memory[0]:.0f} MiB; as chosen here {new:.0f} "
             f"ms, {memory[1]:.0f} MiB: {old / new:.2f} times"
         )
+
+
+def memory(topology: str, batch: int) -> None:
+    """What the TPU's compiler takes for the means both ways, beside arguments and results."""
+
+    def run(levels, points, weights):
+        value, pull = jax.vjp(means(None), levels, points, weights)
+        return value, pull(value)
+
+    chip = first_chip(topology)
+
+    def shape(x, dtype=jnp.float32):
+        return jax.ShapeDtypeStruct((batch, *x.shape[1:]), dtype)
+
+    features, *where, _ = inputs(1)
+    points, weights = map(shape, where)
+    for dtype in (jnp.float32, jnp.bfloat16):
+        levels = [shape(level, dtype) for level in features]
+        taken = temporaries(run, (levels, points, weights), chip)
+        print(f"{topology}, {batch} clips, {dtype.__name__}: temporaries {taken} MB", flush=True)
 
 
 def levels(batch: int, repeats: int) -> None:
@@ -141,7 +163,11 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", choices=("whole", "levels", "head"))
+    parser.add_argument("--tpu", help="a machine such as v5e:2x2: its memory alone")
     options = parser.parse_args()
+    if options.tpu:
+        memory(options.tpu, options.batch)
+        raise SystemExit
     print(f"{platform()}, batch {options.batch}")
     for part in (whole, levels, head):
         if options.only in (None, part.__name__):

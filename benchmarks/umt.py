@@ -31,6 +31,7 @@ from jaxvision.methods.umt.stage1_task import Stage1Task
 from jaxvision.training.config import load_config
 
 LENGTH = 32  # words of a text
+RIVAL = "step in PyTorch operations"
 
 
 def main() -> None:
@@ -59,6 +60,7 @@ def recipe(arguments: argparse.Namespace) -> ConfigDict:
         "dtype": dtype,
         "frozen.dtype": dtype,
         "model.drop_path": 0.0,
+        **getattr(arguments, "settings", {}),
     }
     words = [f"{key}={value}" for key, value in settings.items()]
     return load_config(f"umt/pretrain:size={arguments.size}", words)
@@ -74,7 +76,20 @@ def random_variables(init: Callable[[jax.Array], Any]) -> Any:
 
 
 def stage1(arguments: argparse.Namespace) -> Table:
-    """Seconds of a step, of the teacher's part of it, and of PyTorch's step."""
+    """Of a step, of the teacher's part of it, and of PyTorch's step."""
+    taken = stage1_seconds(arguments)
+    table = Table("stage 1", "ms", "of our step", title=f"{arguments.clips} clips a step")
+    for name, seconds in taken.items():
+        ratio = statistics.median(a / b for a, b in zip(seconds, taken["step"], strict=True))
+        table.add_row(name, f"{statistics.median(seconds) * 1e3:.0f}", f"{ratio:.2f}")
+    if RIVAL not in taken:
+        table.add_row(RIVAL, "not measured", "")
+    return table
+
+
+def stage1_seconds(arguments: argparse.Namespace) -> dict[str, list[float]]:
+    """Of every round, taking turns: of the step, of its teacher, and of PyTorch's step where that
+    is installed."""
     task = Stage1Task(recipe(arguments))
     variables = random_variables(task.init)
     teacher, grid = {"teacher": variables["params"].pop("teacher")}, task.model.grid
@@ -112,15 +127,8 @@ def stage1(arguments: argparse.Namespace) -> Table:
         "its teacher alone": lambda: guidance(teacher, batch),
     }
     if rival:
-        ways["step in PyTorch operations"] = rival
-    taken = dict(zip(ways, alternately(list(ways.values()), arguments.rounds), strict=True))
-    table = Table("stage 1", "ms", "of our step", title=f"{arguments.clips} clips a step")
-    for name, seconds in taken.items():
-        ratio = statistics.median(a / b for a, b in zip(seconds, taken["step"], strict=True))
-        table.add_row(name, f"{statistics.median(seconds) * 1e3:.0f}", f"{ratio:.2f}")
-    if not rival:
-        table.add_row("step in PyTorch operations", "not measured", "")
-    return table
+        ways[RIVAL] = rival
+    return dict(zip(ways, alternately(list(ways.values()), arguments.rounds), strict=True))
 
 
 def torch_step(

@@ -70,6 +70,7 @@ def recipe(arguments: argparse.Namespace, **changes: Any) -> ConfigDict:
         "task.crops_per_clip": 1,
         "model.frames": arguments.frames,
         "mesh.data": 1,
+        **getattr(arguments, "settings", {}),
         **changes,
     }
     words = [f"{key}={value}" for key, value in settings.items()]
@@ -186,6 +187,20 @@ def main() -> None:
     versus_torch(arguments, console)
 
 
+def classifier(arguments: argparse.Namespace) -> VideoClassifier:
+    """The classifier of a size on clips of so many frames, in the dtype that PyTorch's runs in."""
+    on_gpu = jax.default_backend() == "gpu"
+    model = recipe(arguments).model
+    block = BlockConfig(
+        model.width,
+        model.heads,
+        mlp_ratio=model.mlp_ratio,
+        dtype=jnp.bfloat16 if on_gpu else jnp.float32,
+    )
+    grid = CubeGrid(arguments.frames, tuple(model.image_size))
+    return VideoClassifier(grid, block, model.depth, 400)
+
+
 def versus_torch(arguments: argparse.Namespace, console: Console) -> None:
     """The classifier on every token beside the same network in PyTorch, where that is installed."""
     try:
@@ -193,19 +208,7 @@ def versus_torch(arguments: argparse.Namespace, console: Console) -> None:
     except ImportError as error:
         console.print(f"beside PyTorch: not measured ({error})")
         return
-    on_gpu = jax.default_backend() == "gpu"
-    model = recipe(arguments).model
-    model = VideoClassifier(
-        CubeGrid(arguments.frames, tuple(model.image_size)),
-        BlockConfig(
-            model.width,
-            model.heads,
-            mlp_ratio=model.mlp_ratio,
-            dtype=jnp.bfloat16 if on_gpu else jnp.float32,
-        ),
-        model.depth,
-        400,
-    )
+    model = classifier(arguments)
     table = Table("classifier", "ms", "PyTorch / ours", title=f"{model.grid.tokens} tokens a clip")
     for what, mine, ratio in videomae_torch.compare(model, arguments.clips, arguments.rounds):
         table.add_row(what, f"{mine * 1e3:.0f}", f"{ratio:.2f}")

@@ -14,13 +14,15 @@ from jax.sharding import Mesh
 
 from jaxvision.data.class_lists import class_list
 from jaxvision.data.labels import check_same_names
-from jaxvision.downloads.published_file import PublishedFile, fetch
+from jaxvision.downloads.object_store import fetch_object, is_address
+from jaxvision.downloads.published_file import PublishedFile, cache_folder, fetch
 from jaxvision.errors import InputError, nearest
 from jaxvision.export import DESCRIPTION
 from jaxvision.registry import METHODS, load_config, make_task
 from jaxvision.text_files import read_json
 from jaxvision.training import initialisation
 from jaxvision.training.checkpoint import Checkpoints
+from jaxvision.training.compilation_cache import keep_compiled_programs
 from jaxvision.training.mesh import make_mesh, resolve
 from jaxvision.training.run_record import class_names_of
 from jaxvision.training.settings import SETTINGS
@@ -126,7 +128,10 @@ def names_in_folder(origin: convert.Origin) -> tuple[str, ...]:
 
 def locate(source: str | Path) -> Path:
     """Where weights lie: `source` itself, or a published file by the name of its network
-    ("videomae/vit_b_k710") or its own ("umt/b16_25m.pth"), fetched if it is not here yet."""
+    ("videomae/vit_b_k710") or its own ("umt/b16_25m.pth"), or the address of a file in an object
+    store ("gs://bucket/w.pth"), fetched if it is not here yet."""
+    if is_address(str(source)):
+        return fetch_object(str(source), cache_folder(), partial(print, file=sys.stderr))
     path, name = Path(source), str(source)
     method, slash, rest = name.partition("/")
     if path.exists() or not slash or method not in METHODS:
@@ -283,11 +288,16 @@ def answering_mesh(axes: dict[str, int], overrides: Sequence[str], of_run: bool)
     return axes
 
 
+def keep_programs() -> None:
+    """Keep what is compiled from now on for the next start, where that pays."""
+    keep_compiled_programs(cache_folder() / "compiled", lambda text: print(text, file=sys.stderr))
+
+
 def load_run(
     recipe: str | None,
     overrides: Sequence[str],
     workdir: Path | None,
-    weights: Path | None,
+    weights: str | Path | None,
     step: int | None = None,
     compare_names: bool = False,
 ) -> tuple[Task, Mesh, Variables]:
@@ -298,6 +308,7 @@ def load_run(
     the data call them otherwise; so it is wherever the command names data of its own.
     """
     config = load_config(recipe or str(config_of(workdir)), overrides)
+    keep_programs()
     task = make_task(config)
     read: Callable[[str], Mapping[str, Any]] = read_weights
     if weights is not None:

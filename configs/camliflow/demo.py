@@ -14,12 +14,11 @@ from jaxvision.methods.camliflow.recipes import benchmarks, fused, things
 
 def get_config() -> ConfigDict:
     config = fused(things("camlipwc", epochs=0, batch=4, peak=5e-4, clip=20.0), 1e-3, 0)
-    config.model.update({"lite": True, "pyramid": (256, 128, 64, 32, 16)})
+    config.model.update({"lite": True, "pyramid": (128, 64, 32, 24, 16)})
     config.task.update({"jitter": (0.0, 0.0, 0.0, 0.0), "benchmarks": benchmarks("camlipwc")})
-    config.task.predict.points = 512
-    config.data.update(
-        {"name": "planes", "root": "", "size": (64, 128), "points": 512, "pairs": 4096}
-    )
+    config.task.predict.points = 256
+    config.data.update({"name": "planes", "root": "", "size": (64, 64), "points": 256})
+    config.data.update({"pairs": 4096, "speed": 2.0})
     config.train.update({"epochs": 0.0, "steps": 400, "loss_groups": 1})
     for rate in (config.optim.learning_rate, config.optim.schedules.points):
         rate.update({"clock": "step", "warmup_epochs": 0})

@@ -3,9 +3,12 @@
     jaxvision train --config cycleacr/demo --workdir runs/films
 
 A figure a second, red or blue; asked are its colour and that of the second before, which no picture
-of now tells. To compare: `--config.task.remember=False` trains and evaluates without the memory.
+of now tells. The colour before is what the evaluation counts. To compare:
+`--config.task.remember=False` trains and evaluates without the memory.
 
-Not run to its end yet.
+Measured once each, on two busy CPU cores (about 2 minutes of processor time): 100.0 % mean average
+precision on 32 held-out films with the memory, 47.0 % without; chance is 43.8 %, the share of
+seconds that either label is true of.
 """
 
 from ml_collections import ConfigDict

@@ -5,25 +5,32 @@ record (EVALUATION_answers.csv, .json) and class (EVALUATION_classes), and the w
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxvision.data.shards import Shard
 
 SUMMARY = "evaluate a run by its method's benchmarks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from jaxvision.cli.options import add_trained_model
+    from jaxvision.cli.options import add_shard, add_trained_model, mounted_folder
 
     add_trained_model(parser)
+    add_shard(parser)
     parser.add_argument("--only", metavar="NAME", help="one evaluation")
-    parser.add_argument("--out", type=Path, help="folder for results.json and pictures")
+    parser.add_argument("--out", type=mounted_folder, help="folder for results.json and pictures")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from jaxvision.data.shards import asked_shard
     from jaxvision.errors import check_writable
     from jaxvision.loading import load_run
     from jaxvision.training.distributed import start_distributed
 
+    shard = asked_shard(arguments.shard)
     if arguments.out is not None:
         check_writable(arguments.out)
 
@@ -37,11 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         compare_names=True,
     )
 
-    from jaxvision.data.tables import write_csv
-    from jaxvision.errors import InputError, nearest, writing
+    from jaxvision.errors import InputError, nearest
     from jaxvision.training.evaluation import Evaluator
-    from jaxvision.training.run_record import write_json
-    from jaxvision.viz.files import write_png
 
     data = task.config.data
     evaluator = Evaluator(task, mesh, data.workers, data.threads, data.get("patience", 0.0))
@@ -51,23 +55,87 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"--only {arguments.only!r}{nearest(arguments.only, evaluator.evaluations)}"
         )
+    if shard is not None or arguments.merge:
+        return run_shared(arguments, shard, task, evaluator, variables)
     evaluator.compile(variables)
     tables: dict[str, Any] = {}
     out = arguments.out or arguments.workdir
     results, pictures = evaluator.run(
         variables, arguments.only, tables=None if out is None else tables
     )
+    tell(results, pictures, tables, out)
+    return 0
+
+
+def run_shared(
+    arguments: argparse.Namespace,
+    shard: "Shard | None",
+    task: Any,
+    evaluator: Any,
+    variables: Any,
+) -> int:
+    """One shard's batches, whose outputs are kept; or, of all of them (None), the results."""
+    import jax
+
+    from jaxvision.cli.predict import states_of_files
+    from jaxvision.data.shards import finished_shards, remove_shards, shard_folder
+    from jaxvision.errors import InputError, writing
+    from jaxvision.training.config import as_json
+    from jaxvision.training.stored_outputs import StoredOutputs
+    from jaxvision.weights.fingerprint import fingerprint
+
+    out = arguments.out or arguments.workdir
+    if out is None:
+        raise InputError("--shard and --merge: expected --out, a folder that all shards see")
+    if jax.process_count() > 1:
+        raise InputError(
+            f"--shard and --merge: {jax.process_count()} processes run as one; expected one each"
+        )
+    config = as_json(task.config)
+    job = {
+        "config": config,
+        "weights": fingerprint(variables),
+        "only": arguments.only,
+        "files": states_of_files(config["data"]),
+    }
+    with writing(out):
+        if shard is not None:
+            with shard_folder(out, shard, job) as folder:
+                evaluator.compile(variables)
+                evaluator.store(variables, StoredOutputs([folder]), shard.of, arguments.only)
+            print(f"shard {shard} is done; once all are: the same command with --merge")
+            return 0
+        stored = StoredOutputs(finished_shards(out, job))
+        tables: dict[str, Any] = {}
+        results, pictures = evaluator.run(variables, arguments.only, tables=tables, stored=stored)
+        tell(results, pictures, tables, out)
+        remove_shards(out)
+    return 0
+
+
+def tell(
+    results: Mapping[str, float],
+    pictures: Mapping[str, Any],
+    tables: Mapping[str, Any],
+    out: Path | None,
+) -> None:
+    """Print the results, and write them with tables and pictures into `out`, where there is one."""
+    from jaxvision.data.tables import write_csv
+    from jaxvision.errors import writing
+    from jaxvision.training.run_record import write_json
+    from jaxvision.viz.files import write_png
+
     for name, value in results.items():
         print(f"{name}: {value:.6g}")
-    if out is not None:
-        with writing(out):
-            out.mkdir(parents=True, exist_ok=True)
-            write_json(out / "results.json", results)
-            for name, picture in pictures.items():
-                write_png(out / f"{name}.png", picture)
-                print(f"picture: {out / f'{name}.png'}")
-            for name, rows in tables.items():
-                write_json(out / f"{name}.json", rows)
-                write_csv(out / f"{name}.csv", rows)
-                print(f"table: {out / f'{name}.csv'}")
-    return 0
+    if out is None:
+        return
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "results.json", results)
+        for name, picture in pictures.items():
+            write_png(out / f"{name}.png", picture)
+            print(f"picture: {out / f'{name}.png'}")
+        for name, rows in tables.items():
+            write_json(out / f"{name}.json", rows)
+            write_csv(out / f"{name}.csv", rows)
+            print(f"table: {out / f'{name}.csv'}")

@@ -35,11 +35,26 @@ def add_trained_model(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser, required=False)
     parser.add_argument(
         "--weights",
-        type=Path,
-        help="instead of a workdir: converted weights, an official file, or the name of one that "
-        "was published (`jaxvision list METHOD`)",
+        help="instead of a workdir: converted weights, an official file, also in object storage "
+        "(gs://, s3://), or the name of one that was published (`jaxvision list METHOD`)",
     )
     parser.add_argument("--step", type=int, help="a checkpoint's step (default: the newest)")
+
+
+def add_shard(parser: argparse.ArgumentParser) -> None:
+    """Of a verb whose work several machines may share."""
+    share = parser.add_mutually_exclusive_group()
+    share.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="do the I-th of N parts alone, on each machine another one; auto: as a SLURM array or "
+        "a Kubernetes indexed job says (docs/launching.md)",
+    )
+    share.add_argument(
+        "--merge",
+        action="store_true",
+        help="of all N parts, once each has been done: the same command with this for --shard",
+    )
 
 
 def mounted_folder(text: str) -> Path:

@@ -6,10 +6,19 @@ Nothing runs, and no data is needed.
 
 topologies: [COUNTx]CHIP:SHAPE, e.g. v5e:16x16, v5p:8x8x16, 4xv5e:16x16 (four slices), h100:8,
 4xh200:8 (four nodes). Chips: v4, v5e, v5p, v6e, tpu7x, h100, h200.
+
+    jaxvision plan --all plans.jsonl
+
+plans every published training on v5e:16x16, v5p:4x4x8, v6e:16x16 and tpu7x:4x4x4 (or the given
+topologies) and prints a table. It takes hours; run it again to go on.
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxvision.planning.plan import Assumptions
 
 SUMMARY = "does a recipe fit a machine, how fast, at what price: without the machine"
 SEARCHED = 12
@@ -18,11 +27,14 @@ SEARCHED = 12
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from jaxvision.cli.options import add_config
 
-    add_config(parser)
+    add_config(parser, required=False)
+    parser.add_argument(
+        "--all", type=Path, metavar="FILE", help="instead of a recipe: all; answers are kept there"
+    )
     parser.add_argument(
         "--topology",
         action="append",
-        required=True,
+        default=[],
         metavar="CHIP:SHAPE",
         help="a machine; may be given several times",
     )
@@ -86,6 +98,12 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxvision.errors import InputError
     from jaxvision.planning.topologies import describe, parse
 
+    if (arguments.config is None) == (arguments.all is None):
+        raise InputError("expected --config RECIPE or --all FILE")
+    if arguments.all is not None:
+        return run_all(arguments)
+    if not arguments.topology:
+        raise InputError("expected --topology CHIP:SHAPE, such as v5e:16x16")
     if arguments.measured and arguments.search:
         raise InputError("--measured stands beside one plan of the recipe: leave out --search")
     topologies = [parse(name) for name in arguments.topology]
@@ -96,17 +114,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     from jaxvision.planning import measured, report, search
     from jaxvision.planning.compile import with_settings
-    from jaxvision.planning.plan import Assumptions, Planner, Target
+    from jaxvision.planning.plan import Planner, Target
     from jaxvision.registry import load_config, make_task
 
     config = load_config(arguments.config, arguments.overrides)
-    assumptions = Assumptions(
-        records=arguments.records,
-        host_network=arguments.host_network * 1e9,
-        of_peak=arguments.of_peak,
-        decode_rate=arguments.decode_rate,
-        price=arguments.price,
-    )
+    assumptions = assumed(arguments)
     progress = Console(stderr=True, soft_wrap=True)
     planner = Planner(
         config, make_task, assumptions, lambda text: progress.print(text, highlight=False)
@@ -155,4 +167,54 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.picture.parent.mkdir(parents=True, exist_ok=True)
         write_png(arguments.picture, memory_picture(plans))
         progress.print(f"picture: {arguments.picture}", highlight=False)
+    return 0
+
+
+def assumed(arguments: argparse.Namespace) -> "Assumptions":
+    """What the options say that the compiler cannot know."""
+    from jaxvision.planning.plan import Assumptions
+
+    return Assumptions(
+        records=arguments.records,
+        host_network=arguments.host_network * 1e9,
+        of_peak=arguments.of_peak,
+        decode_rate=arguments.decode_rate,
+        price=arguments.price,
+    )
+
+
+def run_all(arguments: argparse.Namespace) -> int:
+    """Every published training on every machine, and the table of them."""
+    import os
+    import sys
+
+    from jaxvision.errors import InputError, check_writable
+    from jaxvision.planning.topologies import describe, parse
+
+    for option in ("search", "weak", "measured", "json", "picture", "overrides"):
+        if getattr(arguments, option):
+            raise InputError(f"--all: expected no --{option}")
+    check_writable(arguments.all, file=True)
+    os.environ["JAX_PLATFORMS"] = "cpu"
+
+    from jaxvision.planning import every_recipe, search
+    from jaxvision.planning.plan import Plan, Planner, Target
+    from jaxvision.registry import load_config, make_task
+    from jaxvision.training.config import recipes
+
+    machines = {name: parse(name) for name in arguments.topology or every_recipe.MACHINES}
+    assumptions = assumed(arguments)
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def plan(recipe: str, machine: str) -> list[Plan]:
+        planner = Planner(load_config(recipe), make_task, assumptions)
+        target = Target(machines[machine], describe(machines[machine]))
+        plans = planner.plans(target, {})
+        return [each if each.fits else search.remedy(planner, target, each) for each in plans]
+
+    names = every_recipe.distinct(recipes(), load_config)
+    work = [(name, machine) for name in names for machine in machines]
+    print(every_recipe.table(every_recipe.fill(arguments.all, work, plan, say)))
     return 0

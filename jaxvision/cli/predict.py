@@ -11,26 +11,30 @@ SUMMARY = "run a trained model on files, folders or globs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from jaxvision.cli.options import add_trained_model
+    from jaxvision.cli.options import add_shard, add_trained_model, mounted_folder
 
     parser.add_argument("inputs", nargs="+", help="files, folders or quoted globs")
     add_trained_model(parser)
+    add_shard(parser)
     parser.add_argument(
-        "--out", type=Path, default=Path("predictions"), help="default: predictions"
+        "--out", type=mounted_folder, default=Path("predictions"), help="default: predictions"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from jaxvision.data.conversions import Conversions, collecting
     from jaxvision.data.job_folder import job_folder
+    from jaxvision.data.shards import asked_shard, finished_shards, remove_shards, shard_folder
     from jaxvision.errors import Unanswered, check_writable, writing
     from jaxvision.loading import config_of, load_run
     from jaxvision.registry import load_config
     from jaxvision.training.config import as_json
+    from jaxvision.viz.gathering import gather_answers
     from jaxvision.weights.fingerprint import fingerprint
 
-    paths = find_inputs(arguments.inputs, arguments.out)
-    check_writable(arguments.out)
+    # 1. What is asked, of which files, and with which weights.
+    out, shard = arguments.out, asked_shard(arguments.shard)
+    paths = find_inputs(arguments.inputs, out)
+    check_writable(out)
     task, _, variables = load_run(
         arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
     )
@@ -43,10 +47,39 @@ def run(arguments: argparse.Namespace) -> int:
         "inputs": [str(path.resolve()) for path in paths],
         "files": states_of_files(job_config["data"]),
     }
-    conversions = Conversions()
-    with writing(arguments.out), job_folder(arguments.out, job), collecting() as notes:
+    # 2. A shard's answers, in a folder of its own: finished, too, where some inputs have none.
+    if shard is not None:
+        unanswered: list[Unanswered] = []
+        with writing(out), shard_folder(out, shard, job) as folder:
+            try:
+                answer_files(task, variables, paths, folder)
+            except Unanswered as some:
+                unanswered.append(some)
+        if unanswered:
+            raise unanswered[0]
+        return 0
+    # 3. Everyone's: those of the shards are passed over as answered before.
+    shards = finished_shards(out, job) if arguments.merge else []
+    with writing(out), job_folder(out, job):
+        gather_answers(shards, out)
         try:
-            written = task.predict_files(variables, paths, arguments.out)
+            answer_files(task, variables, paths, out)
+        except Unanswered:
+            remove_shards(out)
+            raise
+        remove_shards(out)
+    return 0
+
+
+def answer_files(task: Any, variables: Any, paths: list[Path], out: Path) -> None:
+    """Answer `paths` into `out`; say what was written, and what was read otherwise than it is."""
+    from jaxvision.data.conversions import Conversions, collecting
+    from jaxvision.errors import Unanswered
+
+    conversions = Conversions()
+    with collecting() as notes:
+        try:
+            written = task.predict_files(variables, paths, out)
         except Unanswered as some:
             for path in some.written:
                 print(path)
@@ -57,7 +90,6 @@ def run(arguments: argparse.Namespace) -> int:
                 print(line, file=sys.stderr)
         for path in written:
             print(path)
-    return 0
 
 
 def states_of_files(data: Mapping[str, Any]) -> dict[str, list[int]]:

@@ -30,18 +30,29 @@ ava: SRC is a folder of AVA's films, --list names its annotations. mp4: a file a
 a second, short side at most 360, and a JSON of people for every list (AlphAction, CycleACR).
 frames: JPEG frames at 30 a second from second 900, and their list (PySlowFast, STMixer). Films with
 fewer frames than their annotations need are named: scores depend on how films are cut.
+
+Several machines share the work with --shard 1/8 ... 8/8 and one DST that all see; once all have
+ended, the same command with --merge writes what is about all of it: lists, indices.
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxvision.data.shards import Shard
 
 SUMMARY = "videos, frame shards, indices, canvases, clips, clouds with flow: made once"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from jaxvision.cli.options import add_shard, mounted_folder
+
     parser.add_argument("what", choices=tuple(KINDS), help="kind of data")
-    parser.add_argument("source", type=Path, metavar="SRC", help="a folder of it")
-    parser.add_argument("target", type=Path, metavar="DST", help="a new folder, or one to resume")
+    parser.add_argument("source", type=mounted_folder, metavar="SRC", help="a folder of it")
+    parser.add_argument(
+        "target", type=mounted_folder, metavar="DST", help="a new folder, or one to resume"
+    )
     parser.add_argument("--short-side", type=int, default=0, metavar="N", help="videos: in pixels")
     parser.add_argument("--format", choices=("mp4", "frames"), default="mp4", help="default: mp4")
     parser.add_argument(
@@ -64,23 +75,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="flyingthings3d: only points that both frames see",
     )
+    add_shard(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from jaxvision.data.shards import (
+        WHOLE,
+        asked_shard,
+        finished_shards,
+        remove_shards,
+        shard_folder,
+    )
     from jaxvision.errors import check_writable, writing
 
-    check_writable(arguments.target)
-    with writing(arguments.target):
-        return KINDS[arguments.what](arguments)
+    target, shard = arguments.target, asked_shard(arguments.shard)
+    job = job_of(arguments)
+    prepare = KINDS[arguments.what]
+    check_writable(target)
+    with writing(target):
+        if shard is not None:
+            with shard_folder(target, shard, job):
+                return prepare(arguments, shard)
+        folders = finished_shards(target, job) if arguments.merge else []
+        if folders and arguments.what in MERGES:
+            status = MERGES[arguments.what](arguments, folders)
+        else:
+            # What shards made is passed over as made before; what is about all is written.
+            status = prepare(arguments, WHOLE)
+        if folders:
+            remove_shards(target)
+        return status
 
 
-def run_rgbd(arguments: argparse.Namespace) -> int:
+def job_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the outcome depends on: of several shards it must be the same."""
+    settings = ("what", "short_side", "format", "version", "sweeps", "without_occluded")
+    return {name: getattr(arguments, name) for name in settings} | {
+        "source": str(arguments.source.resolve()),
+        "list": [str(path.resolve()) for path in arguments.list],
+    }
+
+
+def run_rgbd(arguments: argparse.Namespace, shard: "Shard") -> int:
     from rich.progress import track
 
     from jaxvision.data import prepare_rgbd
     from jaxvision.errors import InputError
 
-    listed = prepare_rgbd.read_lists(arguments.list)
+    listed = shard.of(prepare_rgbd.read_lists(arguments.list))
     canvas_of, published = prepare_rgbd.source_of(arguments.what, arguments.source)
     work = prepare_rgbd.prepare(listed, canvas_of, arguments.target, arguments.workers)
     failed, holes = 0, []
@@ -90,18 +132,16 @@ def run_rgbd(arguments: argparse.Namespace) -> int:
             failed += 1
         elif outcome.unmeasured:
             holes.append(outcome.unmeasured)
-    if failed == len(listed):
+    if failed == len(listed) and shard.count == 1:
         raise InputError(f"{arguments.source}: none of the {failed} listed pairs is there")
-    print(
-        f"{len(listed) - failed} canvases in {arguments.target}, {failed} left out; lists: "
-        f"{prepare_rgbd.size_report(listed, published)}"
-    )
+    sizes = f"; lists: {prepare_rgbd.size_report(listed, published)}" if shard.count == 1 else ""
+    print(f"{len(listed) - failed} canvases in {arguments.target}, {failed} left out{sizes}")
     if holes:
         print(f"{len(holes)} of them lack depth somewhere, at most {max(holes):.1%} of a picture")
     return 2 if failed else 0
 
 
-def run_ava(arguments: argparse.Namespace) -> int:
+def run_ava(arguments: argparse.Namespace, shard: "Shard") -> int:
     from rich.progress import track
 
     from jaxvision.data.actions.prepare_ava import AvaPreparation
@@ -112,14 +152,17 @@ def run_ava(arguments: argparse.Namespace) -> int:
     work = AvaPreparation(arguments.source, arguments.target, lists, layout)
     films = frames = expected = whole = 0
     for film in track(
-        work.run(arguments.workers), "films", total=len(work.movies()), transient=True
+        work.run(arguments.workers, shard),
+        "films",
+        total=len(shard.of(work.movies())),
+        transient=True,
     ):
         films, whole = films + 1, whole + (not film.problem)
         frames, expected = frames + film.frames, expected + film.expected
         if film.problem:
             count = f"{film.frames:,} of {film.expected:,} frames"
             print(one_line(f"{film.movie}: {count}: {film.problem}"))
-    if not frames:
+    if not frames and shard.count == 1:
         raise InputError(f"{arguments.source}: none of the {films} listed films could be cut")
     print(
         f"{whole} of {films} films whole in {arguments.target}, {frames:,} of {expected:,} frames"
@@ -127,43 +170,56 @@ def run_ava(arguments: argparse.Namespace) -> int:
     return 0 if whole == films else 2
 
 
-def run_things(arguments: argparse.Namespace) -> int:
+def run_things(arguments: argparse.Namespace, shard: "Shard") -> int:
     from rich.progress import track
 
     from jaxvision.data.scene_flow.prepare_things import ThingsPreparation
     from jaxvision.errors import InputError
 
     work = ThingsPreparation(arguments.source, arguments.target, arguments.without_occluded)
-    total, failed = len(work.frames()), 0
-    for outcome in track(work.run(arguments.workers), "frames", total=total, transient=True):
+    total, failed = len(shard.of(work.frames())), 0
+    outcomes = work.run(arguments.workers, shard)
+    for outcome in track(outcomes, "frames", total=total, transient=True):
         if outcome.reason:
             print(f"left out: {outcome.name}: {outcome.reason}")
             failed += 1
-    if failed == total:
+    if failed == total and shard.count == 1:
         raise InputError(f"{arguments.source}: none of the {total} frames could be prepared")
     print(f"{total - failed} frames in {arguments.target}, {failed} left out")
     return 2 if failed else 0
 
 
-def run_nuscenes(arguments: argparse.Namespace) -> int:
+def run_nuscenes(arguments: argparse.Namespace, shard: "Shard") -> int:
     from rich.progress import track
 
-    from jaxvision.data.lidar.nuscenes_index import write_index
+    from jaxvision.data.lidar.nuscenes_index import FRAMES, write_index
     from jaxvision.data.lidar.nuscenes_tables import Tables
     from jaxvision.errors import InputError
 
     if arguments.sweeps < 1:
         raise InputError(f"--sweeps {arguments.sweeps}: expected 1 or more")
+    target = arguments.target
+    index = target if shard.count == 1 else shard.folder(target)
+    if index != target and (index / FRAMES).is_file():
+        print(f"shard {shard} was there")
+        return 0
     tables = Tables(arguments.source, arguments.version)
-    total = len(tables.samples())
-    arguments.target.mkdir(parents=True, exist_ok=True)
-    work = write_index(tables, arguments.target, arguments.sweeps)
-    frames = sum(1 for _ in track(work, "frames", total=total, transient=True))
-    print(f"{frames} frames in {arguments.target}")
+    samples = shard.of(tables.samples())
+    target.mkdir(parents=True, exist_ok=True)
+    work = write_index(tables, samples, target, arguments.sweeps, index)
+    frames = sum(1 for _ in track(work, "frames", total=len(samples), transient=True))
+    print(f"{frames} frames in {target}")
     return 0
 
 
-def run_videos(arguments: argparse.Namespace) -> int:
+def merge_nuscenes(arguments: argparse.Namespace, folders: list[Path]) -> int:
+    from jaxvision.data.lidar.nuscenes_index import join_index
+
+    print(f"{join_index(folders, arguments.target)} frames in {arguments.target}")
+    return 0
+
+
+def run_videos(arguments: argparse.Namespace, shard: "Shard") -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
@@ -190,9 +246,11 @@ def run_videos(arguments: argparse.Namespace) -> int:
         console.print(f"skipped: {skipped_text(work.skipped)}", highlight=False, markup=False)
     columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), Remaining())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("videos", total=len(work.names))
-        for done in work.run(arguments.workers):
+        task = bar.add_task("videos", total=len(work.names) // shard.count)
+        videos = 0
+        for done in work.run(arguments.workers, shard):
             bar.advance(task, done.videos)
+            videos += done.videos
             unreadable += len(done.unreadable)
             conversions.add(done.converted)
             skipped += done.videos - len(done.unreadable) if done.skipped else 0
@@ -201,13 +259,13 @@ def run_videos(arguments: argparse.Namespace) -> int:
                 bar.console.print(line, highlight=False, markup=False)
     for line in conversions.lines("videos"):
         console.print(line, highlight=False, markup=False)
-    whole = len(work.names) - unreadable
+    whole = videos - unreadable
     console.print(
         f"{whole} videos in {work.target} ({skipped} were there), {unreadable} unreadable",
         highlight=False,
         markup=False,
     )
-    if not whole:
+    if not whole and shard.count == 1:
         raise InputError(f"{work.source}: no video there can be read; see {UNREADABLE}")
     return 2 if unreadable else 0
 
@@ -220,3 +278,5 @@ KINDS = {
     "nyud": run_rgbd,
     "ava": run_ava,
 }
+# Of kinds whose parts are joined otherwise than by going over them again.
+MERGES = {"nuscenes": merge_nuscenes}

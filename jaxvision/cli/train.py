@@ -54,9 +54,10 @@ def run_until_stopped(arguments: argparse.Namespace, leave_signals: Callable[[],
     started_with = {"workdir": str(arguments.workdir), **settings(config)}
     start_distributed(started_with, leave_signals)
 
-    from jaxvision.loading import read_weights
+    from jaxvision.loading import keep_programs, read_weights
     from jaxvision.training.loop import train
 
+    keep_programs()
     train(make_task(config), config, arguments.workdir, read_weights, recipe=str(arguments.config))
     return 0
 

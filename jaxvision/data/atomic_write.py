@@ -1,6 +1,7 @@
 """Writing a file so that a stopped program never leaves half of one, nor half a line."""
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,32 @@ def atomic_write(path: Path) -> Iterator[str]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_once(path: Path, text: str) -> bool:
+    """Write a file that other processes, on any machine, may be writing, too: of all the first one
+    stands. Returns whether this was it."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", encoding="utf-8"
+    ) as file:
+        file.write(text)
+        file.flush()
+        try:
+            path.hardlink_to(file.name)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without links
+            return _write_new(path, text)
+        return True
+
+
+def _write_new(path: Path, text: str) -> bool:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
 
 
 def path_inside(folder: Path, name: str | Path) -> Path:

@@ -11,6 +11,7 @@ from jaxvision.errors import InputError
 from jaxvision.text_files import read_json
 
 NOTE = "job.json"
+PARTS = "parts"  # of the job, which shards answer (`shards.py`)
 
 
 @contextlib.contextmanager
@@ -22,11 +23,12 @@ def job_folder(folder: Path, job: Mapping[str, Any]) -> Iterator[None]:
     anything leaves no note.
     """
     note = folder / NOTE
-    mine = json.loads(json.dumps(job, sort_keys=True, default=str))
+    mine = _as_json(job)
     if note.is_file():
-        _check_same(folder, _read(note), mine)
+        check_same_job(folder, mine)
     else:
-        foreign = sorted(p.name for p in folder.glob("*") if not p.name.startswith("."))
+        names = {path.name for path in folder.glob("*")} - {PARTS}
+        foreign = sorted(name for name in names if not name.startswith("."))
         if foreign:
             raise InputError(
                 f"{folder}: holds files of no job ({foreign[0]}); expected a new or empty folder"
@@ -48,7 +50,13 @@ def _read(note: Path) -> Mapping[str, Any]:
         raise InputError(f"{error}; it should say whose folder this is") from error
 
 
-def _check_same(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+def _as_json(job: Mapping[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(job, sort_keys=True, default=str))
+
+
+def check_same_job(folder: Path, job: Mapping[str, Any]) -> None:
+    """InputError, with the first difference, where the note of `folder` tells of another job."""
+    theirs, mine = _read(folder / NOTE), _as_json(job)
     for key in sorted({*theirs, *mine}):
         there, here = theirs.get(key), mine.get(key)
         if there != here:

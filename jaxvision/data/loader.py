@@ -296,15 +296,16 @@ def batches(
     workers: int = 0,
     threads: int = 1,
     patience: float = 0.0,
+    stop: int | None = None,
 ) -> Iterator[Iterator[HostBatch]]:
-    """Iterate `data` from step `start`, read ahead.
+    """Iterate `data` from step `start` to before `stop` (None: to the end), read ahead.
 
     workers: processes that make whole batches; 0 reads in this process with `threads` threads
         (worth more than one only where reading waits for a disk or a network).
     patience: seconds to wait for a batch before Stalled names who was to bring it; 0 = for ever.
         A worker that was killed is named, too.
     """
-    dataset = grain.MapDataset.source(data)[start:].to_iter_dataset(
+    dataset = grain.MapDataset.source(data)[start:stop].to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(4, 2 * threads))
     )
     if workers:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxvision.data import frame_shards
-from jaxvision.data.atomic_write import atomic_write, path_inside
+from jaxvision.data.atomic_write import atomic_write, path_inside, write_once
 from jaxvision.data.conversions import Note, collecting
 from jaxvision.data.folders import files_below
+from jaxvision.data.job_folder import PARTS
 from jaxvision.data.reencoding import reencode
+from jaxvision.data.shards import WHOLE, Shard
 from jaxvision.data.timeout import Stalled
 from jaxvision.data.video import SUFFIXES
 from jaxvision.errors import InputError, one_line
@@ -124,18 +126,22 @@ class Preparation:
             for name, stem in zip(self.names, stems, strict=True)
         }
 
-    def run(self, workers: int = 0) -> Iterator[Progress]:
-        """Do it, in `workers` processes (0: one per core), telling of each job as it ends.
+    def run(self, workers: int = 0, shard: Shard = WHOLE) -> Iterator[Progress]:
+        """Do a shard of it, in `workers` processes (0: one per core), telling of each job as it
+        ends.
 
         Jobs that an earlier run finished are skipped; one that was cut short is done again. At the
-        end `unreadable.txt` names what could not be read, and the lists are written anew.
+        end of a whole run `unreadable.txt` names what could not be read, and the lists are written
+        anew.
         """
         self.target.mkdir(parents=True, exist_ok=True)
         self._check_settings()
         unreadable: dict[str, str] = {}
-        for progress in _each(self._jobs(), workers or os.cpu_count() or 1):
+        for progress in _each(shard.of(self._jobs()), workers or os.cpu_count() or 1):
             unreadable |= progress.unreadable
             yield progress
+        if shard.count > 1:
+            return
         if self.format == "frames":
             self._join_rows()
         self._write_lists(unreadable)
@@ -149,10 +155,11 @@ class Preparation:
         mine = {"format": self.format, "short_side": self.short_side}
         path = self.target / SETTINGS
         if not path.is_file():
-            if any(self.target.iterdir()):
+            others = [p for p in self.target.iterdir() if p.name != PARTS and p.suffix != ".tmp"]
+            if others and not path.is_file():
                 raise InputError(f"{self.target}: not empty, and not the start of a preparation")
-            _write(path, json.dumps(mine))
-            return
+            if write_once(path, json.dumps(mine)):
+                return
         earlier = read_json(path, {"format": str, "short_side": int})
         if earlier != mine:
             raise InputError(f"{self.target}: was begun with {earlier}, not {mine}")
@@ -243,7 +250,7 @@ class ShardJob:
 
 
 def _each(jobs: Sequence[FileJob | ShardJob], workers: int) -> Iterator[Progress]:
-    if workers == 1:
+    if workers == 1 or not jobs:
         yield from (job() for job in jobs)
         return
     # Not forked: FFmpeg's threads and JAX's do not survive it.

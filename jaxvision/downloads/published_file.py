@@ -115,7 +115,7 @@ def hub_cache() -> str | None:
 
 
 def cache_folder() -> Path:
-    """Of files that are not the hub's, and of what was noted of all."""
+    """Of files that are not the hub's, of what was noted of all, and of compiled programs."""
     chosen = os.environ.get("JAXVISION_CACHE")
     shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(chosen or f"{shared}/jaxvision").expanduser()

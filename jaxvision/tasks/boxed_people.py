@@ -92,10 +92,12 @@ class FilmMoment:
 
 @dataclass(frozen=True)
 class BoxedMoments:
-    """Key frames as the loader wants them. dropped: boxes that were empty within their frame."""
+    """Key frames as the loader wants them. dropped: boxes that were empty within their frame.
+    without: seconds of the annotations that have no people, and are no key frames."""
 
     items: tuple[PeopleMoment, ...]
     dropped: int
+    without: int = 0
 
     def __len__(self) -> int:
         return len(self.items)
@@ -108,7 +110,10 @@ class BoxedMoments:
         return f"{image.movie} at {image.second}"
 
     def summary(self) -> str:
-        return f"{len(self.items)} key frames with people; {self.dropped} boxes were empty"
+        found = f"{len(self.items)} key frames with people"
+        if self.without:
+            found += f", {self.without} without"
+        return f"{found}; {self.dropped} boxes were empty"
 
     def sizes(self) -> list[Size]:
         return [(item.image.height, item.image.width) for item in self.items]
@@ -160,7 +165,7 @@ def _moments(
         for number, found in people.items()
         if len(found.boxes)
     ]
-    return BoxedMoments(tuple(items), dropped)
+    return BoxedMoments(tuple(items), dropped, len(images) - len(items))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from jaxvision.data.file_state import state_of
+from jaxvision.data.job_folder import NOTE
+from jaxvision.data.shards import WHOLE, shard_in
 from jaxvision.errors import InputError, Unanswered, one_line
 from jaxvision.training.run_record import write_json
 from jaxvision.viz.files import output_names
 
 # What has been answered, beside the answers; and the note that says whose answers they are.
-ANSWERED, JOB = "answered.json", "job.json"
+ANSWERED, JOB = "answered.json", NOTE
 SAVE_EVERY_SECONDS = 2.0
 
 
@@ -31,9 +33,11 @@ def each_input(
 
     Of several inputs each is told as it is answered; those that cannot be are named at once, and
     all together in the `Unanswered` at the end. In the folder of a job (with a `job.json`) inputs
-    that were answered before and have not changed since are passed over.
+    that were answered before and have not changed since are passed over. In that of a shard only
+    the shard's inputs are answered, under the names that they have among all.
     """
-    if len(paths) == 1:
+    shard = shard_in(outdir)
+    if len(paths) == 1 and shard == WHOLE:
         return [*answer(paths[0], output_names(paths)[0]), *save()]
     earlier = earlier_table(outdir / ANSWERED)
     answered: dict[str, Any] = {}
@@ -41,8 +45,9 @@ def each_input(
     written: list[Path] = []
     tables: Sequence[Path] = ()
     saved = time.monotonic()
+    mine = shard.of(list(zip(paths, output_names(paths), strict=True)))
     try:
-        for number, (path, name) in enumerate(zip(paths, output_names(paths), strict=True), 1):
+        for number, (path, name) in enumerate(mine, 1):
             state, key = state_of(path), str(path)
             before = earlier.get(key)
             if before and before["state"] == state and exist(outdir, before["files"]):
@@ -54,11 +59,11 @@ def each_input(
                     told = str(path)
                 except InputError as error:
                     reasons[path] = str(error)
-                    say(number, len(paths), f"no answer: {error}")
+                    say(number, len(mine), f"no answer: {error}")
                     continue
             written += files
             answered[key] = {"state": state, "files": [str(f.relative_to(outdir)) for f in files]}
-            say(number, len(paths), told)
+            say(number, len(mine), told)
             if time.monotonic() - saved > SAVE_EVERY_SECONDS:
                 save()
                 write_json(outdir / ANSWERED, answered)
@@ -69,7 +74,7 @@ def each_input(
             write_json(outdir / ANSWERED, answered)
     written += tables
     if reasons:
-        raise Unanswered(reasons, len(paths), written)
+        raise Unanswered(reasons, len(mine), written)
     return written
 
 

@@ -76,9 +76,9 @@ def listed(
             dropped += int(np.sum(~kept))
             scores = np.ones(int(np.sum(kept)), np.float32)
             people[number] = People(boxes[kept], item.actions[kept], scores)
-    found = (
+    found = tuple(
         ListedMoment(item, images[number], people[number])
         for number, item in enumerate(items)
         if number in people and len(people[number].boxes)
     )
-    return BoxedMoments(tuple(found), dropped)
+    return BoxedMoments(found, dropped, len(items) - len(found))

@@ -27,6 +27,7 @@ from jaxvision.training.sharding import (
     rows_of_host,
 )
 from jaxvision.training.state import answering_variables
+from jaxvision.training.stored_outputs import StoredOutputs
 from jaxvision.training.task import BatchSpecs, Evaluation, KeptOutputs, Task, Variables
 
 
@@ -57,6 +58,7 @@ class Evaluator:
         self._conversions = Conversions()
         self._told: set[str] = set()  # about conversions
         self._asked_to_stop: Callable[[], bool] = lambda: False
+        self._stored: StoredOutputs | None = None
         self.evaluations = dict(task.evaluations())
         for name, evaluation in self.evaluations.items():
             check_batch(evaluation.batch_specs, mesh)
@@ -89,12 +91,15 @@ class Evaluator:
         progress: Callable[[str], None] = print,
         asked_to_stop: Callable[[], bool] = lambda: False,
         tables: dict[str, Table] | None = None,
+        stored: StoredOutputs | None = None,
     ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """({"<evaluation>/<result>": value}, pictures) of every evaluation, or of one.
 
         asked_to_stop: asked before every batch; Stopped where it says so.  tables: gets those of
         every evaluation on the first process, and the pictures those of the worst answers.
+        stored: what `store` kept of every batch, which is then asked of no device.
         """
+        self._stored = stored
         self._asked_to_stop = asked_to_stop
         variables = answering_variables(self._task, variables)
         results: dict[str, float] = {}
@@ -102,7 +107,9 @@ class Evaluator:
         for name, evaluation in self.evaluations.items():
             if only is not None and name != only:
                 continue
-            self._unreadable[name] = set()
+            lacking = [] if stored is None else stored.unreadable(name)
+            self._unreadable[name] = set(lacking)
+            self._check_unreadable(name, "".join(lacking[-1:]))
             self._conversions = Conversions()
             kept = evaluation.accumulate is None
             total = (self._keep if kept else self._gather)(name, evaluation, variables, progress)
@@ -131,13 +138,72 @@ class Evaluator:
         assert evaluation.accumulate is not None
         total = None
         for bucket in evaluation.batch_specs:
-            with contextlib.closing(self._batches(name, evaluation, bucket, progress)) as placed:
-                for batch in placed:
-                    answered = self._compiled[name][bucket](variables, batch)
-                    answer, index, valid = jax.device_get(answered)
+            steps = range(len(self._data(evaluation, bucket)))
+            if self._stored is None:
+                answers = self._answers(name, bucket, variables, steps, progress)
+            else:
+                shapes = self._shapes(name, evaluation, variables, bucket)
+                answers = self._stored.read(name, bucket, steps, shapes)
+            with contextlib.closing(answers):
+                for answer, index, valid in answers:
                     answer = jax.tree.map(lambda x: x[valid], answer)  # noqa: B023
                     total = evaluation.accumulate(total, answer, index[valid], bucket)
         return total
+
+    def store(
+        self,
+        variables: Variables,
+        kept: StoredOutputs,
+        share: Callable[[range], range],
+        only: str | None = None,
+        progress: Callable[[str], None] = print,
+    ) -> None:
+        """Keep the outputs of the batches that `share` takes of each bucket's; those that an
+        earlier start kept are not asked again.
+
+        InputError for an evaluation whose outputs stay on the devices.
+        """
+        variables = answering_variables(self._task, variables)
+        for name, evaluation in self.evaluations.items():
+            if only is not None and name != only:
+                continue
+            if evaluation.accumulate is None:
+                raise InputError(
+                    f"{name}: its outputs stay on the devices, which cannot be done in shards; "
+                    f"expected --only one of the others, or no --shard"
+                )
+            self._unreadable[name] = set(kept.unreadable(name))
+            for bucket in evaluation.batch_specs:
+                steps = kept.missing(
+                    name, bucket, share(range(len(self._data(evaluation, bucket))))
+                )
+                answers = self._answers(name, bucket, variables, steps, progress)
+                with contextlib.closing(answers):
+                    for step, answered in zip(steps, answers, strict=True):
+                        kept.write(name, bucket, step, answered, self._unreadable[name])
+            self._tell_conversions(name, progress)
+
+    def _answers(
+        self,
+        name: str,
+        bucket: str,
+        variables: Variables,
+        steps: range,
+        progress: Callable,
+    ) -> Generator[tuple[Any, np.ndarray, np.ndarray], None, None]:
+        """(outputs, record numbers, which rows are records) of the batches `steps`, on the host."""
+        evaluation = self.evaluations[name]
+        with contextlib.closing(self._batches(name, evaluation, bucket, progress, steps)) as placed:
+            for batch in placed:
+                yield jax.device_get(self._compiled[name][bucket](variables, batch))
+
+    def _shapes(self, name: str, evaluation: Evaluation, variables: Variables, bucket: str) -> Any:
+        """Shapes of what `_answers` gives for a batch."""
+        fields = numbered(evaluation.batch_specs)[bucket]
+        with jax.set_mesh(self._mesh):
+            return jax.eval_shape(
+                self._outputs(evaluation), variables, abstract_batch(fields, self._mesh)
+            )
 
     def _keep(
         self, name: str, evaluation: Evaluation, variables: Variables, progress: Callable
@@ -157,15 +223,28 @@ class Evaluator:
             total[bucket] = KeptOutputs(rows, keeper.samples)
         return total
 
-    def _batches(
-        self, name: str, evaluation: Evaluation, bucket: str, progress: Callable
-    ) -> Generator[dict[str, jax.Array], None, None]:
-        """The batches of a bucket on the mesh, in order."""
+    def _data(self, evaluation: Evaluation, bucket: str) -> EvaluationBatches:
         size = next(iter(evaluation.batch_specs[bucket].values())).shape[0]
         shares = tuple((a / size, b / size) for a, b in rows_of_host(self._mesh, size))
         source = source_of(evaluation, bucket)
-        data = EvaluationBatches(source, bucket, shares, incomplete=self._allowed > 0)
-        with batches(data, **self._reading) as iterator:
+        return EvaluationBatches(source, bucket, shares, incomplete=self._allowed > 0)
+
+    def _batches(
+        self,
+        name: str,
+        evaluation: Evaluation,
+        bucket: str,
+        progress: Callable,
+        steps: range | None = None,
+    ) -> Generator[dict[str, jax.Array], None, None]:
+        """The batches of a bucket on the mesh, in order: all, or those that `steps` numbers."""
+        size = next(iter(evaluation.batch_specs[bucket].values())).shape[0]
+        data = self._data(evaluation, bucket)
+        steps = range(len(data)) if steps is None else steps
+        if not steps:
+            return
+        reading = {**self._reading, "start": steps.start, "stop": steps.stop}
+        with batches(data, **reading) as iterator:
             for number, host_batch in enumerate(iterator):
                 if self._asked_to_stop():
                     raise Stopped
@@ -173,7 +252,7 @@ class Evaluator:
                 self._conversions.add(host_batch.converted)
                 yield place(host_batch.arrays, self._mesh, size)
                 if number and number % 50 == 0:
-                    progress(f"{name}: {number}/{len(data)} batches ({bucket})")
+                    progress(f"{name}: {number}/{len(steps)} batches ({bucket})")
 
     def _look_for_files(self, name: str, source: Source | Mapping[str, Source]) -> None:
         """InputError at the start, not after the training, where more are missing than allowed."""
@@ -187,11 +266,14 @@ class Evaluator:
         for record, reason in host_batch.replaced:
             self._unreadable[name].add(record)
             progress(f"{name}: unreadable, left out: {record}: {reason}")
-            if len(self._unreadable[name]) > self._allowed:
-                raise InputError(
-                    f"{name}: {len(self._unreadable[name])} records cannot be read, more than "
-                    f"evaluate.max_unreadable={self._allowed}; last {record}: {reason}"
-                )
+            self._check_unreadable(name, f"{record}: {reason}")
+
+    def _check_unreadable(self, name: str, last: str) -> None:
+        if len(self._unreadable[name]) > self._allowed:
+            raise InputError(
+                f"{name}: {len(self._unreadable[name])} records cannot be read, more than "
+                f"evaluate.max_unreadable={self._allowed}; last {last}"
+            )
 
     def _incomplete(self, name: str, progress: Callable) -> dict[str, float]:
         """{"<evaluation>/unreadable": records left out, over all hosts}, where there are any."""

@@ -73,6 +73,7 @@ def start_state(
     run: Run, checkpoints: Checkpoints, reporter: Reporter, read_weights: ReadWeights
 ) -> TrainState:
     """The newest whole checkpoint's state, or a fresh one through the initialisation chain."""
+    reporter.say("start-up: the state, of the newest checkpoint or a fresh one")
     started = time.perf_counter()
     checkpoints.mend_frozen(lambda: run.initial_state(read_weights)[0], reporter.say)
     step = checkpoints.usable_step(report=reporter.say)
@@ -133,11 +134,19 @@ class Loop:
     ):
         self.config, self.workdir = run.config, workdir
         self.prepared, self.checkpoints, self.reporter = run, checkpoints, reporter
-        self.compiled = run.compile()
         data = run.config.data
+        # Before minutes of compilation: it looks for the files that it will read.
         self.evaluator = Evaluator(run.task, run.mesh, data.workers, data.threads, data.patience)
+        buckets = ", ".join(run.task.batch_specs("train"))
+        reporter.say(f"start-up: compiling the step ({buckets})")
+        self.compiled = run.compile()
+        started = time.perf_counter()
+        if self.evaluator.evaluations:
+            names = ", ".join(self.evaluator.evaluations)
+            reporter.say(f"start-up: compiling the evaluations ({names})")
         self.evaluator.compile(run.target.variables())
         self.predict = compile_predict(run) if run.config.log.pictures_every_steps else {}
+        run.seconds["compile evaluations"] = time.perf_counter() - started
         self.pending: list[tuple[int, Metrics]] = []  # metrics not yet read
         # Names of the records of every step whose metrics may still be unread.
         self.recent: deque[tuple[int, list[str]]] = deque(maxlen=run.config.log.every_steps + 1)

@@ -2,10 +2,8 @@
 
 import contextlib
 import datetime
-import fcntl
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 import uuid
@@ -18,6 +16,7 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxvision.data.atomic_write import atomic_write, open_lines
+from jaxvision.data.folder_lock import folder_lock
 from jaxvision.data.labels import check_same_names
 from jaxvision.errors import InputError
 from jaxvision.text_files import fits
@@ -69,22 +68,11 @@ def open_workdir(
     if jax.process_index():
         yield workdir
         return
-    with contextlib.ExitStack() as stack:
-        try:
-            workdir.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context((workdir / ".lock").open("a+"))
-        except OSError as error:
-            raise InputError(f"workdir {workdir}: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            raise InputError(
-                f"workdir {workdir} is in use by process {lock.read().strip() or 'unknown'}"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"workdir {workdir}: {error.strerror}") from error
+    with folder_lock(workdir / ".lock", f"workdir {workdir}"):
         check_same_run(workdir, config, (facts or {}).get(CLASSES, ()))
         record(workdir, facts or {})
         yield workdir

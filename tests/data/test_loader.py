@@ -76,6 +76,24 @@ def test_hosts_share_a_global_batch():
     assert_same(joined, whole)
 
 
+@pytest.mark.parametrize("hosts", [1, 2, 4])
+def test_a_run_goes_on_with_another_number_of_hosts(hosts):
+    """As it was stopped on 1, 2 or 4 hosts, and goes on with 4, 2 or 1: the same samples follow."""
+
+    def part(host, count, broken):
+        return training(shares=((host / count, (host + 1) / count),), broken=broken)
+
+    def joined(count, start, broken):
+        parts = [read(part(host, count, broken), start=start) for host in range(count)]
+        steps = zip(*parts, strict=True)
+        return [{k: np.concatenate([p[k] for p in step]) for k in step[0]} for step in steps]
+
+    for broken in ((), (3, 7)):
+        whole, stopped = read(training(broken=broken)), 5
+        before = joined(hosts, 0, broken)[:stopped]
+        assert_same(before + joined(4 // hosts, stopped, broken), whole)
+
+
 def test_replacement_of_an_unreadable_record_is_the_same_everywhere():
     data = training(broken=(3, 7))
     with batches(data) as iterator:

@@ -642,6 +642,7 @@ MODULES = {
 NOT_FUZZED = {
     "data.actions.prepare_ava": "films become videos and pictures; its rows are AVA's",
     "data.job_folder": "the note that it wrote itself",
+    "data.shards": "the notes that it wrote itself, against a shape",
     "data.orientation": "numbers of a decoded frame",
     "data.pixel_format": "numbers of a decoded frame",
     "data.presentation": "numbers of a decoded frame",
@@ -653,5 +654,6 @@ NOT_FUZZED = {
     "weights.torch_writer": "writes",
     "training.environments": "what this machine says of itself",
     "training.initialisation": "its rows go through the reader of JSON, against a shape",
+    "training.stored_outputs": "what shards wrote; a damaged file is in tests/cli/test_shards.py",
     "training.rendezvous": "a socket, whose strangers are in tests/training/test_rendezvous.py",
 }

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from jaxvision.cli.main import make_parser
+from jaxvision.data.shards import Shard, asked_shard
 from jaxvision.training.environments import Layout, detect
 
 FOLDER = Path(__file__).resolve().parents[2] / "launch" / "kubernetes"
@@ -86,3 +88,23 @@ def test_dockerfile():
                 assert (FOLDER.parents[1] / name).exists(), name
         if "pip install" in line:
             assert "-c constraints.txt" in line
+
+
+def test_shards_are_those_of_an_indexed_job():
+    job = yaml.safe_load((FOLDER / "shards.yaml").read_text())
+    spec = job["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    environment = {v["name"]: v["value"] for v in container["env"]}
+    assert spec["completionMode"] == "Indexed"
+    count = spec["completions"]
+    arguments = make_parser().parse_args(container["args"])
+    for index in (0, count - 1):
+        pod = {**environment, "JOB_COMPLETION_INDEX": str(index)}
+        assert asked_shard(arguments.shard, pod) == Shard(index + 1, count)
+        assert detect(pod) is None, "each pod is a run of its own"
+    (rule,) = spec["podFailurePolicy"]["rules"]
+    assert rule["action"] == "FailIndex"
+    assert rule["onExitCodes"]["containerName"] == container["name"]
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in spec["template"]["spec"]["volumes"]}
+    assert f" AS {container['image'].partition(':')[2]}\n" in DOCKERFILE

@@ -96,3 +96,15 @@ def test_one_task_per_gpu():
     assert directives["ntasks-per-node"] == directives["gpus-per-node"]
     assert directives["signal"].startswith("TERM@"), "to the steps, not to the batch shell"
     assert "requeue" in directives
+
+
+@pytest.mark.parametrize(
+    ("array", "last"), [({}, "--merge"), ({"SLURM_ARRAY_TASK_ID": "3"}, "--shard auto")]
+)
+def test_an_array_does_shards_and_a_job_alone_merges_them(cluster, tmp_path, array, last):
+    environment, called = cluster
+    script = SCRIPT.with_name("shards.sbatch")
+    words = ["bash", str(script), "predict", "/a b", "--out", "/c"]
+    job = subprocess.run(words, env={**environment, "SRUN": "exit 2", **array}, check=False)
+    assert job.returncode == 2, "what the shard says is what the task says"
+    assert called() == [f"srun jaxvision predict /a b --out /c {last}"]

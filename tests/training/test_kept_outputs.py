@@ -9,9 +9,11 @@ import pytest
 from jax._src import array as jax_array
 
 from jaxvision.data.source import Source
+from jaxvision.errors import InputError
 from jaxvision.training.evaluation import Evaluator
 from jaxvision.training.mesh import make_mesh
 from jaxvision.training.state import unboxed_init
+from jaxvision.training.stored_outputs import StoredOutputs
 from jaxvision.training.task import Evaluation
 from training.toy import FEATURES, Points, ToyTask, jitter, toy_config
 
@@ -159,3 +161,10 @@ def test_writing_a_batch_copies_no_buffer():
     buffer = 8000 * FEATURES * 64 * 4 // 8
     assert analysis.alias_size_in_bytes >= buffer
     assert analysis.temp_size_in_bytes < buffer / 4
+
+
+def test_shards_of_it_are_refused(tmp_path):
+    mesh = make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
+    evaluator = Evaluator(RetrievalTask(toy_config()), mesh)
+    with pytest.raises(InputError, match="retrieval: its outputs stay on the devices"):
+        evaluator.store({"params": {}}, StoredOutputs([tmp_path]), lambda steps: steps)

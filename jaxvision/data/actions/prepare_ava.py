@@ -25,6 +25,7 @@ from jaxvision.data.actions.ava_files import BOX_COLUMNS, check_box, finite_numb
 from jaxvision.data.actions.ava_people import FIRST_SECOND, LAST_SECOND
 from jaxvision.data.atomic_write import atomic_write, path_inside
 from jaxvision.data.reencoding import GROUP, QUALITY, even_size
+from jaxvision.data.shards import WHOLE, Shard
 from jaxvision.data.video import SUFFIXES, Video
 from jaxvision.errors import InputError
 from jaxvision.text_files import read_lines
@@ -84,10 +85,11 @@ class AvaPreparation:
             raise InputError(f"{self.lists[0]}: names no film")
         return sorted(found)
 
-    def run(self, workers: int = 0) -> Iterator[FilmReport]:
-        """Cut every film, in `workers` processes (0: one per core), telling of each as it ends;
-        what an earlier run wrote stays. At the end the annotations are written."""
-        movies = self.movies()
+    def run(self, workers: int = 0, shard: Shard = WHOLE) -> Iterator[FilmReport]:
+        """Cut every film of a shard, in `workers` processes (0: one per core), telling of each as
+        it ends; what an earlier run wrote stays. At the end of a whole run the annotations are
+        written."""
+        movies = shard.of(self.movies())
         self.target.mkdir(parents=True, exist_ok=True)
         cut = partial(cut_film, self.source, self.target, self.layout)
         reports, workers = [], workers or os.cpu_count() or 1
@@ -101,7 +103,8 @@ class AvaPreparation:
                 for report in pool.map(cut, movies):
                     reports.append(report)
                     yield report
-        self._write_annotations({report.movie: report for report in reports})
+        if shard.count == 1:
+            self._write_annotations({report.movie: report for report in reports})
 
     def _write_annotations(self, reports: Mapping[str, FilmReport]) -> None:
         numbers = film_numbers(self.source, sorted(reports))

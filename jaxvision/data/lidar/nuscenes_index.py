@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -80,12 +80,14 @@ def frame_of(record: dict[str, Any]) -> Frame:
     return Frame(**known | changed)
 
 
-def write_index(tables: Tables, target: Path, sweeps: int) -> Iterator[tuple[int, int]]:
-    """Write the index of all scenes and the objects' points; yields (frames done, frames in all).
+def write_index(
+    tables: Tables, samples: Sequence[str], target: Path, sweeps: int, index: Path
+) -> Iterator[tuple[int, int]]:
+    """Write the index of samples, into the folder `index`, and their objects' points, below
+    `target`; yields (frames done, frames in all).
 
     Objects: points of all sweeps inside each box of a detection class, relative to its centre.
     """
-    samples = tables.samples()
     frames, objects = [], []
     for number, sample in enumerate(samples, 1):
         frame = read_frame(tables, sample, sweeps)
@@ -107,9 +109,22 @@ def write_index(tables: Tables, target: Path, sweeps: int) -> Iterator[tuple[int
             entry = {"name": name, "scene": frame.scene, "file": str(file), "box": box}
             objects.append(entry | {"points": len(chosen)})
         yield number, len(samples)
-    for name, rows in ((FRAMES, frames), (OBJECTS, objects)):
-        with atomic_write(target / name) as temporary:
-            Path(temporary).write_text(json.dumps(rows))
+    # The frames come last: where they are, the index is whole.
+    for name, rows in ((OBJECTS, objects), (FRAMES, frames)):
+        _write_rows(index / name, rows)
+
+
+def join_index(parts: Sequence[Path], target: Path) -> int:
+    """One index of several, in their order; returns how many frames it has."""
+    for name in (OBJECTS, FRAMES):
+        rows = [row for part in parts for row in read_rows(part, name)]
+        _write_rows(target / name, rows)
+    return len(rows)
+
+
+def _write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with atomic_write(path) as temporary:
+        Path(temporary).write_text(json.dumps(rows))
 
 
 def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:

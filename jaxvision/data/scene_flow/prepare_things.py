@@ -25,6 +25,7 @@ from jaxvision.data.picture_files import read_stored
 from jaxvision.data.scene_flow.flying_things import CAMERA
 from jaxvision.data.scene_flow.frames import check_sizes
 from jaxvision.data.scene_flow.geometry import lift_disparity
+from jaxvision.data.shards import WHOLE, Shard
 from jaxvision.errors import InputError
 
 BASELINE, FARTHEST, FASTEST = 1.0, 35.0, 500.0  # metres, metres, pixels in u or v
@@ -112,9 +113,9 @@ class ThingsPreparation:
             )
         return found
 
-    def run(self, workers: int = 0) -> Iterator[Outcome]:
-        """Every frame, in order; those that are there already are kept."""
-        frames, workers = self.frames(), workers or os.cpu_count() or 1
+    def run(self, workers: int = 0, shard: Shard = WHOLE) -> Iterator[Outcome]:
+        """Every frame of a shard, in order; those that are there already are kept."""
+        frames, workers = shard.of(self.frames()), workers or os.cpu_count() or 1
         # Not forked: JAX's threads do not survive it.
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             yield from pool.map(partial(_attempt, self), frames, chunksize=4)

@@ -32,8 +32,8 @@ SecondStage = Callable[[Table, np.ndarray], tuple[np.ndarray, np.ndarray | None]
 def classified_with_shares(
     model: Detector, variables: Any, table: Mapping[str, jax.Array], windows: jax.Array
 ) -> tuple[jax.Array, jax.Array | None]:
-    """Logits of every person of a table's clips, and how much each looks at each second around it:
-    the attention of the last level, slots of a second together; None of the baseline's."""
+    """Logits of every person of a table's clips, and the attention of each to every slot of the
+    seconds around it, at the last level; None of the baseline's."""
     seen = model.config.instances
     exists = table["exists"]
     memory = Memory(table["actor"], exists.sum(axis=-1), jax.numpy.zeros(len(exists)))
@@ -49,7 +49,7 @@ def classified_with_shares(
         return logits, None
     blocks = state["intermediates"]["head"]["instance_interaction"]
     (weights,) = blocks[f"memory_{seen.levels - 1}"]["weights"]
-    return logits, weights.reshape(*weights.shape[:2], seen.moments, seen.slots).sum(axis=-1)
+    return logits, weights.reshape(*weights.shape[:2], seen.moments, seen.slots)
 
 
 class RememberedFilm:
@@ -96,8 +96,9 @@ class RememberedFilm:
         self, found: Sequence[People], times: np.ndarray, stem: Path
     ) -> tuple[list[People], list[Path]]:
         """The people with their actions, and the files that say what they were told by:
-        NAME_memory.json, and NAME_memory.png with a row for each key frame with people and a column
-        for each that it may have looked at."""
+        NAME_memory.json (of each person, the people of other key frames by their share of its
+        attention), and NAME_memory.png with a row for each key frame with people and a column for
+        each that it may have looked at."""
         numbers = sorted(self._tables)
         if not numbers:
             return list(found), []
@@ -118,7 +119,7 @@ class RememberedFilm:
     def _told(
         self,
         exists: np.ndarray,
-        shares: Float[np.ndarray, "k n moments"],
+        shares: Float[np.ndarray, "k n moments slots"],
         windows: np.ndarray,
         times: np.ndarray,
         stem: Path,
@@ -128,12 +129,18 @@ class RememberedFilm:
             here = windows[row] != NO_ROW
             columns = windows[row][here]
             for person in np.flatnonzero(exists[row]):
-                share = shares[row, person][here]
-                whole[row, columns] += share
-                told = [
-                    {"time": round(float(times[column]), 3), "share": round(float(each), 5)}
-                    for column, each in zip(columns, share, strict=True)
-                ]
+                told = []
+                for column, share in zip(columns, shares[row, person][here], strict=True):
+                    # Of more people than slots the first are seen; empty slots tell nothing.
+                    for other, each in enumerate(share[: int(exists[column].sum())]):
+                        whole[row, column] += each
+                        told.append(
+                            {
+                                "time": round(float(times[column]), 3),
+                                "person": other,
+                                "share": round(float(each), 5),
+                            }
+                        )
                 moments.append(
                     {"time": round(float(time), 3), "person": int(person), "told_by": told}
                 )

@@ -87,4 +87,11 @@ def filling_evaluation(config: ConfigDict, model: MaskedAutoencoder) -> Evaluati
         return {"held_out": PICTURES.picture(videos, clips=SHOWN)}
 
     source, specs = inputs.held_out_source(config)
-    return Evaluation(source, specs, outputs, accumulate, finish, render)
+    return Evaluation(
+        source=source,
+        batch_specs=specs,
+        outputs=outputs,
+        accumulate=accumulate,
+        finish=finish,
+        render=render,
+    )

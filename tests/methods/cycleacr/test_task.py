@@ -156,6 +156,7 @@ def test_predict_answers_films_and_says_what_it_was_told_by(config, workdir, tmp
     assert [entry["time"] for entry in told] == [found[0]["time"], found[2]["time"]]
     for entry in told:
         assert [each["time"] for each in entry["told_by"]] == [found[0]["time"], found[2]["time"]]
+        assert [each["person"] for each in entry["told_by"]] == [0, 0]
         assert 0 < sum(each["share"] for each in entry["told_by"]) <= 1
     (tmp_path / "film_people.json").write_text(json.dumps([{**people[0], "image_id": 3}]))
     with pytest.raises(InputError, match=r"film_people\.json: a box of image 3"):

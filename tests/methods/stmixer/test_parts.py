@@ -192,8 +192,10 @@ def test_settings_that_do_not_fit_are_refused(changes, message):
 
 
 def test_frames_under_32_pixels_are_refused():
-    film = SimpleNamespace(frames=lambda numbers: np.zeros((len(numbers), 31, 64, 3), np.uint8))
-    with pytest.raises(InputError, match="frames of 64 x 31; expected sides of at least 32"):
+    film = SimpleNamespace(
+        name="short", frames=lambda numbers: np.zeros((len(numbers), 31, 64, 3), np.uint8)
+    )
+    with pytest.raises(InputError, match="short: frames of 64 x 31; expected sides of at least 32"):
         inputs.frame_sizes([SimpleNamespace(film=film)])
 
 
@@ -257,5 +259,7 @@ def test_seconds_that_meet_no_film_are_counted_and_refused_where_all_do(tmp_path
         "left out: 1 annotated seconds of films without frames, 1 films without annotated "
         "seconds, 1 rows of seconds that AVA does not annotate"
     )
-    with pytest.raises(InputError, match=r"strangers\.csv: no annotated second of a film that data"):
+    with pytest.raises(
+        InputError, match=r"strangers\.csv: no annotated second of a film that data"
+    ):
         records("strangers.csv")

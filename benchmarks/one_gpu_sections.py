@@ -1,0 +1,226 @@
+"""What each section of one_gpu.py measures, by the other benchmarks' own functions."""
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import emavfi
+import jax
+import kernel_cases
+import link_detection
+import sparse_convolution
+import sparse_sampling
+import sparseformer
+import umt
+import videomae_step
+import voxel_aggregation
+from voxel_streets import copy_bandwidth, implementations
+
+from jaxvision.ops.dispatch import platform
+
+try:
+    import videomae_torch
+except ImportError:  # PyTorch is not among the project's dependencies.
+    videomae_torch = None
+
+# (case, what was measured, whether it is within its bounds; None where there are none)
+Measured = Iterator[tuple[str, str, bool | None]]
+NONE = "not measured"
+# A network of each kind that a CPU compiles in seconds.
+TINY = {
+    "model.width": 32,
+    "model.heads": 2,
+    "model.depth": 2,
+    "model.image_size": (32, 32),
+}
+TINY_VIDEOMAE = {
+    **TINY,
+    "model.decoder_width": 32,
+    "model.decoder_heads": 2,
+    "model.decoder_depth": 1,
+}
+TINY_UMT = {
+    **TINY,
+    "model.frames": 2,
+    "teacher.image_size": (32, 32),
+    "teacher.width": 32,
+    "teacher.heads": 2,
+    "teacher.depth": 2,
+    "teacher.returned_layers": 1,
+    "teacher.output_width": 16,
+}
+
+
+def equal(tiny: bool) -> Measured:
+    repeats = 2 if tiny else kernel_cases.REPEATS
+    with ThreadPoolExecutor(8) as pool:
+        # Most of the time is the compiler's.
+        jobs = [
+            (f"{case.name}, {dtype}", dtype, pool.submit(kernel_cases.compiled, case, dtype))
+            for case in kernel_cases.kernel_cases(tiny)
+            for dtype in (kernel_cases.TOLERANCES if case.features else ("float32",))
+        ]
+        for name, dtype, job in jobs:
+            try:
+                found = kernel_cases.verdict(job.result(), repeats)
+            except Exception as error:  # the others are to be seen, too
+                reason = " ".join(str(error).split())[:200]
+                yield name, f"{type(error).__name__}: {reason}", False
+                continue
+            bits = "same bits" if found.same_bits else "other bits in other runs"
+            yield name, f"{found.error:.1e}, {bits}", found.right(dtype)
+
+
+def tokens(tiny: bool) -> Measured:
+    only = ("mixing",) if tiny else tuple(sparse_sampling.CASES)
+    for kind in only:
+        settings = argparse.Namespace(
+            batch=1 if tiny else 8, repeats=1 if tiny else 20, dtype="float32", only=kind
+        )
+        for row in sparse_sampling.measured(settings):
+            ours = row.kernel or row.reference
+            parts = [f"{ours:.2f} ms", f"XLA {row.reference / ours:.2f}x"]
+            if row.torch:
+                parts.append(f"PyTorch {row.torch / ours:.2f}x")
+            if row.copy_share:
+                parts.append(f"{row.copy_share:.0%} of a copy")
+            yield f"{row.case} {row.way}", ", ".join(parts), None
+            if tiny:
+                break
+
+
+def voxels(tiny: bool) -> Measured:
+    bandwidth = copy_bandwidth(5) if platform() == "gpu" else None
+    ours = implementations()[-1]
+    for count in (400,) if tiny else (90_000, 300_000):
+        settings = argparse.Namespace(
+            channels=4 if tiny else 64,
+            dtype="float32",
+            repeats=1 if tiny else 5,
+            form="cos",
+            dense_most=0,
+        )
+        found = sparse_convolution.at(count, settings, bandwidth)
+        for way in voxel_aggregation.PASSES:
+            spent = found[ours, way]
+            ratio = found["reference", way] / spent
+            yield f"convolution {count} {way}", f"{spent:.2f} ms, XLA {ratio:.2f}x", None
+        if tiny:
+            return
+        times = voxel_aggregation.at(count, settings, bandwidth)
+        for reach in voxel_aggregation.RANGES:
+            for way in voxel_aggregation.PASSES:
+                spent = times[ours, reach, way]
+                ratio = times["reference", reach, way] / spent
+                value = f"{spent:.2f} ms, XLA {ratio:.2f}x"
+                if bandwidth:
+                    moved = 4 * count * settings.channels * (2 if way == "forward" else 5)
+                    value += f", {moved / (spent / 1e3) / bandwidth:.0%} of a copy"
+                yield f"aggregation {count} range {reach} {way}", value, None
+
+
+def videomae(tiny: bool) -> Measured:
+    for size, clips in (("b", 2),) if tiny else (("b", 64), ("g", 8)):
+        arguments = argparse.Namespace(
+            size=size, clips=clips, frames=4 if tiny else 16, settings=TINY_VIDEOMAE if tiny else {}
+        )
+        rounds = 1 if tiny else 3
+        dual = videomae_step.Way.of(videomae_step.recipe(arguments))
+        yield f"{size} memory", memory(dual.step), None
+        for _ in range(rounds):
+            dual.round(2)
+        seconds = statistics.median(dual.seconds)
+        peak = videomae_step.peak()
+        used = f", utilisation {dual.flops / seconds / peak:.1%}" if peak else ""
+        rate = f"{clips / seconds:.0f} clips/s"
+        yield f"{size} step", f"{seconds * 1e3:.1f} ms, {rate}{used}", None
+        if tiny:
+            return
+        full = videomae_step.Way.of(
+            videomae_step.recipe(arguments, **{"task.decoder_mask_ratio": 0.0})
+        )
+        for _ in range(rounds):
+            full.round(2)
+        ratio = statistics.median(full.seconds) / seconds
+        yield f"{size} full decoder", f"{ratio:.2f} times as long as dual masking", None
+        del dual, full
+        if size == "b":
+            yield from classifier_beside_torch(arguments, rounds)
+
+
+def classifier_beside_torch(arguments: argparse.Namespace, rounds: int) -> Measured:
+    if videomae_torch is None:
+        yield f"{arguments.size} classifier", NONE, None
+        return
+    model = videomae_step.classifier(arguments)
+    for what, mine, ratio in videomae_torch.compare(model, 8, rounds):
+        value = f"{mine * 1e3:.1f} ms, PyTorch {ratio:.2f}x"
+        yield f"{arguments.size} classifier {what}", value, None
+
+
+def memory(step: Any) -> str:
+    """What the device has held at most, beside what the compiled program says."""
+    found = step.memory_analysis()
+    parts = found.argument_size_in_bytes, found.temp_size_in_bytes, found.output_size_in_bytes
+    said = sum(parts) - found.alias_size_in_bytes
+    stats = jax.local_devices()[0].memory_stats()
+    held = f"{stats['peak_bytes_in_use'] / 2**30:.2f} GiB held" if stats else NONE
+    return f"{held}, {said / 2**30:.2f} by the compiled program"
+
+
+def umt_step(tiny: bool) -> Measured:
+    arguments = argparse.Namespace(
+        size="b",
+        clips=2 if tiny else 32,
+        rounds=1 if tiny else 5,
+        settings=TINY_UMT if tiny else {},
+    )
+    taken = umt.stage1_seconds(arguments)
+    step = statistics.median(taken["step"])
+    value = f"{step * 1e3:.1f} ms, {arguments.clips / step:.0f} clips/s"
+    if umt.RIVAL in taken:
+        value += f", PyTorch {statistics.median(taken[umt.RIVAL]) / step:.2f}x"
+    yield "b16 step", value, None
+
+
+def pictures(tiny: bool) -> Measured:
+    settings = argparse.Namespace(
+        variant="tiny",
+        batch=1 if tiny else 256,
+        dtype="float32" if tiny else "bfloat16",
+        repeats=1 if tiny else 10,
+    )
+    for name, rates in sparseformer.pictures_a_second(settings):
+        value = f"{rates[0]:.0f} pictures/s, {rates[1]:.0f} both ways"
+        yield name, value, None
+        if tiny:
+            return
+
+
+def frames(tiny: bool) -> Measured:
+    for variant in ("small",) if tiny else ("small", "base"):
+        model, variables = emavfi.random_network(variant, "float32" if tiny else "bfloat16")
+        size = (64, 64) if tiny else (1080, 1920)
+        _, best, ratio = emavfi.frame_seconds(model, variables, size, 1.0, 1 if tiny else 5)
+        beside = f", PyTorch {ratio:.2f}x" if ratio else ""
+        yield f"{variant} {size[0]}x{size[1]}", f"{1 / best:.1f} frames/s{beside}", None
+
+
+def scans(tiny: bool) -> Measured:
+    name = "link/detection_demo" if tiny else "link/nuscenes_centerpoint_elkv3"
+    rate = link_detection.report(name, 1, 1 if tiny else 5)
+    yield name, f"{rate:.1f} scans/s", None
+
+
+MEASURE: dict[str, Callable[[bool], Measured]] = {
+    "equal": equal,
+    "tokens": tokens,
+    "voxels": voxels,
+    "videomae": videomae,
+    "umt": umt_step,
+    "sparseformer": pictures,
+    "emavfi": frames,
+    "link": scans,
+}

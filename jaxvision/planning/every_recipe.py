@@ -1,0 +1,110 @@
+"""Every published training on a few machines: what fits, and how fast at most.
+
+The table takes hours of compiling. Each answer is a line of JSON in a file as soon as it is known;
+the same command goes on behind the last, and does not try again what ended the process before.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from jaxvision.errors import one_line
+from jaxvision.planning.plan import Plan
+from jaxvision.planning.report import gib, number, settings
+from jaxvision.text_files import read_rows
+from jaxvision.training.config import as_json
+
+MACHINES = ("v5e:16x16", "v5p:4x4x8", "v6e:16x16", "tpu7x:4x4x4")
+# Recipes for a laptop, and those whose sizes are the user's.
+LEFT_OUT = ("demo", "own")
+BEGUN = "begun, and the process ended"
+
+
+class Answer(NamedTuple):
+    """said: "planned", or why there is no plan.  plans: of each bucket, as JSON."""
+
+    recipe: str
+    machine: str
+    said: str
+    plans: Sequence[Mapping[str, Any]] = ()
+
+
+def distinct(names: Iterable[str], load: Callable[[str], ConfigDict]) -> list[str]:
+    """The first recipe of each network and stage: of those that differ in their data or schedule
+    alone, a step costs the same."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        if not name.partition("/")[2].startswith(LEFT_OUT):
+            config = as_json(load(name))
+            shape = {key: config.get(key) for key in ("method", "model", "teacher", "dtype")}
+            shape |= {"task": config["task"]["name"], "batch": config["train"]["batch_size"]}
+            found.setdefault(json.dumps(shape, sort_keys=True), name)
+    return list(found.values())
+
+
+def fill(
+    file: Path,
+    work: Iterable[tuple[str, str]],
+    plan: Callable[[str, str], Sequence[Plan]],
+    say: Callable[[str], None],
+) -> list[Answer]:
+    """The answers to all of `work`, (recipe, machine) each; those that `file` lacks are asked."""
+    answers = {(answer.recipe, answer.machine): answer for answer in read(file)}
+    for key in work:
+        if key in answers:
+            continue
+        say(f"{key[0]} on {key[1]}")
+        _add(file, Answer(*key, BEGUN))
+        try:
+            plans = [each.as_json() for each in plan(*key)]
+            answers[key] = Answer(*key, "planned", plans)
+        except Exception as error:  # the others are asked, whatever a compiler says of this one
+            reason = one_line(" ".join(str(error).split()), 200)
+            answers[key] = Answer(*key, f"{type(error).__name__}: {reason}")
+        _add(file, answers[key])
+    return list(answers.values())
+
+
+def read(file: Path) -> list[Answer]:
+    """The last answer about each recipe and machine; none where there is no file."""
+    rows = read_rows(file) if file.is_file() else []
+    answers = (Answer(**row) for row in rows if row.keys() == set(Answer._fields))
+    return list({(answer.recipe, answer.machine): answer for answer in answers}.values())
+
+
+def _add(file: Path, answer: Answer) -> None:
+    with file.open("ab+") as lines:
+        # A line that a crash tore would swallow this one.
+        end = lines.seek(0, os.SEEK_END)
+        lines.seek(max(end - 1, 0))
+        torn = lines.read(1) not in (b"", b"\n")
+        lines.write(b"\n" * torn + json.dumps(answer._asdict()).encode() + b"\n")
+        lines.flush()
+        os.fsync(lines.fileno())
+
+
+def table(answers: Iterable[Answer]) -> str:
+    """Markdown: a row of each bucket."""
+    head = ("recipe", "bucket", "machine", "fits", "GiB of a chip", "step at least, s", "bound by")
+    lines = [f"| {' | '.join((*head, 'price'))} |", "| --- " * (len(head) + 1) + "|"]
+    for answer in answers:
+        if not answer.plans:
+            lines.append(f"| {answer.recipe} |  | {answer.machine} | {answer.said} |  |  |  |  |")
+        for each in answer.plans:
+            remedy = f"with {settings(each['remedy'])}" if each["remedy"] else "no"
+            cells = (
+                answer.recipe,
+                each["bucket"],
+                answer.machine,
+                "yes" if each["fits"] else remedy,
+                f"{gib(each['peak'])} of {gib(each['capacity'])}",
+                number(each["seconds"]) if each["seconds"] else "",
+                each["bound"] or "",
+                number(each["price"]) if each["price"] else "",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)

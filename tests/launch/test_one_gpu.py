@@ -1,0 +1,121 @@
+"""benchmarks/one_gpu.py: a rehearsal on this machine, rows that survive, sections that are cut."""
+
+import json
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def one_gpu():
+    """The module, which finds its neighbours as the command does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        import one_gpu
+
+        yield one_gpu
+
+
+def test_a_rehearsal_leaves_a_row_of_every_case(one_gpu, tmp_path, capsys):
+    rows, names = tmp_path / "rows.jsonl", ("equal", "tokens", "voxels")
+    assert one_gpu.main(["--rehearse", "--rows", str(rows), "--section", *names]) == 0
+    found = one_gpu.read_rows(rows)
+    assert {row.section for row in found} == set(names)
+    cases = [row.case for row in found if row.section == "equal"]
+    for operation in ("sampling", "mixing", "attention", "aggregation", "convolution"):
+        mine = [case for case in cases if case.startswith(operation)]
+        assert {case.rsplit(", ", 1)[1] for case in mine} == {"float32", "bfloat16"}
+    assert {"neighbours camliraft_lookup, float32", "lookup camliraft_things, float32"} <= {*cases}
+    assert "furthest points camliflow, float32" in cases
+    assert all(row.right for row in found if row.section == "equal")
+    assert capsys.readouterr().out.count("same bits") == len(cases)
+
+
+def test_every_section_is_measured_and_says_what_for(one_gpu):
+    import one_gpu_sections
+
+    assert one_gpu_sections.MEASURE.keys() == one_gpu.SECTIONS.keys()
+    assert sum(section.seconds for section in one_gpu.SECTIONS.values()) <= 360
+
+
+def test_what_is_wrong_is_seen(one_gpu, tmp_path, monkeypatch):
+    import kernel_cases
+    import one_gpu_sections
+
+    def wrong(implementation):
+        made.append(implementation)
+        return lambda x: x * (1.001 if len(made) == 1 else 1)  # ours is made first
+
+    made: list[str] = []
+
+    def fails(implementation):
+        raise ValueError("no such\nkernel")
+
+    x = (jnp.ones((2, 3)),)
+    cases = [kernel_cases.Case("wrong", wrong, x, ()), kernel_cases.Case("fails", fails, x, ())]
+    monkeypatch.setattr(one_gpu_sections.kernel_cases, "kernel_cases", lambda tiny: iter(cases))
+    rows = tmp_path / "rows.jsonl"
+    assert one_gpu.main(["--rehearse", "--rows", str(rows), "--section", "equal"]) == 1
+    first, second = one_gpu.read_rows(rows)
+    assert (first.case, first.right) == ("wrong, float32", False)
+    assert first.value.startswith("1.0e-03, ")
+    assert second.value == "ValueError: no such kernel"
+
+
+def test_other_bits_in_another_run_are_seen(one_gpu):
+    import kernel_cases
+
+    one = (jnp.ones(3), (jnp.zeros(2),))
+    assert kernel_cases.same(one, (jnp.ones(3), (jnp.zeros(2),)))
+    assert not kernel_cases.same(one, (jnp.ones(3), (-jnp.zeros(2),)))
+    assert not kernel_cases.Verdict(0.0, False).right("float32")
+
+
+def test_rows_outlive_a_cut_and_the_last_of_a_case_counts(one_gpu, tmp_path):
+    rows, row = tmp_path / "rows.jsonl", one_gpu.Row("umt", "b16 step", "3 ms")
+    one_gpu.write_row(rows, row)
+    one_gpu.write_row(rows, row._replace(value="2 ms"))
+    with rows.open("a") as file:
+        file.write(json.dumps({"section": "umt"})[:-4])
+    assert one_gpu.read_rows(rows) == [row._replace(value="2 ms")]
+    other = row._replace(case="b16 memory")
+    one_gpu.write_row(rows, other)
+    assert one_gpu.read_rows(rows) == [row._replace(value="2 ms"), other]
+
+
+def test_a_section_that_takes_too_long_is_stopped(one_gpu):
+    def child(program):
+        return one_gpu.Child("umt", [sys.executable, "-c", program])
+
+    waits = "import time; time.sleep(60)"
+    assert child(waits).run(0.3) == "stopped after 0 s"
+    assert child("import sys; sys.exit(3)").run(30) == "ended with status 3"
+    assert child("assert input() == 'begin'").run(30) == ""
+
+
+def test_the_page_has_every_target_beside_what_was_measured(one_gpu, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{one_gpu.BEGIN}\nold\n{one_gpu.END}\nafter\n")
+    measured = one_gpu.Row("videomae", "g step", "900 ms, utilisation 56 %")
+    wrong = one_gpu.Row("equal", "mixing x, float32", "1e-3, same bits", False)
+    one_gpu.write_table([measured, wrong], page)
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith(f"{one_gpu.END}\nafter\n")
+    assert "old" not in text
+    assert "| VideoMAE's steps | g step | 900 ms, utilisation 56 % | utilisation 55 % |" in text
+    assert "| mixing x, float32 | 1e-3, same bits **wrong** |" in text
+    assert "| SparseFormer-T |  | not yet measured | 20,000 pictures a second |" in text
+    (tmp_path / "other.md").write_text("nothing")
+    with pytest.raises(SystemExit, match="no table between"):
+        one_gpu.write_table([], tmp_path / "other.md")
+
+
+def test_the_page_in_the_repository_is_as_the_table_says(one_gpu):
+    text = one_gpu.PAGE.read_text()
+    assert one_gpu.BEGIN in text
+    assert one_gpu.END in text

@@ -1,0 +1,81 @@
+"""The table of all recipes: one of each network, a line an answer, going on where it stopped."""
+
+import json
+
+import pytest
+
+from jaxvision.cli.main import main
+from jaxvision.planning import every_recipe
+from jaxvision.planning.plan import Plan
+from jaxvision.registry import load_config
+from jaxvision.training.config import recipes
+
+
+def planned(fits=True, **more):
+    known = dict(topology="", mesh={}, bucket="clips", changes={}, fits=fits, parameters=1)
+    known |= dict(chips=1, hosts=1, samples=1, memory={}, peak=2.0**30, capacity=2.0**34)
+    return Plan(**known, counted_flops=None, executed_flops=1.0, **more)
+
+
+def test_answers_are_kept_and_not_asked_again(tmp_path):
+    file, asked = tmp_path / "plans.jsonl", []
+    work = [("a", "v5e"), ("b", "v5e"), ("c", "v5e"), ("d", "v5e")]
+
+    def plan(recipe, machine):
+        asked.append(recipe)
+        if recipe == "b":
+            raise ValueError("XLA says\nno")
+        if recipe == "c":
+            raise KeyboardInterrupt  # as an out-of-memory kill: nothing of it is written
+        return [planned(seconds=0.5, bound="compute")]
+
+    with pytest.raises(KeyboardInterrupt):
+        every_recipe.fill(file, work, plan, lambda text: None)
+    with file.open("a") as lines:
+        lines.write('{"recipe": "d", "mach')
+    said = []
+    answers = every_recipe.fill(file, work, plan, said.append)
+    assert asked == ["a", "b", "c", "d"]
+    assert said == ["d on v5e"]
+    assert [answer.said for answer in answers] == [
+        *("planned", "ValueError: XLA says no", every_recipe.BEGUN, "planned")
+    ]
+    assert json.loads(file.read_text().splitlines()[1])["plans"][0]["seconds"] == 0.5
+    assert every_recipe.fill(file, work, plan, said.append) == answers
+
+
+def test_the_table_has_a_row_of_each_bucket():
+    fits, remedied = planned(seconds=0.5, bound="links"), planned(False, remedy={"a.b": 2})
+    plans = [fits.as_json(), remedied.as_json(), planned(False).as_json()]
+    answers = [every_recipe.Answer("x/y", "v5e:2x2", "planned", plans)]
+    answers.append(every_recipe.Answer("x/z", "v5e:2x2", "ValueError: no"))
+    rows = every_recipe.table(answers).splitlines()[2:]
+    assert rows[0] == "| x/y | clips | v5e:2x2 | yes | 1.00 of 16.00 | 0.5 | links |  |"
+    assert "| with a.b=2 |" in rows[1]
+    assert "| no |" in rows[2]
+    assert rows[3] == "| x/z |  | v5e:2x2 | ValueError: no |  |  |  |  |"
+
+
+def test_recipes_that_cost_the_same_are_planned_once():
+    names = [name for name in recipes() if name.startswith("pdpp/")]
+    found = every_recipe.distinct(names, load_config)
+    assert "pdpp/demo" not in found
+    assert len(set(found)) == len(found) > 3
+    twice = every_recipe.distinct(["pdpp/coin", "pdpp/copy"], lambda name: load_config("pdpp/coin"))
+    assert twice == ["pdpp/coin"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([], "expected --config RECIPE or --all FILE"),
+        (["--config=pdpp/demo", "--all=a.jsonl"], "expected --config RECIPE or --all FILE"),
+        (["--config=pdpp/demo"], "expected --topology CHIP:SHAPE"),
+        (["--all=a.jsonl", "--weak"], "--all: expected no --weak"),
+        (["--all=a.jsonl", "--topology=v9:1"], "v9"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(words, why, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", *words]) == 2
+    assert why in capsys.readouterr().err
