@@ -173,16 +173,25 @@ class Compiled(NamedTuple):
     reference: Callable
 
 
-def compiled(case: Case, dtype: str) -> Compiled:
-    """Both, ready to run; threads may compile several at once."""
-    arrays = tuple(
-        x.astype(dtype) if place in case.features else x for place, x in enumerate(case.arrays)
-    )
-    exact = tuple(x.astype(jnp.float32) for x in arrays)
-    ours = passes(case, implementations()[-1]).lower(arrays, case.constants).compile()
+def compiled(case: Case) -> dict[str, Compiled | Exception]:
+    """By dtype, ready to run, or why not; threads may compile several cases at once."""
+    kernel = implementations()[-1]
     with jax.default_matmul_precision("highest"):
-        reference = passes(case, "reference").lower(exact, case.constants).compile()
-    return Compiled(arrays, exact, case.constants, ours, reference)
+        reference = passes(case, "reference").lower(case.arrays, case.constants).compile()
+    found: dict[str, Compiled | Exception] = {}
+    for dtype in TOLERANCES if case.features else ("float32",):
+        arrays = tuple(
+            x.astype(dtype) if place in case.features else x for place, x in enumerate(case.arrays)
+        )
+        exact = tuple(x.astype(jnp.float32) for x in arrays)
+        try:
+            ours = reference
+            if (kernel, dtype) != ("reference", "float32"):
+                ours = passes(case, kernel).lower(arrays, case.constants).compile()
+            found[dtype] = Compiled(arrays, exact, case.constants, ours, reference)
+        except Exception as error:  # what a compiler raises is a row, too
+            found[dtype] = error
+    return found
 
 
 def verdict(both: Compiled, repeats: int = REPEATS) -> Verdict:

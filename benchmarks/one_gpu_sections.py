@@ -57,20 +57,29 @@ def equal(tiny: bool) -> Measured:
     repeats = 2 if tiny else kernel_cases.REPEATS
     with ThreadPoolExecutor(8) as pool:
         # Most of the time is the compiler's.
-        jobs = [
-            (f"{case.name}, {dtype}", dtype, pool.submit(kernel_cases.compiled, case, dtype))
-            for case in kernel_cases.kernel_cases(tiny)
-            for dtype in (kernel_cases.TOLERANCES if case.features else ("float32",))
-        ]
-        for name, dtype, job in jobs:
-            try:
-                found = kernel_cases.verdict(job.result(), repeats)
-            except Exception as error:  # the others are to be seen, too
-                reason = " ".join(str(error).split())[:200]
-                yield name, f"{type(error).__name__}: {reason}", False
+        cases = list(kernel_cases.kernel_cases(tiny))
+        for case, job in [(case, pool.submit(kernel_cases.compiled, case)) for case in cases]:
+            if job.exception() is not None:
+                yield f"{case.name}, reference", said(job.exception()), False
                 continue
-            bits = "same bits" if found.same_bits else "other bits in other runs"
-            yield name, f"{found.error:.1e}, {bits}", found.right(dtype)
+            for dtype, both in job.result().items():
+                yield f"{case.name}, {dtype}", *judged(both, dtype, repeats)
+
+
+def said(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def judged(both: kernel_cases.Compiled | Exception, dtype: str, repeats: int) -> tuple[str, bool]:
+    """What is said of a kernel in one dtype, and whether it is right."""
+    if isinstance(both, Exception):
+        return said(both), False
+    try:
+        found = kernel_cases.verdict(both, repeats)
+    except Exception as error:  # the others are to be seen, too
+        return said(error), False
+    bits = "same bits" if found.same_bits else "other bits in other runs"
+    return f"{found.error:.1e}, {bits}", found.right(dtype)
 
 
 def tokens(tiny: bool) -> Measured:

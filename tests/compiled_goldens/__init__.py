@@ -40,11 +40,6 @@ RECIPES: dict[str, tuple[str, ...]] = {
     ),
     "pdpp/demo": ("model.width=32", "train.batch_size=16"),
     "emavfi/demo": ("model.depths=(1,1,1,1,1)",),
-    # Of points alone: its demo's network has five levels of two branches, minutes of compilation.
-    "camliflow/demo": (
-        *("model.network=camliraft_l", "model.training_iterations=2", "model.iterations=2"),
-        *("model.pyramid=(64,48,40,32,16)", "data.points=96", "train.batch_size=8"),
-    ),
     "comae/demo": (
         *("model.width=32", "model.depth=2", "model.heads=2", "model.image_size=16"),
         *("model.patch=8", "data.side=16", "train.batch_size=16"),

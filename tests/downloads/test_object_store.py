@@ -18,7 +18,13 @@ class BadStore(MemoryFileSystem):
     protocol = "bad"
     store: ClassVar[dict] = {}
 
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("bad://", "memory://"))
+
     def open(self, path, mode="rb", **options):
+        if mode != "rb":
+            return super().open(path, mode, **options)
         if path.endswith("secret"):
             raise PermissionError("anonymous caller\nlacks storage.objects.get")
         file = super().open(path, mode, **options)

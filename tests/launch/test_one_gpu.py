@@ -21,7 +21,7 @@ def one_gpu():
 
 
 def test_a_rehearsal_leaves_a_row_of_every_case(one_gpu, tmp_path, capsys):
-    rows, names = tmp_path / "rows.jsonl", ("equal", "tokens", "voxels")
+    rows, names = tmp_path / "rows.jsonl", ("equal", "tokens")
     assert one_gpu.main(["--rehearse", "--rows", str(rows), "--section", *names]) == 0
     found = one_gpu.read_rows(rows)
     assert {row.section for row in found} == set(names)
@@ -46,24 +46,31 @@ def test_what_is_wrong_is_seen(one_gpu, tmp_path, monkeypatch):
     import kernel_cases
     import one_gpu_sections
 
-    def wrong(implementation):
-        made.append(implementation)
-        return lambda x: x * (1.001 if len(made) == 1 else 1)  # ours is made first
+    def once_right(then):
+        """A reference, which is made first, and a kernel for bfloat16 that is `then`."""
+        functions = iter((lambda x: x, then))
 
-    made: list[str] = []
+        def make(implementation):
+            function = next(functions, None)
+            if function is None:
+                raise ValueError("no such\nkernel")
+            return function
 
-    def fails(implementation):
-        raise ValueError("no such\nkernel")
+        return make
 
     x = (jnp.ones((2, 3)),)
-    cases = [kernel_cases.Case("wrong", wrong, x, ()), kernel_cases.Case("fails", fails, x, ())]
+    makers = {"wrong": once_right(lambda x: 1.1 * x), "none": once_right(None)}
+    makers["no reference"] = once_right(None)
+    makers["no reference"]("used up")
+    cases = [kernel_cases.Case(name, make, x, (0,)) for name, make in makers.items()]
     monkeypatch.setattr(one_gpu_sections.kernel_cases, "kernel_cases", lambda tiny: iter(cases))
     rows = tmp_path / "rows.jsonl"
     assert one_gpu.main(["--rehearse", "--rows", str(rows), "--section", "equal"]) == 1
-    first, second = one_gpu.read_rows(rows)
-    assert (first.case, first.right) == ("wrong, float32", False)
-    assert first.value.startswith("1.0e-03, ")
-    assert second.value == "ValueError: no such kernel"
+    found = {row.case: row for row in one_gpu.read_rows(rows)}
+    assert [row.right for row in found.values()] == [True, False, True, False, False]
+    assert found["wrong, bfloat16"].value == "1.0e-01, same bits"
+    assert found["none, bfloat16"].value == "ValueError: no such kernel"
+    assert found["no reference, reference"].value == "ValueError: no such kernel"
 
 
 def test_other_bits_in_another_run_are_seen(one_gpu):

@@ -69,7 +69,7 @@ def test_the_branch_of_points_has_a_rate_of_its_own():
         (("model.network=camliflow",), "unknown model.network"),
         (("model.pyramid=(256,256,64,32,16)",), "expected 5 falling numbers"),
         (("model.pyramid=(256,128,64,32,8)",), "fewer points than the 16 neighbours"),
-        (("data.points=256",), "data.points=256: expected more than the pyramid's 256"),
+        (("data.points=128",), "data.points=128: expected more than the pyramid's 128"),
         (("data.size=(32,96)",), "expected at least 64 pixels a side"),
         (("data.name=things",), "unknown data.name"),
         (("data.name=kitti",), "expected the folder of kitti, got none"),
