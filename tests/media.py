@@ -107,20 +107,24 @@ def video(
     return path
 
 
-def bars(root: Path, **counts: int) -> Path:
+def bars(root: Path, around: bool = False, **counts: int) -> Path:
     """Videos of two classes, a bright bar that falls or rises before noise: root/SPLIT/CLASS/N.mp4.
 
+    around: it begins anywhere and comes in again where it left, so that no place tells the class,
+    at whichever frame a clip begins; else it crosses the picture once.
     counts: of the videos of each class, by split. Of 24 a class networks learn the motion; a few
     they may learn by heart.
     """
     rng = np.random.default_rng(0)
+    bar, height = np.arange(12), 48
     for split, count in counts.items():
-        for name, rows in (("falling", range(0, 36, 3)), ("rising", range(33, -1, -3))):
+        for name, first, speed in (("falling", 0, 3), ("rising", 33, -3)):
             (root / split / name).mkdir(parents=True)
             for number in range(count):
-                clip = rng.integers(0, 60, (12, 48, 64, 3), np.uint8)
-                for picture, row in zip(clip, rows, strict=True):
-                    picture[row : row + 12] = 230
+                clip = rng.integers(0, 60, (12, height, 64, 3), np.uint8)
+                start = rng.integers(height) if around else first
+                for frame, picture in enumerate(clip):
+                    picture[(start + speed * frame + bar) % height] = 230
                 write_mp4(root / split / name / f"{number}.mp4", clip, 8)
     return root
 

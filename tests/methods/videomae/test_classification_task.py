@@ -36,7 +36,7 @@ CLASSES = ("falling", "rising")
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    return media.bars(tmp_path_factory.mktemp("videos"), train=24, validation=12)
+    return media.bars(tmp_path_factory.mktemp("videos"), around=True, train=24, validation=12)
 
 
 def small(root, **overrides) -> ConfigDict:
