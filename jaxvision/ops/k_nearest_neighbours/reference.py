@@ -37,7 +37,10 @@ def _nearest_of_block(points: Array, queries: Array, k: int) -> tuple[Array, Arr
         best = jnp.min(squared, axis=-1, keepdims=True)
         indices = jnp.zeros(best.shape, jnp.int32)
     else:
-        negative, indices = jax.lax.top_k(-squared, k)
+        # Barriers: distances are made once, not anew (with other rounding) where they are compared
+        # below; and XLA knows a top k by its own slice, without which a CPU sorts whole rows.
+        squared = jax.lax.optimization_barrier(squared)
+        negative, indices = jax.lax.optimization_barrier(jax.lax.top_k(-squared, k))
         best = -negative
     # 2. Among equal candidates for the last place the latest wins that no nearer point follows: a
     #    nearer one would have moved the first of them there.

@@ -7,7 +7,8 @@ branch of CamLiRAFT).
 
 The published volume of all pairs is linear in the second cloud's features, so that averaging
 features over three neighbours is averaging correlations; and of a volume only k columns a point are
-read. Here only those are computed.
+read. Here only those are computed. The search runs in `k_nearest_neighbours`' kernels, gathers and
+products are XLA's.
 """
 
 from jaxvision.ops.point_correlation.lookup import neighbour_means, point_correlation
