@@ -9,13 +9,13 @@ label is a person who does none of them. JSON: a list of entries with the keys c
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxvision.data.actions.ava_files import check_box, finite_number
-from jaxvision.errors import InputError, nearest, reading
+from jaxvision.errors import InputError, check_choice, nearest, reading
 from jaxvision.text_files import read_json, read_text
 
 COLUMNS = ("clip", "time", "person", "x1", "y1", "x2", "y2", "label")
@@ -54,9 +54,11 @@ def read_own_list(path: Path, labels: Sequence[str], unit: Unit = "shares") -> t
     """Every time of every clip that the list names, by first appearance. unit: of boxes: "shares"
     of the frame, 0 to 1, or "pixels".
 
-    InputError names the line or entry of a label that is none of `labels`, of a bad box, of a
-    person who has two boxes at one time, and of a negative time.
+    InputError for another unit and for a list of nobody; it names the line or entry of a label that
+    is none of `labels`, of a bad box, of a person who has two boxes at one time, and of a time
+    below 0.
     """
+    check_choice("data.unit", unit, get_args(Unit))
     rows = _json_rows(path) if Path(path).suffix.lower() == ".json" else _csv_rows(path)
     number = {name: place for place, name in enumerate(labels)}
     moments: dict[tuple[str, float], dict[str, tuple[tuple[float, ...], np.ndarray]]] = {}
@@ -73,6 +75,8 @@ def read_own_list(path: Path, labels: Sequence[str], unit: Unit = "shares") -> t
             if label not in number:
                 raise InputError(f"{row.where}: label {label!r}{nearest(label, number)}")
             actions[number[label]] = 1
+    if not moments:
+        raise InputError(f"{path}: nobody in it; expected a row for every label of a person")
     return tuple(
         Moment(
             clip,

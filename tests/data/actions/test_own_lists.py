@@ -112,3 +112,12 @@ def test_pixels(tmp_path):
     np.testing.assert_array_equal(
         read_own_list(path, LABELS, "pixels")[0].boxes, [[10, 20, 300, 400]]
     )
+
+
+def test_a_list_of_nobody_and_an_unknown_unit(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text(",".join(COLUMNS) + "\n")
+    with pytest.raises(InputError, match=r"people\.csv: nobody in it"):
+        read_own_list(path, LABELS)
+    with pytest.raises(InputError, match=r"data\.unit 'pixel'; did you mean 'pixels'"):
+        read_own_list(path, LABELS, "pixel")
