@@ -2,7 +2,7 @@
 
     python benchmarks/one_gpu.py                       # all sections, in order of worth
     python benchmarks/one_gpu.py --section equal       # one of them
-    python benchmarks/one_gpu.py --rehearse            # all of it tiny, on a CPU, in two minutes
+    python benchmarks/one_gpu.py --rehearse            # all of it tiny, on a CPU
     python benchmarks/one_gpu.py --table               # rows into docs/performance.md; runs nothing
 
 Each row is a line of JSON in --rows (one_gpu.jsonl) as soon as it is known, so a run that is cut
