@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-# Before jax is imported anywhere. XLA's older emitters compile a training step in half the
-# time; what a test proves is what this project asks of XLA, not how XLA makes its loops.
+# Before jax is imported anywhere. The TPU compiler reads these flags, too, and ends the process at
+# its first compilation where it does not know one.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
     + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-    + " --xla_cpu_use_fusion_emitters=false"
 )
 # What one worker, or a command that a test starts, has compiled serves all others of this run. Anew
 # for each run: no test passes by what an earlier tree left.

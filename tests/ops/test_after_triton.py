@@ -18,6 +18,7 @@ from jaxvision.errors import InputError
 from jaxvision.ops import dispatch, triton_backend
 from jaxvision.ops.attention import attention
 from jaxvision.ops.furthest_point_sampling import furthest_point_sampling
+from jaxvision.ops.point_convolution import argument_specs as convolution_specs
 from ops import test_kernels_compile as pictures
 from ops import test_point_kernels_compile as points
 from ops import test_voxel_kernels_compile as voxels
@@ -51,6 +52,10 @@ def operations_with_kernels() -> dict[str, bool]:
     for name in ("search", "sampling", "lookup"):
         step, shapes, _ = points.STEPS[name]
         trace(f"points {name}", step, [jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes])
+    *arrays, neighbours = convolution_specs.SPECS["camliraft_gru"].shapes(1)
+    arguments = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in arrays]
+    arguments.append(jax.ShapeDtypeStruct(neighbours, jnp.int32))
+    trace("depthwise", points.convolution_both_ways, arguments)
     return found
 
 

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxvision.ops import correlation_lookup, furthest_point_sampling, k_nearest_neighbours
+from jaxvision.ops import (
+    correlation_lookup,
+    furthest_point_sampling,
+    k_nearest_neighbours,
+    point_convolution,
+)
 from jaxvision.ops.correlation_lookup import mosaic_tpu as tpu_lookup
 from jaxvision.ops.correlation_lookup import reference as lookup
 from jaxvision.ops.correlation_lookup import triton as gpu_lookup
@@ -19,6 +24,8 @@ from jaxvision.ops.furthest_point_sampling import triton as gpu_sampling
 from jaxvision.ops.k_nearest_neighbours import mosaic_tpu as tpu_search
 from jaxvision.ops.k_nearest_neighbours import reference as search
 from jaxvision.ops.k_nearest_neighbours import triton as gpu_search
+from jaxvision.ops.point_convolution import reference as convolution
+from jaxvision.ops.point_convolution import triton as gpu_convolution
 from tpu_interpreter import STRICT, races_found
 
 FEW = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
@@ -103,6 +110,35 @@ def test_lookups_equal_the_reference_both_ways(kernel, seed):
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
+@FEW
+@given(seed=st.integers(0, 2**31))
+def test_depthwise_convolutions_equal_the_reference_both_ways(seed):
+    """Small whole numbers: many products are equal, and the first of them has the gradient."""
+    rng = np.random.default_rng(seed)
+    features = rng.integers(-2, 3, (2, 40, 12)).astype(np.float32)
+    weights = rng.integers(-2, 3, (2, 35, 5, 12)).astype(np.float32)
+    neighbours = rng.integers(0, 40, (2, 35, 5)).astype(np.int32)
+    cotangent = rng.standard_normal((2, 35, 12), np.float32)
+    got = maximum_both_ways(gpu_convolution, True)(features, weights, neighbours, cotangent)
+    wanted = maximum_both_ways(convolution)(features, weights, neighbours, cotangent)
+    for mine, theirs in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+@functools.cache
+def maximum_both_ways(implementation, *options):
+    @jax.jit
+    def run(features, weights, neighbours, cotangent):
+        value, pull = jax.vjp(
+            lambda f, w: implementation.weighted_maximum(f, w, neighbours, *options),
+            features,
+            weights,
+        )
+        return value, *pull(cotangent)
+
+    return run
+
+
 def test_no_races_and_no_reads_of_nothing_on_a_tpu():
     """Two tiles or blocks of each kernel, the last of them not full."""
     rng = np.random.default_rng(1)
@@ -152,3 +188,4 @@ def test_what_registers_do_not_hold_goes_to_the_reference():
     for channels, implementation in ((256, "triton"), (257, "reference")):
         map_ = jax.ShapeDtypeStruct((1, 68, 120, channels), np.float32)
         assert correlation_lookup._preferred(map_, 10, "gpu") == implementation
+        assert point_convolution._preferred(channels, "gpu") == implementation

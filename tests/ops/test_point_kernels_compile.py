@@ -14,6 +14,8 @@ from jaxvision.ops.furthest_point_sampling import argument_specs as sampling_spe
 from jaxvision.ops.furthest_point_sampling import furthest_point_sampling
 from jaxvision.ops.k_nearest_neighbours import argument_specs as search_specs
 from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
+from jaxvision.ops.point_convolution import argument_specs as convolution_specs
+from jaxvision.ops.point_convolution import depthwise_point_convolution
 from tpu_topology import tpu_mesh
 
 COLLECTIVE = re.compile(r"all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute")
@@ -78,3 +80,18 @@ def test_lowered_for_cuda(name):
     function, shapes, kernels = STEPS[name]
     arguments = (jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes)
     assert triton_kernels(function, *arguments) == kernels
+
+
+def convolution_both_ways(features, weights, neighbours):
+    value, pull = jax.vjp(
+        lambda f, w: depthwise_point_convolution(f, w, neighbours), features, weights
+    )
+    return value, pull(value)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_depthwise_convolution_lowered_for_cuda(dtype):
+    features, weights, neighbours = convolution_specs.SPECS["camliraft_gru"].shapes(1)
+    arguments = [jax.ShapeDtypeStruct(shape, dtype) for shape in (features, weights)]
+    arguments.append(jax.ShapeDtypeStruct(neighbours, jnp.int32))
+    assert triton_kernels(convolution_both_ways, *arguments) == 3

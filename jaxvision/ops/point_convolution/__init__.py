@@ -3,19 +3,27 @@
 
     point_convolution(features, weights, neighbours)            # [b, m, w * c], for a linear map
     depthwise_point_convolution(features, weights, neighbours)  # [b, m, c]
+
+Implementations of the depthwise one: "reference" (any device, a neighbour at a time) and "triton"
+(NVIDIA GPUs, up to 256 channels). On a TPU the reference runs: it takes 2.4 MB where the features
+of all neighbours take 539 (eight samples of 2,048 points, 32 neighbours, 128 channels, both ways).
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxvision.errors import InputError
-from jaxvision.ops.dispatch import choose
+from jaxvision.ops.dispatch import choose, kernel_or_reference
 from jaxvision.ops.grouping import group_points
-from jaxvision.ops.point_convolution import reference
+from jaxvision.ops.point_convolution import reference, triton
 
-MAXIMA: dict[str, Callable[..., Array]] = {"reference": reference.weighted_maximum}
+MAXIMA: dict[str, Callable[..., Array]] = {
+    "reference": reference.weighted_maximum,
+    "triton": triton.weighted_maximum,
+}
 
 
 def point_convolution(
@@ -49,12 +57,14 @@ def depthwise_point_convolution(
             f"depthwise_point_convolution: weights {weights.shape} for features {features.shape}: "
             "expected a weight for each channel"
         )
-    name = choose("depthwise_point_convolution", implementation, MAXIMA, _preferred)
+    prefer = partial(_preferred, features.shape[2])
+    name = choose("depthwise_point_convolution", implementation, MAXIMA, prefer)
     return MAXIMA[name](features, weights, neighbours)
 
 
-def _preferred(platform: str) -> str:
-    return "reference"
+def _preferred(channels: int, platform: str) -> str:
+    fits = platform == "gpu" and channels <= triton.MOST_CHANNELS
+    return kernel_or_reference(platform) if fits else "reference"
 
 
 def _check(name: str, features: Array, weights: Array, neighbours: Array) -> None:
