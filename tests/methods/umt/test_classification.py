@@ -32,9 +32,9 @@ def small(root) -> ConfigDict:
     config.task.update({"flip": False, "rand_augment": "", "erase_probability": 0.0})
     config.task.update({"mixup_alpha": 0.0, "cutmix_alpha": 0.0, "test": True, "segments": 2})
     config.data.update({"train": str(root / "train"), "validation": str(root / "validation")})
-    config.train.batch_size, config.train.epochs, config.train.steps = 8, 0.0, 120
+    config.train.batch_size, config.train.epochs, config.train.steps = 8, 0.0, 160
     config.optim.batch_scaling = 0
-    config.optim.learning_rate = ConfigDict({"name": "constant", "value": 3e-3})
+    config.optim.learning_rate = ConfigDict({"name": "constant", "value": 1.5e-3})
     config.init = ()
     return config
 
