@@ -57,7 +57,8 @@ def apply(
     "adapt": True: a value of another shape than its place goes through the task's own
         `adapt(path, value, shape)`.
 
-    Patterns are regular expressions over the source's paths, tried in order. `read(source)` gives
+    Patterns are regular expressions over the source's paths, with "to" without the collection in
+    front ("head/kernel"), tried in order. `read(source)` gives
     the source's variables. Everything the source holds and nothing drops must find a place of its
     shape, else InputError lists what did not.
     """

@@ -85,7 +85,7 @@ def detection(variant: str, *, weights: str = "") -> ConfigDict:
     config.checkpoint.every_steps = steps
     if weights:
         # A classifier's head and the norm behind its pooling have no place here.
-        config.init = ({"from": weights, "to": "backbone", "drop": (r"^params/(head|norm)/",)},)
+        config.init = ({"from": weights, "to": "backbone", "drop": (r"^(head|norm)/",)},)
     return config
 
 
