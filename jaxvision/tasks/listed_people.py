@@ -1,6 +1,7 @@
 """Key frames of tubes and of own lists, with boxes that are known or that a detector found, as
 `boxed_people` has those of films in files of a second."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from jaxvision.data.actions.json_files import Image, People, read_detected
 from jaxvision.data.actions.key_frames import KeyFrame, film_sizes
 from jaxvision.errors import InputError
 from jaxvision.tasks.boxed_people import BoxedMoments
+
+ROUNDING = 1e-6  # share of a moment that a time may lie before the middle between two
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,17 @@ def listed(
     """Key frames with the people of their list, or with those that a detector found.
 
     every: seconds (of tubes: frames) from one moment of a film to the next; a key frame's moment is
-    the nearest.  detected: JSON (see `json_files`) in which image n is the n-th of `items`, from 0;
+    the nearest, of two the later.  detected: JSON (see `json_files`) in which image n is the n-th of `items`, from 0;
     only people with a score of at least `threshold` count. Key frames without people are left out.
 
-    InputError where two key frames of a film have the same moment.
+    InputError where two key frames of a film have the same moment, and for detected boxes that begin
+    beyond their frame.
     """
     # 1. The film and moment of each.
     images: dict[int, Image] = {}
     taken: dict[tuple[str, int], float] = {}
     for number, (item, (height, width)) in enumerate(zip(items, film_sizes(items), strict=True)):
-        moment = (item.video, round(item.second / every))
+        moment = (item.video, nearest_moment(item.second, every))
         if moment in taken:
             raise InputError(
                 f"data.every={every:g}: key frames of {item.video} at {taken[moment]:g} and "
@@ -65,7 +69,7 @@ def listed(
         images[number] = Image(*moment, width, height)
     # 2. People in pixels, inclusive.
     if detected is not None:
-        people, dropped = read_detected(detected, images, threshold)
+        people, dropped = read_detected(detected, images, threshold, within=True)
     else:
         people, dropped = {}, 0
         for number, item in enumerate(items):
@@ -82,3 +86,9 @@ def listed(
         if number in people and len(people[number].boxes)
     )
     return BoxedMoments(found, dropped, len(items) - len(found))
+
+
+def nearest_moment(second: float, every: float) -> int:
+    """The number of the moment nearest to a time; of two that are as near, the later one, so that
+    times `every` apart are always neighbours (Python's rounding goes to the even one)."""
+    return math.floor(second / every + 0.5 + ROUNDING)

@@ -8,7 +8,7 @@ import pytest
 from jaxvision.data.actions.key_frames import own_key_frames
 from jaxvision.data.actions.own_lists import Moment
 from jaxvision.errors import InputError
-from jaxvision.tasks.listed_people import listed
+from jaxvision.tasks.listed_people import listed, nearest_moment
 from jaxvision.viz.files import write_mp4
 
 
@@ -37,6 +37,13 @@ def test_people_of_a_list_stand_on_a_grid_of_time(items):
     np.testing.assert_array_equal(people.actions, [[1, 0]])
     np.testing.assert_array_equal(found[1].people.boxes, [[32, 0, 63, 31], [0, 0, 63, 31]])
     np.testing.assert_allclose(found[1].frames(4, 1)[:, 0, 0, 0], [100, 120, 140, 160], atol=4)
+
+
+@pytest.mark.parametrize("every", [0.1, 0.2, 1.0, 3.0])
+def test_times_a_moment_apart_are_neighbours_even_between_two_moments(every):
+    for first in (0.0, 0.5 * every):
+        moments = [nearest_moment(first + n * every, every) for n in range(50)]
+        np.testing.assert_array_equal(np.diff(moments), 1)
 
 
 def test_two_key_frames_of_one_moment_are_refused(items):

@@ -6,6 +6,7 @@ pixels of the clip.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,21 +78,40 @@ def _annotations(
 
 
 def read_detected(
-    path: Path, images: Mapping[int, Image], threshold: float = 0.0
+    path: Path, images: Mapping[int, Image], threshold: float = 0.0, *, within: bool = False
 ) -> tuple[dict[int, People], int]:
     """Detected people with a score of at least `threshold`, of the images that have any, by
     ascending id, and how many boxes were empty within their frame (they are dropped).
 
-    InputError names an unknown image: the file is of another set of images.
+    InputError names an unknown image: the file is of another set of images. within: refuse, too,
+    boxes that begin beyond their frame: they are of frames of another size.
     """
     with reading(path, "people as JSON"):
-        return _detected(path, read_json(path), images, threshold)
+        content = read_json(path)
+        found = _detected(path, content, images, threshold)
+        if within:
+            _check_within(path, content, images)
+        return found
+
+
+def _check_within(path: Path, entries: Sequence[Any], images: Mapping[int, Image]) -> None:
+    for number, of_image in _by_image(path, entries, images).items():
+        image = images[number]
+        for entry in of_image:
+            x, y = (_number(path, value, entry) for value in _field(path, entry, "bbox")[:2])
+            if x > image.width or y > image.height:
+                raise InputError(
+                    f"{path}: image {number}: a box from x {x:g}, y {y:g}, beyond its frame of "
+                    f"{image.width} x {image.height}"
+                )
 
 
 def _detected(
     path: Path, content: Any, images: Mapping[int, Image], threshold: float
 ) -> tuple[dict[int, People], int]:
     entries = _by_image(path, _list(path, {"": content}, ""), images)
+    for entry in (entry for of_image in entries.values() for entry in of_image):
+        _number(path, _field(path, entry, "score"), entry)
     people, dropped = {}, 0
     for number in images:
         sure = [e for e in entries.get(number, ()) if _field(path, e, "score") >= threshold]
@@ -133,14 +153,23 @@ def _field(path: Path, entry: Any, key: str) -> Any:
     return entry[key]
 
 
+def _number(path: Path, value: Any, entry: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise InputError(f"{path}: {value!r} in {entry}; expected a finite number")
+    return value
+
+
 def _by_image(
     path: Path, entries: Sequence[Any], images: Mapping[int, Image]
 ) -> dict[int, list[Mapping[str, Any]]]:
     found: dict[int, list[Mapping[str, Any]]] = {}
     for entry in entries:
         number = _field(path, entry, "image_id")
-        if number not in images:
-            raise InputError(f"{path}: a box of image {number}, which the annotations do not list")
+        if type(number) not in (int, float) or number not in images:
+            known = f" (images {min(images)} to {max(images)})" if images else ""
+            raise InputError(
+                f"{path}: a box of image {number!r}, which the annotations do not list{known}"
+            )
         found.setdefault(number, []).append(entry)
     return found
 
@@ -151,6 +180,9 @@ def _boxes(
     """Boxes within the frame, and which of them are not empty."""
     with reading(path, "boxes of x, y, width and height"):
         read = np.array([_field(path, entry, "bbox") for entry in entries], np.float32)
+        if not np.isfinite(read).all():
+            entry = entries[int(np.argmin(np.isfinite(read).reshape(len(read), -1).all(axis=1)))]
+            raise InputError(f"{path}: the box of {entry}; expected finite numbers")
         boxes = pixel_boxes.from_corner_and_size(read.reshape(len(entries), 4))
     boxes = pixel_boxes.clipped(boxes, (image.width, image.height))
     return boxes, pixel_boxes.not_empty(boxes)

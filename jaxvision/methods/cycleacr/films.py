@@ -96,7 +96,20 @@ def _read_tubes(path: str) -> ActionTubes:
 
 def records_of(config: ConfigDict, split: str) -> Records:
     """The key frames of "train" (annotated people) or "validation" (those of `data.boxes`; without
-    such a file the annotated ones of figures, tubes and own lists)."""
+    such a file the annotated ones of figures, tubes and own lists). InputError where nobody is on
+    any of them."""
+    records, data = _records(config, split), config.data
+    if not len(records):
+        asked = split == "validation" and data.boxes
+        key = training_file(config) if split == "train" or data.name == "tubes" else split
+        place = f"data.boxes={data.boxes}" if asked else f"data.{key}={data[key]}"
+        told = f"; {records.summary()}" if isinstance(records, boxed_people.BoxedMoments) else ""
+        least = f" with a score of at least {config.task.box_threshold:g}" if asked else ""
+        raise InputError(f"{place}: nobody{least} on any key frame{told}")
+    return records
+
+
+def _records(config: ConfigDict, split: str) -> Records:
     data = config.data
     if split == "train" or data.name == "figures":
         return annotated(config, split)

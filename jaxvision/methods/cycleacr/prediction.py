@@ -78,7 +78,7 @@ class RememberedFilm:
         file = path.with_name(f"{path.stem}_people.json")
         if not file.is_file():
             raise InputError(f"{file}: no such file; expected the people of {path.name}")
-        people, _ = read_detected(file, images, self._threshold)
+        people, _ = read_detected(file, images, self._threshold, within=True)
         self._tables = {}
 
         def detect(frames: np.ndarray, number: int) -> People:

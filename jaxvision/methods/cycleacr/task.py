@@ -50,12 +50,21 @@ class ActionTask(Task):
         config = self.config
         check_choice("task.loss", config.task.loss, LOSSES)
         check_choice("task.cropped", config.task.cropped, CROPPED)
+        if config.model.backbone == "vit":
+            self._check_patch()
         classes = self.classes
         if config.task.loss == "focal" and sum(self.groups) != classes:
             raise InputError(
                 f"task.groups={self.groups}: {sum(self.groups)} classes; the data have {classes}"
             )
         return variants.build(config.model, classes, config.dtype, config.train.norm_groups)
+
+    def _check_patch(self) -> None:
+        """InputError where patches do not divide the sides of clips."""
+        patch, crop = self.config.model.patch, self.config.task.crop
+        for side, what in ((inputs.MULTIPLE, "which clips are padded to"), (crop, "task.crop")):
+            if side % patch:
+                raise InputError(f"model.patch={patch}: does not divide {side}, {what}")
 
     @property
     def classes(self) -> int:

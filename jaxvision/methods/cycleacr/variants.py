@@ -13,6 +13,7 @@ from jaxvision.methods.cycleacr.interaction import BlockConfig
 from jaxvision.methods.cycleacr.model import Detector, PlainMap, SlowFastMaps, SwinMap
 from jaxvision.nn.resnet3d_config import NormConfig, dilated_network
 from jaxvision.nn.swin3d import Swin3DConfig
+from jaxvision.nn.transformer import REMAT_POLICIES
 from jaxvision.nn.transformer import BlockConfig as TransformerConfig
 from jaxvision.nn.video_transformer import CubeGrid
 
@@ -113,6 +114,7 @@ def build(model: Mapping[str, Any], classes: int, dtype: str, norm_groups: int =
     """
     kind, frames = model["backbone"], model["frames"]
     check_choice("model.backbone", kind, BACKBONES)
+    check_choice("model.remat", model["remat"], REMAT_POLICIES)
     divisor = RATIO if kind == "slowfast" else 2
     if frames % divisor:
         raise InputError(

@@ -82,3 +82,30 @@ def test_detected_people_there_and_back(tmp_path):
     back, dropped = read_detected(tmp_path / "found.json", images, 0.5)
     assert (list(back), dropped) == ([1], 0)
     np.testing.assert_array_equal(back[1].boxes, people[1].boxes)
+
+
+DETECTION = {"image_id": 1, "bbox": [1, 1, 9, 9], "score": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"image_id": "1"}, r"a box of image '1', .*\(images 1 to 2\)"),
+        ({"image_id": [1]}, r"a box of image \[1\]"),
+        ({"score": None}, "None in .*; expected a finite number"),
+        ({"score": "0.9"}, "'0.9' in .*; expected a finite number"),
+        ({"score": float("nan")}, "nan in .*; expected a finite number"),
+        (
+            {"bbox": [float("nan"), 1, 9, 9]},
+            r"the box of .*nan, 1, 9, 9.*; expected finite numbers",
+        ),
+        ({"bbox": [1, 2, 3]}, "x, y, width"),
+        ({"bbox": [1, 60, 3, 3]}, "image 1: a box from x 1, y 60, beyond its frame of 64 x 48"),
+    ],
+)
+def test_bad_detections_name_the_file_and_the_entry(tmp_path, change, word):
+    path = written(tmp_path, {"images": IMAGES, "annotations": []})
+    images, _, _ = read_annotations(path, 3)
+    found = written(tmp_path, [DETECTION, {**DETECTION, **change}], "found.json")
+    with pytest.raises(InputError, match=rf"found.json: .*{word}"):
+        read_detected(found, images, 0.5, within=True)

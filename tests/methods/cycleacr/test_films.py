@@ -1,5 +1,6 @@
 """Whose films a recipe reads: own lists and tubes, and what is asked of them."""
 
+import json
 import pickle
 
 import numpy as np
@@ -48,8 +49,8 @@ def tubes(folder, *more):
 def test_an_own_list_is_trained_on_and_asked(folder):
     task = make_task(own(folder))
     assert task.class_names == ("walk", "wave", "sit")
-    # A second is a moment: 0.5 s and 1.5 s are the nearest to 0 s and 2 s.
-    assert task.moments == [("a.mp4", 0), ("a.mp4", 2)]
+    # A second is a moment: 0.5 s and 1.5 s are as near to the later as to the earlier one.
+    assert task.moments == [("a.mp4", 1), ("a.mp4", 2)]
     (source,) = task.source("train").values()
     sample = source.transform(source.records[1], np.random.default_rng(0), "32x32")
     assert sample["fast"].shape == (4, 32, 32, 3)
@@ -64,6 +65,35 @@ def test_an_own_list_is_trained_on_and_asked(folder):
 def test_a_grid_of_time_that_is_too_coarse_is_refused(folder):
     with pytest.raises(InputError, match=r"data\.every=4: key frames of a\.mp4 at 0\.5 and 1\.5"):
         make_task(own(folder, "data.every=4.0")).source("train")
+
+
+def test_key_frames_without_anybody_are_refused(folder):
+    boxes = folder / "boxes.json"
+    boxes.write_text(json.dumps([{"image_id": 0, "bbox": [1, 1, 9, 9], "score": 0.1}]))
+    config = own(folder, f"data.boxes={boxes}")
+    expected = (
+        r"data\.boxes=.*boxes\.json: nobody with a score of at least 0\.8 on any key frame; 0 "
+    )
+    with pytest.raises(InputError, match=expected):
+        films.records_of(config, "validation")
+    # Shares that are said to be pixels: every box is less than one.
+    with pytest.raises(
+        InputError, match=r"data\.train=.*list\.csv: nobody on .*3 boxes were empty"
+    ):
+        films.records_of(own(folder, "data.unit=pixels"), "train")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("model.patch=7", r"model\.patch=7: does not divide 16, which"),
+        ("task.crop=40", r"model\.patch=16: does not divide 40, task\.crop"),
+        ("model.remat=some", r"model\.remat 'some'"),
+    ],
+)
+def test_a_transformer_that_cannot_be_built_is_refused(folder, more, message):
+    with pytest.raises(InputError, match=message):
+        _ = make_task(own(folder, more)).model
 
 
 def test_every_frame_of_a_tube_is_a_moment(folder):
