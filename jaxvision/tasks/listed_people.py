@@ -48,12 +48,13 @@ def listed(
 ) -> BoxedMoments:
     """Key frames with the people of their list, or with those that a detector found.
 
-    every: seconds (of tubes: frames) from one moment of a film to the next; a key frame's moment is
-    the nearest, of two the later.  detected: JSON (see `json_files`) in which image n is the n-th of `items`, from 0;
-    only people with a score of at least `threshold` count. Key frames without people are left out.
+    every: seconds (of tubes: frames) from one moment of a film to the next; a key frame's is
+    the nearest, of two the later.  detected: JSON (see `json_files`) in which image n is the n-th of
+    `items`, from 0; only people with a score of at least `threshold` count. Key frames without
+    people are left out.
 
-    InputError where two key frames of a film have the same moment, and for detected boxes that begin
-    beyond their frame.
+    InputError where two key frames of a film have the same moment, and for detected boxes that
+    begin beyond their frame.
     """
     # 1. The film and moment of each.
     images: dict[int, Image] = {}

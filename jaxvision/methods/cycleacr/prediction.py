@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from jaxvision.data.actions.json_files import Image, read_detected
 from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.conversions import note
 from jaxvision.errors import InputError
 from jaxvision.methods.cycleacr.head import ActorFeatures
 from jaxvision.methods.cycleacr.instances import InstanceConfig
@@ -72,13 +73,17 @@ class RememberedFilm:
 
     def detector(self, path: Path, size: tuple[int, int], count: int) -> Detect:
         """People of key frame n are those of image n in FILM_people.json. InputError where there is
-        no such file, or where it is of another film."""
+        no such file, or where it is of another film. Who of it is left out is counted in notes."""
         height, width = size
         images = {n: Image(path.name, n, width, height) for n in range(count)}
         file = path.with_name(f"{path.stem}_people.json")
         if not file.is_file():
             raise InputError(f"{file}: no such file; expected the people of {path.name}")
-        people, _ = read_detected(file, images, self._threshold, within=True)
+        people, empty = read_detected(file, images, self._threshold, within=True)
+        everyone, _ = read_detected(file, images)
+        unsure = sum(int(np.sum(found.scores < self._threshold)) for found in everyone.values())
+        self._tell(path, unsure, f"people with a score below {self._threshold:g} left out")
+        self._tell(path, empty, "empty boxes of people left out")
         self._tables = {}
 
         def detect(frames: np.ndarray, number: int) -> People:
@@ -87,10 +92,16 @@ class RememberedFilm:
             table = self._first(FilmMoment(frames, images[number], people[number]))
             self._tables[number] = table
             exists = table["exists"]
+            beyond = len(people[number].boxes) - int(exists.sum())
+            self._tell(path, beyond, f"people beyond data.test_people={len(exists)} left out")
             unknown = np.zeros((int(exists.sum()), self._classes))
             return People(table["scores"][exists], unknown, table["shares"][exists])
 
         return detect
+
+    def _tell(self, path: Path, count: int, what: str) -> None:
+        if count:
+            note(path, what, f"{count} of them")
 
     def finish(
         self, found: Sequence[People], times: np.ndarray, stem: Path
