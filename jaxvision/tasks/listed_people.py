@@ -49,8 +49,8 @@ def listed(
     """Key frames with the people of their list, or with those that a detector found.
 
     every: seconds (of tubes: frames) from one moment of a film to the next; a key frame's is
-    the nearest, of two the later.  detected: JSON (see `json_files`) in which image n is the n-th of
-    `items`, from 0; only people with a score of at least `threshold` count. Key frames without
+    the nearest, of two the later.  detected: JSON (see `json_files`) in which image n is the n-th
+    of `items`, from 0; only people with a score of at least `threshold` count. Key frames without
     people are left out.
 
     InputError where two key frames of a film have the same moment, and for detected boxes that
