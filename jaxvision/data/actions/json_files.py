@@ -42,7 +42,8 @@ def read_annotations(path: Path, classes: int) -> tuple[dict[int, Image], dict[i
     """Images by ascending id, the people of those that have an annotation, and how many boxes were
     empty within their frame (they are dropped).
 
-    InputError names the annotation of an unknown image, and an action id outside 1 to `classes`.
+    InputError names the annotation of an unknown image, an image that comes twice or has no size,
+    and an action id outside 1 to `classes`.
     """
     with reading(path, "people as JSON"):
         return _annotations(path, read_json(path), classes)
@@ -51,14 +52,7 @@ def read_annotations(path: Path, classes: int) -> tuple[dict[int, Image], dict[i
 def _annotations(
     path: Path, content: Any, classes: int
 ) -> tuple[dict[int, Image], dict[int, People], int]:
-    images = {}
-    for entry in sorted(
-        _list(path, content, "images"), key=lambda entry: _field(path, entry, "id")
-    ):
-        number, movie, second, width, height = (
-            _field(path, entry, key) for key in ("id", "movie", "timestamp", "width", "height")
-        )
-        images[int(number)] = Image(str(movie), int(second), int(width), int(height))
+    images = _images(path, _list(path, content, "images"))
     entries, dropped, people = _by_image(path, _list(path, content, "annotations"), images), 0, {}
     for number in images:
         if number not in entries:
@@ -66,15 +60,31 @@ def _annotations(
         actions = np.zeros((len(entries[number]), classes), np.uint8)
         for row, entry in enumerate(entries[number]):
             for action in _field(path, entry, "action_ids"):
-                if not 1 <= action <= classes:
+                if type(action) is not int or not 1 <= action <= classes:
                     raise InputError(
-                        f"{path}: image {number}: action id {action}; expected 1 to {classes}"
+                        f"{path}: image {number}: action id {action!r}; expected 1 to {classes}"
                     )
                 actions[row, action - 1] = 1
         boxes, kept = _boxes(path, entries[number], images[number])
         dropped += len(kept) - int(kept.sum())
         people[number] = People(boxes[kept], actions[kept], np.ones(int(kept.sum()), np.float32))
     return images, people, dropped
+
+
+def _images(path: Path, entries: Sequence[Any]) -> dict[int, Image]:
+    images = {}
+    for entry in entries:
+        number, movie, second, width, height = (
+            _field(path, entry, key) for key in ("id", "movie", "timestamp", "width", "height")
+        )
+        if type(number) is not int:
+            raise InputError(f"{path}: image {number!r}; expected a whole number as its id")
+        if number in images:
+            raise InputError(f"{path}: image {number} comes twice")
+        images[number] = Image(str(movie), int(second), int(width), int(height))
+        if min(images[number][2:]) < 1:
+            raise InputError(f"{path}: image {number}: {width} x {height} pixels")
+    return dict(sorted(images.items()))
 
 
 def read_detected(

@@ -47,6 +47,14 @@ def test_annotations_by_image_with_boxes_within_the_frame(tmp_path):
         ({"images": IMAGES, "annotations": [{"image_id": 1}]}, "'action_ids'"),
         ({"images": IMAGES, "annotations": [annotation(bbox=[1, 2, 3])]}, "x, y, width"),
         ({"images": [{"id": 1}], "annotations": []}, "'movie'"),
+        ({"images": IMAGES, "annotations": [annotation(actions=["1"])]}, "action id '1'; expected"),
+        (
+            {"images": IMAGES, "annotations": [annotation(actions=[1.5])]},
+            r"action id 1\.5; expected",
+        ),
+        ({"images": [*IMAGES, IMAGES[0]], "annotations": []}, "image 2 comes twice"),
+        ({"images": [{**IMAGES[0], "id": "2"}], "annotations": []}, "image '2'; expected a whole"),
+        ({"images": [{**IMAGES[0], "width": -4}], "annotations": []}, "image 2: -4 x 48 pixels"),
     ],
 )
 def test_bad_annotations_name_the_file(tmp_path, content, word):
