@@ -207,7 +207,7 @@ def official_from_run(
     that holds what training does not touch; without it, what the run's own `init` names is looked
     through, the last first.
     """
-    variables = read_workdir(workdir, averaged=averaged)
+    variables = read_workdir(workdir, averaged=averaged, without=Task.training_only)
     links = load_config(str(config_of(workdir))).init
     sources = [initial] if initial else [_start(link["from"]) for link in reversed(links)]
     there = [s for s in sources if initial or s.is_file() or convert.is_converted(s)]

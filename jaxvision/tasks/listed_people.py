@@ -40,12 +40,23 @@ class ListedMoment:
         return frames
 
 
+@dataclass(frozen=True)
+class ListedMoments(BoxedMoments):
+    """Key frames of a list, named by their times as the list has them."""
+
+    items: tuple[ListedMoment, ...]
+
+    def name(self, index: int) -> str:
+        film = self.items[index].film
+        return f"{film.video} at {film.second:g}"
+
+
 def listed(
     items: Sequence[KeyFrame],
     every: float = 1.0,
     detected: Path | None = None,
     threshold: float = 0.0,
-) -> BoxedMoments:
+) -> ListedMoments:
     """Key frames with the people of their list, or with those that a detector found.
 
     every: seconds (of tubes: frames) from one moment of a film to the next; a key frame's is
@@ -86,7 +97,7 @@ def listed(
         for number, item in enumerate(items)
         if number in people and len(people[number].boxes)
     )
-    return BoxedMoments(found, dropped, len(items) - len(found))
+    return ListedMoments(found, dropped, len(items) - len(found))
 
 
 def nearest_moment(second: float, every: float) -> int:

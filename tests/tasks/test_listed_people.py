@@ -30,6 +30,7 @@ def items(tmp_path_factory):
 def test_people_of_a_list_stand_on_a_grid_of_time(items):
     found = listed(items, every=0.2)
     assert found.moments() == [("a.mp4", 1), ("a.mp4", 7)], "0.8 s: its only box is empty"
+    assert [found.name(n) for n in range(2)] == ["a.mp4 at 0.2", "a.mp4 at 1.4"]
     assert (found.dropped, found.sizes()) == (2, [(32, 64)] * 2)
     assert found.summary() == "2 key frames with people, 1 without; 2 boxes were empty"
     people = found[0].people

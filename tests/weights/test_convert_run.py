@@ -124,6 +124,19 @@ def test_what_a_run_from_scratch_lacks_is_named(official, tmp_path, capsys):
         )
 
 
+def test_a_memory_of_a_run_is_not_read(monkeypatch, tmp_path):
+    asked = {}
+
+    def read(workdir, **options):
+        asked.update(options)
+        raise InputError("read")
+
+    monkeypatch.setattr(loading, "read_workdir", read)
+    with pytest.raises(InputError, match="read"):
+        loading.official_from_run("toy/small", tmp_path)
+    assert asked["without"] == ("memory",)
+
+
 def test_the_part_of_a_run_that_the_network_is():
     def tree(*modules):
         return {"norm": {"bias": np.zeros(16)}, **{m: {"bias": np.ones(2)} for m in modules}}

@@ -96,7 +96,8 @@ class ActionTask(Task):
         window = jnp.zeros((1, seen.moments, seen.slots, width))
         variables = dict(model.init(rng, clips, boxes, exists, window))
         variables.pop("intermediates", None)
-        if model.config.cycle:
+        # What answers with trained weights reads no memory, and needs no films of its training.
+        if model.config.cycle and not self.trained_names:
             empty = empty_memory(films.memory_rows(self.moments), config.model.memory_slots, width)
             axes = (("rows", None, None), ("rows",), ("rows",))
             leaves = {

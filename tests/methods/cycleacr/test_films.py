@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -94,6 +95,17 @@ def test_key_frames_without_anybody_are_refused(folder):
 def test_a_transformer_that_cannot_be_built_is_refused(folder, more, message):
     with pytest.raises(InputError, match=message):
         _ = make_task(own(folder, more)).model
+
+
+def test_what_answers_needs_no_films_of_its_training(folder):
+    """A run's classes are known, and its memory is not read."""
+    small = ("model.width=16", "model.heads=2", "model.layers=1", "model.head_width=16")
+    config = own(folder, *small, "data.root=gone", "data.labels=gone.txt")
+    names = ("walk", "wave", "sit")
+    shapes = jax.eval_shape(make_task(config, names).init, jax.random.key(0))
+    assert set(shapes) == {"params"}
+    with pytest.raises(InputError, match=r"gone\.txt"):
+        make_task(config).init(jax.random.key(0))
 
 
 def test_every_frame_of_a_tube_is_a_moment(folder):
