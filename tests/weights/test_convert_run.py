@@ -9,6 +9,7 @@ import pytest
 
 from jaxvision import loading
 from jaxvision.cli.main import main
+from jaxvision.errors import InputError
 from jaxvision.registry import METHODS, Method
 from jaxvision.training import loop
 from jaxvision.training.checkpoint import Checkpoints
