@@ -69,6 +69,7 @@ class RememberedFilm:
         detected person."""
         self._first, self._second, self._seen = first, second, seen
         self._threshold, self._classes = threshold, classes
+        self._path, self._beyond = Path(), 0  # the film, and how many found no room
         self._tables: dict[int, Table] = {}
 
     def detector(self, path: Path, size: tuple[int, int], count: int) -> Detect:
@@ -82,9 +83,10 @@ class RememberedFilm:
         people, empty = read_detected(file, images, self._threshold, within=True)
         everyone, _ = read_detected(file, images)
         unsure = sum(int(np.sum(found.scores < self._threshold)) for found in everyone.values())
-        self._tell(path, unsure, f"people with a score below {self._threshold:g} left out")
+        least = f"task.box_threshold={self._threshold:g}"
+        self._tell(path, unsure, f"people with a score below {least} left out")
         self._tell(path, empty, "empty boxes of people left out")
-        self._tables = {}
+        self._path, self._tables, self._beyond = path, {}, 0
 
         def detect(frames: np.ndarray, number: int) -> People:
             if number not in people:
@@ -92,8 +94,7 @@ class RememberedFilm:
             table = self._first(FilmMoment(frames, images[number], people[number]))
             self._tables[number] = table
             exists = table["exists"]
-            beyond = len(people[number].boxes) - int(exists.sum())
-            self._tell(path, beyond, f"people beyond data.test_people={len(exists)} left out")
+            self._beyond += len(people[number].boxes) - int(exists.sum())
             unknown = np.zeros((int(exists.sum()), self._classes))
             return People(table["scores"][exists], unknown, table["shares"][exists])
 
@@ -114,6 +115,8 @@ class RememberedFilm:
         if not numbers:
             return list(found), []
         names = self._tables[numbers[0]]
+        room = f"data.test_people={len(names['exists'])}"
+        self._tell(self._path, self._beyond, f"people beyond {room} left out")
         table = {name: np.stack([self._tables[n][name] for n in numbers]) for name in names}
         rows: dict[Moment, int] = {("", number): row for row, number in enumerate(numbers)}
         windows = np.stack([window_rows(rows, "", n, self._seen) for n in numbers])
