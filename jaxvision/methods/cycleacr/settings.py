@@ -87,12 +87,14 @@ SETTINGS = {
 
 SIZES = Sizes(
     positive=("task.every_seconds", "data.every"),
+    shares=("model.drop_path", "model.dropout", "task.box_threshold", "task.shown"),
     least={
         "task.crop": 0,
         "task.long_side": 0,
         "task.groups": 0,
         "model.before": 0,
         "model.after": 0,
+        "model.stem_width": 8,
     },
     lengths={"task.groups": 3, "task.extend": 2, "model.swin_window": 3},
     divisors={"model.heads": "model.width"},

@@ -110,7 +110,8 @@ def find_variant(name: str) -> Variant:
 def build(model: Mapping[str, Any], classes: int, dtype: str, norm_groups: int = 1) -> Detector:
     """The detector of a recipe's `model` table.
 
-    InputError for an unknown backbone, and for frames that it cannot divide.
+    InputError for an unknown backbone, for frames that it cannot divide, and for heads that do not
+    divide a stage's width.
     """
     kind, frames = model["backbone"], model["frames"]
     check_choice("model.backbone", kind, BACKBONES)
@@ -169,10 +170,20 @@ def _slowfast(model: Mapping[str, Any], dtype: str, norm_groups: int) -> SlowFas
 
 
 def _swin(model: Mapping[str, Any], dtype: str) -> SwinMap:
+    heads, stages = tuple(model["swin_heads"]), len(model["swin_depths"])
+    if len(heads) != stages:
+        raise InputError(f"model.swin_heads={heads}: expected {stages}, as model.swin_depths has")
+    for stage, each in enumerate(heads):
+        width = model["swin_width"] * 2**stage
+        if width % each:
+            raise InputError(
+                f"model.swin_heads={heads}: {each} does not divide {width}, the width of stage "
+                f"{stage + 1}"
+            )
     network = Swin3DConfig(
         width=model["swin_width"],
         depths=tuple(model["swin_depths"]),
-        heads=tuple(model["swin_heads"]),
+        heads=heads,
         window=tuple(model["swin_window"]),
         drop_path=model["drop_path"],
         remat=model["remat"] != "none",

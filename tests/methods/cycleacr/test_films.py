@@ -90,11 +90,17 @@ def test_key_frames_without_anybody_are_refused(folder):
         ("model.patch=7", r"model\.patch=7: does not divide 16, which"),
         ("task.crop=40", r"model\.patch=16: does not divide 40, task\.crop"),
         ("model.remat=some", r"model\.remat 'some'"),
+        ("model.dropout=1.5", r"model\.dropout=1\.5: expected a share"),
+        ("task.box_threshold=2.0", r"task\.box_threshold=2\.0: expected a share"),
+        ("model.stem_width=4", r"model\.stem_width=4: expected at least 8"),
+        ("model.swin_heads=(4,)", r"model\.swin_heads=\(4,\): expected 4, as model\.swin_depths"),
+        ("model.swin_heads=(4,8,16,33)", r"33 does not divide 1024, the width of stage 4"),
     ],
 )
-def test_a_transformer_that_cannot_be_built_is_refused(folder, more, message):
+def test_a_network_that_cannot_be_built_is_refused(folder, more, message):
+    swin = ("model.backbone=swin",) if "swin" in more else ()
     with pytest.raises(InputError, match=message):
-        _ = make_task(own(folder, more)).model
+        _ = make_task(own(folder, more, *swin)).model
 
 
 def test_what_answers_needs_no_films_of_its_training(folder):
