@@ -194,6 +194,8 @@ def frame_map(
 
     outputs: of the first stage.  moments: of the records of each bucket's source.  labels: ids,
     from 1, that count.  more: results besides, of what was found.
+
+    `people_per_second` are those that were asked about, `people_left_out` those without room.
     """
 
     def finish(total: Mapping[str, KeptOutputs], variables: Variables) -> dict[str, float]:
@@ -212,7 +214,10 @@ def frame_map(
             truth.rows, detections, labels, excluded=set(truth.excluded)
         )
         results = frame_results(precisions, labels, names, len(found))
-        results["people_per_second"] = sum(len(b) for _, b, _ in found) / max(len(found), 1)
+        seconds = max(len(found), 1)
+        beyond = sum(int(jnp.sum(outputs.rows["beyond"])) for outputs in total.values())
+        results["people_per_second"] = sum(len(b) for _, b, _ in found) / seconds
+        results["people_left_out"] = beyond / seconds
         return results if more is None else {**results, **more(found)}
 
     return Evaluation(

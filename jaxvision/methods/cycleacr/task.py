@@ -273,7 +273,7 @@ class ActionTask(Task):
     ) -> dict[str, Array]:
         """What the second stage needs of each clip."""
         found = self.model.apply(variables, batch["clips"], batch["boxes"], method="features")
-        kept = {name: batch[name] for name in ("exists", "shares", "scores")}
+        kept = {name: batch[name] for name in ("exists", "shares", "scores", "beyond")}
         return {"roi": found.roi, "actor": found.actor.astype(jnp.float32), **kept}
 
     @property
