@@ -10,37 +10,19 @@ from pathlib import Path
 
 import pytest
 
-# Before jax is imported anywhere.
+# Before jax is imported anywhere. The TPU compiler reads these flags, too, and ends the process at
+# its first compilation where it does not know one.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "")
+    + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+)
 # What one worker, or a command that a test starts, has compiled serves all others of this run. Anew
 # for each run: no test passes by what an earlier tree left.
 _own_cache = tempfile.mkdtemp(prefix="jaxvision-tests-")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _own_cache)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-
-
-def _compile_quickly() -> None:
-    """XLA's older emitters compile a training step in half the time; what a test proves is what
-    this project asks of XLA, not how XLA makes its loops.
-
-    Flags are read once. The TPU's compiler reads them, too, and ends the process where it does not
-    know one: it must not see this one, nor must commands that tests start. Those keep what they
-    compile in another folder.
-    """
-    flags, cache = os.environ["XLA_FLAGS"], Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false"
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache / "tests")
-    import jax
-
-    jax.devices()
-    os.environ["XLA_FLAGS"] = flags
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache / "commands")
-
-
 sys.path.insert(0, str(Path(__file__).parent))
-_compile_quickly()
 
 # Linux gives a process 65,530 memory mappings. A compiled program takes several, and XLA crashes
 # where there are no more; so a worker forgets its programs long before.
