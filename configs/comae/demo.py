@@ -24,7 +24,7 @@ in the evaluation; chance is 16.7 %. Measured once, top-1 of 480 held-out rooms,
     fresh, one rate, three times the steps      87.1  50.6   85.8
 
 The first stages teach without a label what a room is: frozen features, and a short fine-tuning on
-few labels, are ahead of fresh weights, but for RGB alone. A longer fine-tuning of so small a network,
+few labels, beat fresh weights, but for RGB alone. A longer fine-tuning of a network so small,
 or labels for all rooms (`--config.data.train=480 --config.train.batch_size=32
 --config.train.steps=240`), does without them. On two busy CPU cores a fine-tuning of 100 steps took
 156 s of processor time; all of the right half, the first stages included, 977 s.
