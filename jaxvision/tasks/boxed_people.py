@@ -33,6 +33,16 @@ class PeopleMoment(Protocol):
     def frames(self, count: int, stride: int) -> UInt8[np.ndarray, "t h w 3"]: ...
 
 
+def check_frame_size(place: str, frames: UInt8[np.ndarray, "t h w 3"], image: Image) -> None:
+    """InputError, which begins with `place`, where frames are of another size than their boxes."""
+    height, width = frames.shape[1:3]
+    if (width, height) != (image.width, image.height):
+        raise InputError(
+            f"{place}: frames of {width} x {height}; its boxes are of {image.width} x "
+            f"{image.height}"
+        )
+
+
 @dataclass(frozen=True)
 class BoxedMoment:
     """A key frame: folder of its film's seconds, what the annotations say of it, and people, whose
@@ -46,12 +56,7 @@ class BoxedMoment:
         """`count` frames, `stride` apart, around the key frame. InputError where they are of
         another size than the annotations say."""
         frames = clip_around(self.folder, self.image.second, count, stride)
-        height, width = frames.shape[1:3]
-        if (width, height) != (self.image.width, self.image.height):
-            raise InputError(
-                f"{self.folder}, second {self.image.second}: frames of {width} x {height}; its "
-                f"boxes are of {self.image.width} x {self.image.height}"
-            )
+        check_frame_size(f"{self.folder}, second {self.image.second}", frames, self.image)
         return frames
 
 

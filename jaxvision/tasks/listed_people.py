@@ -13,7 +13,7 @@ from jaxvision.data.actions import pixel_boxes
 from jaxvision.data.actions.json_files import Image, People, read_detected
 from jaxvision.data.actions.key_frames import KeyFrame, film_sizes
 from jaxvision.errors import InputError
-from jaxvision.tasks.boxed_people import BoxedMoments
+from jaxvision.tasks.boxed_people import BoxedMoments, check_frame_size
 
 ROUNDING = 1e-6  # share of a moment that a time may lie before the middle between two
 
@@ -31,12 +31,7 @@ class ListedMoment:
         """`count` frames, `stride` apart, around the key frame; a film's ends repeat. InputError
         where they are of another size than the list or its film's first frame says."""
         frames = self.film.clip(count, stride)
-        height, width = frames.shape[1:3]
-        if (width, height) != (self.image.width, self.image.height):
-            raise InputError(
-                f"{self.image.movie} at {self.film.second:g}: frames of {width} x {height}; its "
-                f"boxes are of {self.image.width} x {self.image.height}"
-            )
+        check_frame_size(f"{self.image.movie} at {self.film.second:g}", frames, self.image)
         return frames
 
 

@@ -1,11 +1,15 @@
 """Frame and video mAP of UCF101-24 and JHMDB by ACT's rules, of people on single frames."""
 
+import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from ml_collections import ConfigDict
 
-from jaxvision.data.actions.act_files import ActionTubes
+from jaxvision.data.actions.act_files import ActionTubes, read_act_tubes
+from jaxvision.errors import InputError
 from jaxvision.metrics.action_tubes import (
     VIDEO_THRESHOLDS,
     Tubelets,
@@ -17,6 +21,18 @@ from jaxvision.metrics.action_tubes import (
 
 # Boxes x1, y1, x2, y2 as shares of the frame, and the probability of every action.
 ScoredPeople = tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, "n actions"]]
+
+
+def tubes_of(config: ConfigDict) -> ActionTubes:
+    """The true tubes of UCF101-24 or JHMDB. InputError where `data.tubes` names no file."""
+    if not config.data.tubes:
+        raise InputError("data.tubes: expected the pickle of the tubes' boxes")
+    return _read_tubes(config.data.tubes)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_tubes(path: str) -> ActionTubes:
+    return read_act_tubes(Path(path))
 
 
 def tube_scores(

@@ -29,7 +29,7 @@ from jaxvision.metrics.action_frames import (
     average_precisions,
 )
 from jaxvision.tasks.frame_results import frame_results
-from jaxvision.tasks.tube_scores import tube_scores
+from jaxvision.tasks.tube_scores import tube_scores, tubes_of
 from jaxvision.training.task import BatchSpecs, Evaluation, KeptOutputs, Variables
 
 DECIMALS = 5  # of the file that the published evaluation reads back
@@ -164,7 +164,7 @@ def tube_results(config: ConfigDict) -> MoreResults | None:
     """ACT's results where the data are tubes, else None."""
     if config.data.name != "tubes":
         return None
-    truth = films.tubes_of(config)
+    truth = tubes_of(config)
     videos = truth.split(config.data.split, "test")
 
     def results(found: Found) -> dict[str, float]:

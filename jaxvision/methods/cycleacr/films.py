@@ -1,13 +1,11 @@
 """The films of a recipe: names of what people do, key frames with people, and how large a memory of
 them is."""
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from jaxvision.data.actions.act_files import ActionTubes, read_act_tubes
 from jaxvision.data.actions.ava_files import read_label_map
 from jaxvision.data.actions.film_figures import ACTIONS, ASKED, FilmFigures
 from jaxvision.data.actions.key_frames import own_key_frames, tube_key_frames
@@ -17,6 +15,7 @@ from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.cycleacr.memory import Moment, moments_code, row_numbers
 from jaxvision.tasks import boxed_people
 from jaxvision.tasks.listed_people import listed
+from jaxvision.tasks.tube_scores import tubes_of
 
 DATA_NAMES = ("figures", "ava", "tubes", "own")
 # AVA 2.2: films, and annotated seconds of each, 902 to 1798.
@@ -80,18 +79,6 @@ def training_file(config: ConfigDict) -> str:
 def has_validation(config: ConfigDict) -> bool:
     """Whether there is anything to evaluate."""
     return config.data.name == "tubes" or bool(config.data.validation)
-
-
-def tubes_of(config: ConfigDict) -> ActionTubes:
-    """The true tubes of UCF101-24 or JHMDB."""
-    if not config.data.tubes:
-        raise InputError("data.tubes: expected the pickle of the tubes' boxes")
-    return _read_tubes(config.data.tubes)
-
-
-@functools.lru_cache(maxsize=1)
-def _read_tubes(path: str) -> ActionTubes:
-    return read_act_tubes(Path(path))
 
 
 def records_of(config: ConfigDict, split: str) -> Records:

@@ -1,6 +1,5 @@
 """From key frames to padded clips: records, sizes, buckets, and a sample's arrays."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
 
 from jaxvision.data.actions import ava_files, clip_frames, pixel_boxes
-from jaxvision.data.actions.act_files import ActionTubes, read_act_tubes
 from jaxvision.data.actions.ava_people import read_frame_list, read_people
 from jaxvision.data.actions.key_frames import (
     KeyFrame,
@@ -31,6 +29,7 @@ from jaxvision.data.fixed_point_resize import opencv_resize
 from jaxvision.data.labels import read_labels
 from jaxvision.data.source import Records, RecordSubset
 from jaxvision.errors import InputError, check_choice
+from jaxvision.tasks.tube_scores import tubes_of
 
 DATA_NAMES = ("figures", "ava", "tubes", "own")
 MULTIPLE = 32
@@ -112,18 +111,6 @@ def counted_labels(config: ConfigDict) -> list[int]:
     if config.data.name == "ava":
         return ava_files.counted_labels(config.data.labels)
     return list(range(1, class_count(config) + 1))
-
-
-def tubes_of(config: ConfigDict) -> ActionTubes:
-    """The true tubes of UCF101-24 or JHMDB."""
-    if not config.data.tubes:
-        raise InputError("data.tubes: expected the pickle of the tubes' boxes")
-    return _read_tubes(config.data.tubes)
-
-
-@functools.lru_cache(maxsize=1)
-def _read_tubes(path: str) -> ActionTubes:
-    return read_act_tubes(Path(path))
 
 
 def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:

@@ -24,6 +24,7 @@ from jaxvision.methods.stmixer.model import Detector
 from jaxvision.methods.stmixer.objective import Truth, Weights
 from jaxvision.tasks import dispatch, people_in_films
 from jaxvision.tasks.people_in_films import People
+from jaxvision.tasks.tube_scores import tubes_of
 from jaxvision.training.layer_decay import decays
 from jaxvision.training.loss_groups import mean_over_groups
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
@@ -207,7 +208,7 @@ class DetectionTask(Task):
         data = self.config.data
         if data.name != "tubes":
             return None
-        truth = inputs.tubes_of(self.config)
+        truth = tubes_of(self.config)
         return evaluation.tube_results(truth, truth.split(data.split, "test"), records.items)
 
     def render(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
