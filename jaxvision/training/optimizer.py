@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.training import schedules
+from jaxvision.training.packing import packed
 from jaxvision.training.task import Group
 
 NAMES = ("adamw", "adam", "sgd")
@@ -55,12 +56,16 @@ def make_optimizer(
         )
     else:
         direction = optax.scale_by_adam(config.b1, config.b2, config.eps)
-    decay = add_decay(groups, rates["weight_decay"])
-    chain = [decay, direction] if config.name != "adamw" else [direction, decay]
-    if config.clip_norm:
-        chain.insert(0, optax.clip_by_global_norm(config.clip_norm))
-    chain.append(scale_by_rate(groups, learning_rates))
-    transform = optax.with_extra_args_support(optax.chain(*chain))
+
+    def transform_of(groups: Mapping) -> optax.GradientTransformationExtraArgs:
+        decay = add_decay(groups, rates["weight_decay"])
+        chain = [decay, direction] if config.name != "adamw" else [direction, decay]
+        if config.clip_norm:
+            chain.insert(0, optax.clip_by_global_norm(config.clip_norm))
+        chain.append(scale_by_rate(groups, learning_rates))
+        return optax.with_extra_args_support(optax.chain(*chain))
+
+    transform = packed(transform_of, groups) if config.packed else transform_of(groups)
     return Optimizer(transform, rates, lambda params: bound(groups, params))
 
 

@@ -39,6 +39,11 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "optim.momentum": (0.9, "of sgd"),
     "optim.nesterov": (False, "whether sgd looks ahead"),
     "optim.clip_norm": (0.0, "of the global gradient; 0 = none"),
+    "optim.packed": (
+        False,
+        "moments of parameters as a few vectors, a smaller program where many are small; whole on "
+        "every device",
+    ),
     "optim.batch_scaling": (0, "learning rates are per this many records; 0 = as given"),
     "ema.decay": (0.0, "of the average of parameters; 0 = no average"),
     "ema.start_step": (0, "the average is the parameters until then"),

@@ -111,8 +111,8 @@ def abstract_variables(task: Task, mesh: Mesh) -> tuple[Variables, dict, list[Fa
 def state_shardings(
     state: TrainState, variables: Mapping, optimizer: Optimizer, mesh: Mesh, config: ConfigDict
 ):
-    """Shardings of an (abstract) state from its variables'; moments lie as parameters do, and
-    frozen parameters as `config.frozen` says."""
+    """Shardings of an (abstract) state from its variables'; moments lie as parameters do (packed
+    ones whole), and frozen parameters as `config.frozen` says."""
     import optax
 
     flat = flatten(variables)
@@ -130,18 +130,22 @@ def state_shardings(
                 for path, sharding in flatten(frozen).items()
             }
         )
-    return TrainState(
-        step=whole,
-        params=params,
-        frozen=frozen,
-        collections=like(state.collections),
-        optimizer=optax.tree.map_params(
+    if config.optim.packed:
+        moments = jax.tree.map(lambda _: whole, state.optimizer)
+    else:
+        moments = optax.tree.map_params(
             optimizer.transform,
             lambda _, sharding: sharding,
             state.optimizer,
             params,
             transform_non_params=lambda _: whole,
-        ),
+        )
+    return TrainState(
+        step=whole,
+        params=params,
+        frozen=frozen,
+        collections=like(state.collections),
+        optimizer=moments,
         ema={
             name: params if name == "params" else like({name: tree})[name]
             for name, tree in state.ema.items()

@@ -9,6 +9,7 @@ from jaxvision.errors import InputError
 from jaxvision.training import schedules
 from jaxvision.training.config import base_config
 from jaxvision.training.optimizer import make_optimizer
+from jaxvision.training.packing import packs
 from jaxvision.training.task import Group
 
 PARAMS = {"stack": np.arange(1, 7, dtype=np.float32).reshape(3, 2), "bias": np.ones(2, np.float32)}
@@ -111,3 +112,20 @@ def test_a_schedule_that_no_table_holds_is_refused():
 def test_an_unknown_optimizer_is_refused():
     with pytest.raises(InputError, match=r"optim.name 'adamx'; did you mean 'adam'\?"):
         step(name="adamx")
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_packed_moments_change_no_update(name):
+    lr = np.array([1.0, 0.5, 0.0])
+    for groups in (PLAIN, {"stack": Group(), "bias": Group()}, {**PLAIN, "stack": Group(lr=lr)}):
+        settings = {"weight_decay": constant(0.5), "clip_norm": 0.7, "steps": 3}
+        expected, found = (
+            step(groups, name=name, packed=packed, **settings) for packed in (False, True)
+        )
+        for path, leaf in expected.items():
+            np.testing.assert_allclose(found[path], leaf, rtol=1e-6)
+
+
+def test_leaves_of_equal_groups_make_one_vector():
+    groups = {"a": Group(), "b": {"c": Group(), "d": Group(lr=2.0)}, "e": Group(lr=np.ones(3))}
+    assert sorted(packs(groups).values()) == [["a", "b/c"], ["b/d"], ["e"]]

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -15,6 +16,7 @@ from jaxvision.methods.camliflow.estimators import (
     PointEstimator,
     estimator_width,
 )
+from jaxvision.methods.camliflow.frames import each_frame
 from jaxvision.methods.camliflow.fusion import Fusion, correspond
 from jaxvision.methods.camliflow.inverse_depth import Sensors, pixels_of_parallel
 from jaxvision.methods.camliflow.layers import ACTIVATIONS, Linear, Unit
@@ -93,21 +95,21 @@ class PwcCore(nn.Module):
         sensors: Sensors | None,
         use_running: bool = True,
     ) -> Flows:
-        maps: Any = ()
-        points: Any = ()
+        maps: Any = None
+        points: Any = None
         if images is not None:
-            # One frame after the other: norms see two batches, as published.
-            images = images.astype(self.dtype)
-            maps = tuple(self.image_features(images[:, i], use_running) for i in range(2))
+            frames = jnp.moveaxis(images.astype(self.dtype), 1, 0)
+            maps = each_frame(self, lambda core, x: core.image_features(x, use_running), frames)
         if clouds is not None:
-            points = tuple(self.point_features(cloud, use_running) for cloud in clouds)
+            frames = _stacked(clouds)
+            points = each_frame(self, lambda core, x: core.point_features(x, use_running), frames)
         carried: tuple[Any, ...] = (None,) * 4
         flows_2d, flows_3d = [], []
         for level in reversed(LEVELS):
             carried = self.estimate(
                 level,
-                [frame[level] for frame in maps],
-                [cloud[level] for cloud in points],
+                None if maps is None else maps[level],
+                None if points is None else points[level],
                 clouds,
                 carried=carried,
                 sensors=sensors,
@@ -127,8 +129,8 @@ class PwcCore(nn.Module):
     def estimate(
         self,
         level: int,
-        maps: list[Array],
-        points: list[Array],
+        maps: Float[Array, "2 b h w c"] | None,
+        points: Float[Array, "2 b n c"] | None,
         clouds: tuple[tuple[Array, ...], tuple[Array, ...]] | None,
         *,
         carried: tuple[Any, ...],
@@ -144,17 +146,25 @@ class PwcCore(nn.Module):
         pair: Any = None
         # 1. The modalities exchange features.
         if config.fused:
+            assert maps is not None
             assert clouds is not None
             assert sensors is not None
             size = _times(maps[0], 1)
-            uv = [pixels_of_parallel(c[level], sensors, size) for c in clouds]
-            pair = correspond(uv[0], size)
+            both = jnp.stack([clouds[0][level], clouds[1][level]])
             if config.fuse_pyramid:
-                fuse = self.fuse_pyramid[number]
-                for frame, each in enumerate((pair, correspond(uv[1], size))):
-                    maps[frame], points[frame] = fuse(maps[frame], points[frame], each, use_running)
+
+                def fused(core: PwcCore, frame: tuple[Array, Array, Array]) -> Any:
+                    of_image, of_points, cloud = frame
+                    found = correspond(pixels_of_parallel(cloud, sensors, size), size)
+                    fuse = core.fuse_pyramid[number]
+                    return *fuse(of_image, of_points, found, use_running), found
+
+                maps, points, pairs = each_frame(self, fused, (maps, points, both))
+                pair = jax.tree.map(lambda x: x[0], pairs)
+            else:
+                pair = correspond(pixels_of_parallel(both[0], sensors, size), size)
         # 2. The coarser level's flow, and costs of what it leaves over.
-        if maps:
+        if maps is not None:
             first, second = maps
             if flow_2d is None or of_image is None:
                 flow_2d = jnp.zeros((*first.shape[:3], 2), jnp.float32)
@@ -165,7 +175,7 @@ class PwcCore(nn.Module):
                 second = warp(second, flow_2d)
             cost_2d = local_correlation(first, second, config.max_displacement)
             cost_2d = ACTIVATIONS["leaky"](cost_2d).astype(self.dtype)
-        if points and clouds is not None:
+        if points is not None and clouds is not None:
             xyz1, xyz2 = clouds[0][level], clouds[1][level]
             if flow_3d is None or of_points is None:
                 flow_3d = jnp.zeros_like(xyz1)
@@ -177,17 +187,17 @@ class PwcCore(nn.Module):
                 xyz2 = warp_points(xyz1, xyz2, flow_3d)
             within, _ = k_nearest_neighbours(xyz1, xyz1, NEIGHBOURS)
             across, _ = k_nearest_neighbours(xyz2, xyz1, NEIGHBOURS)
-            cost_3d = self.point_costs[number]((xyz1, xyz2), tuple(points), across, within)
+            cost_3d = self.point_costs[number]((xyz1, xyz2), (points[0], points[1]), across, within)
         if config.fuse_correlation:
             cost_2d, cost_3d = self.fuse_correlation[number](cost_2d, cost_3d, pair)
         # 3. Estimators.
         delta_2d: Any = None
         delta_3d: Any = None
-        if maps:
+        if maps is not None:
             parts = [cost_2d, self.image_aligners[number](maps[0]), flow_2d.astype(self.dtype)]
             parts += [of_image] if config.points else []
             of_image, delta_2d = self.image_estimator(jnp.concatenate(parts, axis=-1))
-        if points:
+        if points is not None:
             aligned = self.point_aligners[number](points[0])
             if config.images:
                 cost_3d = self.cost_aligners[number](cost_3d)
@@ -201,17 +211,22 @@ class PwcCore(nn.Module):
             of_image, of_points = self.fuse_estimator(of_image, of_points, pair)
             delta_2d, delta_3d = self.image_head(of_image), self.point_head(of_points)
         # 4. Flows; those of both branches stay in bounds.
-        if maps:
+        if maps is not None:
             flow_2d = flow_2d + delta_2d
             parts = [of_image, flow_2d.astype(self.dtype)]
             of_image, delta_2d = self.context_network(jnp.concatenate(parts, axis=-1))
             flow_2d = flow_2d + delta_2d
-        if points:
+        if points is not None:
             flow_3d = flow_3d + delta_3d
-        if maps and points:
+        if maps is not None and points is not None:
             flow_2d = jnp.clip(flow_2d, -LARGEST_2D, LARGEST_2D)
             flow_3d = jnp.clip(flow_3d, -LARGEST_3D, LARGEST_3D)
         return flow_2d, of_image, flow_3d, of_points
+
+
+def _stacked(clouds: tuple[tuple[Array, ...], tuple[Array, ...]]) -> tuple[Array, ...]:
+    """Levels of both clouds' pyramids, [2, b, n, 3] each."""
+    return tuple(jnp.stack(level) for level in zip(*clouds, strict=True))
 
 
 def _times(x: Float[Array, "b h w c"], factor: int) -> tuple[int, int]:
