@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxvision.training.task import Group
 from jaxvision.weights.mapping import flatten, unflatten
 
 

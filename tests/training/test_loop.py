@@ -67,11 +67,13 @@ def test_resumed_run_repeats_the_uninterrupted_one(tmp_path):
     assert_same(final_variables(tmp_path / "whole"), final_variables(tmp_path / "stopped"))
 
 
-@pytest.mark.parametrize("mesh", [(2, 2, 2), (8, 1, 1), (1, 4, 2)])
-def test_mesh_does_not_change_the_run(tmp_path, mesh):
+@pytest.mark.parametrize(
+    ("mesh", "packed"), [((2, 2, 2), False), ((8, 1, 1), True), ((1, 4, 2), True)]
+)
+def test_neither_mesh_nor_packed_moments_change_the_run(tmp_path, mesh, packed):
     expected, rows = run(tmp_path / "one")
     axes = dict(zip(("mesh.data", "mesh.fsdp", "mesh.tensor"), mesh, strict=True))
-    got, sharded_rows = run(tmp_path / "many", devices=8, **axes)
+    got, sharded_rows = run(tmp_path / "many", devices=8, **axes, **{"optim.packed": packed})
     np.testing.assert_allclose(losses(sharded_rows), losses(rows), rtol=1e-5)
     assert got["whole/records"] == expected["whole/records"] == 40
     np.testing.assert_allclose(got["whole/mean_logit"], expected["whole/mean_logit"], rtol=1e-5)
