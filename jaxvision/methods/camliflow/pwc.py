@@ -101,8 +101,8 @@ class PwcCore(nn.Module):
             frames = jnp.moveaxis(images.astype(self.dtype), 1, 0)
             maps = each_frame(self, lambda core, x: core.image_features(x, use_running), frames)
         if clouds is not None:
-            frames = _stacked(clouds)
-            points = each_frame(self, lambda core, x: core.point_features(x, use_running), frames)
+            both = _stacked(clouds)
+            points = each_frame(self, lambda core, x: core.point_features(x, use_running), both)
         carried: tuple[Any, ...] = (None,) * 4
         flows_2d, flows_3d = [], []
         for level in reversed(LEVELS):
