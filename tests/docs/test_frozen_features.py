@@ -44,7 +44,7 @@ def test_the_page_leads_to_a_head(tmp_path, monkeypatch, capsys):
     first, second, evaluated, _, _, probe = (text for _, text in said)
     made = [re.findall(r"(\d+) to make", text) for text in (first, second, probe)]
     assert made == [["16", "4"], ["0", "0"], ["16", "4"]]
-    assert "0 dropped" not in probe
+    assert "init: runs/head: 15 parameters loaded" in probe
     trained = json.loads(next(Path("runs/head/checkpoints").glob("*.results.json")).read_text())
     assert f"validation/top1: {trained['validation/top1']:.6g}" in evaluated
     answers = json.loads(Path("answers/predictions.json").read_text())

@@ -322,44 +322,46 @@ def test_pictures_too(tmp_path):
     """A head on SparseFormer, from the workdir of a run that classified digits."""
     small = ("model.cortex=1", "model.repeats=1", "model.widths=(32,32)", "model.channels=8")
     rng = np.random.default_rng(0)
-    for label, name in enumerate(("dark", "light")):
+    for name in ("dark", "light"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
-        for number in range(10):
-            pixels = rng.integers(0, 100, (20, 24, 3)) + 150 * label
-            picture = Image.fromarray(pixels.astype(np.uint8))
-            picture.save(tmp_path / "pictures" / name / f"{number}.png")
+        for number in range(2):
+            picture = Image.fromarray(rng.integers(0, 256, (20, 24, 3), np.uint8))
+            picture.save(tmp_path / "pictures" / name / f"{name}{number}.png")
     digits = load_config("sparseformer/demo", (*small, "data.size=16", "data.short_side=16"))
-    (tmp_path / "digits").mkdir()
-    (tmp_path / "digits" / "config.json").write_text(json.dumps(as_json(digits)))
-    start = fresh(digits)
-    config = load_config(
-        f"sparseformer/own_head:weights={tmp_path / 'digits'},pooling=mean",
-        (
-            f"data.train={tmp_path / 'pictures'}",
-            f"data.validation={tmp_path / 'pictures'}",
-            f"data.features={tmp_path / 'features'}",
-            "train.batch_size=20",
-            "train.epochs=60.0",
-            "optim.learning_rate.warmup_epochs=0",
-            "evaluate.every_epochs=0.0",
-            "mesh.data=1",
-        ),
-    )
+    (tmp_path / "config.json").write_text(json.dumps(as_json(digits)))
+    data = (f"data.train={tmp_path / 'pictures'}", f"data.validation={tmp_path / 'pictures'}")
+    settings = (*data, f"data.features={tmp_path / 'features'}", "train.batch_size=4")
+    recipe = f"sparseformer/own_head:weights={tmp_path}"
+    config = load_config(f"{recipe},pooling=mean", (*settings, "mesh.data=1"))
     assert config.data.normalisation == "half"
-    workdir = tmp_path / "run"
-    results = train(make_task(config), config, workdir, lambda _: start, jax.devices()[:1])
-    assert results["validation/top1"] == 1.0
-
-    task, _, variables = load_run(None, (), workdir, None)
-    encoder = flatten(variables["params"]["encoder"])
-    for path, leaf in flatten(start["params"]).items():
-        if not path.startswith("head/"):
-            np.testing.assert_array_equal(encoder[path], leaf)
-    paths = sorted((tmp_path / "pictures").rglob("0.png"))
-    task.predict_files(variables, paths, tmp_path)
-    answers = json.loads((tmp_path / "predictions.json").read_text())
-    assert [answers[str(path)][0]["class"] for path in paths] == ["dark", "light"]
-    assert (tmp_path / "0_sampling.png").is_file()
+    # 1. The run's network without its head; the head is fresh.
+    trained, task = fresh(digits), make_task(config)
+    loaded, (report,) = initialisation.apply(fresh(config, 1), config.init, lambda _: trained)
+    assert not report.kept
+    assert all(path.startswith("params/encoder/") for path in report.loaded)
+    theirs = flatten(trained["params"])
+    for path, leaf in flatten(loaded["params"]["encoder"]).items():
+        assert leaf is theirs[path]
+    # 2. Stored features and the head are the whole network.
+    training, said = started(config, loaded)
+    assert made(said) == [8, 0]  # the same pictures are validated on
+    stored = first_view(training.validation[3], None, "")
+    assert stored["label"] == 1
+    head = training.predict(
+        loaded, training.prepare({"features": stored["features"][None]}, 0, 0), 0
+    )
+    task.predict_files(loaded, [tmp_path / "pictures" / "light" / "light1.png"], tmp_path)
+    ((answer, *_),) = json.loads((tmp_path / "predictions.json").read_text()).values()
+    assert answer["probability"] == pytest.approx(np.max(head["probabilities"]), abs=2e-3)
+    assert (tmp_path / "light1_sampling.png").is_file()
+    # 3. A query's head has every token.
+    whole = make_task(load_config(recipe, settings))
+    kept = jax.eval_shape(
+        partial(whole.model.apply, method="keep"),
+        fresh(whole.config),
+        np.zeros((1, 16, 16, 3), "f4"),
+    )
+    assert kept.shape == (1, 9, 32)
 
 
 def test_pictures_of_a_dataset_are_no_files(tmp_path):
