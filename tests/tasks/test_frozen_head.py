@@ -15,7 +15,7 @@ import media
 from jaxvision.data.feature_files import FeatureFiles, first_view
 from jaxvision.data.loader import Schedule, TrainingBatches
 from jaxvision.errors import InputError
-from jaxvision.loading import load_run, read_weights
+from jaxvision.loading import load_run, official_model, read_weights
 from jaxvision.nn.token_head import AttentionPool, token_head
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.registry import load_config, make_task
@@ -24,6 +24,7 @@ from jaxvision.training.config import as_json
 from jaxvision.training.evaluation import Evaluator
 from jaxvision.training.loop import train
 from jaxvision.training.mesh import make_mesh
+from jaxvision.weights.convert import our_shapes
 from jaxvision.weights.mapping import flatten, unflatten
 from methods.umt.small import stage1
 
@@ -288,6 +289,31 @@ def test_a_linear_probe_is_given_the_mean():
     np.testing.assert_allclose(kept[:, 0], tokens.mean(axis=1), rtol=1e-5)
     shapes = jax.eval_shape(head.init, jax.random.key(1), kept)
     assert set(shapes["params"]) == {"norm", "classifier"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "network"),
+    [
+        ("videomae/own_head", "videomae/vit_b_k710"),
+        ("videomae/own_head", "videomae/vit_b_pretrain"),
+        ("videomae/own_head:size=s,pooling=mean", "videomae/vit_s_k710"),
+        ("umt/own_head", "umt/vit_b_k710"),
+        ("umt/own_head", "umt/vit_b_pretrain"),
+        ("umt/own_head:size=l", "umt/vit_l_k400"),
+        ("sparseformer/own_head:pooling=mean", "sparseformer/tiny"),
+        ("sparseformer/own_head:network=btsp_augreg_base", "sparseformer/btsp_augreg_base"),
+    ],
+)
+def test_published_networks_are_backbones(recipe, network):
+    """All of the encoder comes from the file, and what else it holds is left out."""
+    config = load_config(recipe, ("data.labels=imagenet",))
+    shapes = nn.unbox(jax.eval_shape(make_task(config).init, jax.random.key(0)))
+    held = our_shapes(official_model(network).entries)
+    file = unflatten({path: np.broadcast_to(np.float32(0), held[path]) for path in held})
+    _, (report,) = initialisation.apply(shapes, config.init, lambda _: file)
+    encoder = {path for path in flatten(shapes) if path.startswith("params/encoder/")}
+    assert set(report.loaded) == encoder
+    assert all(re.search("head|norm|decoder|mask|projection", path) for path in report.dropped)
 
 
 def test_a_run_gives_its_network(tmp_path):
