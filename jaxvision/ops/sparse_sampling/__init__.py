@@ -230,7 +230,7 @@ def _by_linearity(
     means: tuple[Array, ...],
     how: _Means,
 ) -> tuple[Array, Array]:
-    sample = partial(
+    sample: Callable[..., Array] = partial(
         sparse_sampling,
         groups=how.groups,
         padding=how.padding,
