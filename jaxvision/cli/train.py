@@ -28,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    # Importing JAX takes seconds: say before it what was understood.
+    begun = (arguments.workdir / "config.json").is_file()
+    verb = "carrying on with" if begun else "training"
+    print(f"{verb} {arguments.config} in {arguments.workdir}", flush=True)
     from jaxvision.training.config import command_line
     from jaxvision.training.early_stop import EarlyStop
 

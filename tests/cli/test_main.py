@@ -54,6 +54,15 @@ def test_train_leaves_a_record(trained):
     assert list((trained / "pictures").glob("*filling_held_out*.png"))
 
 
+def test_train_says_what_it_does_before_jax_is_loaded(tmp_path, capsys):
+    command = ["train", "--config=videomae/demoo", f"--workdir={tmp_path}"]
+    assert main(command) == 2
+    assert capsys.readouterr().out == f"training videomae/demoo in {tmp_path}\n"
+    (tmp_path / "config.json").write_text("{}")
+    assert main(command) == 2
+    assert capsys.readouterr().out == f"carrying on with videomae/demoo in {tmp_path}\n"
+
+
 @pytest.mark.xdist_group("cli")
 def test_evaluate_repeats_the_runs_own_result(trained, tmp_path, capsys):
     assert main(["evaluate", f"--workdir={trained}", f"--out={tmp_path}"]) == 0
