@@ -140,4 +140,6 @@ def test_every_value_of_a_recipe_was_set_somewhere(name):
     defaults, nothing = dict(leaves(base_config().to_dict())), object()
     config, origins = load_config(name).to_dict(), origins_of(name)
     places = [origins[key] for key, value in leaves(config) if value != defaults.get(key, nothing)]
-    assert all(re.fullmatch(r"(configs|jaxvision/methods)/.*\.py:\d+", place) for place in places)
+    assert all(
+        re.fullmatch(r"(configs|jaxvision/(methods|tasks))/.*\.py:\d+", place) for place in places
+    )

@@ -12,8 +12,8 @@ project, author = "jaxvision", "the authors of jaxvision"
 release = jaxvision.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 include_patterns = [
-    *("docs/*.md", "docs/from_authors/*.md", "jaxvision/methods/*/README.md"),
-    *("CONTRIBUTING.md", "CHANGELOG.md"),
+    *("docs/*.md", "docs/from_authors/*.md", "docs/notebooks/*.md"),
+    *("jaxvision/methods/*/README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
 ]
 root_doc = "docs/index"
 html_theme = "furo"

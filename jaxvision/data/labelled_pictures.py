@@ -123,6 +123,10 @@ class Digits:
         pixels = np.rint(digits.images[mine] * DIGITS_SCALE).astype(np.uint8)
         return np.repeat(pixels[..., None], 3, axis=-1), digits.target[mine]
 
+    @property
+    def labels(self) -> tuple[int, ...]:
+        return tuple(self._arrays[1].tolist())
+
     def __len__(self) -> int:
         return len(self._arrays[1])
 

@@ -10,6 +10,7 @@ import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import grain.python as grain
 import numpy as np
@@ -289,9 +290,19 @@ def reason_of(error: Exception) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
+class HostBatches(Protocol):
+    """A host's batches by number. `names`: of the records that one is to read."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, step: int) -> HostBatch: ...
+
+    def names(self, step: int) -> list[str]: ...
+
+
 @contextlib.contextmanager
 def batches(
-    data: TrainingBatches | EvaluationBatches,
+    data: HostBatches,
     start: int = 0,
     workers: int = 0,
     threads: int = 1,

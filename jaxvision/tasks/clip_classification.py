@@ -10,14 +10,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxvision.data import video_list
 from jaxvision.data.normalisation import normalise
 from jaxvision.data.source import Source
 from jaxvision.data.video_clips import MultiViewClips
+from jaxvision.nn.headed_video import HeadedVideoEncoder, build_headed
 from jaxvision.nn.video_transformer import VideoClassifier, build_classifier, classifier_flops
-from jaxvision.tasks import classification, video_classification
+from jaxvision.tasks import classification, frozen_head, video_classification
 from jaxvision.training.layer_decay import layer_decay_group
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
@@ -40,9 +42,15 @@ class ClipClassification(Task):
     def names_in_data(self) -> tuple[str, ...]:
         return video_classification.class_names(self.config.data)
 
+    @property
+    def headed(self) -> bool:
+        """Whether only a head trains, on a frozen encoder."""
+        return self.config.task.name == frozen_head.TASK
+
     @cached_property
-    def model(self) -> VideoClassifier:
-        return build_classifier(self.config.model, len(self.class_names), self.config.dtype)
+    def model(self) -> VideoClassifier | HeadedVideoEncoder:
+        build = build_headed if self.headed else build_classifier
+        return build(self.config.model, len(self.class_names), self.config.dtype)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -75,10 +83,22 @@ class ClipClassification(Task):
         return classification.loss(logits, batch["target"])
 
     def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
+        if self.headed:
+            return frozen_head.group(path)
         return layer_decay_group(path, self.model.depth, self.config.task.layer_decay)
 
+    def before_training(self, variables: Variables, mesh: Mesh, say: Callable[[str], None]) -> Task:
+        """A head is trained on features that the encoder answers once."""
+        if not self.headed:
+            return self
+        shown = video_classification.shown(self.config, self.class_names, self.size)
+        start = frozen_head.Start(variables, mesh, say)
+        return frozen_head.on_stored_features(self, self.model, shown, start)
+
     def flops(self, split: str) -> float:
-        return 3.0 * classification.rows(self.config) * classifier_flops(self.model)
+        # The gradients of a head are the small change.
+        passes = 1.0 if self.headed else 3.0
+        return passes * classification.rows(self.config) * classifier_flops(self.model)
 
     def logits(self, variables: Variables, batch: Batch) -> Float[Array, "b classes"]:
         """Of a batch prepared for answering."""

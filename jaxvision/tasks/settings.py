@@ -14,8 +14,14 @@ LABELLED = SOFTENING | {
     "task.rand_augment": "a policy in timm's notation; empty = none",
     "data.labels": "file of class names or a list of data/class_lists; empty = the class folders'",
 }
+# A head on a frozen backbone (`frozen_head`).
+HEAD = {
+    "task.views": "of a training record whose features are kept: as validation sees it, and drawn",
+    "data.features": "folder that keeps features of a frozen backbone; empty = train from pixels",
+}
 # A plain video transformer, the clips it is trained on, and its classifier.
 CLIPS = LABELLED | {
+    **HEAD,
     "model.frames": "of a clip",
     "model.image_size": "height and width of a clip (pixels)",
     "model.tubelet": "frames of a cube, one token each",
@@ -28,7 +34,7 @@ CLIPS = LABELLED | {
     "model.layer_scale": "first value of each block's learnt scales; 0 = none",
     "model.position_table": "learnt positions instead of sines and cosines",
     "model.remat": "what is computed again in the backward pass: none, dots or full",
-    "model.pooling": "mean of all tokens, or the first one",
+    "model.pooling": "mean of all tokens, or the first one; of a head: attention, or mean",
     "model.dropout": "rate on tokens and inside the blocks",
     "model.attention_dropout": "rate on attention weights",
     "model.head_dropout": "rate before the classifier's last layer",

@@ -5,6 +5,7 @@ of `default_settings`, and `model.frames`. `size` is the network's (height, widt
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ml_collections import ConfigDict
 from jaxvision.data import video_list
 from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.labels import check_same_names, names_wanted, read_labels
-from jaxvision.data.source import Records, Source
+from jaxvision.data.source import Records, Sample, Source
 from jaxvision.data.tfds import TfdsVideos
 from jaxvision.data.video_clips import (
     FrameSampling,
@@ -27,7 +28,7 @@ from jaxvision.data.video_clips import (
     ValidationClip,
 )
 from jaxvision.errors import InputError, check_choice
-from jaxvision.tasks import classification, label_prediction
+from jaxvision.tasks import classification, frozen_head, label_prediction
 from jaxvision.training.task import Batch, BatchSpecs, Evaluation, Variables
 from jaxvision.viz.video import strip
 
@@ -164,6 +165,31 @@ def evaluations(
             merge=task.merge,
         )
     return found
+
+
+@dataclass(frozen=True)
+class VideoViews:
+    """Views of a video for a frozen encoder: the clip that a validation sees, and any number of
+    training clips, which are drawn."""
+
+    sampling: FrameSampling
+    size: Size
+    flip: bool
+
+    def __call__(self, item: Any, view: int, rng: np.random.Generator) -> Sample:
+        if view == 0:
+            return ValidationClip(self.sampling, self.size)((0, item))
+        return TrainingClips(self.sampling, self.size, None, self.flip)(item, rng, "")[0]
+
+
+def shown(config: ConfigDict, names: Sequence[str], size: Size) -> frozen_head.Shown:
+    """The labelled videos as a frozen encoder is shown them."""
+    return frozen_head.Shown(
+        records=lambda split: labelled_videos(config.data, split, names),
+        labels=lambda videos: [videos[number].label for number in range(len(videos))],
+        show=VideoViews(sampling(config), size, config.task.flip),
+        validation=bool(config.data.validation),
+    )
 
 
 def predict_files(

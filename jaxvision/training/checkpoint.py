@@ -10,7 +10,6 @@ have been read back from the disk.
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import re
@@ -31,6 +30,7 @@ from jaxvision.errors import InputError, disk_problem
 from jaxvision.training import manifest
 from jaxvision.training.run_record import run_id, write_json
 from jaxvision.training.state import TrainState
+from jaxvision.weights.fingerprint import content_digest
 from jaxvision.weights.mapping import flatten, unflatten
 
 FROZEN = "frozen"
@@ -393,13 +393,12 @@ def _without_narration() -> Iterator[None]:
 
 def _content(tree: Mapping[str, Any]) -> str:
     """A digest of the values in `tree`, the same on every process and mesh."""
-    digest = hashlib.sha256()
-    for path, leaf in sorted(flatten(tree).items()):
+
+    def on_host(leaf: Any) -> np.ndarray:
         whole = leaf.is_fully_addressable or leaf.is_fully_replicated
-        array = np.asarray(leaf if whole else multihost_utils.process_allgather(leaf, tiled=True))
-        digest.update(f"{path} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
+        return np.asarray(leaf if whole else multihost_utils.process_allgather(leaf, tiled=True))
+
+    return content_digest(flatten(tree), on_host)
 
 
 def _trained(state: TrainState) -> dict[str, Any]:

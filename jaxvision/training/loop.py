@@ -63,6 +63,7 @@ def train(
         with checkpoints, Reporter(workdir, run.steps, jax.process_index() == 0) as reporter:
             reporter.config(as_json(config))
             state = start_state(run, checkpoints, reporter, read_weights)
+            run = run.before_training(state, reporter.say)
             loop = Loop(run, checkpoints, reporter, workdir)
             record_config(workdir, config)
             start_up_report(run, loop.compiled, reporter)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -83,6 +83,17 @@ class Run:
         for path, value in self.task.resumed(state.collections).items():
             collections[path] = put(value, collections[path].sharding)
         return state.replace(collections=unflatten(collections))
+
+    def before_training(self, state: TrainState, say: Callable[[str], None]) -> "Run":
+        """The run of the task that trains, given the weights: see `Task.before_training`."""
+        started = time.perf_counter()
+        task = self.task.before_training(state.variables(), self.mesh, say)
+        if task is self.task:
+            return self
+        check_batch(task.batch_specs("train"), self.mesh, self.config.train.accumulate)
+        data, _ = training_data(task, self.config, self.mesh, self.steps)
+        self.seconds["features"] = time.perf_counter() - started
+        return replace(self, task=task, data=data)
 
     def _shapes(self) -> dict[str, Any]:
         return jax.tree.map(
@@ -196,14 +207,8 @@ def prepare_run(task: Task, config: ConfigDict, devices: Sequence[jax.Device] | 
     mesh = make_mesh(config.mesh.to_dict(), devices)
     check_batch(task.batch_specs("train"), mesh, config.train.accumulate)
     # 2. The data: how long an epoch is, and which rows of a batch this host loads.
-    sources = bucket_sources(task, "train")
-    steps_per_epoch = batches_of(sources)
-    steps = config.train.steps or round(config.train.epochs * steps_per_epoch)
-    size = next(iter(next(iter(task.batch_specs("train").values())).values())).shape[0]
-    shares = tuple((a / size, b / size) for a, b in rows_of_host(mesh, size))
-    schedule = Schedule.of(task.bucket, sources, steps)
-    data = TrainingBatches(sources, schedule, config.seed, shares)
-
+    data, steps_per_epoch = training_data(task, config, mesh, config.train.steps)
+    steps = len(data)
     # 3. The state, as shapes.
     optimizer, target, fallbacks = abstract_state(task, config, mesh, steps, steps_per_epoch)
     run = Run(
@@ -219,6 +224,19 @@ def prepare_run(task: Task, config: ConfigDict, devices: Sequence[jax.Device] | 
     )
     run.seconds["prepare"] = time.perf_counter() - started
     return run
+
+
+def training_data(
+    task: Task, config: ConfigDict, mesh: Mesh, steps: int
+) -> tuple[TrainingBatches, int]:
+    """What this host reads of `steps` steps (0: of the config's epochs), and the steps an epoch."""
+    sources = bucket_sources(task, "train")
+    steps_per_epoch = batches_of(sources)
+    steps = steps or round(config.train.epochs * steps_per_epoch)
+    size = next(iter(next(iter(task.batch_specs("train").values())).values())).shape[0]
+    shares = tuple((a / size, b / size) for a, b in rows_of_host(mesh, size))
+    schedule = Schedule.of(task.bucket, sources, steps)
+    return TrainingBatches(sources, schedule, config.seed, shares), steps_per_epoch
 
 
 def batches_of(sources: Mapping[str, Source]) -> int:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
@@ -193,6 +194,16 @@ class Task(abc.ABC):
         """Leaves of a checkpoint's `collections`, by path ("memory/bank"), that a run which goes on
         from it has other values of. InputError where they are of other data than the run's."""
         return {}
+
+    def before_training(
+        self, variables: Variables, mesh: Mesh, say: Callable[[str], None]
+    ) -> "Task":
+        """The task that a run trains, once its weights are there and before anything is read: of
+        the same variables and as many records, it may read what these weights made of them.
+
+        say: a line for the person watching. A run that goes on asks again.
+        """
+        return self
 
     def flops(self, split: str) -> float | None:
         """Counted floating-point operations of one training step (a multiply-add is two)."""

@@ -29,6 +29,7 @@ from jaxvision.data import (
 )
 from jaxvision.data.actions import act_files, ava_files, ava_people, json_files, own_lists
 from jaxvision.data.arrays import read_arrays, read_pickle
+from jaxvision.data.feature_files import FeatureFiles
 from jaxvision.data.labelled_pictures import picture_list
 from jaxvision.data.labels import read_labels
 from jaxvision.data.lidar.boxed_scan import OwnBoxedScans
@@ -251,6 +252,16 @@ def read_all_arrays(folder: Path) -> None:
 
 
 READERS["arrays"] = write_arrays, read_all_arrays
+
+
+def feature_files(folder: Path) -> FeatureFiles:
+    return FeatureFiles(folder, {}, (5, 4))
+
+
+READERS["features"] = (
+    lambda folder: feature_files(folder).write(folder / "a.npz", np.ones((5, 4), np.float32)),
+    lambda folder: feature_files(folder).read(folder / "a.npz"),
+)
 READERS["PyTorch checkpoint"] = (
     lambda folder: write_torch_file(
         folder / "a.pth", {"w": POINTS.reshape(4, 10), "b": POINTS[:3]}
@@ -606,6 +617,7 @@ MODULES = {
     "data.procedure_files": "CrossTask",
     "data.yuv_video": "raw video",
     "data.arrays": "arrays",
+    "data.feature_files": "features",
     "data.flow_files": "flow files",
     "data.scene_flow.flying_things": "FlyingThings3D",
     "data.scene_flow.point_sets": "clouds alone",

@@ -98,9 +98,9 @@ FLAVOURS = {"paper": PAPER, "package": PACKAGE, "augreg": AUGREG, "clip": CLIP}
 class Architecture:
     """tokens: rows of the table of boxes (in a clip: of an image model's, times its replicates).
     points: sampled by each token.  channels: of the feature map.  outputs: classes, or the width
-    of the embedding.  class_token_before: the number of the unit before which a class token is put
-    in front; 0 means none, and the mean over tokens is classified.  dimensions: 2, or 3 for clips.
-    drop_path: rate of the last unit; the first has 0.
+    of the embedding; 0 means no last linear map.  class_token_before: the number of the unit before
+    which a class token is put in front; 0 means none, and the mean over tokens is classified.
+    dimensions: 2, or 3 for clips.  drop_path: rate of the last unit; the first has 0.
     """
 
     tokens: int

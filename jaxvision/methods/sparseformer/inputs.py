@@ -13,11 +13,12 @@ from PIL import Image
 from jaxvision.data import labelled_pictures
 from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.crops import centre_box, resized_crop_box, short_side_size
-from jaxvision.data.labelled_pictures import Digits, TfdsPictures
+from jaxvision.data.labelled_pictures import Digits, PictureFiles, TfdsPictures
 from jaxvision.data.labels import names_wanted, read_labels
 from jaxvision.data.source import Records, Sample
 from jaxvision.data.tfds import TfdsRecords
 from jaxvision.errors import InputError, check_choice
+from jaxvision.tasks import frozen_head
 
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 DATASETS = ("folder", "tfds", "digits")
@@ -86,6 +87,44 @@ def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
     if not where.is_file():
         raise InputError(f"{where}: no such folder or list (data.{split})")
     return labelled_pictures.picture_list(where, len(names))
+
+
+@dataclass(frozen=True)
+class PictureViews:
+    """Views of a picture for a frozen network: the crop that a validation sees, and any number of
+    training crops, which are drawn."""
+
+    evaluation: EvaluationPicture
+    training: TrainingPicture
+
+    def __call__(self, record: Mapping[str, Any], view: int, rng: np.random.Generator) -> Sample:
+        return (self.training if view else self.evaluation)(record, rng, "")
+
+
+def labels_of(records: Records) -> Sequence[int]:
+    """Of pictures in files, or of the built-in ones."""
+    assert isinstance(records, PictureFiles | Digits)
+    return records.labels
+
+
+def shown(config: ConfigDict, names: Sequence[str]) -> frozen_head.Shown:
+    """The labelled pictures as a frozen network is shown them. InputError for tfds, whose records
+    are no files."""
+    data, task = config.data, config.task
+    if data.name == "tfds":
+        raise InputError(
+            "data.name='tfds': features are kept of files; expected folder or digits, or training "
+            "from pixels (--config.data.features=)"
+        )
+    return frozen_head.Shown(
+        records=lambda split: records_of(config, split, names),
+        labels=labels_of,
+        show=PictureViews(
+            EvaluationPicture(data.size, data.short_side, data.resampling),
+            TrainingPicture(data.size, tuple(task.scale), task.flip, None),
+        ),
+        validation=data.name == "digits" or bool(data.validation),
+    )
 
 
 def class_names(config: ConfigDict) -> tuple[str, ...]:

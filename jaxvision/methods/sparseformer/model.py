@@ -181,16 +181,20 @@ class SparseFormer(nn.Module):
         last_norm = norm("norm", epsilon=flavour.norm_epsilon, dtype=arch.dtype)
         pooled = tokens[:, 0] if arch.class_token_before else jnp.mean(tokens, axis=1)
         embedding = last_norm(pooled)
-        bias = zeros if arch.head_bias else None
-        head = linear(arch.outputs, ("embed", "vocab"), dtype=arch.dtype, bias=bias, name="head")
         return Answer(
-            logits=head(embedding),
+            logits=self._classified(embedding) if arch.outputs else embedding,
             embedding=embedding,
             tokens=last_norm(tokens),
             boxes=boxes,
             boxes_after_unit=jnp.stack(after),
             samplings=tuple(samplings),
         )
+
+    def _classified(self, embedding: Float[Array, "b d"]) -> Float[Array, "b outputs"]:
+        arch = self.architecture
+        bias = zeros if arch.head_bias else None
+        head = linear(arch.outputs, ("embed", "vocab"), dtype=arch.dtype, bias=bias, name="head")
+        return head(embedding)
 
     def _initial(self, batch: int) -> tuple[Float[Array, "b n d"], Float[Array, "b n d2"]]:
         arch = self.architecture

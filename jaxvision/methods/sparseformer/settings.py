@@ -1,9 +1,10 @@
 """What each setting of SparseFormer's recipes is: `jaxvision inspect` prints it with the value."""
 
-from jaxvision.tasks.settings import LABELLED
+from jaxvision.tasks.settings import HEAD, LABELLED
 from jaxvision.training.sizes import Sizes
 
 SETTINGS = LABELLED | {
+    **HEAD,
     "model.flavour": "whose network: paper, package (their later code), augreg or clip",
     "model.tokens": "latent tokens, each with a box of its own",
     "model.points": "sampled by each token",
@@ -11,7 +12,9 @@ SETTINGS = LABELLED | {
     "model.widths": "of tokens in the focusing and in the cortex transformer",
     "model.cortex": "blocks of the cortex transformer",
     "model.repeats": "times the focusing transformer is applied",
-    "task.name": "classification",
+    "model.pooling": "of a head: attention (a query's), or mean (the published embedding)",
+    "model.head_dropout": "rate before a head's last layer",
+    "task.name": "classification, or head (on a frozen network)",
     "task.scale": "least and most area of a training crop, as shares of the picture",
     "task.flip": "probability that a crop is mirrored",
     "task.record_repeats": "times in a row each record comes in an epoch",

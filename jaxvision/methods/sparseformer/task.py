@@ -1,6 +1,6 @@
 """SparseFormer's image classification as the engine sees it (section 4.1)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
@@ -23,9 +24,10 @@ from jaxvision.methods.sparseformer.architecture import (
     bootstrapped_units,
     paper_units,
 )
+from jaxvision.methods.sparseformer.headed import HeadedSparseFormer, build_headed
 from jaxvision.methods.sparseformer.model import SparseFormer
 from jaxvision.methods.sparseformer.sampling_strip import sampling_strip, samplings_of
-from jaxvision.tasks import classification, dispatch, label_prediction
+from jaxvision.tasks import classification, dispatch, frozen_head, label_prediction
 from jaxvision.tasks.answering import answer_to
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
@@ -67,10 +69,18 @@ class ClassificationTask(Task):
     def names_in_data(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)
 
+    @property
+    def headed(self) -> bool:
+        """Whether only a head trains, on a frozen network."""
+        return self.config.task.name == frozen_head.TASK
+
     @cached_property
-    def model(self) -> SparseFormer:
-        classes = len(self.class_names)
-        return SparseFormer(architecture_of(self.config.model, classes, self.config.dtype))
+    def model(self) -> SparseFormer | HeadedSparseFormer:
+        model, classes = self.config.model, len(self.class_names)
+        if self.headed:
+            architecture = architecture_of(model, 0, self.config.dtype)
+            return build_headed(architecture, classes, model.pooling, model.head_dropout)
+        return SparseFormer(architecture_of(model, classes, self.config.dtype))
 
     def init(self, rng: PRNGKeyArray) -> Variables:
         size = self.config.data.size
@@ -114,7 +124,17 @@ class ClassificationTask(Task):
         return classification.loss(logits, batch["target"])
 
     def parameter_group(self, path: str, shape: tuple[int, ...]) -> Group:
+        if self.headed:
+            return frozen_head.group(path)
         return Group(decay=0.0 if without_decay(path) else 1.0)
+
+    def before_training(self, variables: Variables, mesh: Mesh, say: Callable[[str], None]) -> Task:
+        """A head is trained on features that the network answers once."""
+        if not self.headed:
+            return self
+        shown = inputs.shown(self.config, self.class_names)
+        start = frozen_head.Start(variables, mesh, say)
+        return frozen_head.on_stored_features(self, self.model, shown, start)
 
     def predict(self, variables: Variables, batch: Batch, rng: PRNGKeyArray) -> dict[str, Any]:
         """`probabilities`, and where tokens sampled: `boxes` and `points` of every sampling."""
@@ -162,7 +182,10 @@ class ClassificationTask(Task):
         )
 
 
-TASKS: dispatch.Tasks = {"classification": ClassificationTask}
+TASKS: dispatch.Tasks = {
+    "classification": ClassificationTask,
+    frozen_head.TASK: ClassificationTask,
+}
 RENAMED_KEYS = {"task.repeats": "task.record_repeats"}
 
 

@@ -14,6 +14,8 @@ from jaxvision.methods.umt.variants import (
     student_table,
     teacher_table,
 )
+from jaxvision.nn.video_transformer import grid_of
+from jaxvision.tasks import frozen_head
 from jaxvision.tasks.video_classification import default_data, default_settings
 from jaxvision.training.config import base_config
 
@@ -162,6 +164,17 @@ def finetuning(labels: str, size: str, *, form: str = "", gpus: int = 0) -> Conf
     config.optim.batch_scaling = 256
     config.optim.weight_decay.value = script.weight_decay
     config.init = ({"from": size + script.start, **_link(labels, script.start)},)
+    return config
+
+
+def head(size: str, *, weights: str, pooling: str) -> ConfigDict:
+    """A head on the frozen encoder of `weights`: a published file, or the workdir of a run, whose
+    network it then is."""
+    config = finetuning("k710", size, gpus=1)
+    config.model.drop_path = 0.0
+    trained = frozen_head.on_video_encoder(config, weights, pooling)
+    if trained and "position_window" not in trained:  # of a student, whose positions are its own
+        config.model.position_window = grid_of(config.model).window
     return config
 
 

@@ -29,7 +29,7 @@ SETTINGS = CLIPS | {
     "language.attention_dropout": "rate on attention weights",
     "language.shared_width": "of the space that videos and texts are compared in",
     # What is trained.
-    "task.name": "stage1, classification, detection, stage2, retrieval, multiple_choice, "
+    "task.name": "stage1, classification, head, detection, stage2, retrieval, multiple_choice, "
     "question_answering; "
     "or teacher (of the demo)",
     "task.text_length": "tokens of a text, [CLS] among them; longer ones are cut",

@@ -9,7 +9,7 @@ from jaxvision.methods.umt.language.question_task import QuestionTask
 from jaxvision.methods.umt.language.stage2_task import Stage2Task
 from jaxvision.methods.umt.language.teacher_task import TeacherTask
 from jaxvision.methods.umt.stage1_task import Stage1Task
-from jaxvision.tasks import dispatch
+from jaxvision.tasks import dispatch, frozen_head
 from jaxvision.tasks.clip_classification import ClipClassification
 from jaxvision.training.task import Task
 
@@ -17,6 +17,7 @@ TASKS: dispatch.Tasks = {
     "teacher": TeacherTask,
     "stage1": Stage1Task,
     "classification": ClipClassification,
+    frozen_head.TASK: ClipClassification,
     "detection": ActionDetectionTask,
     "stage2": Stage2Task,
     "retrieval": RetrievalTask,

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.methods.videomae.transfer import from_k710, from_pretraining
 from jaxvision.methods.videomae.variants import CLASSES, classifier_table, pretraining_table
+from jaxvision.tasks import frozen_head
 from jaxvision.tasks.video_classification import default_data, default_settings
 from jaxvision.training.config import base_config
 
@@ -65,6 +66,23 @@ def finetuning(
         config.model.remat = "full"
     if weights:
         config.init = ({"from": weights, **_link(start, CLASSES[labels])},)
+    return config
+
+
+def head(size: str, *, weights: str, pooling: str) -> ConfigDict:
+    """A head on the frozen encoder of `weights`: a published file, or the workdir of a run, whose
+    network it then is."""
+    config = finetuning(
+        size,
+        "ucf101",
+        gpus=1,
+        clips=16,
+        learning_rate=1e-3,
+        epochs=40,
+        layer_decay=1.0,
+        drop_path=0.0,
+    )
+    frozen_head.on_video_encoder(config, weights, pooling)
     return config
 
 

@@ -12,7 +12,7 @@ SETTINGS = CLIPS | {
     # The classifier.
     "teacher": "the classifier that is distilled, as in `model`",
     # What is trained.
-    "task.name": "reconstruction, classification or distillation",
+    "task.name": "reconstruction, classification, distillation or head (on a frozen encoder)",
     "task.encoder_mask": "tube (the same places in every frame) or random",
     "task.encoder_mask_ratio": "share of tokens hidden from the encoder",
     "task.decoder_mask_ratio": "share of tokens not decoded; 0 = decode all that are hidden",

@@ -27,7 +27,7 @@ from jaxvision.methods.videomae.model import MaskedAutoencoder, build_autoencode
 from jaxvision.methods.videomae.probe import probe_evaluation
 from jaxvision.nn.video_transformer import take_tokens
 from jaxvision.ops import token_masks
-from jaxvision.tasks import dispatch
+from jaxvision.tasks import dispatch, frozen_head
 from jaxvision.tasks.answering import answer_to
 from jaxvision.tasks.clip_classification import ClipClassification
 from jaxvision.training.draws import sample_keys
@@ -181,6 +181,7 @@ TASKS: dispatch.Tasks = {
     "reconstruction": PretrainingTask,
     "classification": classification,
     "distillation": DistillationTask,
+    frozen_head.TASK: ClipClassification,
 }
 RENAMED_KEYS = {"task.objective": "task.name", "task.repeats": "task.crops_per_clip"}
 

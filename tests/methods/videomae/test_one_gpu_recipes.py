@@ -11,7 +11,12 @@ from jaxvision.training.config import difference, load_config, recipes
 from jaxvision.training.schedules import make
 
 OURS = {name: path for name, path in recipes().items() if name.startswith("videomae/")}
-MADE_FOR_ONE = {"videomae/demo", "videomae/own_videos", "videomae/vit_h_k600_finetune"}
+MADE_FOR_ONE = {
+    "videomae/demo",
+    "videomae/own_head",
+    "videomae/own_videos",
+    "videomae/vit_h_k600_finetune",
+}
 OF_SEVERAL = sorted(OURS.keys() - MADE_FOR_ONE)
 
 
