@@ -79,12 +79,13 @@ def network(side: int, repeats: int) -> None:
     slow = fast[:, ::4]
     variables = jax.jit(model.init)(jax.random.key(0), slow, fast)
 
-    def forward(params):
+    # Clips are arguments: as constants, the compiler would pad and fold them beforehand.
+    def forward(params, slow, fast):
         maps = model.apply(variables | {"params": params}, slow, fast)
         return sum(jnp.mean(level**2) for level in maps.levels(4))
 
     params = variables["params"]
-    calls = [partial(jax.jit(f), params) for f in (forward, jax.grad(forward))]
+    calls = [partial(jax.jit(f), params, slow, fast) for f in (forward, jax.grad(forward))]
     names = ["forward", "gradient"]
     try:
         from resnet3d_torch import slowfast_calls

@@ -3,7 +3,7 @@
     python benchmarks/stmixer.py [--batch 1] [--repeats 5] [--only levels|whole|head]
 
 `whole`: both means of the four levels at 256 x 320 in eight frames, forward and with gradients.
-`levels`: the mean over points of each level in both forms, which
+`levels`: the mean over points of each level in every form, which
 `jaxvision/ops/sparse_sampling/means_over_points.py` chooses from by platform and map size.
 `--tpu v5e:2x2 --batch 32`: temporaries of both means both ways on one chip; nothing runs.
 `head`: the published head at 256 x 320, forward and with gradients, beside PyTorch if it is there.
@@ -13,6 +13,7 @@ Calls alternate; the least of each is printed.
 import argparse
 from collections.abc import Callable
 from functools import partial
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ from timing import alternately
 from jaxvision.methods.stmixer.decoder import Decoder, DecoderConfig
 from jaxvision.ops.dispatch import platform
 from jaxvision.ops.sparse_sampling import sampled_means
-from jaxvision.ops.sparse_sampling.means_over_points import mean_over_points
+from jaxvision.ops.sparse_sampling.means_over_points import Form, mean_over_points
 
 SIZES = ((64, 80), (32, 40), (16, 20), (8, 10))
 FRAMES, CHANNELS, QUERIES, GROUPS, POINTS = 8, 256, 100, 4, 32
@@ -101,29 +102,31 @@ def memory(topology: str, batch: int) -> None:
 
 
 def levels(batch: int, repeats: int) -> None:
-    print(f"{'map':>10} {'pass':>9} {'gather':>10} {'product':>10}")
-    width, maps = CHANNELS // GROUPS * FRAMES, batch * GROUPS
+    forms = get_args(Form)
+    print(f"{'map':>10} {'pass':>9}" + "".join(f"{form:>11}" for form in forms))
     rng = np.random.default_rng(0)
     for height, columns in SIZES:
-        shapes = (maps, height * columns, width), (maps, QUERIES, POINTS), (maps, QUERIES, width)
-        image, weights, cotangent = (
+        tokens = (batch, GROUPS, QUERIES)
+        shapes = (
+            (batch, FRAMES, height * columns, CHANNELS),
+            (*tokens, POINTS),
+            (*tokens, FRAMES, CHANNELS // GROUPS),
+        )
+        clip, weights, cotangent = (
             jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in shapes
         )
         limits = (columns - 1, height - 1)
-        where = jnp.asarray(rng.uniform(0, limits, (maps, QUERIES, POINTS, 2)), jnp.float32)
-        forms = [
-            partial(mean_over_points, sizes=(columns, height), form=form)
-            for form in ("gather", "product")
-        ]
+        where = jnp.asarray(rng.uniform(0, limits, (*tokens, POINTS, 2)), jnp.float32)
+        means = [partial(mean_over_points, sizes=(columns, height), form=form) for form in forms]
         calls = {
-            "forward": ([jax.jit(form) for form in forms], ()),
-            "both": ([with_gradients(form) for form in forms], (cotangent,)),
+            "forward": ([jax.jit(form) for form in means], ()),
+            "both": ([with_gradients(form) for form in means], (cotangent,)),
         }
         for name, (functions, more) in calls.items():
-            bound = [partial(f, image, where, weights, *more) for f in functions]
+            bound = [partial(f, clip, where, weights, *more) for f in functions]
             taken = alternately(bound, repeats)
-            shown = " ".join(f"{1e3 * min(times):>8.1f}ms" for times in taken)
-            print(f"{height:>4} x {columns:>3} {name:>9} {shown}", flush=True)
+            shown = "".join(f"{1e3 * min(times):>9.1f}ms" for times in taken)
+            print(f"{height:>4} x {columns:>3} {name:>9}{shown}", flush=True)
 
 
 def head(batch: int, repeats: int) -> None:

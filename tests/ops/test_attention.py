@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
@@ -58,12 +58,18 @@ def drawn(seed: int, shape, size: float = 1.0):
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=str)
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**31), size=st.sampled_from([0.1, 1.0, 3.0]))
+@example(seed=7919, size=3.0)
 def test_implementations_equal_the_reference(name, shape, seed, size):
     arguments, cotangent = drawn(seed, shape, size)
     wanted = runner("reference")(arguments, cotangent)
+    # Where one key has nearly all the weight, a query's gradient is a small difference of terms as
+    # large as these, each rounded: beside float64 even the reference is off by a quarter of this.
+    query, key, value = arguments
+    largest = np.abs(np.einsum("bnhd,bmhd->bhnm", cotangent, value)).max()
+    rounding = np.finfo(np.float32).eps * largest * max(np.abs(query).max(), np.abs(key).max())
     for ours, theirs in zip(runner(name)(arguments, cotangent), wanted, strict=True):
         scale = max(1.0, float(jnp.abs(theirs).max()))
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * scale)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=max(1e-5 * scale, rounding))
 
 
 @pytest.mark.xdist_group("interpreted_kernels")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jaxvision.errors import InputError
 from jaxvision.ops.sparse_sampling import (
     HAT_ROWS,
+    MOST_HAT_ROWS,
     mosaic_tpu,
     reference,
     sampled_means,
@@ -192,15 +193,29 @@ def test_means_by_linearity_equal_those_of_every_frame_both_ways(form):
         np.testing.assert_allclose(one, other, atol=2e-5)
 
 
-def test_both_forms_of_the_mean_over_points_agree():
+def test_the_forms_of_the_mean_over_points_agree_both_ways():
     rng = np.random.default_rng(6)
-    maps = jnp.asarray(rng.standard_normal((2, 5 * 7, 3)), jnp.float32)
-    where = coordinates(rng.uniform(-0.2, 1.2, (2, 4, 6, 2)), (7, 5), "zeros")
-    weights = jnp.asarray(rng.uniform(0, 1, (2, 4, 6)), jnp.float32)
-    gather, product = (
-        mean_over_points(maps, where, weights, (7, 5), form) for form in ("gather", "product")
-    )
-    np.testing.assert_allclose(gather, product, atol=1e-5)
+    clip = jnp.asarray(rng.standard_normal((2, 3, 5 * 7, 4)), jnp.float32)
+    where = coordinates(rng.uniform(-0.2, 1.2, (2, 2, 4, 6, 2)), (7, 5), "zeros")
+    weights = jnp.asarray(rng.uniform(0, 1, (2, 2, 4, 6)), jnp.float32)
+
+    def both_ways(form, clip):
+        def total(*of):
+            mean = mean_over_points(*of, (7, 5), form)
+            return jnp.sum(jnp.sin(mean)), mean
+
+        return jax.jit(jax.grad(total, (0, 1, 2), has_aux=True))(clip, where, weights)
+
+    gather, product, whole = (both_ways(form, clip) for form in ("gather", "product", "whole"))
+    for other in (product, whole):
+        for one, two in zip(jax.tree.leaves(gather), jax.tree.leaves(other), strict=True):
+            np.testing.assert_allclose(one, two, atol=1e-5)
+    # In half precision the pixels' shares are rounded, and nothing else that counts.
+    narrow = both_ways("whole", clip.astype(jnp.bfloat16))
+    assert [each.dtype for each in jax.tree.leaves(narrow)] == ["bfloat16", *["float32"] * 3]
+    for one, two in zip(jax.tree.leaves(whole), jax.tree.leaves(narrow), strict=True):
+        apart = jnp.linalg.norm(one - two.astype(jnp.float32)) / jnp.linalg.norm(one)
+        assert float(apart) < 1e-2
     assert [preferred(pixels, "cpu") for pixels in (8192, 8193)] == ["product", "gather"]
 
 
@@ -250,10 +265,15 @@ def test_bad_input_is_refused_in_one_line(name):
     assert "\n" not in str(caught.value)
 
 
-def test_large_maps_are_gathered_on_a_tpu():
+@pytest.mark.parametrize(
+    ("has", "most", "beyond"),
+    [(True, HAT_ROWS, "sparsecore"), (False, MOST_HAT_ROWS, "reference")],
+)
+def test_large_maps_are_gathered_on_a_tpu(monkeypatch, has, most, beyond):
     from jaxvision.ops.sparse_sampling import _preferred
 
-    assert _preferred(HAT_ROWS, "tpu") == "mosaic_tpu"
-    assert _preferred(HAT_ROWS + 1, "tpu") == "reference"
+    monkeypatch.setattr("jaxvision.ops.sparse_sampling.has_sparse_cores", lambda: has)
+    assert _preferred(most, "tpu") == "mosaic_tpu"
+    assert _preferred(most + 1, "tpu") == beyond
     assert _preferred(1, "cpu") == "reference"
     assert _preferred(HAT_ROWS + 1, "gpu") == "triton"

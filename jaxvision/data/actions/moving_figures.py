@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 ACTIONS = ("stand", "walk", "wave", "crouch", "together")
 MOTIONS = ("stand", "walk", "reach", "wave", "together")
 REACH = 0.9  # of a figure's height: nearer than this, people are together
+SMALL, TALL = (0.35, 0.6), (0.45, 0.7)  # least and most height, of the frame's
 STEP = 0.04  # of a figure's height: what a walking one moves in a frame
 PACE = 0.8  # radians that its legs swing in a frame
 # Where motion counts, it is plain from one frame to the next.
@@ -127,7 +128,7 @@ class MovingFigures:
         """Figures within the middle frame, the furthest first."""
         found = []
         for _ in range(int(rng.integers(1, self.most + 1))):
-            height = self.height * rng.uniform(0.35, 0.6)
+            height = self.height * rng.uniform(*(TALL if self.motions else SMALL))
             walks = rng.random() < 0.5
             step = LONG_STEP if self.motions else STEP
             figure = Figure(

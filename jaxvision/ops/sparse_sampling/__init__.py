@@ -7,8 +7,8 @@ of STMixer (2303.15879, section 3.2).
 Implementations: "reference" (a gather; any device), "mosaic_tpu" (products with hat functions in
 the place of gathers, small maps), "triton" (gathers on NVIDIA GPUs; both have backward passes
 without a scatter), "sparsecore" (rows fetched by a TPU's SparseCores). None takes the kernel of the
-platform; on a TPU, levels of more than `HAT_ROWS` pixels go to the SparseCores, or to XLA's gather
-where there are none, since the work of the hat form grows with the map.
+platform; on a TPU, levels of more than `HAT_ROWS` pixels go to the SparseCores, since the work of
+the hat form grows with the map, or where there are none to XLA's gather beyond `MOST_HAT_ROWS`.
 """
 
 import math
@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
@@ -39,11 +40,16 @@ Sampler = Callable[..., Array]
 
 # The hat form multiplies every point with every pixel, the gather reads 4 or 8 rows a point. By the
 # TPU compiler's estimates the hat form is 4 to 6 times faster at 56 x 56, and its work grows with
-# the map; STMixer's finest level (64 x 80 in eight frames) would be 34 GMAC a stage.
-HAT_ROWS = 64 * 64
+# the map: XLA's gather catches up at three times as many pixels or more, and keeps copies of rows
+# besides, half of whose lanes are empty at STMixer's 64 channels.
+HAT_ROWS, MOST_HAT_ROWS = 64 * 64, 96 * 96
 # Where a gather of a few rows is faster than products over whole maps: 37 ms beside 162 ms for
 # STMixer's four levels on two cores; both ways the products win (benchmarks/stmixer.py).
 FORWARD_BY_FRAME = ("cpu",)
+# Where a kernel's points, pairs of numbers, fill whole rows of 128 lanes: those of all levels are
+# not kept for the backward pass but made again, from fractions of the map in a denser order.
+POINTS_AGAIN = ("tpu",)
+KEPT = "sampled"
 DTYPES = (jnp.float32, jnp.bfloat16)
 ARRAYS = (jax.Array, np.ndarray)
 Maps = Float[Array, "b *t h w c"] | Sequence[Float[Array, "b *t h w c"]]
@@ -224,14 +230,15 @@ def _by_linearity(
     means: tuple[Array, ...],
     how: _Means,
 ) -> tuple[Array, Array]:
-    over_frames = sparse_sampling(
-        means,
-        points,
-        weights,
+    sample: Callable[..., Array] = partial(
+        sparse_sampling,
         groups=how.groups,
         padding=how.padding,
         implementation=how.implementation,
     )
+    if platform() in POINTS_AGAIN:
+        sample = jax.checkpoint(sample, policy=jax.checkpoint_policies.save_only_these_names(KEPT))
+    over_frames = sample(means, points, weights)
     over_points: Array = jnp.zeros((), jnp.float32)
     for number, (level, at) in enumerate(zip(levels, points, strict=True)):
         over_points = over_points + _points_of_level(level, at, weights[..., number], how)
@@ -246,20 +253,15 @@ def _points_of_level(
 ) -> Float[Array, "b n g t cg"]:
     b, t, height, width, channels = features.shape
     n, groups, p = points.shape[1], how.groups, points.shape[2] // how.groups
-    # 1. One map a sample and group, whose channels are those of all frames; and its points.
-    maps = features.reshape(b, t, height * width, groups, channels // groups)
-    maps = maps.transpose(0, 3, 2, 1, 4).reshape(b * groups, height * width, -1)
-    at = points.reshape(b, n, groups, p, 2).swapaxes(1, 2).reshape(b * groups, n, p, 2)
-    weight = weights.astype(jnp.float32).reshape(b, n, groups, p).swapaxes(1, 2)
-    # 2. Their means, in the form of the platform.
+    at = points.reshape(b, n, groups, p, 2).swapaxes(1, 2)
     mean = means_over_points.mean_over_points(
-        maps,
+        features.reshape(b, t, height * width, channels),
         coordinates(at, (width, height), how.padding),
-        weight.reshape(b * groups, n, p),
+        weights.astype(jnp.float32).reshape(b, n, groups, p).swapaxes(1, 2),
         (width, height),
         means_over_points.preferred(height * width, platform()),
     )
-    return mean.reshape(b, groups, n, t, channels // groups).swapaxes(1, 2)
+    return mean.swapaxes(1, 2)
 
 
 def _as_levels(features: Maps, points: Points) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -301,9 +303,9 @@ def _preferred(rows: int, platform: str) -> str:
         return "triton"
     if platform != "tpu":
         return "reference"
-    if rows <= HAT_ROWS:
-        return "mosaic_tpu"
-    return "sparsecore" if has_sparse_cores() else "reference"
+    if has_sparse_cores():
+        return "mosaic_tpu" if rows <= HAT_ROWS else "sparsecore"
+    return "mosaic_tpu" if rows <= MOST_HAT_ROWS else "reference"
 
 
 def _sample_level(
@@ -328,7 +330,7 @@ def _sample_level(
     sizes = tuple(between[::-1])
     at = jnp.moveaxis(points.reshape(b, n, groups, p // groups, -1), 2, 1)
     at = coordinates(at.reshape(b * groups, n * (p // groups), -1), sizes, padding)
-    sampled = sampler(maps, at, sizes)
+    sampled = checkpoint_name(sampler(maps, at, sizes), KEPT)
     sampled = sampled.reshape(b, groups, n, p // groups, frames, width)
     sampled = jnp.moveaxis(sampled, 1, 2).reshape(b, n, p, frames, width)
     return sampled if shared else sampled[..., 0, :]
