@@ -51,7 +51,7 @@ def start(*arguments: str, devices: int = 1, **environment: str) -> subprocess.P
     )
 
 
-def finish(process: subprocess.Popen, timeout: float = 240) -> tuple[int, str, str]:
+def finish(process: subprocess.Popen, timeout: float = 600) -> tuple[int, str, str]:
     """(exit status, stdout, stderr)."""
     out, err = process.communicate(timeout=timeout)
     return process.returncode, out, err

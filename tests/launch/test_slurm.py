@@ -45,7 +45,7 @@ STEP = "srun --kill-on-bad-exit=1 --label jaxvision train --workdir /a b"
 def test_only_a_preempted_run_is_requeued(cluster, tmp_path, status):
     environment, called = cluster
     job = begin(environment, tmp_path, f"exit {status}", "train", "--workdir", "/a b")
-    job.communicate(timeout=20)
+    job.communicate(timeout=120)
     assert job.returncode == (0 if status == 75 else status)
     assert called() == ([STEP, "scontrol requeue 12"] if status == 75 else [STEP])
 
@@ -60,7 +60,7 @@ def test_requeues_come_to_an_end(cluster, tmp_path):
         SLURM_RESTART_COUNT="3",
         JAXVISION_MAX_RESTARTS="3",
     )
-    _, err = job.communicate(timeout=20)
+    _, err = job.communicate(timeout=120)
     assert job.returncode == 75
     assert "already requeued 3 times" in err
     assert len(called()) == 1
@@ -76,7 +76,7 @@ def test_a_signal_to_the_batch_shell_reaches_the_step(cluster, tmp_path):
         time.sleep(0.01)
     time.sleep(0.2)  # for the trap
     job.send_signal(signal.SIGTERM)
-    job.communicate(timeout=20)
+    job.communicate(timeout=120)
     assert job.returncode == 0
     assert called()[1:] == ["scancel --signal=TERM 12", "scontrol requeue 12"]
 

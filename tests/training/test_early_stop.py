@@ -50,7 +50,7 @@ def test_a_signal_with_nothing_unsaved_ends_a_wait_in_c(number):
     process = start("with EarlyStop('jaxvision train'): wait()")
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 75
     assert err == "jaxvision: stopped with nothing unsaved; to go on, run again: jaxvision train\n"
 
@@ -67,7 +67,7 @@ def test_the_first_signal_is_anothers_and_the_second_ends_at_once():
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "saving\n"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 75
     (line,) = err.splitlines()
     assert "stopped at once; from the last save on, run again: jaxvision train" in line
@@ -82,7 +82,7 @@ def test_closed_it_leaves_signals_as_they_were():
     """)
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == -signal.SIGTERM
 
 

@@ -47,7 +47,7 @@ def assert_same_run(workdir, whole):
         np.testing.assert_array_equal(variables(workdir)[path], value, err_msg=path)
 
 
-def wait_for(condition, process, seconds=120):
+def wait_for(condition, process, seconds=600):
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, "it ended before the moment waited for"
