@@ -36,7 +36,9 @@ def test_norms_see_one_frame_and_then_the_other():
 
     run = jax.jit(jax.grad(loss, has_aux=True), static_argnums=1)
     expected, found = (run(variables["params"], looped) for looped in (False, True))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), expected, found)
+    for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        # A gradient is a sum whose terms are as large as its largest entry.
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6 * float(jnp.abs(a).max()))
     mean = found[1][1]["batch_stats"]["unit"]["norm"]["mean"]
     assert float(jnp.abs(mean).max()) > 0.1
     evaluated = [Layers(looped).apply(variables, frames, True) for looped in (False, True)]
