@@ -25,8 +25,8 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _own_cache)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 sys.path.insert(0, str(Path(__file__).parent))
 
-# XLA's older emitters compile a CPU's training step in half the time. They round otherwise: these
-# tests compare two programs more closely than that.
+# XLA's older emitters compile a CPU's training step in half the time. They round otherwise: tests with
+# these names compare two programs more closely than that.
 QUICK_COMPILATION = {"xla_cpu_use_fusion_emitters": False}
 COMPILED_AS_USUAL = ("emavfi",)
 _quick = False
@@ -36,12 +36,10 @@ _quick = False
 def pytest_runtest_setup(item: pytest.Item) -> None:
     global _quick
     _quick = not any(name in item.nodeid for name in COMPILED_AS_USUAL)
-    if not hasattr(_compile_quickly, "done"):
-        _compile_quickly()
 
 
-def _compile_quickly() -> None:
-    """Not by XLA_FLAGS: the TPU's compiler does not know this one."""
+def pytest_configure() -> None:
+    """Once a process. Not by XLA_FLAGS: the TPU's compiler does not know this one."""
     from jax._src import compiler
 
     usual = compiler.get_compile_options

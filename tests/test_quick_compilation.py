@@ -1,0 +1,21 @@
+"""What conftest.py adds to every compilation for the CPU: once, and not for all tests."""
+
+import jax
+import pytest
+from jax._src import compiler
+
+
+def overrides() -> list[str]:
+    client = jax.devices()[0].client
+    return [
+        name for name, _ in compiler.get_compile_options(1, 1, backend=client).env_option_overrides
+    ]
+
+
+@pytest.mark.parametrize("test", ["first", "next"])
+def test_the_quick_emitters_are_asked_for_once(test):
+    assert overrides() == ["xla_cpu_use_fusion_emitters"]
+
+
+def test_emavfi_is_compiled_as_usual():
+    assert overrides() == []
