@@ -25,8 +25,8 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _own_cache)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 sys.path.insert(0, str(Path(__file__).parent))
 
-# XLA's older emitters compile a CPU's training step in half the time. They round otherwise: tests with
-# these names compare two programs more closely than that.
+# XLA's older emitters compile a CPU's training step in half the time. They round otherwise:
+# tests with these names compare two programs more closely than that.
 QUICK_COMPILATION = {"xla_cpu_use_fusion_emitters": False}
 COMPILED_AS_USUAL = ("emavfi",)
 _quick = False
