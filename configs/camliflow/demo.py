@@ -1,4 +1,4 @@
-"""CamLiPWC in miniature: photographs on planes that move rigidly, on a CPU.
+"""CamLiRAFT in miniature: photographs on planes that move rigidly, on a CPU.
 
     jaxvision train --config camliflow/demo --workdir runs/camliflow
 
@@ -13,17 +13,22 @@ from jaxvision.methods.camliflow.recipes import benchmarks, fused, things
 
 
 def get_config() -> ConfigDict:
-    config = fused(things("camlipwc", epochs=0, batch=4, peak=5e-4, clip=20.0), 1e-3, 0)
-    config.model.update({"lite": True, "pyramid": (128, 64, 32, 24, 16)})
-    config.task.update({"jitter": (0.0, 0.0, 0.0, 0.0), "benchmarks": benchmarks("camlipwc")})
-    config.task.predict.points = 256
-    config.data.update({"name": "planes", "root": "", "size": (64, 64), "points": 256})
-    config.data.update({"pairs": 4096, "speed": 2.0})
-    config.train.update({"epochs": 0.0, "steps": 400, "loss_groups": 1})
-    config.optim.packed = True  # of 530 small parameters: a smaller program
+    config = fused(things("camliraft", epochs=0, batch=8, peak=2e-3, clip=1.0), 3e-3, 0)
+    config.model.update({"training_iterations": 3, "iterations": 4, "lookup": "volume"})
+    config.model.update({"width": 32, "blocks": (1, 1), "levels": 2, "radius": 3})
+    config.model.pyramid = (96, 64, 32, 24, 16)
+    config.task.update({"jitter": (0.0, 0.0, 0.0, 0.0), "benchmarks": benchmarks("camliraft")})
+    config.task.update({"evaluation_batch": 8})
+    config.task.predict.points = 192
+    config.data.update({"name": "planes", "root": "", "size": (96, 96), "points": 192})
+    config.data.update({"pairs": 4096, "speed": 4.0})
+    config.train.update({"epochs": 0.0, "steps": 450, "loss_groups": 1})
+    config.optim.packed = True  # of 250 small parameters: a smaller program
+    config.quick_compilation = True
     for rate in (config.optim.learning_rate, config.optim.schedules.points):
-        rate.update({"clock": "step", "warmup_epochs": 0})
+        del rate.warmup_epochs
+        rate.update({"clock": "step", "warmup_steps": 30})
     config.evaluate.update({"every_epochs": 0.0, "every_steps": 0})
-    config.checkpoint.update({"best": "", "every_steps": 200})
-    config.log.update({"every_steps": 20, "pictures_every_steps": 200})
+    config.checkpoint.update({"best": "", "every_steps": 100})
+    config.log.update({"every_steps": 20, "pictures_every_steps": 450})
     return config

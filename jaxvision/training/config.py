@@ -31,6 +31,7 @@ OPERATIONAL = (
     "log",
     "profile",
     "debug",
+    "quick_compilation",
     "frozen.sharded",
     "data.workers",
     "data.threads",

@@ -16,6 +16,7 @@ from jaxvision.data.listed_files import listed_files
 from jaxvision.data.loader import EvaluationBatches, HostBatch, batches
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
+from jaxvision.training.compilation import compiler_options
 from jaxvision.training.row_writes import NO_ROW, write_rows
 from jaxvision.training.run import abstract_batch, compile_by_bucket
 from jaxvision.training.sharding import (
@@ -82,7 +83,10 @@ class Evaluator:
                 }
             else:
                 jitted = jax.jit(self._outputs(evaluation), out_shardings=replicated(self._mesh))
-                self._compiled[name] = compile_by_bucket(jitted, variables, specs, self._mesh)
+                options = compiler_options(self._task.config)
+                self._compiled[name] = compile_by_bucket(
+                    jitted, variables, specs, self._mesh, options=options
+                )
 
     def run(
         self,

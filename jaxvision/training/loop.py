@@ -18,6 +18,7 @@ from jaxvision.data.conversions import Conversions
 from jaxvision.data.loader import HostBatch, batches
 from jaxvision.errors import InputError, writing
 from jaxvision.training.checkpoint import Checkpoints, SaveError
+from jaxvision.training.compilation import compiler_options
 from jaxvision.training.config import as_json, check_choices
 from jaxvision.training.evaluation import Evaluator, Stopped
 from jaxvision.training.preemption import Preempted, StopSignal
@@ -385,4 +386,5 @@ def compile_predict(run: Run) -> dict[str, Any]:
 
     jitted = jax.jit(answer, out_shardings=replicated(run.mesh))
     variables = answering_variables(task, run.target.variables())
-    return compile_by_bucket(jitted, variables, task.batch_specs("train"), run.mesh)
+    options, specs = compiler_options(run.config), task.batch_specs("train")
+    return compile_by_bucket(jitted, variables, specs, run.mesh, options=options)

@@ -15,6 +15,7 @@ from jaxvision.data.loader import Schedule, TrainingBatches
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
 from jaxvision.training import initialisation
+from jaxvision.training.compilation import compiler_options
 from jaxvision.training.mesh import make_mesh
 from jaxvision.training.optimizer import Optimizer, make_optimizer
 from jaxvision.training.sharding import (
@@ -133,7 +134,8 @@ class Run:
             return dict.fromkeys(self.task.batch_specs("train"), self._debugged_step())
         started = time.perf_counter()
         step = jitted_step(self.task, self.config, self.optimizer, self.target)
-        compiled = compile_by_bucket(step, self.target, self.task.batch_specs("train"), self.mesh)
+        specs, options = self.task.batch_specs("train"), compiler_options(self.config)
+        compiled = compile_by_bucket(step, self.target, specs, self.mesh, options=options)
         self.seconds["compile"] = time.perf_counter() - started
         return compiled
 
@@ -164,8 +166,11 @@ def abstract_batch(fields: Mapping[str, jax.ShapeDtypeStruct], mesh: Mesh) -> di
     return {n: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=where) for n, s in fields.items()}
 
 
-def compile_by_bucket(jitted: Any, first: Any, specs: BatchSpecs, mesh: Mesh) -> dict[str, Any]:
-    """`jitted(first, batch)` compiled ahead for every bucket's batch, once for equal shapes."""
+def compile_by_bucket(
+    jitted: Any, first: Any, specs: BatchSpecs, mesh: Mesh, *, options: dict | None = None
+) -> dict[str, Any]:
+    """`jitted(first, batch)` compiled ahead for every bucket's batch, once for equal shapes.
+    options: the compiler's."""
     compiled: dict[str, Any] = {}
     with jax.set_mesh(mesh):
         for bucket, fields in specs.items():
@@ -173,7 +178,8 @@ def compile_by_bucket(jitted: Any, first: Any, specs: BatchSpecs, mesh: Mesh) ->
             if same is not None:
                 compiled[bucket] = compiled[same]
             else:
-                compiled[bucket] = jitted.lower(first, abstract_batch(fields, mesh)).compile()
+                lowered = jitted.lower(first, abstract_batch(fields, mesh))
+                compiled[bucket] = lowered.compile(compiler_options=options)
     return compiled
 
 

@@ -45,8 +45,9 @@ def test_visible_pixels_look_alike_after_their_motion(records, pair):
 
 
 def test_a_surface_hides_what_lies_behind_it_and_the_same_number_is_the_same_pair(records):
-    before, after = records.scene(0)
-    truth = moving_planes.truth_of(before, after, records.camera, SIZE)
+    before, after = records.scene(1)
+    hits = moving_planes.cast(before, moving_planes.grid(SIZE), records.camera)
+    truth = moving_planes.truth_of(before, after, hits, records.camera, SIZE)
     back = moving_planes.cast(after, moving_planes.grid(SIZE), records.camera)
     ends = np.round(moving_planes.grid(SIZE) + truth.flow.reshape(-1, 2)).astype(int)
     inside = ((ends >= 0) & (ends < SIZE[::-1])).all(axis=1)

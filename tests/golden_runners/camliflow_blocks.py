@@ -10,7 +10,7 @@ import numpy as np
 from golden_case import Case, runner
 from golden_runners.camliflow_network import first, last
 from golden_runners.gradients import gradient_outputs
-from jaxvision.methods.camliflow import estimators, pwc, raft
+from jaxvision.methods.camliflow import estimators, pwc
 from jaxvision.methods.camliflow.encoders import ImagePyramid, PointPyramid, ResNetEncoder
 from jaxvision.methods.camliflow.fusion import FUSIONS, Fusion, correspond
 from jaxvision.methods.camliflow.layers import offsets_of
@@ -127,10 +127,10 @@ def prefixes(xyz: np.ndarray, counts: list[int]) -> tuple:
 
 @runner("camliflow", "models/camliraft_l_core.py:Encoder3D", fixed={"k": 16})
 def point_encoder(case: Case) -> dict:
-    assert tuple(case.config["channels"]) == raft.POINT_WIDTHS
+    assert tuple(case.config["channels"]) == VARIANTS["camliraft"].point_widths
     variables = variables_of(case)["point_features"]
     clouds = prefixes(last(case.input("xyz")), case.config["pyramid"])
-    encoder = PointPyramid(raft.POINT_WIDTHS)
+    encoder = PointPyramid(VARIANTS["camliraft"].point_widths)
     found = jax.jit(lambda clouds: encoder.apply(variables, clouds, True))(clouds)
     return channels_first({f"feat{level}": x for level, x in enumerate(found)})
 

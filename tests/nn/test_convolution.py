@@ -42,3 +42,17 @@ def test_prelu_has_a_slope_per_channel():
     slope = np.array([0.0, 0.25, 2.0], np.float32)
     got = PReLU().apply({"params": {"slope": slope}}, X)
     np.testing.assert_allclose(got, np.where(X > 0, X, X * slope))
+
+
+def test_a_looped_convolution_and_its_gradients_are_those_of_any_other():
+    dy = RNG.normal(size=(2, 9, 8, 5)).astype(np.float32)
+    kernel = RNG.normal(size=(1, 5, 3, 5)).astype(np.float32)
+
+    def outcome(x, kernel, looped):
+        conv = Conv(5, (1, 5), use_bias=False, looped=looped)
+        y = conv.apply({"params": {"kernel": kernel}}, x)
+        return (y * dy).sum(), y
+
+    run = jax.jit(jax.grad(outcome, (0, 1), has_aux=True), static_argnums=2)
+    expected, got = run(X, kernel, False), run(X, kernel, True)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), expected, got)

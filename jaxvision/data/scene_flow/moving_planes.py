@@ -17,7 +17,6 @@ from jaxvision.data.scene_flow.flying_things import CAMERA
 from jaxvision.data.scene_flow.frames import FramePair
 from jaxvision.data.scene_flow.geometry import Camera, project
 
-SUBPIXELS = 2  # rays of a pixel along each axis
 NEARER = 1e-3  # metres by which one surface hides another
 
 
@@ -47,9 +46,10 @@ class Hits(NamedTuple):
 def cast(planes: Sequence[Plane], pixels: Float[np.ndarray, "n 2"], camera: Camera) -> Hits:
     """The nearest plane along the ray of each pixel."""
     across, down = ((pixels - [camera.cx, camera.cy]) / camera.f).T
-    rays = np.stack([across, down, np.ones(len(pixels))])
     found = Hits(np.full(len(pixels), -1), np.full(len(pixels), np.inf), np.zeros((len(pixels), 2)))
     for number, plane in enumerate(planes):
+        near = np.flatnonzero(_may_meet(plane, across, down))
+        rays = np.stack([across[near], down[near], np.ones(len(near))])
         normal = np.cross(*plane.axes)
         facing, x, y = np.stack([normal, *plane.axes]) @ rays
         start_x, start_y = plane.axes @ plane.centre
@@ -58,10 +58,24 @@ def cast(planes: Sequence[Plane], pixels: Float[np.ndarray, "n 2"], camera: Came
             depth = (normal @ plane.centre) / facing
             x, y = x * depth - start_x, y * depth - start_y
         inside = (np.abs(x) <= plane.half[0]) & (np.abs(y) <= plane.half[1])
-        met = np.flatnonzero(inside & (depth > 0) & (depth < found.depth))
-        found.plane[met], found.depth[met] = number, depth[met]
-        found.place[met] = np.stack([x[met], y[met]], axis=1)
+        first = np.flatnonzero(inside & (depth > 0) & (depth < found.depth[near]))
+        met = near[first]
+        found.plane[met], found.depth[met] = number, depth[first]
+        found.place[met] = np.stack([x[first], y[first]], axis=1)
     return found
+
+
+def _may_meet(
+    plane: Plane, across: Float[np.ndarray, " n"], down: Float[np.ndarray, " n"]
+) -> Bool[np.ndarray, " n"]:
+    """Which rays pass within the bounds of the plane's corners: most of a picture's do not."""
+    signs = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)])
+    corners = plane.centre + (signs * plane.half) @ plane.axes
+    if corners[:, 2].min() <= 0:
+        return np.ones(len(across), bool)
+    seen = corners[:, :2] / corners[:, 2:]
+    (left, top), (right, bottom) = seen.min(0), seen.max(0)
+    return (across >= left) & (across <= right) & (down >= top) & (down <= bottom)
 
 
 def points_on(planes: Sequence[Plane], hits: Hits) -> Float[np.ndarray, "n 3"]:
@@ -71,39 +85,38 @@ def points_on(planes: Sequence[Plane], hits: Hits) -> Float[np.ndarray, "n 3"]:
     return centres + np.einsum("na,nac->nc", hits.place, axes)
 
 
-def grid(size: tuple[int, int], finer: int = 1) -> Float[np.ndarray, "n 2"]:
-    """Pixels of a picture of (height, width), row by row. finer: rays along each of their axes."""
-    across, down = ((np.arange(side * finer) + 0.5) / finer - 0.5 for side in size[::-1])
-    x, y = np.meshgrid(across, down)
-    return np.stack([x, y], axis=-1).reshape(-1, 2)
+def grid(size: tuple[int, int]) -> Float[np.ndarray, "n 2"]:
+    """Pixels of a picture of (height, width), row by row."""
+    x, y = np.meshgrid(np.arange(size[1]), np.arange(size[0]))
+    return np.stack([x, y], axis=-1).reshape(-1, 2).astype(float)
 
 
 def picture_of(
-    planes: Sequence[Plane], camera: Camera, size: tuple[int, int]
+    planes: Sequence[Plane], hits: Hits, size: tuple[int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """What the camera sees; black where there is nothing."""
-    hits = cast(planes, grid(size, SUBPIXELS), camera)
-    colours = np.zeros((len(hits.plane), 3))
+    """What the camera sees along the rays of all pixels; black where there is nothing. A ray a
+    pixel: textures are hardly finer than that."""
+    colours = np.zeros((len(hits.plane), 3), np.uint8)
     for number, plane in enumerate(planes):
-        met = hits.plane == number
+        met = np.flatnonzero(hits.plane == number)
         colours[met] = _texture_at(plane, hits.place[met])
-    height, width = size
-    fine = colours.reshape(height, SUBPIXELS, width, SUBPIXELS, 3)
-    return np.round(fine.mean(axis=(1, 3))).astype(np.uint8)
+    return colours.reshape(*size, 3)
 
 
-def _texture_at(plane: Plane, place: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
+def _texture_at(plane: Plane, place: Float[np.ndarray, "n 2"]) -> UInt8[np.ndarray, "n 3"]:
     """Bilinear."""
-    last = np.asarray(plane.texture.shape[1::-1]) - 1
-    at = (place / plane.half + 1) / 2 * last
+    height, width = plane.texture.shape[:2]
+    texels = plane.texture.reshape(-1, 3)
+    last = np.array([width, height]) - 1
+    at = ((place / plane.half + 1) / 2 * last).astype(np.float32)
     low = np.clip(np.floor(at).astype(int), 0, np.maximum(last - 1, 0))
-    share = np.clip(at - low, 0, 1)
-    high = np.minimum(low + 1, last)
-    result = np.zeros((len(place), 3))
-    for x, across in ((low[:, 0], 1 - share[:, :1]), (high[:, 0], share[:, :1])):
-        for y, down in ((low[:, 1], 1 - share[:, 1:]), (high[:, 1], share[:, 1:])):
-            result += plane.texture[y, x] * (across * down)
-    return result
+    share = np.clip(at - low, 0, 1).astype(np.float32)
+    result = np.full((len(place), 3), 0.5, np.float32)  # rounds
+    for step_x, across in ((0, 1 - share[:, :1]), (1, share[:, :1])):
+        for step_y, down in ((0, 1 - share[:, 1:]), (1, share[:, 1:])):
+            x, y = np.minimum(low + np.array([step_x, step_y]), last).T
+            result += texels.take(y * width + x, axis=0) * (across * down)
+    return result.astype(np.uint8)
 
 
 class Truth(NamedTuple):
@@ -118,11 +131,15 @@ class Truth(NamedTuple):
 
 
 def truth_of(
-    before: Sequence[Plane], after: Sequence[Plane], camera: Camera, size: tuple[int, int]
+    before: Sequence[Plane],
+    after: Sequence[Plane],
+    hits: Hits,
+    camera: Camera,
+    size: tuple[int, int],
 ) -> Truth:
-    """How the planes of `before` move to those of `after`; every pixel must meet one."""
+    """How the planes of `before` move to those of `after`. hits: of the pixels' rays with the
+    former; every one must meet one."""
     pixels = grid(size)
-    hits = cast(before, pixels, camera)
     start, end = points_on(before, hits), points_on(after, hits)
     seen = project(end, camera)
     hidden = cast(after, seen, camera).depth < end[:, 2] - NEARER
@@ -182,7 +199,7 @@ class MovingPlanes:
             before.append(self._plane(draws, centre, depth * draws.uniform(0.08, 0.22), 0.5))
         after = []
         for plane in before:
-            turn = draws.uniform(-0.06, 0.06, 3) * self.speed
+            turn = draws.uniform(-0.03, 0.03, 3) * self.speed
             shift = draws.uniform(-0.03, 0.03, 3) * plane.centre[2] * self.speed
             after.append(plane.moved(rotation(turn), shift))
         return before, after
@@ -200,14 +217,15 @@ class MovingPlanes:
 
     def __getitem__(self, index: int) -> FramePair:
         """A cloud holds every pixel of its frame. `flow_3d` and `flow_2d` are valid everywhere."""
-        before, after = self.scene(index)
-        truth = truth_of(before, after, self.camera, self.size)
-        back = cast(after, grid(self.size), self.camera)
+        scene, pixels = self.scene(index), grid(self.size)
+        hits = [cast(planes, pixels, self.camera) for planes in scene]
+        truth = truth_of(*scene, hits[0], self.camera, self.size)
         valid = np.ones((*self.size, 1), np.float32)
-        start = points_on(before, cast(before, grid(self.size), self.camera))
+        pictures = [picture_of(p, h, self.size) for p, h in zip(scene, hits, strict=True)]
+        first, second = (points_on(p, h) for p, h in zip(scene, hits, strict=True))
         return FramePair(
-            images=np.stack([picture_of(p, self.camera, self.size) for p in (before, after)]),
-            clouds=(start.astype(np.float32), points_on(after, back).astype(np.float32)),
+            images=np.stack(pictures),
+            clouds=(first.astype(np.float32), second.astype(np.float32)),
             camera=self.camera,
             size=self.size,
             flow_2d=np.concatenate([truth.flow, valid], axis=-1),
@@ -239,8 +257,9 @@ def write_as_flying_things(
     """A pair as frames `number` and `number` + 1 of the raw subset, seen by its camera, whose
     centre is that of 540 x 960 pixels: `prepare_things` reads it. root: a split's folder."""
     camera = CAMERA
-    truth = truth_of(*scene, camera, size)
-    back = cast(scene[1], grid(size), camera).depth.reshape(size)
+    hits = [cast(planes, grid(size), camera) for planes in scene]
+    truth = truth_of(*scene, hits[0], camera, size)
+    back = hits[1].depth.reshape(size)
     into, name, following = "left/into_future", f"{number:07d}", f"{number + 1:07d}"
     first = camera.f / truth.depth
     for part, file, values in (
@@ -255,6 +274,6 @@ def write_as_flying_things(
     write_flo(root / f"flow/{into}/{name}.flo", truth.flow)
     hidden = Image.fromarray(truth.occluded.astype(np.uint8) * 255)
     hidden.save(root / f"flow_occlusions/{into}/{name}.png")
-    for file, planes in zip((name, following), scene, strict=True):
-        picture = picture_of(planes, camera, size)
+    for file, planes, met in zip((name, following), scene, hits, strict=True):
+        picture = picture_of(planes, met, size)
         Image.fromarray(picture).save(root / f"image_clean/left/{file}.png")

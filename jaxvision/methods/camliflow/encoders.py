@@ -1,6 +1,7 @@
 """Encoders: half a ResNet-50 and a residual pyramid for images, point convolutions for clouds."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,13 @@ from jaxvision.methods.camliflow.layers import ACTIVATIONS, ConvUnit, PointConv,
 from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
 
 NEIGHBOURS = 16
-# (blocks, inner width) of ResNet-50's first two stages; each gives four times its inner width.
-STAGES = ((3, 64), (4, 128))
+STAGES = ((3, 64), (4, 128))  # blocks and inner width of ResNet-50's first two
+
+
+def resnet_unit(features: int, window: int, stride: int, **options: Any) -> ConvUnit:
+    """With ResNet's initial values, which keep the variance of what passes: norms that never see a
+    batch would not."""
+    return ConvUnit(features, window, stride, norm=True, torch_default=False, **options)
 
 
 class Bottleneck(nn.Module):
@@ -25,7 +31,7 @@ class Bottleneck(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         def layer(name: str, width: int, window: int, stride: int, activation: str) -> ConvUnit:
-            return ConvUnit(width, window, stride, norm=True, activation=activation, name=name)
+            return resnet_unit(width, window, stride, activation=activation, name=name)
 
         outputs = 4 * self.inner
         y = layer("first", self.inner, 1, 1, "relu")(x)
@@ -37,15 +43,17 @@ class Bottleneck(nn.Module):
 
 
 class ResNetEncoder(nn.Module):
-    """An eighth of the image's size: ResNet-50's stem and first two stages, then 1 x 1."""
+    """An eighth of the image's size: ResNet-50's stem and first two stages, then 1 x 1. sizes:
+    blocks and inner width of each stage, which gives four times the latter."""
 
     features: int = 128
+    sizes: tuple[tuple[int, int], ...] = STAGES
 
     def setup(self) -> None:
-        self.stem = ConvUnit(64, 7, 2, norm=True, activation="relu")
+        self.stem = resnet_unit(self.sizes[0][1], 7, 2, activation="relu")
         self.stages = [
             [Bottleneck(inner, 1 + (number > 0 and block == 0)) for block in range(blocks)]
-            for number, (blocks, inner) in enumerate(STAGES)
+            for number, (blocks, inner) in enumerate(self.sizes)
         ]
         self.align = Unit(self.features)
 

@@ -26,10 +26,11 @@ ACTIVATIONS = {
 
 
 class Linear(nn.Module):
-    """A linear map with PyTorch's initial values."""
+    """A linear map with PyTorch's initial values. zero_bias: but a bias of 0."""
 
     features: int
     use_bias: bool = True
+    zero_bias: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n d"]:
@@ -37,7 +38,8 @@ class Linear(nn.Module):
         kernel_init = logical(torch_default_kernel(), None, "embed")
         y = x @ self.param("kernel", kernel_init, (inputs, self.features)).astype(x.dtype)
         if self.use_bias:
-            bias_init = logical(torch_default_bias(inputs), "embed")
+            first = nn.initializers.zeros if self.zero_bias else torch_default_bias(inputs)
+            bias_init = logical(first, "embed")
             y = y + self.param("bias", bias_init, (self.features,)).astype(x.dtype)
         return y
 
@@ -83,6 +85,7 @@ class ConvUnit(nn.Module):
     norm: bool = False
     activation: str = "leaky"
     groups: int = 1
+    torch_default: bool = True
 
     @nn.compact
     def __call__(
@@ -94,7 +97,7 @@ class ConvUnit(nn.Module):
             self.stride,
             self.dilation,
             use_bias=not self.norm,
-            torch_default=True,
+            torch_default=self.torch_default,
             dtype=None,
             name="conv",
         )(x)

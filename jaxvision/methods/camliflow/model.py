@@ -24,7 +24,6 @@ from jaxvision.ops.image_sampling import resize_aligned, resize_flow
 POINT_SENSOR = (540, 960)
 IMAGENET_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 IMAGENET_STD = np.array([58.395, 57.12, 57.375], np.float32)
-LEAST_SIDE = {"raft": 128, "pwc": 64}  # of images, once padded
 
 
 class DomainShift(NamedTuple):
@@ -151,7 +150,7 @@ class FlowNetwork(nn.Module):
         down, across = -height % raft.STRIDE, -width % raft.STRIDE
         padding = (across // 2, across - across // 2)
         images = jnp.pad(images, ((0, 0), (0, 0), (0, down), padding, (0, 0)), mode="edge")
-        least = LEAST_SIDE["raft"]
+        least = 2 * raft.STRIDE * 2 ** (self.config.levels - 1)
         if min(images.shape[2:4]) < least:
             raise InputError(
                 f"images of {height} x {width} pixels: expected at least {least} on each side"

@@ -9,14 +9,12 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from jaxvision.methods.camliflow.encoders import PointPyramid, ResNetEncoder
-from jaxvision.methods.camliflow.fusion import Correspondence, Fusion, correspond
+from jaxvision.methods.camliflow.frames import each_frame
+from jaxvision.methods.camliflow.fusion import Fusion, correspond
 from jaxvision.methods.camliflow.inverse_depth import Sensors, pixels_of_parallel
 from jaxvision.methods.camliflow.layers import offsets_of
 from jaxvision.methods.camliflow.update_blocks import (
-    LEVELS,
-    RADIUS,
     SELF_NEIGHBOURS,
-    WIDTH,
     ImageBlocks,
     PointBlocks,
     PointWeights,
@@ -31,7 +29,6 @@ from jaxvision.ops.correlation_lookup import (
 from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
 from jaxvision.ops.point_interpolation import interpolate, interpolation_weights, warp_points
 
-POINT_WIDTHS = (64, 96, WIDTH)
 STRIDE = 8
 
 
@@ -89,24 +86,25 @@ class RaftCore(nn.Module):
     config: RaftConfig
 
     def setup(self) -> None:
-        config, groups = self.config, self.config.norm_groups
+        config, groups, width = self.config, self.config.norm_groups, self.config.width
         if config.images:
-            self.image_features, self.image_context = ResNetEncoder(), ResNetEncoder()
-            self.image = ImageBlocks()
+            self.image_features = ResNetEncoder(width, config.stages)
+            self.image_context = ResNetEncoder(width, config.stages)
+            self.image = ImageBlocks(width, config.levels, config.lookup)
         if config.points:
-            self.point_features = PointPyramid(POINT_WIDTHS, groups, self.dtype)
-            self.point_context = PointPyramid(POINT_WIDTHS, groups, self.dtype)
-            self.points = PointBlocks()
+            self.point_features = PointPyramid(config.point_widths, groups, self.dtype)
+            self.point_context = PointPyramid(config.point_widths, groups, self.dtype)
+            self.points = PointBlocks(width)
         if config.fuse_features:
-            self.fuse_features = Fusion(WIDTH, WIDTH, True, groups)
+            self.fuse_features = Fusion(width, width, True, groups)
         if config.fuse_context:
-            self.fuse_context = Fusion(WIDTH, WIDTH, True, groups)
+            self.fuse_context = Fusion(width, width, True, groups)
         if config.fuse_correlation:
-            self.fuse_correlation = Fusion(LEVELS * (2 * RADIUS + 1) ** 2, WIDTH)
+            self.fuse_correlation = Fusion(config.correlations, width)
         if config.fuse_motion:
-            self.fuse_motion = Fusion(WIDTH, WIDTH)
+            self.fuse_motion = Fusion(width, width)
         if config.fuse_hidden:
-            self.fuse_hidden = Fusion(WIDTH, WIDTH)
+            self.fuse_hidden = Fusion(width, width)
 
     @property
     def dtype(self) -> jnp.dtype:
@@ -145,32 +143,44 @@ class RaftCore(nn.Module):
         use_running: bool,
     ) -> tuple[Context, State]:
         """Encoded frames, and the state before the first iteration."""
-        image_features: list[Array] = []
-        point_features: list[Array] = []
+        image_features: Any = None
+        point_features: Any = None
         of_image: Any = None
         of_points: Any = None
-        pairs: list[Correspondence] = []
+        pairs: Any = None
         if images is not None:
             b, images = images.shape[0], images.astype(self.dtype)
-            both = self.image_features(jnp.concatenate([images[:, 0], images[:, 1]]))
-            image_features = [both[:b], both[b:]]
+            maps = self.image_features(jnp.concatenate([images[:, 0], images[:, 1]]))
+            image_features = maps.reshape(2, b, *maps.shape[1:])
             of_image = self.image_context(images[:, 0])
         if clouds is not None:
+            widths = self.config.point_widths
+            both = tuple(jnp.stack(level) for level in zip(*clouds, strict=True))[: len(widths)]
+
+            def encoded(core: RaftCore, cloud: tuple[Array, ...]) -> Array:
+                return core.point_features(cloud, use_running)[-1]
+
             # One frame after the other: norms see two batches, as published.
-            point_features = [self.point_features(c, use_running)[-1] for c in clouds]
+            point_features = each_frame(self, encoded, both)
             of_points = self.point_context(clouds[0], use_running)[-1]
         if self.config.fused:
             assert clouds is not None
             assert sensors is not None
             size = _size(image_features[0])
-            pairs = [correspond(pixels_of_parallel(c[2], sensors, size), size) for c in clouds]
-        if self.config.fuse_features:
-            for number, pair in enumerate(pairs):
-                image_features[number], point_features[number] = self.fuse_features(
-                    image_features[number], point_features[number], pair, use_running
-                )
+            if self.config.fuse_features:
+
+                def fused(core: RaftCore, frame: tuple[Array, Array, Array]) -> Any:
+                    of_image, of_points, cloud = frame
+                    found = correspond(pixels_of_parallel(cloud, sensors, size), size)
+                    return *core.fuse_features(of_image, of_points, found, use_running), found
+
+                frames = image_features, point_features, both[-1]
+                image_features, point_features, pairs = each_frame(self, fused, frames)
+                pairs = jax.tree.map(lambda x: x[0], pairs)
+            else:
+                pairs = correspond(pixels_of_parallel(clouds[0][2], sensors, size), size)
         if self.config.fuse_context:
-            of_image, of_points = self.fuse_context(of_image, of_points, pairs[0], use_running)
+            of_image, of_points = self.fuse_context(of_image, of_points, pairs, use_running)
         image = points = None
         state = State(None, None, None, None)
         if of_image is not None:
@@ -181,7 +191,7 @@ class RaftCore(nn.Module):
             )
         if of_points is not None and clouds is not None:
             hidden, given = self.points.context(of_points)
-            xyz1, xyz2 = clouds[0][2], clouds[1][2 : 2 + LEVELS]
+            xyz1, xyz2 = clouds[0][2], clouds[1][2 : 2 + self.config.levels]
             neighbours, _ = k_nearest_neighbours(xyz1, xyz1, SELF_NEIGHBOURS)
             offsets = offsets_of(xyz1, xyz1, neighbours).astype(self.dtype)
             points = PointContext(
@@ -194,7 +204,7 @@ class RaftCore(nn.Module):
                 weights=self.points.weights(offsets),
             )
             state = state._replace(flow_3d=jnp.zeros_like(xyz1), hidden_3d=hidden)
-        return Context(image, points, pairs[0] if pairs else None), state
+        return Context(image, points, pairs), state
 
     def iterate(self, state: State, context: Context) -> tuple[State, tuple]:
         """One iteration: (state, its flows)."""
@@ -208,7 +218,7 @@ class RaftCore(nn.Module):
         up_2d: Any = None
         # 1. Correlations around where the flow leads.
         if image is not None:
-            corr_2d = correlation_lookup(image.pyramid, _grid(flow_2d) + flow_2d, RADIUS)
+            corr_2d = correlation_lookup(image.pyramid, _grid(flow_2d) + flow_2d, config.radius)
             corr_2d = corr_2d.astype(self.dtype)
         if points is not None:
             warped = tuple(warp_points(points.xyz1, xyz, flow_3d) for xyz in points.xyz2)

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from jaxvision.data.scene_flow.augmentation import KITTI_JITTER, THINGS_JITTER
 from jaxvision.data.scene_flow.kitti import PADDED
 from jaxvision.methods.camliflow.objective import GAMMA, LEVEL_WEIGHTS
-from jaxvision.methods.camliflow.variants import PYRAMID
+from jaxvision.methods.camliflow.variants import BLOCKS, LEVELS, PYRAMID, RADIUS, WIDTH
 from jaxvision.training.config import base_config
 
 PROCESSES = 4
@@ -41,6 +41,11 @@ def model_table(network: str, training_iterations: int, iterations: int) -> dict
         "network": network,
         "lite": False,
         "pyramid": PYRAMID,
+        "width": WIDTH,
+        "blocks": BLOCKS,
+        "levels": LEVELS,
+        "radius": RADIUS,
+        "lookup": "on_demand",
         "iterations": iterations,
         "training_iterations": training_iterations,
         "frozen_norms": False,

@@ -6,6 +6,11 @@ SETTINGS = {
     "model.network": "camliraft, camlipwc, without pictures (_l), or without points (raft, pwc)",
     "model.lite": "CamLiPWC's smaller estimator of pixels",
     "model.pyramid": "points of the five levels below the whole cloud",
+    "model.width": "RAFT: of features; all other widths are in proportion (published: 128)",
+    "model.blocks": "RAFT: of the image encoders' two stages; ResNet-50's are 3 and 4",
+    "model.levels": "RAFT: of correlations, each averaged from the one before",
+    "model.radius": "RAFT: of the window of correlations around a pixel (pixels)",
+    "model.lookup": "RAFT: on_demand, or volume = all pairs beforehand: faster for small maps",
     "model.iterations": "of RAFT in evaluation and prediction",
     "model.training_iterations": "of RAFT in training",
     "model.frozen_norms": "all batch norms keep their statistics (their scales train)",
@@ -35,5 +40,11 @@ SETTINGS = {
 SIZES = Sizes(
     least={"task.flips": 0, "data.pairs": 0},
     positive=("task.gamma", "task.zoom", "task.predict.farthest", "task.predict.baseline"),
-    lengths={"data.size": 2, "task.jitter": 4, "model.pyramid": 5, "task.level_weights": 5},
+    lengths={
+        "data.size": 2,
+        "model.blocks": 2,
+        "task.jitter": 4,
+        "model.pyramid": 5,
+        "task.level_weights": 5,
+    },
 )

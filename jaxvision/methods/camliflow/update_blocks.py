@@ -10,34 +10,37 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from jaxvision.methods.camliflow.layers import DepthwisePointConv, Linear, PointMLP, Unit
+from jaxvision.methods.camliflow.variants import LEVELS, WIDTH
 from jaxvision.nn.convolution import Conv
 from jaxvision.ops.convex_upsampling import convex_upsampling
 from jaxvision.ops.correlation_lookup import (
     CorrelationVolumes,
     FeaturePyramid,
+    Form,
     correlation_pyramid,
 )
 from jaxvision.ops.point_correlation import neighbour_means, point_correlation
 
 Pixels = Float[Array, "b h w c"]
 Points = Float[Array, "b n c"]
-WIDTH = 128
-LEVELS, RADIUS = 4, 4
 CORRELATION_NEIGHBOURS = 16
 SELF_NEIGHBOURS = 32  # of each point in its own cloud; layers take the first few
 
 
 def conv(features: int, window: int | tuple[int, int] = 3) -> Conv:
-    return Conv(features, window, torch_default=True, dtype=None)
+    return Conv(features, window, torch_default=True, looped=True, dtype=None)
 
 
 class ImageMotion(nn.Module):
-    """Correlations and flow -> 128 channels, the last two of which are the flow."""
+    """Correlations and flow -> `width` channels, the last two of which are the flow."""
+
+    width: int
 
     def setup(self) -> None:
-        self.corr_1, self.corr_2 = conv(256, 1), conv(192)
-        self.flow_1, self.flow_2 = conv(128, 7), conv(64)
-        self.both = conv(WIDTH - 2)
+        width = self.width
+        self.corr_1, self.corr_2 = conv(2 * width, 1), conv(3 * width // 2)
+        self.flow_1, self.flow_2 = conv(width, 7), conv(width // 2)
+        self.both = conv(width - 2)
 
     def __call__(self, flow: Float[Array, "b h w 2"], correlations: Pixels) -> Pixels:
         relu, flow = jax.nn.relu, flow.astype(correlations.dtype)
@@ -50,9 +53,11 @@ class ImageMotion(nn.Module):
 class ImageGRU(nn.Module):
     """Along rows, then along columns."""
 
+    width: int
+
     def setup(self) -> None:
-        self.rows = [conv(WIDTH, (1, 5)) for _ in range(3)]
-        self.columns = [conv(WIDTH, (5, 1)) for _ in range(3)]
+        self.rows = [conv(self.width, (1, 5)) for _ in range(3)]
+        self.columns = [conv(self.width, (5, 1)) for _ in range(3)]
 
     def __call__(self, h: Pixels, x: Pixels) -> Pixels:
         for update, reset, new in (self.rows, self.columns):
@@ -64,8 +69,10 @@ class ImageGRU(nn.Module):
 
 
 class ImageFlowHead(nn.Module):
+    width: int
+
     def setup(self) -> None:
-        self.first, self.second = conv(256), conv(2)
+        self.first, self.second = conv(2 * self.width), conv(2)
 
     def __call__(self, h: Pixels) -> Float[Array, "b h w 2"]:
         return self.second(jax.nn.relu(self.first(h)))
@@ -91,16 +98,21 @@ class ConvexUpsampler(nn.Module):
 class ImageBlocks(nn.Module):
     """What the 2D branch repeats, and what leads into it."""
 
+    width: int = WIDTH
+    levels: int = LEVELS
+    lookup: Form = "on_demand"
+
     def setup(self) -> None:
-        self.context_aligner = Linear(2 * WIDTH)
-        self.correlation_aligner = Linear(2 * WIDTH)
-        self.motion, self.gru, self.flow_head = ImageMotion(), ImageGRU(), ImageFlowHead()
-        self.upsampler = ConvexUpsampler(8, 256, 0.25)
+        width = self.width
+        self.context_aligner, self.correlation_aligner = Linear(2 * width), Linear(2 * width)
+        self.motion, self.gru = ImageMotion(width), ImageGRU(width)
+        self.flow_head = ImageFlowHead(width)
+        self.upsampler = ConvexUpsampler(8, 2 * width, 0.25)
 
     def pyramid(self, first: Pixels, second: Pixels) -> FeaturePyramid | CorrelationVolumes:
         """What correlations are read from, all iterations long."""
         first, second = self.correlation_aligner(first), self.correlation_aligner(second)
-        return correlation_pyramid(first, second, LEVELS)
+        return correlation_pyramid(first, second, self.levels, self.lookup)
 
     def context(self, features: Pixels) -> tuple[Pixels, Pixels]:
         """(first hidden state, input of every iteration)."""
@@ -113,15 +125,15 @@ def hidden_and_input(x: Float[Array, "b *n c"]) -> tuple[Array, Array]:
 
 
 class PointCorrelation(nn.Module):
-    """Correlations with the nearest points at four levels -> 128 channels (section 4.2)."""
+    """Correlations with the nearest points at every level -> `width` channels (section 4.2)."""
+
+    width: int
 
     def setup(self) -> None:
-        self.cost_mlp = PointMLP((32, 32), "relu")
-        self.merge = Unit(WIDTH)
+        self.cost_mlp = PointMLP((self.width // 4,) * 2, "relu")
+        self.merge = Unit(self.width)
 
-    def level(
-        self, first: Points, second: Points, xyz1: Points, xyz2: Points
-    ) -> Float[Array, "b n 32"]:
+    def level(self, first: Points, second: Points, xyz1: Points, xyz2: Points) -> Points:
         """At one level. second: features of `neighbour_means`.  xyz2: warped towards xyz1."""
         costs = point_correlation(first, second, xyz1, xyz2, CORRELATION_NEIGHBOURS)
         return jnp.sum(self.cost_mlp(costs.astype(first.dtype)), axis=2)
@@ -132,7 +144,7 @@ class PointCorrelation(nn.Module):
         second: tuple[Points, ...],
         xyz1: Points,
         xyz2: tuple[Points, ...],
-    ) -> Float[Array, "b n 128"]:
+    ) -> Points:
         found = [
             self.level(first, features, xyz1, xyz)
             for features, xyz in zip(second, xyz2, strict=True)
@@ -158,13 +170,16 @@ class PointWeights(NamedTuple):
 
 
 class PointMotion(nn.Module):
-    """Correlations and flow -> 128 channels, the last three of which are the flow."""
+    """Correlations and flow -> `width` channels, the last three of which are the flow."""
+
+    width: int
 
     def setup(self) -> None:
-        self.corr = DepthwisePointConv(WIDTH)
-        self.flow_1 = DepthwisePointConv(32, 32)
-        self.flow_2 = DepthwisePointConv(16)
-        self.both = DepthwisePointConv(WIDTH - 3)
+        width = self.width
+        self.corr = DepthwisePointConv(width)
+        self.flow_1 = DepthwisePointConv(width // 4, 32)
+        self.flow_2 = DepthwisePointConv(width // 8)
+        self.both = DepthwisePointConv(width - 3)
 
     def weights(self, offsets: Float[Array, "b n k 3"]) -> tuple[Array, ...]:
         layers = (self.corr, self.flow_1, self.flow_2, self.both)
@@ -187,8 +202,11 @@ class PointMotion(nn.Module):
 
 
 class PointGRU(nn.Module):
+    width: int
+
     def setup(self) -> None:
-        self.update, self.reset, self.new = (DepthwisePointConv(WIDTH, 4, "none") for _ in range(3))
+        layers = (DepthwisePointConv(self.width, 4, "none") for _ in range(3))
+        self.update, self.reset, self.new = layers
 
     def weights(self, offsets: Float[Array, "b n k 3"]) -> tuple[Array, ...]:
         return tuple(each.weights(offsets) for each in (self.update, self.reset, self.new))
@@ -209,9 +227,12 @@ class PointGRU(nn.Module):
 
 
 class PointFlowHead(nn.Module):
+    width: int
+
     def setup(self) -> None:
-        self.first, self.second = DepthwisePointConv(WIDTH, 32), DepthwisePointConv(64, 32)
-        self.last = Linear(3)
+        self.first = DepthwisePointConv(self.width, 32)
+        self.second = DepthwisePointConv(self.width // 2, 32)
+        self.last = Linear(3, zero_bias=True)  # nothing moves at first
 
     def weights(self, offsets: Float[Array, "b n k 3"]) -> tuple[Array, ...]:
         return tuple(each.weights(offsets) for each in (self.first, self.second))
@@ -226,10 +247,13 @@ class PointFlowHead(nn.Module):
 class PointBlocks(nn.Module):
     """What the 3D branch repeats, and what leads into it."""
 
+    width: int = WIDTH
+
     def setup(self) -> None:
-        self.context_aligner = Linear(2 * WIDTH)
-        self.correlation, self.motion = PointCorrelation(), PointMotion()
-        self.gru, self.flow_head = PointGRU(), PointFlowHead()
+        width = self.width
+        self.context_aligner = Linear(2 * width)
+        self.correlation, self.motion = PointCorrelation(width), PointMotion(width)
+        self.gru, self.flow_head = PointGRU(width), PointFlowHead(width)
 
     def context(self, features: Points) -> tuple[Points, Points]:
         """(first hidden state, input of every iteration)."""

@@ -7,8 +7,12 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxvision.errors import InputError, check_choice
+from jaxvision.ops.correlation_lookup import FORMS, Form
 
 PYRAMID = (4096, 2048, 1024, 512, 256)  # points of each level below the whole cloud
+WIDTH = 128  # of RAFT's features
+BLOCKS = (3, 4)  # of ResNet-50's first two stages
+LEVELS, RADIUS = 4, 4  # of RAFT's correlations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +21,10 @@ class RaftConfig:
 
     iterations: when not told otherwise.  images, points: the branches.  fuse_*: what they exchange.
     inverse_depth: whether points are scaled by inverse depth.  pyramid: points of the levels.
-    norm_groups: of batch norms.  dtype: of features.
+    width: of features, to which all other widths are in proportion.  blocks: of the image encoders'
+    two stages.  levels, radius: of correlations: averaged maps or clouds, and pixels of the window
+    to each side.  lookup: whether all pairs of pixels are correlated beforehand.  norm_groups: of
+    batch norms.  dtype: of features.
     """
 
     iterations: int = 20
@@ -30,6 +37,11 @@ class RaftConfig:
     fuse_hidden: bool = False
     inverse_depth: bool = True
     pyramid: tuple[int, ...] = PYRAMID
+    width: int = WIDTH
+    blocks: tuple[int, int] = BLOCKS
+    levels: int = LEVELS
+    radius: int = RADIUS
+    lookup: Form = "on_demand"
     norm_groups: int = 1
     dtype: str = "float32"
 
@@ -42,6 +54,21 @@ class RaftConfig:
             or self.fuse_motion
             or self.fuse_hidden
         )
+
+    @property
+    def correlations(self) -> int:
+        """Channels of pixels' correlations."""
+        return self.levels * (2 * self.radius + 1) ** 2
+
+    @property
+    def point_widths(self) -> tuple[int, int, int]:
+        """Of the clouds whose features are made, the whole one first."""
+        return self.width // 2, 3 * self.width // 4, self.width
+
+    @property
+    def stages(self) -> tuple[tuple[int, int], ...]:
+        """Of the image encoders: blocks and inner width of each."""
+        return (self.blocks[0], self.width // 2), (self.blocks[1], self.width)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +131,8 @@ def build(
     model: ConfigDict, norm_groups: int = 1, dtype: str = "float32"
 ) -> RaftConfig | PwcConfig:
     """The network that a recipe's `model` table describes, with features of `dtype`. InputError
-    for a name that is unknown, or a pyramid whose levels do not fall or hold fewer points than have
-    neighbours."""
+    for a name that is unknown, a pyramid whose levels do not fall or hold fewer points than have
+    neighbours, or a width or levels that cannot be."""
     check_choice("unknown model.network", model.network, VARIANTS)
     chosen, pyramid = VARIANTS[model.network], tuple(model.pyramid)
     falling = all(n > m for n, m in pairwise(pyramid))
@@ -116,7 +143,20 @@ def build(
     if coarsest < least or pyramid[-1] < LEAST_COARSE:
         raise InputError(f"model.pyramid={pyramid}: fewer points than the {least} neighbours asked")
     if isinstance(chosen, RaftConfig):
-        chosen = replace(chosen, iterations=model.iterations)
+        check_choice("unknown model.lookup", model.lookup, FORMS)
+        if model.width % 8:
+            raise InputError(f"model.width={model.width}: expected a multiple of 8")
+        if not 1 <= model.levels <= LEVELS:
+            raise InputError(f"model.levels={model.levels}: expected 1 to {LEVELS}")
+        chosen = replace(
+            chosen,
+            iterations=model.iterations,
+            width=model.width,
+            blocks=tuple(model.blocks),
+            levels=model.levels,
+            radius=model.radius,
+            lookup=model.lookup,
+        )
     else:
         chosen = replace(chosen, lite=model.lite)
     return replace(chosen, pyramid=pyramid, norm_groups=norm_groups, dtype=dtype)

@@ -6,9 +6,8 @@ Tensors that nothing uses are the counters of batch norms.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from jaxvision.methods.camliflow import estimators, pwc, raft
+from jaxvision.methods.camliflow import estimators, pwc
 from jaxvision.methods.camliflow.encoders import STAGES
-from jaxvision.methods.camliflow.update_blocks import LEVELS, RADIUS, WIDTH
 from jaxvision.methods.camliflow.variants import PwcConfig, RaftConfig
 from jaxvision.methods.camliflow.weight_layers import (
     conv,
@@ -27,7 +26,6 @@ from jaxvision.weights.mapping import Entry
 
 # Blocks and inner width of all of ResNet-50's stages.
 RESNET_50 = (*STAGES, (6, 256), (3, 512))
-CORRELATIONS = LEVELS * (2 * RADIUS + 1) ** 2
 
 
 def entries(config: RaftConfig | PwcConfig) -> list[Entry]:
@@ -49,8 +47,8 @@ def resnet(name: str, path: str, stages: Sequence[tuple[int, int]] = STAGES) -> 
         )
         yield from norm(f"{name}{theirs[1]}", f"{path}/{ours}/norm", outputs)
 
-    yield from layer(("conv1", "bn1"), "stem", 3, 64, 7)
-    inputs = 64
+    yield from layer(("conv1", "bn1"), "stem", 3, stages[0][1], 7)
+    inputs = stages[0][1]
     for stage, (blocks, inner) in enumerate(stages):
         for block in range(blocks):
             at, here = f"layer{stage + 1}.{block}", f"stages_{stage}_{block}"
@@ -71,10 +69,11 @@ def resnet(name: str, path: str, stages: Sequence[tuple[int, int]] = STAGES) -> 
             inputs = outputs
 
 
-def image_encoder(name: str, path: str) -> Iterator[Entry]:
+def image_encoder(config: RaftConfig, name: str, path: str) -> Iterator[Entry]:
     """The ResNet and what brings it to the networks' width."""
-    yield from resnet(f"{name}.", path)
-    yield from unit(f"{name}.align", f"{path}/align", 4 * STAGES[-1][1], WIDTH, taps=2)
+    yield from resnet(f"{name}.", path, config.stages)
+    given = 4 * config.stages[-1][1]
+    yield from unit(f"{name}.align", f"{path}/align", given, config.width, taps=2)
 
 
 def imagenet_entries() -> Iterator[Entry]:
@@ -88,85 +87,84 @@ def imagenet_entries() -> Iterator[Entry]:
     yield Entry("fc.bias", (1000,), None)
 
 
-def image_blocks(name: str, path: str) -> Iterator[Entry]:
+def image_blocks(config: RaftConfig, name: str, path: str) -> Iterator[Entry]:
     """Of RAFT's 2D branch, behind its encoders."""
-    yield from linear(f"{name}cnet_aligner", f"{path}/context_aligner", WIDTH, 2 * WIDTH, taps=2)
-    yield from linear(
-        f"{name}correlation.fnet_aligner",
-        f"{path}/correlation_aligner",
-        WIDTH,
-        2 * WIDTH,
-        taps=2,
-    )
+    width, half = config.width, config.width // 2
+    for theirs, ours in (
+        ("cnet_aligner", "context_aligner"),
+        ("correlation.fnet_aligner", "correlation_aligner"),
+    ):
+        yield from linear(f"{name}{theirs}", f"{path}/{ours}", width, 2 * width, taps=2)
     motion, ours = f"{name}motion_encoder", f"{path}/motion"
-    yield from conv(f"{motion}.conv_c1", f"{ours}/corr_1", CORRELATIONS, 256, 1)
-    yield from conv(f"{motion}.conv_c2", f"{ours}/corr_2", 256, 192)
-    yield from conv(f"{motion}.conv_f1", f"{ours}/flow_1", 2, 128, 7)
-    yield from conv(f"{motion}.conv_f2", f"{ours}/flow_2", 128, 64)
-    yield from conv(f"{motion}.conv", f"{ours}/both", 256, WIDTH - 2)
-    for number, (direction, window) in enumerate((("rows", (1, 5)), ("columns", (5, 1))), 1):
+    yield from conv(f"{motion}.conv_c1", f"{ours}/corr_1", config.correlations, 2 * width, 1)
+    yield from conv(f"{motion}.conv_c2", f"{ours}/corr_2", 2 * width, 3 * half)
+    yield from conv(f"{motion}.conv_f1", f"{ours}/flow_1", 2, width, 7)
+    yield from conv(f"{motion}.conv_f2", f"{ours}/flow_2", width, half)
+    yield from conv(f"{motion}.conv", f"{ours}/both", 4 * half, width - 2)
+    for number, (direction, taps) in enumerate((("rows", (1, 5)), ("columns", (5, 1))), 1):
         for gate, letter in enumerate("zrq"):
             yield from conv(
                 f"{name}gru.conv{letter}{number}",
                 f"{path}/gru/{direction}_{gate}",
-                3 * WIDTH,
-                WIDTH,
-                window=window,
+                3 * width,
+                width,
+                window=taps,
             )
-    yield from conv(f"{name}flow_head.conv1", f"{path}/flow_head/first", WIDTH, 256)
-    yield from conv(f"{name}flow_head.conv2", f"{path}/flow_head/second", 256, 2)
+    yield from conv(f"{name}flow_head.conv1", f"{path}/flow_head/first", width, 2 * width)
+    yield from conv(f"{name}flow_head.conv2", f"{path}/flow_head/second", 2 * width, 2)
     mask = f"{name}convex_upsampler.mask"
-    yield from upsampler(mask, f"{path}/upsampler", WIDTH, 256, 8)
+    yield from upsampler(mask, f"{path}/upsampler", width, 2 * width, 8)
 
 
-def point_blocks(name: str, path: str) -> Iterator[Entry]:
+def point_blocks(config: RaftConfig, name: str, path: str) -> Iterator[Entry]:
     """Of RAFT's 3D branch, behind its encoders."""
-    yield from linear(f"{name}cnet_aligner", f"{path}/context_aligner", WIDTH, 2 * WIDTH, taps=1)
-    yield from mlp(f"{name}correlation.cost_mlp", f"{path}/correlation/cost_mlp", (4, 32, 32), 2)
-    yield from unit(
-        f"{name}correlation.merge", f"{path}/correlation/merge", 32 * LEVELS, WIDTH, taps=1
-    )
+    width, quarter, eighth = config.width, config.width // 4, config.width // 8
+    yield from linear(f"{name}cnet_aligner", f"{path}/context_aligner", width, 2 * width, taps=1)
+    costs = f"{name}correlation.cost_mlp", f"{path}/correlation/cost_mlp"
+    yield from mlp(*costs, (4, quarter, quarter), 2)
+    merge = f"{name}correlation.merge", f"{path}/correlation/merge"
+    yield from unit(*merge, quarter * config.levels, width, taps=1)
     layers = [
-        ("motion_encoder.conv_c1", "motion/corr", WIDTH, WIDTH),
-        ("motion_encoder.conv_f1", "motion/flow_1", 3, 32),
-        ("motion_encoder.conv_f2", "motion/flow_2", 32, 16),
-        ("motion_encoder.conv", "motion/both", WIDTH + 16, WIDTH - 3),
-        ("gru.conv_z", "gru/update", 3 * WIDTH, WIDTH),
-        ("gru.conv_r", "gru/reset", 3 * WIDTH, WIDTH),
-        ("gru.conv_q", "gru/new", 3 * WIDTH, WIDTH),
-        ("flow_head.conv1", "flow_head/first", WIDTH, WIDTH),
-        ("flow_head.conv2", "flow_head/second", WIDTH, 64),
+        ("motion_encoder.conv_c1", "motion/corr", width, width),
+        ("motion_encoder.conv_f1", "motion/flow_1", 3, quarter),
+        ("motion_encoder.conv_f2", "motion/flow_2", quarter, eighth),
+        ("motion_encoder.conv", "motion/both", width + eighth, width - 3),
+        ("gru.conv_z", "gru/update", 3 * width, width),
+        ("gru.conv_r", "gru/reset", 3 * width, width),
+        ("gru.conv_q", "gru/new", 3 * width, width),
+        ("flow_head.conv1", "flow_head/first", width, width),
+        ("flow_head.conv2", "flow_head/second", width, width // 2),
     ]
     for theirs, ours, inputs, outputs in layers:
         yield from depthwise(f"{name}{theirs}", f"{path}/{ours}", inputs, outputs)
-    yield from linear(f"{name}flow_head.fc", f"{path}/flow_head/last", 64, 3, taps=1)
+    yield from linear(f"{name}flow_head.fc", f"{path}/flow_head/last", width // 2, 3, taps=1)
 
 
 def raft_entries(config: RaftConfig, name: str, path: str) -> Iterator[Entry]:
     """All of CamLiRAFT or of a sibling."""
-    both = config.images and config.points
+    both, wide = config.images and config.points, config.width
     if config.images:
         at = f"{name}branch_2d." if both else name
-        yield from image_encoder(f"{at}fnet", f"{path}/image_features")
-        yield from image_encoder(f"{at}cnet", f"{path}/image_context")
-        yield from image_blocks(at, f"{path}/image")
+        yield from image_encoder(config, f"{at}fnet", f"{path}/image_features")
+        yield from image_encoder(config, f"{at}cnet", f"{path}/image_context")
+        yield from image_blocks(config, at, f"{path}/image")
     if config.points:
         at = f"{name}branch_3d." if both else name
         for theirs, ours in (("fnet", "point_features"), ("cnet", "point_context")):
             net = f"{at}{theirs}."
             names = f"{net}level0_mlp", f"{net}mlps", f"{net}convs"
-            yield from point_encoder(names, f"{path}/{ours}", raft.POINT_WIDTHS)
-        yield from point_blocks(at, f"{path}/points")
+            yield from point_encoder(names, f"{path}/{ours}", config.point_widths)
+        yield from point_blocks(config, at, f"{path}/points")
     for theirs, part, width, normed, present in (
-        ("fnet", "features", WIDTH, True, config.fuse_features),
-        ("cnet", "context", WIDTH, True, config.fuse_context),
-        ("corr", "correlation", CORRELATIONS, False, config.fuse_correlation),
-        ("motion", "motion", WIDTH, False, config.fuse_motion),
-        ("hidden", "hidden", WIDTH, False, config.fuse_hidden),
+        ("fnet", "features", wide, True, config.fuse_features),
+        ("cnet", "context", wide, True, config.fuse_context),
+        ("corr", "correlation", config.correlations, False, config.fuse_correlation),
+        ("motion", "motion", wide, False, config.fuse_motion),
+        ("hidden", "hidden", wide, False, config.fuse_hidden),
     ):
         if present:
             yield from fusion(
-                f"{name}clfm_{theirs}.", f"{path}/fuse_{part}", width, WIDTH, normed=normed
+                f"{name}clfm_{theirs}.", f"{path}/fuse_{part}", width, wide, normed=normed
             )
 
 

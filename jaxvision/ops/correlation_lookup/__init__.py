@@ -28,6 +28,7 @@ from jaxvision.ops.correlation_lookup.windows import blend, window_corners
 from jaxvision.ops.dispatch import TPU_ROOM, choose, kernel_or_reference
 
 Form = Literal["on_demand", "volume"]
+FORMS: tuple[Form, ...] = ("on_demand", "volume")
 Products = Callable[..., Array]
 
 
@@ -74,7 +75,7 @@ def correlation_pyramid(
             f"correlation_pyramid: second {second.shape} for {levels} levels: expected at least "
             f"{least} rows and columns"
         )
-    if form not in ("on_demand", "volume"):
+    if form not in FORMS:
         raise InputError(f"correlation_pyramid: form {form!r}: expected 'on_demand' or 'volume'")
     scaled = first / math.sqrt(first.shape[-1])
     if form == "volume":

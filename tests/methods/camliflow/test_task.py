@@ -16,13 +16,13 @@ from jaxvision.methods.camliflow.model import Prediction
 from jaxvision.methods.camliflow.variants import VARIANTS
 from jaxvision.registry import load_config, make_task
 
-SIZE, POINTS = (64, 96), 300
+SIZE, POINTS, PYRAMID = (64, 96), 300, "model.pyramid=(128,64,32,24,16)"
 
 
 def config_of(network: str = "camlipwc", *more: str):
     return load_config(
         "camliflow/demo",
-        [f"model.network={network}", f"data.size={SIZE}", "data.points=300", *more],
+        [f"model.network={network}", f"data.size={SIZE}", f"data.points={POINTS}", PYRAMID, *more],
     )
 
 
@@ -69,6 +69,9 @@ def test_the_branch_of_points_has_a_rate_of_its_own():
         (("model.network=camliflow",), "unknown model.network"),
         (("model.pyramid=(256,256,64,32,16)",), "expected 5 falling numbers"),
         (("model.pyramid=(256,128,64,32,8)",), "fewer points than the 16 neighbours"),
+        (("model.network=raft", "model.width=36"), "model.width=36: expected a multiple of 8"),
+        (("model.network=raft", "model.levels=5"), "model.levels=5: expected 1 to 4"),
+        (("model.network=raft", "model.lookup=volumes"), "unknown model.lookup"),
         (("data.points=128",), "data.points=128: expected more than the pyramid's 128"),
         (("data.size=(32,96)",), "expected at least 64 pixels a side"),
         (("data.name=things",), "unknown data.name"),

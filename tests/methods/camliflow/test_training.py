@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvision.methods.camliflow.variants import VARIANTS
+from jaxvision.methods.camliflow.variants import RaftConfig
 from jaxvision.methods.camliflow.weights import entries
 from jaxvision.registry import load_config, make_task
 from jaxvision.weights.mapping import flatten, unflatten
@@ -22,10 +22,10 @@ def task_of(network: str, *more: str) -> Any:
     return make_task(load_config("camliflow/demo", settings))
 
 
-def variables_by_rule(network: str) -> dict:
+def variables_by_rule(network: RaftConfig) -> dict:
     """Small random kernels, scales and variances of 1, all else 0."""
     rng, values = np.random.default_rng(0), {}
-    for entry in entries(VARIANTS[network]):
+    for entry in entries(network):
         if entry.path is None:
             continue
         shape = entry.layout.ours(np.empty(entry.shape)).shape
@@ -49,7 +49,7 @@ def step():
     batch = {name: jnp.stack([s[name] for s in samples]) for name in samples[0]}
     batch["flow_3d"] = batch["flow_3d"].at[0, :48, 3].set(0)
     batch["clouds"] = batch["clouds"].at[:, 1].set(batch["clouds"][:, 0])
-    variables = variables_by_rule("camliraft_l")
+    variables = variables_by_rule(task.network)
     core = variables["params"]["core"]
     core["point_context"] = core["point_features"]
 
@@ -108,7 +108,8 @@ def contractions(jaxpr: Any) -> Iterator[tuple[str, Any, float]]:
 
 @pytest.mark.parametrize("network", ["camliraft", "camlipwc"])
 def test_features_are_in_the_runs_dtype_and_flows_in_float32(network):
-    task = task_of(network, "dtype=bfloat16", "data.size=(128,128)")
+    published = ("model.width=128", "model.levels=4", "model.radius=4", "model.lookup=on_demand")
+    task = task_of(network, "dtype=bfloat16", "data.size=(128,128)", *published)
     specs = task.batch_specs("train")["pairs"]
     variables = jax.eval_shape(task.init, jax.random.key(0))
 

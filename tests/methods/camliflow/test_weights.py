@@ -13,7 +13,7 @@ from jaxvision.methods.camliflow.model import FlowInputs, FlowNetwork
 from jaxvision.methods.camliflow.pretrained import preprocess, recognise
 from jaxvision.methods.camliflow.variants import PARAMETERS, VARIANTS
 from jaxvision.methods.camliflow.weights import entries, imagenet_entries
-from jaxvision.registry import load_config
+from jaxvision.registry import load_config, make_task
 from jaxvision.training import initialisation
 from jaxvision.weights import to_state_dict, to_variables
 from jaxvision.weights.mapping import flatten, unflatten
@@ -99,3 +99,13 @@ def test_both_image_encoders_start_from_torchvisions_classifier(counters):
         assert (kernel == state["layer2.3.conv3.weight"].flat[0]).all()
         statistics = found["batch_stats"]["core"][encoder]["stem"]["norm"]
         assert (statistics["var"] == state["bn1.running_var"][0]).all()
+
+
+def test_names_of_a_network_made_small_by_settings_are_those_of_its_variables():
+    task = make_task(load_config("camliflow/demo"))
+    assert task.network.width < 128
+    made = flatten(nn.unbox(jax.eval_shape(task.init, jax.random.key(0))))
+    named = {
+        e.path: e.layout.ours(np.empty(e.shape)).shape for e in entries(task.network) if e.path
+    }
+    assert named == {path: leaf.shape for path, leaf in made.items()}
