@@ -16,6 +16,8 @@ def get_config() -> ConfigDict:
     config = fused(things("camliraft", epochs=0, batch=8, peak=2e-3, clip=1.0), 3e-3, 0)
     config.model.update({"training_iterations": 3, "iterations": 4, "lookup": "volume"})
     config.model.update({"width": 32, "blocks": (1, 1), "levels": 2, "radius": 3})
+    config.model.update({"encoder_norms": True, "centred": True, "fuse_features": False})
+    config.model.gain = 6**0.5  # keeps the variance of what passes ReLUs
     config.model.pyramid = (96, 64, 32, 24, 16)
     config.task.update({"jitter": (0.0, 0.0, 0.0, 0.0), "benchmarks": benchmarks("camliraft")})
     config.task.update({"evaluation_batch": 8})

@@ -22,23 +22,24 @@ def resnet_unit(features: int, window: int, stride: int, **options: Any) -> Conv
 
 
 class Bottleneck(nn.Module):
-    """ResNet's block with the stride on its middle convolution; norms always use their running
-    statistics, as CamLiFlow keeps them."""
+    """ResNet's block with the stride on its middle convolution."""
 
     inner: int
     stride: int = 1
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], use_running: bool = True
+    ) -> Float[Array, "b h2 w2 d"]:
         def layer(name: str, width: int, window: int, stride: int, activation: str) -> ConvUnit:
             return resnet_unit(width, window, stride, activation=activation, name=name)
 
         outputs = 4 * self.inner
-        y = layer("first", self.inner, 1, 1, "relu")(x)
-        y = layer("middle", self.inner, 3, self.stride, activation="relu")(y)
-        y = layer("last", outputs, 1, 1, "none")(y)
+        y = layer("first", self.inner, 1, 1, "relu")(x, use_running)
+        y = layer("middle", self.inner, 3, self.stride, activation="relu")(y, use_running)
+        y = layer("last", outputs, 1, 1, "none")(y, use_running)
         if x.shape[-1] != outputs:
-            x = layer("shortcut", outputs, 1, self.stride, activation="none")(x)
+            x = layer("shortcut", outputs, 1, self.stride, activation="none")(x, use_running)
         return jax.nn.relu(x + y)
 
 
@@ -57,20 +58,22 @@ class ResNetEncoder(nn.Module):
         ]
         self.align = Unit(self.features)
 
-    def maps(self, image: Float[Array, "b h w 3"]) -> list[Array]:
+    def maps(self, image: Float[Array, "b h w 3"], use_running: bool = True) -> list[Array]:
         """After the stem and after each stage."""
-        x = self.stem(image)
+        x = self.stem(image, use_running)
         padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
         found = [nn.max_pool(padded, (3, 3), (2, 2))]
         for stage in self.stages:
             x = found[-1]
             for block in stage:
-                x = block(x)
+                x = block(x, use_running)
             found.append(x)
         return found
 
-    def __call__(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b h2 w2 d"]:
-        return self.align(self.maps(image)[-1])
+    def __call__(
+        self, image: Float[Array, "b h w 3"], use_running: bool = True
+    ) -> Float[Array, "b h2 w2 d"]:
+        return self.align(self.maps(image, use_running)[-1])
 
 
 class ResidualStep(nn.Module):

@@ -90,7 +90,7 @@ class RaftCore(nn.Module):
         if config.images:
             self.image_features = ResNetEncoder(width, config.stages)
             self.image_context = ResNetEncoder(width, config.stages)
-            self.image = ImageBlocks(width, config.levels, config.lookup)
+            self.image = ImageBlocks(width, config.levels, config.lookup, config.centred)
         if config.points:
             self.point_features = PointPyramid(config.point_widths, groups, self.dtype)
             self.point_context = PointPyramid(config.point_widths, groups, self.dtype)
@@ -150,9 +150,10 @@ class RaftCore(nn.Module):
         pairs: Any = None
         if images is not None:
             b, images = images.shape[0], images.astype(self.dtype)
-            maps = self.image_features(jnp.concatenate([images[:, 0], images[:, 1]]))
+            keep = use_running or not self.config.encoder_norms
+            maps = self.image_features(jnp.concatenate([images[:, 0], images[:, 1]]), keep)
             image_features = maps.reshape(2, b, *maps.shape[1:])
-            of_image = self.image_context(images[:, 0])
+            of_image = self.image_context(images[:, 0], keep)
         if clouds is not None:
             widths = self.config.point_widths
             both = tuple(jnp.stack(level) for level in zip(*clouds, strict=True))[: len(widths)]

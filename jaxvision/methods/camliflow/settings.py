@@ -11,6 +11,10 @@ SETTINGS = {
     "model.levels": "RAFT: of correlations, each averaged from the one before",
     "model.radius": "RAFT: of the window of correlations around a pixel (pixels)",
     "model.lookup": "RAFT: on_demand, or volume = all pairs beforehand: faster for small maps",
+    "model.gain": "factor on initial kernels (published: PyTorch's own, 1)",
+    "model.encoder_norms": "RAFT: whether the ResNets' norms learn (published: they never change)",
+    "model.centred": "RAFT: features are centred and of one length before they are correlated",
+    "model.fuse_features": "RAFT: whether branches exchange features before they are correlated",
     "model.iterations": "of RAFT in evaluation and prediction",
     "model.training_iterations": "of RAFT in training",
     "model.frozen_norms": "all batch norms keep their statistics (their scales train)",
@@ -39,7 +43,10 @@ SETTINGS = {
 
 SIZES = Sizes(
     least={"task.flips": 0, "data.pairs": 0},
-    positive=("task.gamma", "task.zoom", "task.predict.farthest", "task.predict.baseline"),
+    positive=(
+        *("model.gain", "task.gamma", "task.zoom"),
+        *("task.predict.farthest", "task.predict.baseline"),
+    ),
     lengths={
         "data.size": 2,
         "model.blocks": 2,

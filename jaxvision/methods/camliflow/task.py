@@ -23,6 +23,9 @@ from jaxvision.training.loss_groups import mean_over_groups
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
 MARGIN = 1e-5  # of training's outliers, as published
+ENCODERS = ("image_features", "image_context")
+RESNETS = tuple(f"{encoder}/{part}" for encoder in ENCODERS for part in ("stem", "stages"))
+HEADS = ("image/flow_head/second", "points/flow_head/last")
 POINT_SCHEDULE = "points"  # of `optim.schedules`: the learning rate of a fused network's points
 
 
@@ -46,7 +49,8 @@ class FlowTask(Task):
         given = FlowInputs(
             jnp.zeros((1, 2, 128, 128, 3)), jnp.ones((1, 2, points, 3)), jnp.ones((1, 3))
         )
-        return self.model.init(rng, given, iterations=1)
+        variables = self.model.init(rng, given, iterations=1)
+        return {**variables, "params": amplified(variables["params"], self.config.model.gain)}
 
     def source(self, split: str) -> Source:
         return inputs.training_source(self.config, self.network)
@@ -137,6 +141,20 @@ class FlowTask(Task):
         return prediction.predict_files(
             self.config, self.network, lambda given: run(variables, given), paths, outdir
         )
+
+
+def amplified(params: Variables, gain: float) -> Variables:
+    """Parameters whose kernels are `gain` times as large, but those of ResNets, which keep the
+    variance of what passes anyway, and those that flow comes from: it begins small. PyTorch's
+    kernels leave a sixth of the variance behind every ReLU: of what ten layers are given, nothing
+    is left that a short training could find."""
+
+    def scaled(path: Any, kernel: Array) -> Array:
+        name = "/".join(key.key for key in path if isinstance(key, jax.tree_util.DictKey))
+        kept = any(part in name for part in (*RESNETS, *HEADS)) or "kernel" not in name
+        return kernel if kept or gain == 1 else gain * kernel
+
+    return jax.tree_util.tree_map_with_path(scaled, params)
 
 
 def training_measures(batch: Batch, found: Prediction) -> dict[str, tuple[Array, Array]]:

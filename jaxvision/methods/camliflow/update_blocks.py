@@ -101,6 +101,7 @@ class ImageBlocks(nn.Module):
     width: int = WIDTH
     levels: int = LEVELS
     lookup: Form = "on_demand"
+    centred: bool = False
 
     def setup(self) -> None:
         width = self.width
@@ -112,11 +113,26 @@ class ImageBlocks(nn.Module):
     def pyramid(self, first: Pixels, second: Pixels) -> FeaturePyramid | CorrelationVolumes:
         """What correlations are read from, all iterations long."""
         first, second = self.correlation_aligner(first), self.correlation_aligner(second)
+        if self.centred:
+            first, second = centred(first, second)
         return correlation_pyramid(first, second, self.levels, self.lookup)
 
     def context(self, features: Pixels) -> tuple[Pixels, Pixels]:
         """(first hidden state, input of every iteration)."""
         return hidden_and_input(self.context_aligner(features))
+
+
+def centred(first: Pixels, second: Pixels) -> tuple[Pixels, Pixels]:
+    """Less their mean over both frames, and of one length, so that a pixel's correlation with
+    itself is 4. What encoders without training have in common in all pixels is most of them."""
+    mean = (jnp.mean(first, (1, 2), keepdims=True) + jnp.mean(second, (1, 2), keepdims=True)) / 2
+
+    def unit(x: Pixels) -> Pixels:
+        x = (x - mean).astype(jnp.float32)
+        length = jnp.sqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
+        return (2 * x.shape[-1] ** 0.25 * x / length).astype(first.dtype)
+
+    return unit(first), unit(second)
 
 
 def hidden_and_input(x: Float[Array, "b *n c"]) -> tuple[Array, Array]:

@@ -23,8 +23,10 @@ class RaftConfig:
     inverse_depth: whether points are scaled by inverse depth.  pyramid: points of the levels.
     width: of features, to which all other widths are in proportion.  blocks: of the image encoders'
     two stages.  levels, radius: of correlations: averaged maps or clouds, and pixels of the window
-    to each side.  lookup: whether all pairs of pixels are correlated beforehand.  norm_groups: of
-    batch norms.  dtype: of features.
+    to each side.  lookup: whether all pairs of pixels are correlated beforehand.  encoder_norms:
+    whether the image encoders' have statistics of batches.  centred: whether what is correlated is
+    centred and of one length.  norm_groups: of batch norms.
+    dtype: of features.
     """
 
     iterations: int = 20
@@ -42,6 +44,8 @@ class RaftConfig:
     levels: int = LEVELS
     radius: int = RADIUS
     lookup: Form = "on_demand"
+    encoder_norms: bool = False
+    centred: bool = False
     norm_groups: int = 1
     dtype: str = "float32"
 
@@ -156,6 +160,9 @@ def build(
             levels=model.levels,
             radius=model.radius,
             lookup=model.lookup,
+            encoder_norms=model.encoder_norms,
+            centred=model.centred,
+            fuse_features=chosen.fuse_features and model.fuse_features,
         )
     else:
         chosen = replace(chosen, lite=model.lite)
