@@ -2,10 +2,13 @@
 
 import jax
 import numpy as np
+from flax import linen as nn
 
+from jaxvision.methods.camliflow.encoders import ResNetEncoder
 from jaxvision.methods.camliflow.task import amplified
 from jaxvision.methods.camliflow.update_blocks import centred
 from jaxvision.ops.correlation_lookup import correlation_pyramid
+from jaxvision.weights.mapping import flatten
 
 RNG = np.random.default_rng(0)
 
@@ -35,3 +38,18 @@ def test_a_gain_is_for_kernels_that_lose_variance_and_neither_for_resnets_nor_he
     }
     kept = ("image/gru", "image/flow_head/first", "image_features/align")
     assert found == {f"core/{name}/kernel" for name in kept}
+
+
+def test_norms_of_resnets_learn_where_they_are_asked_to():
+    encoder, image = ResNetEncoder(4, ((1, 2), (1, 4))), RNG.normal(size=(2, 16, 16, 3))
+    variables = nn.unbox(encoder.init(jax.random.key(0), image))
+
+    @jax.jit
+    def statistics(variables):
+        calls = (encoder.apply(variables, image, kept, mutable="batch_stats") for kept in (0, 1))
+        return [flatten(state) for _, state in calls]
+
+    learning, kept = statistics(variables)
+    before = flatten({"batch_stats": variables["batch_stats"]})
+    assert all(np.array_equal(kept[path], x) for path, x in before.items())
+    assert not any(np.array_equal(learning[path], x) for path, x in before.items())
