@@ -1,6 +1,7 @@
 """What lets a small CamLiRAFT learn in minutes from chance."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
@@ -41,7 +42,8 @@ def test_a_gain_is_for_kernels_that_lose_variance_and_neither_for_resnets_nor_he
 
 
 def test_norms_of_resnets_learn_where_they_are_asked_to():
-    encoder, image = ResNetEncoder(4, ((1, 2), (1, 4))), RNG.normal(size=(2, 16, 16, 3))
+    encoder = ResNetEncoder(4, ((1, 2), (1, 4)))
+    image = jnp.asarray(RNG.normal(size=(2, 16, 16, 3)), jnp.float32)
     variables = nn.unbox(encoder.init(jax.random.key(0), image))
 
     @jax.jit
