@@ -10,7 +10,7 @@ Measured on two busy CPU cores (13 CPU minutes, of which 3 compile; seed 0): 8.4
 has 10.06, and 2.38 m where it has 2.97. That is a sixth and a fifth off in 450 steps, no more: a
 correlation that has to be learned from chance takes many times as many.
 
-A network of 466,000 parameters. Begun with ResNets of chance, whose norms never change, and
+A network of 456,000 parameters. Begun with ResNets of chance, whose norms never change, and
 PyTorch's initial kernels, it stays at no motion for all 450 steps; so `gain`, `encoder_norms` and
 `centred`. Branches exchange features after their correlation alone (`fuse_features`).
 """
