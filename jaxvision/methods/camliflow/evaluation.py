@@ -76,6 +76,7 @@ def evaluations(config: ConfigDict, network: Network, forward: Forward) -> dict[
             pictures.built_in("held_out"),
             size,
             HELD_OUT,
+            planes=config.data.planes,
             speed=config.data.speed,
             seed=HELD_OUT_SEED,
         )

@@ -55,7 +55,7 @@ def training_records(config: ConfigDict) -> Records:
         raise InputError(f"data.size={size}: expected at least {LEAST_SIDE} pixels a side")
     if data.name == "planes":
         found = pictures.folder(data.root) if data.root else pictures.built_in("train")
-        return MovingPlanes(found, size, data.pairs, speed=data.speed)
+        return MovingPlanes(found, size, data.pairs, planes=data.planes, speed=data.speed)
     if not data.root:
         raise InputError(f"data.root: expected the folder of {data.name}, got none")
     root = Path(data.root)

@@ -104,6 +104,7 @@ def things(network: str, *, epochs: int, batch: int, peak: float, clip: float) -
             "split": "training160",
             "passes": "clean",
             "pairs": 0,
+            "planes": 4,
             "speed": 1.0,
         }
     )

@@ -38,6 +38,7 @@ SETTINGS = {
     "data.split": "KITTI: training200, training160 or training40",
     "data.passes": "FlyingThings3D: of its pictures, clean",
     "data.pairs": "planes: of an epoch",
+    "data.planes": "planes: how many move before the background, which moves, too",
     "data.speed": "planes: factor on how far they move and turn",
 }
 
