@@ -179,8 +179,6 @@ def training(config: RaftConfig | PwcConfig, table: Config):
                 continue
             settings, true = loss_table(dimension), truth[dimension]
             if isinstance(config, RaftConfig):
-                if not config.images:
-                    true = true[..., :3]  # this network alone takes every point for valid
                 value = objective.sequence_loss(flows, true, settings["gamma"], settings["order"])
             elif dimension == "2d":
                 value = objective.pyramid_loss_2d(
@@ -205,6 +203,8 @@ def trained(case: Case, config: RaftConfig | PwcConfig) -> dict:
         for dimension in ("2d", "3d")
         if case.has_input(f"flow_{dimension}")
     }
+    if isinstance(config, RaftConfig) and not config.images:
+        truth["3d"] = objective.every_point_valid(jnp.asarray(truth["3d"]))
     statistics = {"batch_stats": variables["batch_stats"]}
     run = training(config, case.config)
     (total, (parts, changed, flow_2d, flow_3d)), gradients = jax.device_get(

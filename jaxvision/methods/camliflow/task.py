@@ -76,11 +76,13 @@ class FlowTask(Task):
             mutable=["batch_stats"],
         )
         truth = {name: batch[name] for name in ("flow_2d", "flow_3d") if name in batch}
+        if isinstance(self.network, RaftConfig) and not self.network.images:
+            truth["flow_3d"] = objective.every_point_valid(truth["flow_3d"])
         flows = {"flow_2d": found.flow_2d, "flow_3d": found.flow_3d, "samples": found.samples}
         parts = mean_over_groups(self.losses, self.config.train.loss_groups, flows, truth)
         size = jnp.float32(len(next(iter(truth.values()))))
         metrics = {name: (value * size, size) for name, value in parts.items()}
-        return sum(parts.values()), Aux({**metrics, **training_measures(batch, found)}, state)
+        return sum(parts.values()), Aux({**metrics, **training_measures(truth, found)}, state)
 
     def losses(self, flows: Mapping[str, Any], truth: Mapping[str, Array]) -> dict[str, Array]:
         """`loss_2d` and `loss_3d`, of a group of samples."""
@@ -97,8 +99,6 @@ class FlowTask(Task):
         if "flow_3d" in truth:
             true = truth["flow_3d"]
             if isinstance(network, RaftConfig):
-                # As published, the network of points alone takes every one of them for valid.
-                true = true if network.images else true[..., :3]
                 parts["loss_3d"] = objective.sequence_loss(
                     flows["flow_3d"], true, task.gamma, task.order
                 )
@@ -157,14 +157,16 @@ def amplified(params: Variables, gain: float) -> Variables:
     return jax.tree_util.tree_map_with_path(scaled, params)
 
 
-def training_measures(batch: Batch, found: Prediction) -> dict[str, tuple[Array, Array]]:
+def training_measures(
+    truth: Mapping[str, Array], found: Prediction
+) -> dict[str, tuple[Array, Array]]:
     """End-point errors and shares of a batch, without gradients."""
     sums: dict[str, tuple[Array, Array]] = {}
     for name, flow in (("flow_2d", found.final_2d), ("flow_3d", found.final_3d)):
-        if flow is None or name not in batch:
+        if flow is None or name not in truth:
             continue
-        flow, true = jax.lax.stop_gradient(flow), batch[name][..., :-1]
-        valid = batch[name][..., -1] > 0
+        flow, true = jax.lax.stop_gradient(flow), truth[name][..., :-1]
+        valid = truth[name][..., -1] > 0
         if name == "flow_2d":
             sums |= flow_2d_sums(flow, true, valid, margin=MARGIN)
         else:
