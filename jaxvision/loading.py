@@ -14,11 +14,13 @@ from jax.sharding import Mesh
 
 from jaxvision.data.class_lists import class_list
 from jaxvision.data.labels import check_same_names
-from jaxvision.downloads.object_store import fetch_object, is_address
-from jaxvision.downloads.published_file import PublishedFile, cache_folder, fetch
+from jaxvision.downloads.object_store import fetch_object
+from jaxvision.downloads.published_file import PublishedFile, fetch
 from jaxvision.errors import InputError, nearest
 from jaxvision.export import DESCRIPTION
 from jaxvision.registry import METHODS, load_config, make_task
+from jaxvision.stores.local_copies import cache_folder
+from jaxvision.stores.store import is_address
 from jaxvision.text_files import read_json
 from jaxvision.training import initialisation
 from jaxvision.training.checkpoint import Checkpoints

@@ -105,10 +105,7 @@ def test_weights_may_lie_in_a_store(store, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "words",
     [
-        ("predict", "a.mp4", "--weights=w", "--out=gs://bucket/answers"),
-        ("evaluate", "--weights=w", "--out=s3://bucket/answers"),
         ("prepare", "videos", "a", "gs://bucket/videos", "--short-side=320"),
-        ("prepare", "videos", "gs://bucket/videos", "a", "--short-side=320"),
         ("train", "--config=pdpp/demo", "--workdir=gs://bucket/run"),
     ],
 )

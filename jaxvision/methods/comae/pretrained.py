@@ -18,6 +18,7 @@ from jaxvision.methods.comae.weights import (
     classifier_entries,
     contrast_entries,
 )
+from jaxvision.stores.stored_path import path_to
 from jaxvision.weights.mapping import Entry
 from jaxvision.weights.official import OfficialModel
 
@@ -80,7 +81,7 @@ def preprocess(
 ) -> tuple[Float[np.ndarray, "1 s s 3"], Float[np.ndarray, "1 s s 3"]]:
     """(RGB, HHA) as the networks take them, of a joined canvas or rgb/NAME.* with depth/NAME.*:
     `model.apply(variables, *preprocess(path))`."""
-    rgb, depth, _ = read_pair(Path(pair), unit)
+    rgb, depth, _ = read_pair(path_to(pair), unit)
     first, second = (
         np.asarray(normalise(jnp.asarray(pixels[None]), IMAGENET))
         for pixels in EvaluationPair(side).resized(rgb, depth)

@@ -21,6 +21,7 @@ from jaxvision.methods.link.detection.pyramid import build_detection_levels
 from jaxvision.methods.link.detection.weights import SPCONV_1, detector_entries
 from jaxvision.methods.link.levels import LevelCapacities
 from jaxvision.ops.sparse_voxels import Sites
+from jaxvision.stores.stored_path import path_to
 from jaxvision.weights.official import OfficialModel
 
 PREFIX = "centerpoint_"
@@ -157,7 +158,7 @@ def pack_sweeps(scan: Float[np.ndarray, "n c"] | str | Path, setting: Setting) -
     """Points x, y, z (m), intensity (0 to 255), time lag (s), or a key frame's `.bin` of five
     values a point (its ring is not read: the time lag is 0)."""
     if isinstance(scan, (str, Path)):
-        points = read_floats(Path(scan), 5)
+        points = read_floats(path_to(scan), 5)
         points[:, 4] = 0
     else:
         points = np.asarray(scan, np.float32)

@@ -20,6 +20,7 @@ from jaxvision.methods.link.segmentation.pyramid import build_pyramid
 from jaxvision.methods.link.segmentation.weights import network_entries
 from jaxvision.ops.sparse_voxels import Sites, devoxelise_nearest
 from jaxvision.ops.voxel_aggregation import Form
+from jaxvision.stores.stored_path import path_to
 from jaxvision.weights.official import OfficialModel
 
 WIDTH = 64
@@ -149,7 +150,7 @@ def pack_scan(scan: Float[np.ndarray, "n 4"] | str | Path, voxel_size: float) ->
     Points keep their order and number, so the scores are one row a point.
     """
     if isinstance(scan, (str, Path)):
-        points = read_scan(Path(scan)).points
+        points = read_scan(path_to(scan)).points
     else:
         points = np.asarray(scan, np.float32)
         if points.ndim != 2 or points.shape[1] != 4:
