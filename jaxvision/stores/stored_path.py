@@ -28,6 +28,13 @@ def path_to(text: str | os.PathLike[str]) -> Path:
     return StoredPath(text) if isinstance(text, str) and is_address(text) else Path(text)
 
 
+def folder_here(key: str, text: str) -> Path:
+    """A folder that is written, of a setting; InputError for an address."""
+    if is_address(text):
+        raise InputError(f"{key}={text}: expected a folder of this machine; mount the store first")
+    return Path(text)
+
+
 def path_below(root: str | Path, name: str) -> Path:
     """The file `name` of a list, below `root`; an address stands for itself."""
     return path_to(name) if is_address(name) else path_to(root) / name

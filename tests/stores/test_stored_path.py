@@ -12,7 +12,14 @@ from jaxvision.data.atomic_write import atomic_write
 from jaxvision.errors import InputError
 from jaxvision.stores import local_copies
 from jaxvision.stores.store import Known
-from jaxvision.stores.stored_path import StoredPath, is_there, matches, path_below, path_to
+from jaxvision.stores.stored_path import (
+    StoredPath,
+    folder_here,
+    is_there,
+    matches,
+    path_below,
+    path_to,
+)
 
 NAMES = ("a/x.txt", "a/y 1.txt", "a/deep/z[0].bin", "list.csv")
 
@@ -95,6 +102,12 @@ def test_addresses_in_lists_stand_for_themselves(both):
     assert str(root / "gs://b/x.mp4") == "gs://b/x.mp4"
     assert root / "/tmp/x" == Path("/tmp/x")
     assert not isinstance(path_to("data/x"), StoredPath)
+
+
+def test_what_is_written_is_a_folder_here():
+    with pytest.raises(InputError, match="^data.features=gs://b/f: expected a folder of this"):
+        folder_here("data.features", "gs://b/f")
+    assert folder_here("data.features", "b/f") == Path("b/f")
 
 
 def test_patterns(both):
