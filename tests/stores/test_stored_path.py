@@ -105,7 +105,7 @@ def test_addresses_in_lists_stand_for_themselves(both):
 
 
 def test_what_is_written_is_a_folder_here():
-    with pytest.raises(InputError, match="^data.features=gs://b/f: expected a folder of this"):
+    with pytest.raises(InputError, match=r"^data.features=gs://b/f: expected a folder of this"):
         folder_here("data.features", "gs://b/f")
     assert folder_here("data.features", "b/f") == Path("b/f")
 
