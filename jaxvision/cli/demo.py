@@ -14,9 +14,11 @@ SUMMARY = "a small masked video pretraining on this machine, with pictures"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from jaxvision.cli.options import mounted_folder
+
     parser.add_argument(
         "--workdir",
-        type=Path,
+        type=mounted_folder,
         default=Path("runs/demo"),
         metavar="DIR",
         help="where it keeps its state and pictures (default: runs/demo)",

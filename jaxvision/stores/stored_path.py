@@ -85,7 +85,7 @@ class StoredPath(PosixPath):
             raise InputError(f"{self}: no such file (404)")
         if known.folder:
             raise InputError(f"{self}: a folder of an object store; expected a file there")
-        return str(local_copy(str(self), known))
+        return str(local_copy(self._address(), known))
 
     def __truediv__(self, name: Any) -> Any:
         """An address stands for itself; a path from "/" on is one of this machine."""
@@ -94,7 +94,11 @@ class StoredPath(PosixPath):
         return Path(name) if PurePath(name).is_absolute() else super().__truediv__(name)
 
     def _asked(self) -> Known | None:
-        return self._known or known_of(str(self))
+        return self._known or known_of(self._address())
+
+    def _address(self) -> str:
+        """As the store knows it: there is no ".." there."""
+        return str(self.resolve() if ".." in self.parts else self)
 
     def _with(self, known: Known) -> "StoredPath":
         self._known = known
@@ -144,7 +148,7 @@ class StoredPath(PosixPath):
         return Path(*super().relative_to(*other, **options).parts)
 
     def iterdir(self) -> Generator["StoredPath", None, None]:
-        for name, known in listing(str(self)).items():
+        for name, known in listing(self._address()).items():
             yield (self / name)._with(known)
 
     def glob(self, pattern: Any, **_: Any) -> Generator["StoredPath", None, None]:
@@ -167,7 +171,7 @@ class StoredPath(PosixPath):
                 yield from self.iterdir()
             return
         folders: set[str] = set()
-        for name, known in files_under(str(self)).items():
+        for name, known in files_under(self._address()).items():
             for above in list(PurePath(name).parents)[-2::-1]:
                 if str(above) not in folders:
                     folders.add(str(above))

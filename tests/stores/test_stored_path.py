@@ -99,6 +99,8 @@ def test_addresses_in_lists_stand_for_themselves(both):
     root = both[1]
     assert path_below("data", "gs://b/x.mp4") == path_to("gs://b/x.mp4")
     assert path_below(root, "a/x.txt") == root / "a/x.txt"
+    assert path_below(root / "a", "../list.csv").read_text() == "list.csv"
+    assert sorted(p.name for p in (root / "a/..").iterdir()) == ["a", "list.csv"]
     assert str(root / "gs://b/x.mp4") == "gs://b/x.mp4"
     assert root / "/tmp/x" == Path("/tmp/x")
     assert not isinstance(path_to("data/x"), StoredPath)
