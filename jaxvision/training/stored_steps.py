@@ -79,7 +79,7 @@ class StoredSteps:
         try:
             self._fetch(FACTS, known, file)
             return str(json.loads(file.read_text())["run"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{self._address}/{FACTS}: names no run") from error
         finally:
             file.unlink(missing_ok=True)
