@@ -1,7 +1,6 @@
 """What the commands of the pages name: small files of every kind, in the current folder."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -87,10 +86,3 @@ def captions() -> None:
         Path(f"{split}.json").write_text(json.dumps(listed * 4))
     Path("queries.txt").write_text("a dog runs\ntwo people talk\n")
     Path("vocab.txt").write_text("\n".join([*SPECIAL, *WORDS]) + "\n")
-
-
-def kitti_scans(root: str) -> None:
-    """SemanticKITTI's layout: a labelled sequence of every split, and one to answer."""
-    shutil.copytree(GOLDENS / "datasets/semantickitti_tiny", root, dirs_exist_ok=True)
-    for number in (*range(1, 8), 9, 10, 11):
-        shutil.copytree(f"{root}/sequences/00", f"{root}/sequences/{number:02}")

@@ -1,11 +1,10 @@
 """Commands of the pages, run in their order through `main(argv)`, in one process, with small
 networks on small files of the kinds that they name.
 
-A training does all that comes before its first compilation: settings, files, its first batch, what
-it starts from. Instead of its steps it leaves a workdir with a checkpoint of made-up weights, which
-the page's next commands evaluate, answer with, export. What is not run here stands, with the
-reason, in ELSEWHERE or in its page's `left`; every command that is not is parsed, with all it
-names, by test_commands.py.
+A training does all that comes before its first compilation: settings, files, its first batch.
+Instead of its steps it leaves a workdir with a checkpoint of made-up weights, which the page's next
+commands evaluate and answer with. What is not run here stands, with the reason, in ELSEWHERE or in
+its page's `left`, and is parsed, with all it names, by test_commands.py.
 """
 
 import re
@@ -13,25 +12,22 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from data.test_prepare_things import write_frames
 from docs import page_files as files
 from docs.test_commands import PAGES, ROOT, commands
 from jaxvision.cli.main import main
 from jaxvision.downloads import published_file
 from jaxvision.registry import load_config
-from jaxvision.training import initialisation, loop
+from jaxvision.training import loop
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.config import as_json, check_choices, leaves
 from jaxvision.training.run import prepare_run
 from jaxvision.training.run_record import CLASSES, open_workdir, record_config
 from jaxvision.training.sharding import put
-from made_up_nuscenes import write_nuscenes
 
 SLOW = "a minute and more of compilation even of small networks; tests/methods/"
 # Pages whose commands another test runs to their end, or that name what no test can have.
@@ -42,6 +38,7 @@ ELSEWHERE = {
     "docs/notebooks/": "tests/docs/test_notebooks.py runs every cell",
     "docs/from_authors/": "the authors' data sets and files of gigabytes; the recipes are README's",
     "docs/weights.md": "commands of README.md",
+    "docs/own_scene_flow.md": f"{SLOW}camliflow reads its sets and answers its files",
     "docs/own_actions.md": f"{SLOW}stmixer and cycleacr read lists of people and answer films",
     "docs/scaling.md": "minutes of compilation each; tests/planning plans small programs",
     "docs/performance.md": "measurements of hours",
@@ -75,10 +72,6 @@ VIDEO = (
     *("model.heads=2", "model.depth=1", "model.decoder_width=16", "model.decoder_depth=1"),
     *("task.crop=16", "task.short_side=16", "task.segments=1", "task.crops=1"),
 )
-FLOW = (
-    *("model.pyramid=(64,48,40,32,16)", "data.pairs=8", "data.points=96"),
-    "task.predict.points=96",
-)
 WORDS = (
     *(*ONE, *VIDEO, f"language.vocabulary={len(files.WORDS) + 5}", "language.positions=16"),
     *("language.width=24", "language.heads=2", "language.hidden=48", "language.shared_width=16"),
@@ -88,7 +81,7 @@ WORDS = (
 COMAE = (
     *("model.width=32", "model.heads=2", "model.depth=2", "model.image_size=16", "model.patch=8"),
     *("model.decoder_width=16", "model.decoder_heads=2", "model.decoder_depth=1"),
-    "data.side=20",
+    *("data.side=20", "init=()"),
 )
 
 
@@ -99,9 +92,6 @@ def begun(task, config, workdir, read_weights, recipe="", **_):
     with open_workdir(workdir, config, {"recipe": recipe, CLASSES: classes}):
         run = prepare_run(task, config, jax.devices()[:1])
         assert run.data[0].names
-        ours = [link for link in config.init if (Path(link["from"]) / "checkpoints").is_dir()]
-        if ours:
-            initialisation.apply(run._shapes(), ours, read_weights, task.adapt)
         rng = np.random.default_rng(0)
 
         def made(leaf):
@@ -158,36 +148,14 @@ VIDEOMAE = Page(
 def emavfi() -> None:
     for name in ("first.png", "last.png", "frames/0.png", "frames/1.png"):
         files.picture(name, 32, 32)
-    files.film("clip.mp4", 3, 32, 32)  # of one size all share a program
+    files.film("clip.mp4", 3)
     trained("emavfi/demo", "runs/emavfi", *ONE, "model.depths=(1,1,1,1,1)", "data.clips=8")
-
-
-LINK = (
-    *("model.width=8", "train.batch_size=2", "data.sensor.beams=8", "data.sensor.azimuths=48"),
-    *("model.block_share=1.0", "task.evaluation_batch=2"),
-)
-
-
-def link() -> None:
-    files.kitti_scans("FOLDER")
-    write_nuscenes(Path("FOLDER"), {"scene-0001": 2}, version="v1.0-trainval")
-
-
-def camliflow() -> None:
-    write_frames(Path("RAW/train"))
-    write_frames(Path("RAW/val"))
 
 
 def comae() -> None:
     files.pairs()
     files.sun_rgbd("SUNRGBD")
     files.nyu("nyu_depth_v2_labeled.mat")
-
-
-def launching() -> None:
-    files.class_folders("clips", "train", "validation")
-    data = ("data.train=clips/train", "data.validation=clips/validation", "init=()")
-    trained("videomae/own_videos", "w.pth", *ONE, *VIDEO, *data)
 
 
 RUN: dict[str, Page] = {
@@ -198,29 +166,12 @@ RUN: dict[str, Page] = {
         left=((r"^demo", "minutes; tests/cli and tests/methods/videomae run its parts"),),
     ),
     "docs/own_rgbd.md": Page(make=comae, small=(*ONE, *COMAE)),
-    "docs/own_scene_flow.md": Page(
-        make=camliflow,
-        small=(*ONE, *FLOW, "train.batch_size=2", "init=()"),
-        left=(
-            (r"^predict", f"{SLOW}camliflow answers its files"),
-            (r"camliraft_kitti", "KITTI's own split of 160 frames"),
-        ),
-    ),
     "docs/own_captions.md": Page(
         make=files.captions,
         small=WORDS,
         left=((r"^predict", f"{SLOW}umt/language ranks videos and answers questions"),),
     ),
     "jaxvision/methods/emavfi/README.md": Page(make=emavfi),
-    "jaxvision/methods/link/README.md": Page(
-        make=link,
-        small=(*ONE, *LINK),
-        names={"('scene-0001', ...)": "('scene-0001',)"},
-        left=(
-            *(OFFICIAL, (r"^predict", f"{SLOW}link answers scans")),
-            (r"detection_demo|centerpoint", f"{SLOW}link trains detectors"),
-        ),
-    ),
 }
 
 
