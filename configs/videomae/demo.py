@@ -22,47 +22,48 @@ def get_config() -> ConfigDict:
     config.model = ConfigDict(
         {
             "frames": 8,
-            "image_size": (48, 48),
-            "tubelet": 2,
-            "patch": 8,
-            "width": 128,
+            "image_size": (32, 32),
+            "tubelet": 8,
+            "patch": 4,
+            "width": 96,
             "heads": 4,
-            "depth": 4,
+            "depth": 3,
             "decoder_width": 64,
-            "decoder_heads": 2,
+            "decoder_heads": 4,
             "decoder_depth": 2,
             "mlp_ratio": 4.0,
             "qkv_bias": True,
             "layer_scale": 0.0,
-            "cosine_attention": False,
+            "cosine_attention": True,
             "drop_path": 0.0,
-            "remat": "none",
+            "remat": "full",
         }
     )
     config.task = ConfigDict(
         {
             "name": "reconstruction",
             "encoder_mask": "tube",
-            "encoder_mask_ratio": 0.75,
-            "decoder_mask_ratio": 0.5,
+            "encoder_mask_ratio": 0.5,
+            "decoder_mask_ratio": 0.0,
             "normalise_target": False,
+            "normalise_clip": True,
             "probe": True,
             "crops_per_clip": 1,
         }
     )
-    config.data.update({"name": "camera", "root": "", "clips": 4096, "speed": 1.0})
-    config.data.reach = (0.5, 1.0)
-    config.train.steps = 800
-    config.train.batch_size = 32
-    config.optim.b2 = 0.95
-    config.optim.clip_norm = 1.0
+    config.data.update({"name": "camera", "root": "", "clips": 4096, "speed": 0.6})
+    config.data.reach = (0.04, 0.12)
+    config.train.steps = 3000
+    config.train.batch_size = 8
+    config.optim.b2 = 0.99
+    config.optim.clip_norm = 10.0
     config.optim.learning_rate = ConfigDict(
-        {"name": "cosine", "peak": 1e-3, "end": 1e-5, "warmup_steps": 100}
+        {"name": "cosine", "peak": 2e-3, "end": 1e-5, "warmup_steps": 50}
     )
-    config.optim.weight_decay.value = 0.05
-    config.checkpoint.every_steps = 200
+    config.optim.weight_decay.value = 0.0
+    config.checkpoint.every_steps = 500
     config.checkpoint.keep = 2
-    config.evaluate.every_steps = 400
-    config.log.every_steps = 50
-    config.log.pictures_every_steps = 400
+    config.evaluate.every_steps = 1500
+    config.log.every_steps = 250
+    config.log.pictures_every_steps = 1500
     return config
