@@ -65,7 +65,7 @@ def summary(workdir: Path, results: dict[str, float]) -> str:
             f"linear probe on held-out photographs: {accuracy:.1f} % of camera motions named right "
             f"(the same network untrained {fresh:.1f} %, chance {chance:.1f} %)"
         )
-    pictures = sorted((workdir / "pictures").glob("*.png"))
+    pictures = sorted((workdir / "pictures").glob("*.png"), key=lambda path: path.stem[-8:])
     lines += [f"picture: {path}" for path in pictures[-2:]]
     lines.append(f"curves and pictures: tensorboard --logdir {workdir / 'tensorboard'}")
     return "\n".join(lines)
