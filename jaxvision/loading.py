@@ -16,6 +16,7 @@ from jaxvision.data.class_lists import class_list
 from jaxvision.data.labels import check_same_names
 from jaxvision.downloads.object_store import fetch_object, is_address
 from jaxvision.downloads.published_file import PublishedFile, cache_folder, fetch
+from jaxvision.downloads.shipped import shipped, shipped_names
 from jaxvision.errors import InputError, nearest
 from jaxvision.export import DESCRIPTION
 from jaxvision.registry import METHODS, load_config, make_task
@@ -127,19 +128,22 @@ def names_in_folder(origin: convert.Origin) -> tuple[str, ...]:
 
 
 def locate(source: str | Path) -> Path:
-    """Where weights lie: `source` itself, or a published file by the name of its network
-    ("videomae/vit_b_k710") or its own ("umt/b16_25m.pth"), or the address of a file in an object
-    store ("gs://bucket/w.pth"), fetched if it is not here yet."""
+    """Where weights lie: `source` itself, those that are shipped for a demo ("emavfi/demo"), or a
+    published file by the name of its network ("videomae/vit_b_k710") or its own
+    ("umt/b16_25m.pth"), or the address of a file in an object store ("gs://bucket/w.pth"), fetched
+    if it is not here yet."""
     if is_address(str(source)):
         return fetch_object(str(source), cache_folder(), partial(print, file=sys.stderr))
     path, name = Path(source), str(source)
     method, slash, rest = name.partition("/")
     if path.exists() or not slash or method not in METHODS:
         return path
+    if (demo := shipped(name)) is not None:
+        return demo.folder
     rows = [PublishedFile.of_row(row) for row in published(method)]
     found = [row for row in rows if row.network == name or row.file == rest]
     if not found:
-        known = [row.network for row in rows]
+        known = [*(row.network for row in rows), *shipped_names()]
         raise InputError(
             f"{source}: no such file, and no published weights of that name{nearest(name, known)}"
         )
