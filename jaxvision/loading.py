@@ -41,6 +41,7 @@ def load(
 ) -> tuple[Any, Variables, Callable]:
     """(model, variables, preprocess) of a published network, e.g. "videomae/vit_b_k400".
 
+    name: also that of weights which are shipped ("emavfi/demo").
     weights: an official file, a folder that `jaxvision convert` made, or the workdir of a run; or
     the name of a file to fetch ("umt/b16_25m.pth"). None: the file published for the network.
     dtype: of activations; parameters are float32. `model` is a Flax module, `variables` a tree of
@@ -57,6 +58,9 @@ def load(
     if convert.is_converted(source):
         converted = convert.load(source)
         network = official_model(name, converted.origin.names, dtype)
+        if shipped(name) is not None:  # what was trained beside it is left out
+            part = convert.part_of_network(converted.variables, network)
+            converted = replace(converted, variables=part)
         convert.check_shapes(converted.variables, network, str(source))
     else:
         file = read_checkpoint(source)
@@ -73,6 +77,9 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
     module = _pretrained(method)
     if module is None:
         raise InputError(f"{METHODS[method].title} ({method}) has no published networks here yet")
+    if (demo := shipped(name)) is not None:
+        task = make_task(load_config(demo.recipe, [f"dtype={dtype}"]))
+        return module.network_of(task, name)
     return module.official_model(variant, tensors, dtype)
 
 
@@ -95,7 +102,8 @@ def class_names(source: str | Path) -> tuple[str, ...]:
     source: a network, e.g. "videomae/vit_b_k400"; the workdir of a run; a folder of `jaxvision
     export` or `convert`. InputError where it is not known.
     """
-    path = Path(source)
+    demo = shipped(str(source))
+    path = demo.folder if demo else Path(source)
     if (path / DESCRIPTION).is_file():
         names = tuple(read_json(path / DESCRIPTION, {"classes?": [str]}).get("classes", ()))
     elif convert.is_converted(path):

@@ -17,7 +17,7 @@ from PIL import Image
 from jaxvision.data.picture_files import read_picture
 from jaxvision.data.video import Video
 
-SMALL = 160  # pictures with a narrower side are shown in whole pixels
+SMALL = 320  # narrower pictures are enlarged, in whole pixels
 LOSSLESS = 400_000  # pixels of a picture that is kept as it is
 QUALITY = 82
 
@@ -125,7 +125,7 @@ def _figure(picture: Picture) -> str:
     frames, milliseconds = _frames(picture)
     data = base64.b64encode(_webp(frames, milliseconds)).decode()
     height, width = frames[0].shape[:2]
-    small = ' class="small"' if min(height, width) < SMALL else ""
+    small = ' class="small"' if width < SMALL else ""
     size = f'width="{width}" height="{height}"'
     shown = f'<img{small} {size} alt="{caption}" decoding="async" loading="lazy"'
     return (

@@ -14,7 +14,7 @@ from jaxvision.tasks.tour_stop import Shown, Stop
 from jaxvision.viz.files import write_mp4
 from jaxvision.viz.tour_page import Number, Picture
 
-FILMS, ENLARGED = 3, 6
+FILMS, ENLARGED = 3, 10
 COLUMNS = [ACTIONS.index(name) for name in ASKED]
 
 

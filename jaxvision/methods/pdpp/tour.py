@@ -37,7 +37,7 @@ def show(answers: Path, truth: dict[str, list[str]]) -> Shown:
     order = sorted(truth, key=lambda name: plans[name]["plan"]["probability"])
     chosen = [*order[: DRAWN // 2], *order[-(DRAWN - DRAWN // 2) :]]
     shown = [
-        Picture(answers / f"{name}_0.png", f"Right: {', '.join(truth[name])}", wide=True)
+        Picture(answers / f"{name}_0.png", f"What was done: {', '.join(truth[name])}")
         for name in chosen
     ]
     meaning = "whole plans, drawn most often of 100, that are what was done"

@@ -36,7 +36,6 @@ def show(answers: Path, truth: dict[str, str]) -> Shown:
             f"A {label}, read as {found[name]['class']} "
             f"({found[name]['probability']:.0%}): the boxes and points that its tokens sampled, "
             "step by step",
-            wide=True,
         )
         for label, name in sorted(drawn.items())[:DRAWN]
     ]
