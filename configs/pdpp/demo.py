@@ -3,8 +3,8 @@
     jaxvision train --config pdpp/demo --workdir runs/pdpp
 
 Takes about two minutes on two cores. Measured once: a success rate of 100.0 % (82.8 % half way) on
-videos never trained on, where plans retrieved from the nearest training window have 23.6 % and random
-plans none; all three are measured in the same evaluation.
+videos never trained on, where plans retrieved from the nearest training window have 23.6 % and
+random plans none; all three are measured in the same evaluation.
 """
 
 from ml_collections import ConfigDict

@@ -12,6 +12,8 @@ from jaxvision.methods.sparseformer import tour as sparseformer
 from jaxvision.registry import METHODS, tour_stops
 from jaxvision.training.config import recipes
 
+# Whose weights come later: what is shipped is taken off this list.
+WAITING = ("emavfi/demo", "link/demo", "link/detection_demo", "stmixer/demo", "videomae/demo")
 BUILT = [name for name, method in METHODS.items() if method.status != "planned"]
 
 
@@ -22,7 +24,7 @@ def test_every_built_method_is_on_it(method):
     for stop in stops:
         assert stop.name.startswith(method)
         assert stop.weights in recipes()
-        assert shipped(stop.weights) is not None
+        assert (shipped(stop.weights) is None) == (stop.weights in WAITING), stop.weights
         assert re.search("made|real", stop.given), "whether it is real or made"
 
 
