@@ -1,5 +1,7 @@
 """Weights that come with the library: small, of today's recipes, with what was measured."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -34,6 +36,13 @@ def test_they_are_small_and_say_where_they_are_from(name):
     assert name in weights.commands[-1]
     assert weights.measured
     assert all((weights.commit, weights.told, weights.version))
+
+
+def test_the_page_about_them_has_what_was_measured():
+    page = (Path(__file__).parents[2] / "docs" / "tour.md").read_text()
+    for name in shipped_names():
+        weights = shipped(name)
+        assert f"| `{name}` | {weights.parameters:,} | {weights.told} |" in page
 
 
 @each
