@@ -7,19 +7,25 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxvision.data import pictures
+from jaxvision.data.camera_clips import CameraClip
 from jaxvision.tasks.tour_stop import Shown, Stop
-from jaxvision.viz.files import write_png
+from jaxvision.viz.files import write_mp4
 from jaxvision.viz.tour_page import Number, Picture
 
-ENLARGED = 4  # films of so few pixels
+FILMED = 8  # times as large as the network sees them
+ENLARGED = 4
+MOTIONS = ("pan right", "zoom in", "tilt up", "roll left")
 
 
 def write(config: ConfigDict, folder: Path) -> list[str]:
-    """The built-in photographs that are never trained on; their names."""
-    found = pictures.built_in("held_out")
+    """A clip of each built-in photograph that is never trained on, each moved another way; their
+    names."""
+    found, camera = pictures.built_in("held_out"), CameraClip.of(config)
     names = []
-    for number, path in enumerate(found.paths):
-        write_png(folder / f"{path.stem}.png", np.asarray(found[number][0]))
+    for number, (path, motion) in enumerate(zip(found.paths, MOTIONS, strict=True)):
+        frames = camera.draw(found[number], np.random.default_rng(number), motion)
+        enlarged = frames.repeat(FILMED, axis=1).repeat(FILMED, axis=2)
+        write_mp4(folder / f"{path.stem}.mp4", enlarged, 8)
         names.append(path.stem)
     return names
 
@@ -33,7 +39,10 @@ def show(answers: Path, names: list[str]) -> Shown:
     ]
     shown.append(Picture(answers / f"{names[1]}.png", f"{names[1]}, frame by frame", wide=True))
     numbers = [
-        Number(f"{-10 * np.log10(errors[name]):.1f} dB", f"{name}: hidden cubes, beside the truth")
+        Number(
+            f"{-10 * np.log10(errors[name]):.1f} dB",
+            f"{name}: its hidden cubes, beside the true ones (PSNR: more is closer)",
+        )
         for name in names
     ]
     return Shown(shown, numbers)
@@ -47,7 +56,7 @@ STOPS = (
         what="A video transformer sees a part of a clip's cubes and fills in the others: so it "
         "learns what videos look like, and how they move, without a label.",
         given="real photographs (scikit-image and scikit-learn) that were never trained on, under "
-        "a made camera motion.",
+        "a made camera motion, seen as closely as in training.",
         write=write,
         show=show,
     ),
