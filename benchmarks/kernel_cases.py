@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from sparse_sampling import CASES as TOKEN_CASES
-from voxel_streets import implementations, street
+from voxel_streets import implementations, on_hopper, street
 
 from jaxvision.ops import correlation_lookup as lookup
 from jaxvision.ops.correlation_lookup import argument_specs as lookup_specs
@@ -33,7 +33,8 @@ Make = Callable[[str | None], Callable[..., Any]]
 
 class Case(NamedTuple):
     """make(implementation): a function of `arrays` and `constants`.  arrays: float32, with
-    gradients where `differentiable`; those named in `features` (by place) come in bfloat16, too."""
+    gradients where `differentiable`; those named in `features` (by place) come in bfloat16, too.
+    kernel: the implementation, where it is not the one that this device takes by itself."""
 
     name: str
     make: Make
@@ -41,13 +42,16 @@ class Case(NamedTuple):
     features: tuple[int, ...]
     constants: tuple = ()
     differentiable: bool = True
+    kernel: str | None = None
+    dtypes: tuple[str, ...] = ("float32", "bfloat16")
 
 
 def kernel_cases(tiny: bool) -> Iterator[Case]:
     """One after another, so that only one's arrays are on the device.  tiny: the first shapes of
     each operation, on few tokens, voxels and points."""
     seen = set()
-    for family in (token_cases, aggregation_cases, convolution_cases, search_cases, lookup_cases):
+    families = token_cases, aggregation_cases, convolution_cases, search_cases, lookup_cases
+    for family in families:
         for case in family(tiny):
             operation = case.name.split()[0]
             if not (tiny and operation in seen):
@@ -96,7 +100,11 @@ def convolution_cases(tiny: bool) -> Iterator[Case]:
             return lambda f, w, maps: sparse_convolution(f, w, maps, implementation=implementation)
 
         arrays = random(floats(1, voxels, spec.inputs), floats(*spec.weights))
-        yield Case(f"convolution {name}", make, arrays, (0, 1), (neighbours,))
+        case = Case(f"convolution {name}", make, arrays, (0, 1), (neighbours,))
+        yield case
+        if on_hopper():
+            without_triton = f"convolution {name} without Triton"
+            yield case._replace(name=without_triton, kernel="mosaic_gpu", dtypes=("bfloat16",))
 
 
 def search_cases(tiny: bool) -> Iterator[Case]:
@@ -175,11 +183,11 @@ class Compiled(NamedTuple):
 
 def compiled(case: Case) -> dict[str, Compiled | Exception]:
     """By dtype, ready to run, or why not; threads may compile several cases at once."""
-    kernel = implementations()[-1]
+    kernel = case.kernel or implementations()[-1]
     with jax.default_matmul_precision("highest"):
         reference = passes(case, "reference").lower(case.arrays, case.constants).compile()
     found: dict[str, Compiled | Exception] = {}
-    for dtype in TOLERANCES if case.features else ("float32",):
+    for dtype in case.dtypes if case.features else ("float32",):
         arrays = tuple(
             x.astype(dtype) if place in case.features else x for place, x in enumerate(case.arrays)
         )

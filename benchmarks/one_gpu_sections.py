@@ -16,7 +16,7 @@ import sparseformer
 import umt
 import videomae_step
 import voxel_aggregation
-from voxel_streets import copy_bandwidth, implementations
+from voxel_streets import copy_bandwidth, implementations, on_hopper
 
 from jaxvision.ops.dispatch import platform
 
@@ -118,6 +118,14 @@ def voxels(tiny: bool) -> Measured:
             yield f"convolution {count} {way}", f"{spent:.2f} ms, XLA {ratio:.2f}x", None
         if tiny:
             return
+        if on_hopper():
+            settings.dtype = "bfloat16"
+            found = sparse_convolution.at(count, settings, bandwidth)
+            settings.dtype = "float32"
+            for way in voxel_aggregation.PASSES:
+                spent = found["mosaic_gpu", way]
+                value = f"{spent:.2f} ms, Triton {found[ours, way] / spent:.2f}x"
+                yield f"convolution {count} bfloat16 without Triton {way}", value, None
         times = voxel_aggregation.at(count, settings, bandwidth)
         for reach in voxel_aggregation.RANGES:
             for way in voxel_aggregation.PASSES:

@@ -20,6 +20,7 @@ from voxel_streets import (
     exponent,
     implementations,
     milliseconds,
+    on_hopper,
     street,
 )
 
@@ -40,7 +41,10 @@ def at(voxels: int, settings: argparse.Namespace, bandwidth: float | None) -> di
     spent = milliseconds(partial(build, size=3), (sites,), settings.repeats)
     print(f"\n{voxels} voxels, {pairs / voxels:.1f} neighbours each; map {spent:.1f} ms")
     times = {}
-    for name in implementations():
+    names = implementations()
+    if on_hopper() and dtype == jnp.bfloat16:
+        names += ("mosaic_gpu",)
+    for name in names:
         runs = both_ways(partial(sparse_convolution, implementation=name))
         for way, run in zip(("forward", "both"), runs, strict=True):
             spent = milliseconds(run, (features, weights, neighbours), settings.repeats)

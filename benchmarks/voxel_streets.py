@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from timing import seconds
 
+from jaxvision.ops import hopper
 from jaxvision.ops.dispatch import KERNELS, platform
 from jaxvision.ops.sparse_voxels import Sites, unique_sites
 
@@ -19,6 +20,11 @@ def implementations() -> tuple[str, ...]:
     """The reference, and the kernel of this machine's device where there is one."""
     kernel = KERNELS.get(platform())
     return ("reference", kernel) if kernel else ("reference",)
+
+
+def on_hopper() -> bool:
+    """Whether this machine runs the kernels that need no Triton."""
+    return platform() == "gpu" and hopper.refusal(jax.devices()[0].device_kind) is None
 
 
 def street(voxels: int) -> Sites:

@@ -14,7 +14,7 @@ import jax
 from jax.sharding import PartitionSpec
 
 from jaxvision.errors import InputError, nearest
-from jaxvision.ops.triton_backend import refusal
+from jaxvision.ops import hopper, triton_backend
 
 BATCH_AXES = ("data", "fsdp")
 HEAD_AXIS = "tensor"
@@ -25,6 +25,7 @@ TPU_ROOM = 14 << 20
 # Where each kernel can run.
 PLATFORMS = {
     "triton": "gpu",
+    "mosaic_gpu": "gpu",
     "cudnn": "gpu",
     "mosaic_tpu": "tpu",
     "sparsecore": "tpu",
@@ -93,15 +94,16 @@ def choose(
     refused = _refused(implementation)
     if refused:
         raise InputError(
-            f"{operation}: implementation {implementation!r} does not run with JAX "
+            f"{operation}: implementation {implementation!r} does not run here with JAX "
             f"{jax.__version__} ({refused}); use 'reference' or None"
         )
     return implementation
 
 
 def _refused(implementation: str) -> str | None:
-    """Why this JAX does not run a kernel."""
-    return refusal(_device_kind()) if implementation == "triton" else None
+    """Why this JAX, or this GPU, does not run a kernel."""
+    backend = {"triton": triton_backend, "mosaic_gpu": hopper}.get(implementation)
+    return backend.refusal(_device_kind()) if backend else None
 
 
 @cache

@@ -100,7 +100,7 @@ def test_asked_for_by_name_where_it_is_refused(refused):
     def named(points):
         return furthest_point_sampling(points, 3, implementation="triton")
 
-    with pytest.raises(InputError, match=r"'triton' does not run with JAX .*has been removed"):
+    with pytest.raises(InputError, match=r"'triton' does not run here with JAX .*has been removed"):
         triton_kernels(named, CLOUD)
 
 

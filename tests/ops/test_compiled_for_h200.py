@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxvision.ops import sparse_voxels as sv
 from jaxvision.ops.attention import argument_specs as attention_specs
+from jaxvision.ops.sparse_voxels import argument_specs as convolution_specs
 from jaxvision.planning.topologies import describe, parse
 from ops import test_kernels_compile as pictures
 from ops import test_voxel_kernels_compile as voxels
@@ -36,3 +38,24 @@ def test_kernels_of_voxels(h200):
         for name in voxels.OPERATIONS:
             program = voxels.lowered(name, jnp.bfloat16, h200, by_weights=True)
             assert "triton" in program.compile().as_text(), f"{name}: no kernel"
+
+
+def test_kernels_without_triton(h200):
+    spec = convolution_specs.SPECS["linkunet"]
+
+    def both_ways(features, weights, neighbours):
+        def convolve(features, weights):
+            return sv.sparse_convolution(features, weights, neighbours, "mosaic_gpu")
+
+        value, pull = jax.vjp(convolve, features, weights)
+        return value, *pull(value)
+
+    sites = jax.eval_shape(lambda: voxels.sites_and_blocks()[0])
+    maps = jax.eval_shape(lambda s: sv.submanifold_map(s, spec.size), sites)
+    arrays = [(voxels.SHARDS, voxels.CAPACITY, spec.inputs), spec.weights]
+    arguments = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in arrays]
+    with jax.set_mesh(h200):
+        everywhere = NamedSharding(h200, PartitionSpec())
+        arguments, maps = jax.tree.map(lambda a: a.update(sharding=everywhere), (arguments, maps))
+        text = jax.jit(both_ways).lower(*arguments, maps).compile().as_text()
+    assert text.count('custom_call_target="mosaic_gpu') == 3

@@ -1,7 +1,8 @@
 """Sparse convolution: the public function, and which implementation runs.
 
-Implementations: "reference" (any device), and the kernels "mosaic_tpu" and "triton", which never
-hold the gathered neighbours in the chip's main memory.
+Implementations: "reference" (any device), and the kernels "mosaic_tpu", "triton" and "mosaic_gpu"
+(Hopper in half precision; never a default), which never hold the gathered neighbours in the chip's
+main memory.
 """
 
 from collections.abc import Callable
@@ -10,13 +11,14 @@ from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
 from jaxvision.ops.dispatch import choose, kernel_or_reference
-from jaxvision.ops.sparse_voxels import mosaic_tpu, reference, triton
+from jaxvision.ops.sparse_voxels import mosaic_gpu, mosaic_tpu, reference, triton
 from jaxvision.ops.sparse_voxels.kernel_map import KernelMap
 
 CONVOLUTIONS: dict[str, Callable[[Array, Array, KernelMap], Array]] = {
     "reference": reference.convolve,
     "mosaic_tpu": mosaic_tpu.convolve,
     "triton": triton.convolve,
+    "mosaic_gpu": mosaic_gpu.convolve,
 }
 
 

@@ -1,0 +1,102 @@
+"""Kernels for Hopper without Triton: interpreted beside their references, lowered for an H100."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType, use_abstract_mesh
+
+from cuda_lowering import MESH, lowered_for_cuda
+from jaxvision.errors import InputError
+from jaxvision.ops import hopper
+from jaxvision.ops import sparse_voxels as sv
+from jaxvision.ops.sparse_voxels import mosaic_gpu, reference
+from jaxvision.ops.sparse_voxels.argument_specs import SPECS
+from ops.voxel_scenes import padded, wide_scene
+
+# Forty voxels apart from each other beside a wall of two hundred: a window of two pieces.
+SCENE = wide_scene()[:40] + wide_scene()[128:328]
+ROWS = 250
+
+
+@functools.cache
+def interpreted():
+    params = pytest.importorskip("jax._src.pallas.mosaic_gpu.interpret.params")
+    return params.InterpretGPUParams()
+
+
+@pytest.fixture(scope="module")
+def neighbours():
+    sites, _, _ = sv.unique_sites(*padded(SCENE, ROWS), ROWS)
+    return jax.tree.map(np.asarray, sv.submanifold_map(sites, (2, 1, 2)))
+
+
+@pytest.mark.xdist_group("interpreted_kernels")
+def test_convolution_equals_the_reference(neighbours):
+    """More than one piece of a window, two groups of channels, odd channels."""
+    rng = np.random.default_rng(0)
+    inputs, outputs = 65, 5
+    features = jnp.asarray(rng.standard_normal((1, ROWS, inputs)), jnp.bfloat16)
+    weights = jnp.asarray(rng.standard_normal((4, inputs, outputs)), jnp.bfloat16)
+    cotangent = jnp.asarray(rng.standard_normal((1, ROWS, outputs)), jnp.bfloat16)
+
+    def both_ways(convolve, dtype):
+        arrays = [a.astype(dtype) for a in (features, weights, cotangent)]
+        value, pull = jax.vjp(lambda f, w: convolve(f, w, neighbours), *arrays[:2])
+        return value, *pull(arrays[2])
+
+    kernel = functools.partial(mosaic_gpu.convolve, interpret=interpreted())
+    exact = both_ways(reference.convolve, jnp.float32)
+    for ours, theirs in zip(both_ways(kernel, jnp.bfloat16), exact, strict=True):
+        assert ours.dtype == jnp.bfloat16
+        # Sums of another order, rounded once.
+        np.testing.assert_allclose(ours.astype(jnp.float32), theirs, rtol=2**-8, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["linkunet_down", "centerpoint_last_stage"])
+def test_convolution_is_lowered_for_hopper(name):
+    spec = SPECS[name]
+    sites = jax.eval_shape(lambda: sv.unique_sites(*padded(SCENE, ROWS), ROWS)[0])
+    neighbours = jax.eval_shape(lambda s: sv.submanifold_map(s, spec.size), sites)
+    features = jax.ShapeDtypeStruct((1, ROWS, spec.inputs), jnp.bfloat16)
+    weights = jax.ShapeDtypeStruct(spec.weights, jnp.bfloat16)
+
+    def both_ways(features, weights, neighbours):
+        def convolve(features, weights):
+            return sv.sparse_convolution(features, weights, neighbours, "mosaic_gpu")
+
+        value, pull = jax.vjp(convolve, features, weights)
+        return value, *pull(value)
+
+    text = lowered_for_cuda(both_ways, features, weights, neighbours)
+    assert text.count("custom_call @mosaic_gpu") == 3
+
+
+def test_what_it_refuses(neighbours):
+    def convolve(channels, dtype=jnp.bfloat16, device=None):
+        features = jax.ShapeDtypeStruct((1, ROWS, channels), dtype)
+        weights = jax.ShapeDtypeStruct((4, channels, 16), dtype)
+        mesh = MESH
+        if device:
+            chip = AbstractDevice(device, None, "gpu")
+            mesh = AbstractMesh((1,), ("data",), (AxisType.Auto,), abstract_device=chip)
+        with use_abstract_mesh(mesh):
+            function = functools.partial(sv.sparse_convolution, implementation="mosaic_gpu")
+            jax.eval_shape(function, features, weights, neighbours)
+
+    with pytest.raises(InputError, match="would round float32"):
+        convolve(16, jnp.float32)
+    with pytest.raises(InputError, match="no room for 512 channels and 2 taps a column"):
+        convolve(512)
+    with pytest.raises(InputError, match="'NVIDIA A100', not one of H100, H200, GH200"):
+        convolve(16, device="NVIDIA A100")
+
+
+def test_a_jax_without_the_backend(monkeypatch):
+    def removed(name):
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(hopper, "backend", lambda: removed("jax.experimental.pallas.mosaic_gpu"))
+    assert hopper.refusal("NVIDIA H200").startswith("ModuleNotFoundError: No module named 'jax.exp")
