@@ -27,8 +27,9 @@ MESH = ("mesh.data=2", "mesh.fsdp=4")
 # One recipe a method, with what makes it small: a program of few operations compiles in seconds.
 RECIPES: dict[str, tuple[str, ...]] = {
     "videomae/demo": (
-        *("model.frames=4", "model.image_size=(16,16)", "model.width=32", "model.heads=2"),
-        *("model.depth=2", "model.decoder_width=16", "model.decoder_depth=1", "task.probe=False"),
+        *("model.frames=4", "model.image_size=(16,16)", "model.tubelet=2", "model.patch=8"),
+        *("model.width=32", "model.heads=2", "model.depth=2", "model.decoder_width=16"),
+        *("model.decoder_depth=1", "task.probe=False"),
     ),
     "sparseformer/demo": (
         *("model.cortex=1", "model.repeats=1", "model.widths=(32, 32)", "model.channels=8"),
