@@ -16,7 +16,7 @@ from jaxvision.errors import InputError, disk_problem, nearest
 # Each verb is a module here with SUMMARY, add_arguments(parser) and run(arguments) -> exit status.
 VERBS = (
     *("convert", "demo", "evaluate", "export", "fetch", "inspect", "list", "plan", "predict"),
-    *("prepare", "train"),
+    *("prepare", "tour", "train"),
 )
 
 EXIT_CODES = (

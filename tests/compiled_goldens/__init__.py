@@ -39,8 +39,8 @@ RECIPES: dict[str, tuple[str, ...]] = {
         *("model.network=linkencoder", "model.width=4", "data.voxels=128"),
         *("train.batch_size=8", "train.norm_groups=8", "train.loss_groups=8"),
     ),
-    "pdpp/demo": ("model.width=32", "train.batch_size=16"),
-    "emavfi/demo": ("model.depths=(1,1,1,1,1)",),
+    "pdpp/demo": ("model.width=32", "model.multipliers=(1,1,1)", "train.batch_size=16"),
+    "emavfi/demo": ("model.depths=(1,1,1,1,1)", "model.unet_ratio=2"),
     "comae/demo": (
         *("model.width=32", "model.depth=2", "model.heads=2", "model.image_size=16"),
         *("model.patch=8", "data.side=16", "train.batch_size=16"),

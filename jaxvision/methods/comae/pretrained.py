@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +30,12 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
     model = variants.network(size, stage, classes, dtype)
     read = partial(preprocess, side=model.grid.side)
     return OfficialModel(f"comae/{name}", model, entries_of(model), read)
+
+
+def network_of(task: Any, name: str) -> OfficialModel:
+    """The network that a demo's task trains, for `jaxvision.load`."""
+    prepare = partial(preprocess, side=task.model.grid.side)
+    return OfficialModel(name, task.model, entries_of(task.model), prepare)
 
 
 def entries_of(model: variants.Network) -> list[Entry]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -102,6 +102,7 @@ class ScanDetector(nn.Module):
     network: Detector
     grid: tuple[int, int, int]
     decoding: Decoding
+    edge: int = EDGE
 
     def setup(self):
         # Its parameters are the network's, without a level of their own.
@@ -110,7 +111,7 @@ class ScanDetector(nn.Module):
     def __call__(self, scan: PackedSweeps) -> Boxes:
         sites = Sites.packed(jnp.asarray(scan.coords), jnp.asarray(scan.existing))
         capacities = LevelCapacities(
-            None if self.network.version == "baseline" else EDGE,
+            None if self.network.version == "baseline" else self.edge,
             level_share=level_shares(sites.capacity),
             block_share=0.5,
         )
@@ -151,6 +152,24 @@ def detector(name: str, dtype: str = "float32") -> OfficialModel | None:
         detector_entries(model),
         lambda scan: pack_sweeps(scan, setting),
         {"spconv1": SPCONV_1},
+    )
+
+
+def detector_of(task: Any, name: str) -> OfficialModel:
+    """The network that a task trains."""
+    config, model = task.config, task.model
+    setting = Setting(
+        model.classes,
+        model.velocity,
+        task.grid,
+        points=config.data.points,
+        voxels=config.data.voxels,
+    )
+    return OfficialModel(
+        name,
+        ScanDetector(model, task.grid.shape, task.decoding, config.model.edge),
+        detector_entries(model),
+        lambda scan: pack_sweeps(scan, setting),
     )
 
 

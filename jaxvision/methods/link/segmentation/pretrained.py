@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -97,6 +97,17 @@ def segmenter(name: str, dtype: str = "float32") -> OfficialModel | None:
         f"link/{name}",
         ScanSegmenter(model, LevelCapacities(kernel.edge, kernel.neighbours)),
         network_entries(model),
+        lambda scan: pack_scan(scan, size),
+    )
+
+
+def segmenter_of(task: Any, name: str) -> OfficialModel:
+    """The network that a task trains."""
+    model, size = task.config.model, task.config.data.voxel_size
+    return OfficialModel(
+        name,
+        ScanSegmenter(task.model, LevelCapacities(model.edge, model.neighbours)),
+        network_entries(task.model),
         lambda scan: pack_scan(scan, size),
     )
 
