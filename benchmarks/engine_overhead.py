@@ -70,10 +70,15 @@ def recipe(size: tuple[int, int, int], steps: int, save_every: int = 10**6) -> C
     side, width, depth = size
     words = {
         "model.image_size": (side, side),
+        "model.patch": 8,
+        "model.tubelet": 2,
+        "model.remat": "none",
         "model.width": width,
         "model.depth": depth,
         "train.steps": steps,
         "train.batch_size": 8,
+        "task.encoder_mask_ratio": 0.75,
+        "task.decoder_mask_ratio": 0.5,
         "task.probe": False,
         "log.every_steps": WARM_UP,
         "log.pictures_every_steps": 0,

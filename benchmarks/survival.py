@@ -41,6 +41,7 @@ TRAIN = (
     "--config=videomae/demo",
     "--config.model.frames=4",
     "--config.model.image_size=(16,16)",
+    "--config.model.tubelet=2",
     "--config.model.patch=8",
     "--config.model.width=32",
     "--config.model.heads=2",

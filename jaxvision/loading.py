@@ -14,11 +14,14 @@ from jax.sharding import Mesh
 
 from jaxvision.data.class_lists import class_list
 from jaxvision.data.labels import check_same_names
-from jaxvision.downloads.object_store import fetch_object, is_address
-from jaxvision.downloads.published_file import PublishedFile, cache_folder, fetch
+from jaxvision.downloads.object_store import fetch_object
+from jaxvision.downloads.published_file import PublishedFile, fetch
+from jaxvision.downloads.shipped import shipped, shipped_names
 from jaxvision.errors import InputError, nearest
 from jaxvision.export import DESCRIPTION
 from jaxvision.registry import METHODS, load_config, make_task
+from jaxvision.stores.local_copies import cache_folder
+from jaxvision.stores.store import is_address
 from jaxvision.text_files import read_json
 from jaxvision.training import initialisation
 from jaxvision.training.checkpoint import Checkpoints
@@ -40,6 +43,7 @@ def load(
 ) -> tuple[Any, Variables, Callable]:
     """(model, variables, preprocess) of a published network, e.g. "videomae/vit_b_k400".
 
+    name: also that of weights which are shipped ("emavfi/demo").
     weights: an official file, a folder that `jaxvision convert` made, or the workdir of a run; or
     the name of a file to fetch ("umt/b16_25m.pth"). None: the file published for the network.
     dtype: of activations; parameters are float32. `model` is a Flax module, `variables` a tree of
@@ -56,6 +60,9 @@ def load(
     if convert.is_converted(source):
         converted = convert.load(source)
         network = official_model(name, converted.origin.names, dtype)
+        if shipped(name) is not None:  # what was trained beside it is left out
+            part = convert.part_of_network(converted.variables, network)
+            converted = replace(converted, variables=part)
         convert.check_shapes(converted.variables, network, str(source))
     else:
         file = read_checkpoint(source)
@@ -72,6 +79,9 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
     module = _pretrained(method)
     if module is None:
         raise InputError(f"{METHODS[method].title} ({method}) has no published networks here yet")
+    if (demo := shipped(name)) is not None:
+        task = make_task(load_config(demo.recipe, [f"dtype={dtype}"]))
+        return module.network_of(task, name)
     return module.official_model(variant, tensors, dtype)
 
 
@@ -94,7 +104,8 @@ def class_names(source: str | Path) -> tuple[str, ...]:
     source: a network, e.g. "videomae/vit_b_k400"; the workdir of a run; a folder of `jaxvision
     export` or `convert`. InputError where it is not known.
     """
-    path = Path(source)
+    demo = shipped(str(source))
+    path = demo.folder if demo else Path(source)
     if (path / DESCRIPTION).is_file():
         names = tuple(read_json(path / DESCRIPTION, {"classes?": [str]}).get("classes", ()))
     elif convert.is_converted(path):
@@ -127,19 +138,22 @@ def names_in_folder(origin: convert.Origin) -> tuple[str, ...]:
 
 
 def locate(source: str | Path) -> Path:
-    """Where weights lie: `source` itself, or a published file by the name of its network
-    ("videomae/vit_b_k710") or its own ("umt/b16_25m.pth"), or the address of a file in an object
-    store ("gs://bucket/w.pth"), fetched if it is not here yet."""
+    """Where weights lie: `source` itself, those that are shipped for a demo ("emavfi/demo"), or a
+    published file by the name of its network ("videomae/vit_b_k710") or its own
+    ("umt/b16_25m.pth"), or the address of a file in an object store ("gs://bucket/w.pth"), fetched
+    if it is not here yet."""
     if is_address(str(source)):
         return fetch_object(str(source), cache_folder(), partial(print, file=sys.stderr))
     path, name = Path(source), str(source)
     method, slash, rest = name.partition("/")
     if path.exists() or not slash or method not in METHODS:
         return path
+    if (demo := shipped(name)) is not None:
+        return demo.folder
     rows = [PublishedFile.of_row(row) for row in published(method)]
     found = [row for row in rows if row.network == name or row.file == rest]
     if not found:
-        known = [row.network for row in rows]
+        known = [*(row.network for row in rows), *shipped_names()]
         raise InputError(
             f"{source}: no such file, and no published weights of that name{nearest(name, known)}"
         )

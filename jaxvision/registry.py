@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from jaxvision.errors import InputError, check_choice
+from jaxvision.tasks.tour_stop import Stop
 from jaxvision.training import config as engine_config
 from jaxvision.training import settings as engine_settings
 from jaxvision.training.config import refuse_renamed
@@ -74,6 +75,16 @@ def settings(method: str) -> Mapping[str, str]:
     speaks for all in it."""
     engine = {key: line for key, (_, line) in engine_settings.SETTINGS.items()}
     return engine | method_module(method, "settings").SETTINGS
+
+
+def tour_stops(method: str) -> tuple[Stop, ...]:
+    """What `jaxvision tour` shows of a method; () where it shows nothing yet."""
+    try:
+        return importlib.import_module(f"jaxvision.methods.{method}.tour").STOPS
+    except ModuleNotFoundError as error:
+        if error.name == f"jaxvision.methods.{method}.tour":
+            return ()
+        raise
 
 
 def sizes_of(method: str) -> Sizes:

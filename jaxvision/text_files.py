@@ -14,6 +14,7 @@ from types import UnionType
 from typing import Any, get_args
 
 from jaxvision.errors import InputError, one_line, reading
+from jaxvision.stores.stored_path import path_to
 
 # What a JSON value should be: a type (float: any finite number, int: of 64 bits), several types
 # (float | None), a test whose name says what it looks for, [each of a list], (each of a list of so
@@ -36,7 +37,7 @@ def read_text(path: str | Path) -> str:
     """A UTF-8 file, with or without a byte order mark; lines end in "\\n". InputError where it
     cannot be read or is in another encoding."""
     with reading(path, "text"):
-        data = Path(path).read_bytes()
+        data = path_to(path).read_bytes()
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(f"{path}: text in UTF-16; expected UTF-8")
     try:

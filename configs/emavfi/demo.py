@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
             "window": 7,
             "depths": (1, 1, 1, 2, 2),
             "mlp_ratio": 4.0,
+            "unet_ratio": 1,  # most of the weights are in the refinement
             "remat": False,
             "any_time": True,
         }

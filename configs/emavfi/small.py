@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
             "window": 7,
             "depths": (2, 2, 2, 2, 2),
             "mlp_ratio": 4.0,
+            "unet_ratio": 2,
             "remat": False,
             "any_time": False,
         }

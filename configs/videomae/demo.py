@@ -3,12 +3,16 @@
     jaxvision demo
     jaxvision train --config videomae/demo --workdir runs/demo
 
-Tubes hide 75 % of the cubes from the encoder, a running cell leaves half of all cubes to decode.
-The target is raw pixels, not the published per-cube normalised ones (task.normalise_target), which
-need far more steps than a demo has before they show. A linear probe then names the kind of camera
-motion from the frozen features, on photographs never trained on: on two cores 0.53 where chance is
-0.2. That says the features hold motion, not that pretraining put it there: so short a run scores
-no better than the untrained network. Your own pictures: --config.data.root=FOLDER.
+Tubes of 4 x 4 pixels hide half of each clip, and all that is hidden is decoded: an easier task than
+the published one, which a demo's steps do not learn. Pixels are normalised by the clip's visible
+ones (task.normalise_clip), so that a network that has learnt nothing answers the mean colour.
+
+Measured with seed 0, on photographs never trained on: hidden cubes at 20.3 dB, the mean visible
+colour 18.2 dB, the nearest visible cubes 19.2 dB. A linear probe names 55.6 % of the kinds of
+camera motion from the frozen features, 52.2 % from those of the untrained network, which 320 clips
+cannot tell apart: the network fills holes from their neighbours, and does not follow the motion
+yet. 6 min 18 s of CPU time. What else was tried: docs/performance.md. Your own pictures:
+--config.data.root=FOLDER.
 """
 
 from ml_collections import ConfigDict
@@ -22,47 +26,48 @@ def get_config() -> ConfigDict:
     config.model = ConfigDict(
         {
             "frames": 8,
-            "image_size": (48, 48),
-            "tubelet": 2,
-            "patch": 8,
-            "width": 128,
+            "image_size": (32, 32),
+            "tubelet": 8,
+            "patch": 4,
+            "width": 96,
             "heads": 4,
-            "depth": 4,
+            "depth": 3,
             "decoder_width": 64,
-            "decoder_heads": 2,
+            "decoder_heads": 4,
             "decoder_depth": 2,
             "mlp_ratio": 4.0,
             "qkv_bias": True,
             "layer_scale": 0.0,
-            "cosine_attention": False,
+            "cosine_attention": True,
             "drop_path": 0.0,
-            "remat": "none",
+            "remat": "full",
         }
     )
     config.task = ConfigDict(
         {
             "name": "reconstruction",
             "encoder_mask": "tube",
-            "encoder_mask_ratio": 0.75,
-            "decoder_mask_ratio": 0.5,
+            "encoder_mask_ratio": 0.5,
+            "decoder_mask_ratio": 0.0,
             "normalise_target": False,
+            "normalise_clip": True,
             "probe": True,
             "crops_per_clip": 1,
         }
     )
-    config.data.update({"name": "camera", "root": "", "clips": 4096, "speed": 1.0})
-    config.data.reach = (0.5, 1.0)
-    config.train.steps = 800
-    config.train.batch_size = 32
-    config.optim.b2 = 0.95
-    config.optim.clip_norm = 1.0
+    config.data.update({"name": "camera", "root": "", "clips": 4096, "speed": 0.6})
+    config.data.reach = (0.04, 0.12)
+    config.train.steps = 3000
+    config.train.batch_size = 8
+    config.optim.b2 = 0.99
+    config.optim.clip_norm = 10.0
     config.optim.learning_rate = ConfigDict(
-        {"name": "cosine", "peak": 1e-3, "end": 1e-5, "warmup_steps": 100}
+        {"name": "cosine", "peak": 2e-3, "end": 1e-5, "warmup_steps": 50}
     )
-    config.optim.weight_decay.value = 0.05
-    config.checkpoint.every_steps = 200
+    config.optim.weight_decay.value = 0.0
+    config.checkpoint.every_steps = 500
     config.checkpoint.keep = 2
-    config.evaluate.every_steps = 400
-    config.log.every_steps = 50
-    config.log.pictures_every_steps = 400
+    config.evaluate.every_steps = 3000
+    config.log.every_steps = 250
+    config.log.pictures_every_steps = 3000
     return config

@@ -18,15 +18,21 @@ FILE_SUFFIXES = (".pth", ".pt", ".pkl", ".bin", ".safetensors")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from jaxvision.cli.options import mounted_folder
+    from jaxvision.stores.stored_path import path_to
+
     parser.add_argument("network", metavar="METHOD/VARIANT", help="e.g. videomae/vit_b_k400")
     parser.add_argument(
         "source",
-        type=Path,
+        type=path_to,
         metavar="SOURCE",
         help="official file or the name of a published one, our folder, or the workdir of a run",
     )
     parser.add_argument(
-        "out", type=Path, metavar="OUT", help="a folder, or a .pth, .pkl or .safetensors file"
+        "out",
+        type=mounted_folder,
+        metavar="OUT",
+        help="a folder, or a .pth, .pkl or .safetensors file",
     )
     parser.add_argument(
         "--layout",

@@ -2,8 +2,9 @@
 
 Needs no download and no accelerator; takes a few minutes on two cores. Kill it at any time and run
 it again: it carries on. It prints how far the loss fell, how well the hidden cubes of photographs
-never trained on are filled in beside two ways that learn nothing, and what a linear probe on the
-frozen features says about the camera's motion, and names the pictures it drew.
+never trained on are filled in beside two ways that learn nothing, and how often a linear probe
+names the camera's motion from the frozen features beside those of the same network untrained, and
+names the pictures it drew.
 """
 
 import argparse
@@ -14,9 +15,11 @@ SUMMARY = "a small masked video pretraining on this machine, with pictures"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from jaxvision.cli.options import mounted_folder
+
     parser.add_argument(
         "--workdir",
-        type=Path,
+        type=mounted_folder,
         default=Path("runs/demo"),
         metavar="DIR",
         help="where it keeps its state and pictures (default: runs/demo)",
@@ -57,14 +60,14 @@ def summary(workdir: Path, results: dict[str, float]) -> str:
         )
     probes = [row for row in rows if "evaluate/probe/accuracy" in row]
     if probes:
-        accuracy, chance = (
-            100 * probes[-1][f"evaluate/probe/{key}"] for key in ("accuracy", "chance")
+        accuracy, fresh, chance = (
+            100 * probes[-1][f"evaluate/probe/{key}"] for key in ("accuracy", "fresh", "chance")
         )
         lines.append(
             f"linear probe on held-out photographs: {accuracy:.1f} % of camera motions named right "
-            f"(chance {chance:.1f} %)"
+            f"(the same network untrained {fresh:.1f} %, chance {chance:.1f} %)"
         )
-    pictures = sorted((workdir / "pictures").glob("*.png"))
+    pictures = sorted((workdir / "pictures").glob("*.png"), key=lambda path: path.stem[-8:])
     lines += [f"picture: {path}" for path in pictures[-2:]]
     lines.append(f"curves and pictures: tensorboard --logdir {workdir / 'tensorboard'}")
     return "\n".join(lines)

@@ -12,7 +12,6 @@ batch size and runs with jax and flatbuffers alone; export.json says what goes i
 """
 
 import argparse
-from pathlib import Path
 
 # What JAX's users call a platform -> what an artifact is made for.
 NAMES_OF_PLATFORMS = {"gpu": "cuda"}
@@ -20,9 +19,9 @@ SUMMARY = "parameters, and an artifact per platform that runs without this libra
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from jaxvision.cli.options import add_trained_model
+    from jaxvision.cli.options import add_trained_model, mounted_folder
 
-    parser.add_argument("out", type=Path, metavar="OUT", help="a folder")
+    parser.add_argument("out", type=mounted_folder, metavar="OUT", help="a folder")
     add_trained_model(parser)
     parser.add_argument(
         "--platform",

@@ -17,11 +17,14 @@ SUMMARY = "the resolved config, parameters, shardings, and one batch as pictures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from jaxvision.cli.options import add_config
+    from jaxvision.cli.options import add_config, mounted_folder
 
     add_config(parser)
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write one batch as pictures (and its arrays) here"
+        "--out",
+        type=mounted_folder,
+        metavar="DIR",
+        help="write one batch as pictures (and its arrays) here",
     )
 
 

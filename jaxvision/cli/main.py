@@ -16,7 +16,7 @@ from jaxvision.errors import InputError, disk_problem, nearest
 # Each verb is a module here with SUMMARY, add_arguments(parser) and run(arguments) -> exit status.
 VERBS = (
     *("convert", "demo", "evaluate", "export", "fetch", "inspect", "list", "plan", "predict"),
-    *("prepare", "train"),
+    *("prepare", "tour", "train"),
 )
 
 EXIT_CODES = (
@@ -59,12 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
         return refuse(f"unknown verb {argv[0]!r}{nearest(argv[0], VERBS)}")
     parser = make_parser()
-    arguments, rest = parser.parse_known_args(argv)
+    # argparse takes a word with a space in it for a file.
+    overrides = [word.removeprefix("--config.") for word in argv if word.startswith("--config.")]
+    others = [word for word in argv if not word.startswith("--config.")]
+    arguments, wrong = parser.parse_known_args(others)
     if arguments.verb is None:
         parser.print_help()
         return 0
-    overrides = [word.removeprefix("--config.") for word in rest if word.startswith("--config.")]
-    wrong = [word for word in rest if not word.startswith("--config.")]
     if wrong:
         parser.parse_args([arguments.verb, "--help"]) if wrong[0] == "--help" else None
         known = [option for option in vars(arguments) if option != "verb"]

@@ -1,9 +1,8 @@
 """Answer files with files: pictures, tables and videos of what a trained model says."""
 
 import argparse
-import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,39 @@ SUMMARY = "run a trained model on files, folders or globs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from jaxvision.cli.options import add_shard, add_trained_model, mounted_folder
+    from jaxvision.cli.options import add_shard, add_trained_model
+    from jaxvision.stores.stored_path import path_to
 
-    parser.add_argument("inputs", nargs="+", help="files, folders or quoted globs")
+    parser.add_argument(
+        "inputs", nargs="+", help="files, folders or quoted globs, also in object storage (gs://)"
+    )
     add_trained_model(parser)
     add_shard(parser)
     parser.add_argument(
-        "--out", type=mounted_folder, default=Path("predictions"), help="default: predictions"
+        "--out",
+        type=path_to,
+        default=Path("predictions"),
+        help="a folder, also in object storage; default: predictions",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from jaxvision.data.job_folder import job_folder
+    from jaxvision.data.job_folder import NOTE, job_folder
     from jaxvision.data.shards import asked_shard, finished_shards, remove_shards, shard_folder
-    from jaxvision.errors import Unanswered, check_writable, writing
+    from jaxvision.errors import Unanswered, writing
     from jaxvision.loading import config_of, load_run
     from jaxvision.registry import load_config
+    from jaxvision.stores.staging import check_out, kept_in_store, local_folder
     from jaxvision.training.config import as_json
     from jaxvision.viz.gathering import gather_answers
     from jaxvision.weights.fingerprint import fingerprint
 
     # 1. What is asked, of which files, and with which weights.
-    out, shard = arguments.out, asked_shard(arguments.shard)
-    paths = find_inputs(arguments.inputs, out)
-    check_writable(out)
+    shard = asked_shard(arguments.shard)
+    staged = local_folder(arguments.out, str(shard or ""))
+    out = staged.folder
+    paths = find_inputs(arguments.inputs, arguments.out)
+    check_out(staged)
     task, _, variables = load_run(
         arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
     )
@@ -50,28 +58,35 @@ def run(arguments: argparse.Namespace) -> int:
     # 2. A shard's answers, in a folder of its own: finished, too, where some inputs have none.
     if shard is not None:
         unanswered: list[Unanswered] = []
-        with writing(out), shard_folder(out, shard, job) as folder:
+        with (
+            kept_in_store(staged, NOTE, shard.needs),
+            writing(out),
+            shard_folder(out, shard, job) as folder,
+        ):
             try:
-                answer_files(task, variables, paths, folder)
+                answer_files(task, variables, paths, folder, staged.shown)
             except Unanswered as some:
                 unanswered.append(some)
         if unanswered:
             raise unanswered[0]
         return 0
     # 3. Everyone's: those of the shards are passed over as answered before.
-    shards = finished_shards(out, job) if arguments.merge else []
-    with writing(out), job_folder(out, job):
-        gather_answers(shards, out)
-        try:
-            answer_files(task, variables, paths, out)
-        except Unanswered:
+    with kept_in_store(staged, NOTE):
+        shards = finished_shards(out, job) if arguments.merge else []
+        with writing(out), job_folder(out, job):
+            gather_answers(shards, out)
+            try:
+                answer_files(task, variables, paths, out, staged.shown)
+            except Unanswered:
+                remove_shards(out)
+                raise
             remove_shards(out)
-            raise
-        remove_shards(out)
     return 0
 
 
-def answer_files(task: Any, variables: Any, paths: list[Path], out: Path) -> None:
+def answer_files(
+    task: Any, variables: Any, paths: list[Path], out: Path, shown: Callable[[Path], str]
+) -> None:
     """Answer `paths` into `out`; say what was written, and what was read otherwise than it is."""
     from jaxvision.data.conversions import Conversions, collecting
     from jaxvision.errors import Unanswered
@@ -82,26 +97,27 @@ def answer_files(task: Any, variables: Any, paths: list[Path], out: Path) -> Non
             written = task.predict_files(variables, paths, out)
         except Unanswered as some:
             for path in some.written:
-                print(path)
+                print(shown(path))
             raise
         finally:
             conversions.add(notes)
             for line in conversions.lines():
                 print(line, file=sys.stderr)
         for path in written:
-            print(path)
+            print(shown(path))
 
 
 def states_of_files(data: Mapping[str, Any]) -> dict[str, list[int]]:
     """Size and time of every file that the `data` of a config names: sentences, class names, boxes
     may be others another time."""
     from jaxvision.data.file_state import state_of
+    from jaxvision.stores.stored_path import is_there, path_to
 
     named = {key: value for key, value in data.items() if isinstance(value, str) and value}
     return {
-        f"data.{key}": state_of(Path(value))
+        f"data.{key}": state_of(path_to(value))
         for key, value in named.items()
-        if os.path.isfile(value)  # False for a sentence of any length
+        if is_there(value)  # False for a sentence of any length
     }
 
 
@@ -115,9 +131,10 @@ def only_readable(
     """
     from jaxvision.data.folders import choose, skipped_text
     from jaxvision.errors import InputError
+    from jaxvision.stores.stored_path import path_to
 
-    folders = [Path(word) for word in words if Path(word).is_dir()]
-    named = {Path(word) for word in words}
+    folders = [path_to(word) for word in words if path_to(word).is_dir()]
+    named = {path_to(word) for word in words}
 
     def below(path: Path) -> Path:
         """The folder that a path was found in; its own parent, of a match."""
@@ -144,18 +161,17 @@ def find_inputs(words: list[str], out: Path) -> list[Path]:
     Answers of an earlier run, in `out`, are no inputs: those that a folder or a match holds are
     passed over and counted. InputError for a word that names nothing else.
     """
-    import glob
-
     from jaxvision.data.sequence_names import in_order
     from jaxvision.errors import InputError
+    from jaxvision.stores.stored_path import matches, path_to
 
     paths: dict[Path, None] = {}  # in order, each once
     for word in words:
-        path = Path(word)
+        path = path_to(word)
         if path.is_dir():
             found = in_order(p for p in path.rglob("*") if p.is_file())
         else:
-            found = [path] if path.is_file() else in_order(Path(p) for p in glob.glob(word))
+            found = [path] if path.is_file() else in_order(matches(word))
         if not found:
             raise InputError(f"{word}: no such file, folder or match")
         inputs = [p for p in found if not p.resolve().is_relative_to(out.resolve())]

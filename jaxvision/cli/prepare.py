@@ -47,9 +47,12 @@ SUMMARY = "videos, frame shards, indices, canvases, clips, clouds with flow: mad
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from jaxvision.cli.options import add_shard, mounted_folder
+    from jaxvision.stores.stored_path import path_to
 
     parser.add_argument("what", choices=tuple(KINDS), help="kind of data")
-    parser.add_argument("source", type=mounted_folder, metavar="SRC", help="a folder of it")
+    parser.add_argument(
+        "source", type=path_to, metavar="SRC", help="a folder of it, also in object storage (gs://)"
+    )
     parser.add_argument(
         "target", type=mounted_folder, metavar="DST", help="a new folder, or one to resume"
     )
@@ -57,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("mp4", "frames"), default="mp4", help="default: mp4")
     parser.add_argument(
         "--list",
-        type=Path,
+        type=path_to,
         nargs="+",
         default=[],
         metavar="FILE",

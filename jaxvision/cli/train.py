@@ -16,6 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_workdir(parser)
     parser.add_argument(
+        "--copies",
+        default="",
+        metavar="ADDRESS",
+        help="of object storage (gs://, s3://): every whole checkpoint is copied there, too; a "
+        "workdir that lacks the newest one takes it from there",
+    )
+    parser.add_argument(
         "--profile",
         metavar="START:STOP",
         help="write a profiler trace of these steps to the workdir, e.g. 100:110",
@@ -62,7 +69,14 @@ def run_until_stopped(arguments: argparse.Namespace, leave_signals: Callable[[],
     from jaxvision.training.loop import train
 
     keep_programs()
-    train(make_task(config), config, arguments.workdir, read_weights, recipe=str(arguments.config))
+    train(
+        make_task(config),
+        config,
+        arguments.workdir,
+        read_weights,
+        recipe=str(arguments.config),
+        copies=arguments.copies,
+    )
     return 0
 
 

@@ -1,6 +1,7 @@
 """Annotations of videos and pictures in words: JSON lists and SQLite tables of the video-text
 papers (UMT, VindLU), questions with answers, and captions to choose from."""
 
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, Literal, TypeGuard
 
 from jaxvision.data.moving_shapes import MadeClip
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_below, path_to
 from jaxvision.text_files import read_json
 
 Medium = Literal["video", "image"]
@@ -52,7 +54,7 @@ def read_captions(
     root: paths are below it.  InputError names the file, and the record at fault.
     """
     if Path(file).suffix.lower() in (".sqlite", ".sqlite3", ".db"):
-        return _read_sqlite(Path(file), Path(root))
+        return _read_sqlite(path_to(file), path_to(root))
     return tuple(
         CaptionRecord(_path(record, root, where, medium), _texts(record, "caption", where))
         for where, record in _records(file)
@@ -132,9 +134,9 @@ def _path(
 ) -> Path | tuple[Path, ...]:
     value = record.get(medium)
     if _is_a_path(value):
-        return Path(root) / value
+        return path_below(root, value)
     if isinstance(value, list) and value and all(map(_is_a_path, value)):
-        return tuple(Path(root) / v for v in value)
+        return tuple(path_below(root, v) for v in value)
     raise InputError(f'{where}: "{medium}" is {value!r:.60}: expected a path, or a list of them')
 
 
@@ -165,7 +167,8 @@ def _read_sqlite(file: Path, root: Path) -> tuple[CaptionRecord, ...]:
         raise InputError(f"{file}: no such file")
     records = []
     try:
-        connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+        here = Path(os.fspath(file.resolve()))
+        connection = sqlite3.connect(f"{here.as_uri()}?mode=ro", uri=True)
         try:
             rows = connection.execute("SELECT id, filename, caption FROM annos ORDER BY id")
             for number, (row, name, caption) in enumerate(rows):

@@ -23,6 +23,7 @@ from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.file_state import state_of
 from jaxvision.data.source import Records, Sample
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_to
 
 # Half a float32's bytes, and what a network rounds to inside is as coarse.
 DTYPE = np.dtype(np.float16)
@@ -53,10 +54,10 @@ class FeatureFiles:
     def path(self, record: str, view: int) -> Path:
         """Where those of a record's view are.  record: its name, a file's path where it is one: the
         file's size and time count, or those of the files in the folder that holds it."""
-        named = Path(record)
-        places = (p for p in (named, *named.parents) if p != Path() and p.exists())
-        place = next(places, None)
-        state = [] if place is None else state_of(place)
+        named = path_to(record)
+        there = (p for p in (named, *named.parents) if p != Path() and p.exists())
+        found = next(there, None)
+        state = [] if found is None else state_of(found)
         where = str(named.absolute()) if state else record
         return self.folder / f"{digest_of([where, state, view])}.npz"
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, UInt16
 from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.picture_files import read_stored
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_to
 from jaxvision.text_files import number
 
 MAGIC = 202021.25  # of .flo and .dpt, as a little-endian float
@@ -77,7 +78,7 @@ def write_pfm(path: str | Path, values: Float[np.ndarray, "h w *channels"]) -> N
 
 def _content(path: str | Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return path_to(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
 

@@ -5,7 +5,6 @@ networks: BGR, as OpenCV reads images, except for the HD set (RGB). What the fra
 each reader; every one names files that are missing before anything runs.
 """
 
-import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from jaxvision.data.folders import files_below
 from jaxvision.data.picture_files import SUFFIXES, picture_size, read_picture
 from jaxvision.data.sequence_names import first_and_last, gaps, in_order
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import is_there, path_to
 from jaxvision.text_files import read_lines
 
 XIPH_CLIPS = (
@@ -90,19 +90,19 @@ def _lines(path: Path) -> list[str]:
 
 
 def _refuse_missing(folders: Iterable[Path], source: Path, what: str) -> None:
-    missing = [path for path in folders if not os.path.exists(path)]  # False for any odd name
+    missing = [path for path in folders if not is_there(path, folder=True)]
     if missing:
         raise InputError(f"{source}: {len(missing)} {what} are missing, the first is {missing[0]}")
 
 
 def vimeo_triplets(root: Path, split: str) -> FrameFiles:
     """Vimeo90K triplets: (first, middle, last) of every line of tri_{train,test}list.txt."""
-    return _vimeo(Path(root), f"tri_{split}list.txt", 3)
+    return _vimeo(path_to(root), f"tri_{split}list.txt", 3)
 
 
 def vimeo_septuplets(root: Path, split: str) -> FrameFiles:
     """Vimeo90K septuplets: seven consecutive frames of every line of sep_{train,test}list.txt."""
-    return _vimeo(Path(root), f"sep_{split}list.txt", 7)
+    return _vimeo(path_to(root), f"sep_{split}list.txt", 7)
 
 
 def _vimeo(root: Path, listing: str, frames: int) -> FrameFiles:
@@ -116,23 +116,23 @@ def _vimeo(root: Path, listing: str, frames: int) -> FrameFiles:
 def ucf101(root: Path) -> FrameFiles:
     """UCF101's interpolation set: (first, target, last) of every folder in the root."""
     names = ("frame_00.png", "frame_01_gt.png", "frame_02.png")
-    folders = sorted(path for path in Path(root).glob("*") if path.is_dir())
+    folders = sorted(path for path in path_to(root).glob("*") if path.is_dir())
     if not folders:
         raise InputError(f"{root}: no folders of frames there")
     paths = [tuple(folder / name for name in names) for folder in folders]
-    _refuse_missing((p for row in paths for p in row), Path(root), "frames")
+    _refuse_missing((p for row in paths for p in row), path_to(root), "frames")
     return FrameFiles(paths)
 
 
 def snu_film(root: Path, level: str) -> FrameFiles:
     """SNU-FILM: the (first, target, last) of every line of test-{level}.txt."""
-    listing = Path(root) / f"test-{level}.txt"
+    listing = path_to(root) / f"test-{level}.txt"
     paths = []
     for number, line in enumerate(_lines(listing), 1):
         names = line.split()
         if len(names) != 3:
             raise InputError(f"{listing}: line {number} has {len(names)} paths, expected 3")
-        paths.append(tuple(Path(root) / name for name in names))
+        paths.append(tuple(path_to(root) / name for name in names))
     _refuse_missing((p for row in paths for p in row), listing, "listed frames")
     return FrameFiles(paths)
 
@@ -140,17 +140,17 @@ def snu_film(root: Path, level: str) -> FrameFiles:
 def xiph(root: Path, clips: Sequence[str] = XIPH_CLIPS, last: int = 98) -> FrameFiles:
     """Xiph: the even frames 2 to `last` of every clip between their odd neighbours."""
     paths = [
-        tuple(Path(root) / f"{clip}-{number + offset:03d}.png" for offset in (-1, 0, 1))
+        tuple(path_to(root) / f"{clip}-{number + offset:03d}.png" for offset in (-1, 0, 1))
         for clip in clips
         for number in range(2, last + 1, 2)
     ]
-    _refuse_missing((p for row in paths for p in row), Path(root), "frames")
+    _refuse_missing((p for row in paths for p in row), path_to(root), "frames")
     return FrameFiles(paths)
 
 
 def middlebury(root: Path, sequences: Sequence[str] = MIDDLEBURY_SEQUENCES) -> FrameFiles:
     """Middlebury's OTHER set: (frame 10, the frame between, frame 11)."""
-    root = Path(root)
+    root = path_to(root)
     paths = [
         (
             root / "other-data" / name / "frame10.png",
@@ -177,7 +177,7 @@ def xtest_positions(
 
 def xtest(root: Path, multiple: int = 8) -> FrameFiles:
     """X4K1000FPS's test set, root/TYPE/SCENE/*.png: (first, every target, last) of a scene."""
-    root = Path(root)
+    root = path_to(root)
     scenes = sorted(path for path in root.glob("*/*") if path.is_dir())
     if not scenes:
         raise InputError(f"{root}: no TYPE/SCENE folders")
@@ -214,7 +214,7 @@ def frame_folders(root: Path, frames: int) -> FrameFiles:
     left out. InputError where
     no folder has enough; a warning names what is missing between two of a folder's numbers.
     """
-    root = Path(root)
+    root = path_to(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
     paths: list[tuple[Path, ...]] = []

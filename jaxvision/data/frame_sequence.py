@@ -9,6 +9,7 @@ from jaxtyping import Int, UInt8
 
 from jaxvision.data.picture_files import read_picture, read_with_notes
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_to
 
 Picture = UInt8[np.ndarray, "h w 3"]
 
@@ -75,7 +76,7 @@ class FrameFolder(FrameSequence):
         return [self._picture(number) for number in numbers]
 
     def _picture(self, number: int) -> Picture:
-        path = Path(self.name) / self._template.format(number + self._first)
+        path = path_to(self.name) / self._template.format(number + self._first)
         return np.asarray(read_picture(path))
 
 

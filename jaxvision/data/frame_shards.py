@@ -7,6 +7,7 @@ index says where each video's frames begin.
 import functools
 import io
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.reencoding import note_lost, scaled_frames
 from jaxvision.data.video import Video
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_to
 from jaxvision.text_files import a_count, a_file_name, at_least_1, read_json
 
 INDEX, SHARDS = "index.json", "shards"
@@ -46,7 +48,8 @@ class ShardedVideo(FrameSequence):
 
     def _read(self, numbers: Sequence[int]) -> list[Picture]:
         try:
-            records = _reader(str(self.shard)).read([self.start + number for number in numbers])
+            reader = _reader(os.fspath(self.shard))
+            records = reader.read([self.start + number for number in numbers])
             return [decode_picture(record, self.name) for record in records]
         except (OSError, ValueError, IndexError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
@@ -55,17 +58,17 @@ class ShardedVideo(FrameSequence):
 
 def is_frame_shards(folder: str | Path) -> bool:
     """Whether a folder was made by `jaxvision prepare videos --format frames`."""
-    return (Path(folder) / INDEX).is_file()
+    return (path_to(folder) / INDEX).is_file()
 
 
 @functools.lru_cache(maxsize=8)
 def read_index(folder: str | Path) -> dict[str, ShardedVideo]:
     """Every video of a folder of shards by its name. InputError where the index makes no sense."""
-    videos = read_json(Path(folder) / INDEX, {"videos": {str: ROW}})["videos"]
+    videos = read_json(path_to(folder) / INDEX, {"videos": {str: ROW}})["videos"]
     return {
         name: ShardedVideo(
             name,
-            Path(folder) / SHARDS / row["shard"],
+            path_to(folder) / SHARDS / row["shard"],
             row["start"],
             row["count"],
             (*row["size"],),

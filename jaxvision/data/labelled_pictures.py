@@ -15,6 +15,7 @@ from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.data.source import FileRecords
 from jaxvision.data.tfds import TfdsRecords
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_to
 from jaxvision.text_files import integer, read_lines
 
 # Every fifth digit is held out.
@@ -41,7 +42,7 @@ class PictureFiles(FileRecords):
 
 def class_names(root: str | Path) -> tuple[str, ...]:
     """The class folders of `root`, sorted by name, as ImageNet's are numbered."""
-    folder = Path(root)
+    folder = path_to(root)
     names = class_folders(folder) if folder.is_dir() else ()
     if not names:
         raise InputError(f"{root}: expected a folder of class folders")
@@ -56,7 +57,7 @@ def picture_folder(root: str | Path, classes: Sequence[str]) -> PictureFiles:
     """
     class_names(root)  # there are some
     number = {name: i for i, name in enumerate(classes)}
-    found, skipped = files_by_class(Path(root), tuple(classes), SUFFIXES, "pictures")
+    found, skipped = files_by_class(path_to(root), tuple(classes), SUFFIXES, "pictures")
     labelled = [(path, number[name]) for name, files in found.items() for path in files]
     paths, labels = zip(*labelled, strict=True)
     return PictureFiles(paths, labels, tuple(classes), skipped)
@@ -78,7 +79,7 @@ def picture_list(file: str | Path, classes: int) -> PictureFiles:
             raise InputError(f"{file}:{number}: {line!r}: expected a path, a tab and a label")
         if not 0 <= label < classes:
             raise InputError(f"{file}:{number}: label {label}: expected 0 to {classes - 1}")
-        paths.append(Path(file).parent / path)
+        paths.append(path_to(file).parent / path)
         labels.append(label)
     if not paths:
         raise InputError(f"{file}: lists no pictures")

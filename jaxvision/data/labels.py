@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jaxvision.data.class_lists import SOURCES, class_list
 from jaxvision.errors import InputError, nearest
+from jaxvision.stores.stored_path import path_to
 from jaxvision.text_files import read_lines
 
 # A row of a table of numbers and names.
@@ -38,7 +39,7 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
 
     path: a file, or the name of one of `class_lists`.
     """
-    if not Path(path).exists():
+    if not path_to(path).exists():
         if str(path) in SOURCES:
             return class_list(str(path))
         if not Path(path).suffix:

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from jaxvision.data.conversions import note
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_to
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Where TIFF says how large a picture is, how many bits a value has, which value is black, and
@@ -80,7 +81,7 @@ def read_stored(path: str | Path) -> Shaped[np.ndarray, "h w *channels"]:
             if not _is_deep_colour(image):
                 return np.asarray(image)
         # Pillow keeps the upper 8 bits of 16-bit colour; FFmpeg keeps all.
-        with Path(path).open("rb") as file, av.open(file, "r") as container:
+        with path_to(path).open("rb") as file, av.open(file, "r") as container:
             frame = next(container.decode(video=0))
             wide = "rgba64le" if len(frame.format.components) in (2, 4) else "rgb48le"
             return frame.reformat(format=wide).to_ndarray()

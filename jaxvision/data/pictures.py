@@ -11,6 +11,7 @@ from jaxvision.data.folders import files_below
 from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.data.source import FileRecords
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_to
 
 # {split: (package, file)}: nothing has to be downloaded.
 BUILT_IN = {
@@ -68,7 +69,7 @@ def package_folder(package: str) -> Path:
 def folder(root: str | Path) -> Pictures:
     """Every picture file under `root`, in order of name, hidden ones left out. InputError if there
     is none."""
-    paths = files_below(Path(root), SUFFIXES).files
+    paths = files_below(path_to(root), SUFFIXES).files
     if not paths:
         raise InputError(f"{root}: no pictures there ({', '.join(SUFFIXES)})")
     return Pictures(paths)

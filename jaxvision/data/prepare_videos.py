@@ -23,6 +23,7 @@ from jaxvision.data.shards import WHOLE, Shard
 from jaxvision.data.timeout import Stalled
 from jaxvision.data.video import SUFFIXES
 from jaxvision.errors import InputError, one_line
+from jaxvision.stores.stored_path import is_there, normal
 from jaxvision.text_files import read_json, read_lines
 
 FORMATS = ("mp4", "frames")
@@ -93,7 +94,7 @@ class Preparation:
 
     def list_lines(self, path: Path) -> list[tuple[str, str]]:
         """(name, rest of the line) of a list file. InputError names a line that fits nothing."""
-        source = Path(os.path.abspath(self.source))  # links in it may lead out of it, ".." not
+        source = normal(self.source)  # links in it may lead out of it, ".." not
         found = []
         for number, line in enumerate(read_lines(path), 1):
             if not line.strip():
@@ -101,10 +102,8 @@ class Preparation:
             match = _LINE.fullmatch(line)
             if match is None:
                 raise InputError(f"{path}:{number}: {line!r}: expected a video file and numbers")
-            file = Path(
-                os.path.abspath(source / match["name"])
-            )  # an absolute path stays what it is
-            if not os.path.isfile(file):  # False for any odd name
+            file = normal(source / match["name"])  # an absolute path stays what it is
+            if not is_there(file):  # False for any odd name
                 raise InputError(f"{path}:{number}: {file}: no such file")
             if not file.is_relative_to(source):
                 raise InputError(f"{path}:{number}: {file}: not below {self.source}")

@@ -1,7 +1,6 @@
 """CrossTask, COIN and NIV in their owners' layouts, and a plain layout for one's own data."""
 
 import csv
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from jaxvision.data.arrays import read_arrays
 from jaxvision.data.procedures import Procedures, Video, check_video
 from jaxvision.errors import InputError, reading
+from jaxvision.stores.stored_path import is_there
 from jaxvision.text_files import number, read_json, read_lines, read_text
 
 # CrossTask's primary tasks in the order of their published ids 0..17.
@@ -66,7 +66,7 @@ def crosstask(root: Path, split: str, channels: int | None, raw: bool = False) -
                 ("crosstask_features", vid) if raw else ("processed_data", f"{task}_{vid}")
             )
             path = root / folder / f"{name}.npy"
-            if not os.path.isfile(path):
+            if not is_there(path):
                 dropped["no feature file"] += 1
                 continue
             annotation = release / "annotations" / f"{task}_{vid}.csv"
@@ -146,7 +146,7 @@ def coin(root: Path, split: str, channels: int | None) -> Procedures:
             for vid, about in entry.items():
                 recipe = int(about["recipe_type"])
                 file = root / "full_npy" / f"{about['class']}_{recipe}_{vid}.npy"
-                if not os.path.isfile(file):
+                if not is_there(file):
                     dropped["no feature file"] += 1
                     continue
                 steps = []
@@ -175,7 +175,7 @@ def niv(root: Path, split: str, channels: int | None) -> Procedures:
         for entry in read_json(path, [NIV_ENTRY]):
             name = Path(entry["feature"]).name
             candidates = [Path(entry["feature"]), root / name, root / "processed_data" / name]
-            file = next((p for p in candidates if os.path.isfile(p)), None)
+            file = next((p for p in candidates if is_there(p)), None)
             if file is None:
                 dropped["no feature file"] += 1
                 continue

@@ -28,6 +28,7 @@ from jaxvision.data.picture_files import (
 )
 from jaxvision.data.source import FileRecords
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_to
 from jaxvision.text_files import number, read_text
 
 # A canvas narrower than this many heights holds one picture, not two side by side.
@@ -162,7 +163,7 @@ def pair_folder(root: str | Path, classes: Sequence[str], unit: str = "millimetr
     paths: list[tuple[Path, Path]] = []
     labels: list[int] = []
     for name in class_names(root):
-        folder = Path(root) / name
+        folder = path_to(root) / name
         if name not in number:
             raise InputError(f"{folder}: its name is none of the {len(classes)} classes")
         pictures, depths = (_by_stem(folder / kind) for kind in ("rgb", "depth"))

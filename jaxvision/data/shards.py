@@ -49,6 +49,11 @@ class Shard:
     def folder(self, out: Path) -> Path:
         return out / FOLDER / f"{self.number}-of-{self.count}"
 
+    def needs(self, name: str) -> bool:
+        """Whether this shard looks into a file of OUT: its own, and the notes of the others."""
+        of_any = of_a_shard(name) and name.endswith(f"/{NOTE}")
+        return of_any or name.startswith(f"{self.folder(Path()).as_posix()}/")
+
 
 WHOLE = Shard(1, 1)
 
@@ -138,6 +143,11 @@ def finished_shards(out: Path, job: Mapping[str, Any]) -> list[Path]:
     for shard in shards:
         check_same_job(shard.folder(out), {**job, **_key(shard)})
     return [shard.folder(out) for shard in shards]
+
+
+def of_a_shard(name: str) -> bool:
+    """Whether a file of OUT, by its path from there, is one of a shard's."""
+    return name.startswith(f"{FOLDER}/")
 
 
 def remove_shards(out: Path) -> None:

@@ -6,6 +6,7 @@ how many frames they hold and seeking ends at the nearest key frame, so the pack
 is an error: never another frame in its place.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -24,6 +25,7 @@ from jaxvision.data.conversions import note
 from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.presentation import Presentation
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_to
 
 # Names of files that are looked at as videos; FFmpeg decides by their content.
 SUFFIXES = (
@@ -53,7 +55,7 @@ class Video:
     """
 
     def __init__(self, path: str | Path, threads: int = 1, damaged: bool = False):
-        self._path = Path(path)
+        self._path = path_to(path)
         self._damaged = damaged
         self._rgb = PixelFormat("rgb24")
         try:
@@ -355,7 +357,7 @@ class Video:
 
 def open_media(path: str | Path) -> InputContainer:
     """A file for FFmpeg, to which the beginning of a name like `12:30.mp4` is a protocol."""
-    return av.open(str(Path(path).absolute()))
+    return av.open(os.fspath(path_to(path).absolute()))
 
 
 def _picture_tracks(container: InputContainer) -> list[av.VideoStream]:

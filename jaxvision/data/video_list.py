@@ -11,6 +11,7 @@ from jaxvision.data.frame_shards import ShardedVideo, is_frame_shards, read_inde
 from jaxvision.data.labels import unquoted
 from jaxvision.data.video import SUFFIXES, Video
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_below, path_to
 from jaxvision.text_files import integer, read_lines
 
 FRAME_TEMPLATE = "img_{:05}.jpg"
@@ -93,7 +94,7 @@ def read_list(
             )
         if classes is not None and not 0 <= label < classes:
             raise InputError(f"{where}: label {label} is not in 0 .. {classes - 1}")
-        file = Path(root) / name.strip()
+        file = path_below(root, name.strip())
         frames: FrameSequence | None = _shard(shards, name.strip(), where)
         if frames is None and pictures:
             frames = FrameFolder(file, pictures, template, first)
@@ -127,7 +128,7 @@ def read_unlabelled_list(
         first, count = numbers
         if count == 0:
             raise InputError(f"{path}:{number}: a video of 0 frames")
-        file = Path(root) / name
+        file = path_below(root, name)
         frames: FrameSequence | None = _shard(shards, name, f"{path}:{number}")
         if frames is None and count > 0:
             frames = FrameFolder(file, count, template(name), first)
@@ -141,7 +142,7 @@ def read_class_folders(root: str | Path, names: Sequence[str] | None = None) -> 
     """The videos of a folder with a folder of videos per class, in alphabetical order or in that of
     `names`; or of such a folder cut into frame shards. Hidden files and other kinds are skipped and
     counted. InputError for folders that are no class or are empty."""
-    root = Path(root)
+    root = path_to(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
     shards = _shards(root)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_to
 
 PAD, UNKNOWN, BEGIN, SEPARATOR, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 SPECIAL = (PAD, UNKNOWN, BEGIN, SEPARATOR, MASK)
@@ -45,7 +46,7 @@ class WordPieces:
 
     def __init__(self, path: str | Path):
         """InputError where the file cannot be read, or lacks one of BERT's special pieces."""
-        self._set(str(path), _read(Path(path)))
+        self._set(str(path), _read(path_to(path)))
 
     @classmethod
     def of_pieces(cls, pieces: Sequence[str], name: str = "vocabulary") -> "WordPieces":

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from jaxvision.errors import InputError, reading
+from jaxvision.stores.stored_path import path_to
 
 # {class: ((file stem, (height, width)), ...)}
 HD_CLIPS: Mapping[str, tuple[tuple[str, tuple[int, int]], ...]] = {
@@ -93,7 +94,7 @@ class HdIntervals:
 
     @classmethod
     def of_class(cls, root: Path, name: str) -> "HdIntervals":
-        files = [YuvFile(Path(root) / f"{stem}.yuv", *size) for stem, size in HD_CLIPS[name]]
+        files = [YuvFile(path_to(root) / f"{stem}.yuv", *size) for stem, size in HD_CLIPS[name]]
         missing = [file.path for file in files if not file.path.is_file()]
         if missing:
             raise InputError(f"{root}: {len(missing)} clips are missing, the first is {missing[0]}")

@@ -17,6 +17,7 @@ from urllib.parse import urlparse
 from jaxvision.data.atomic_write import atomic_write
 from jaxvision.downloads.over_http import download
 from jaxvision.errors import InputError, disk_problem, one_line
+from jaxvision.stores.local_copies import cache_folder
 
 HUB = re.compile(r"https://huggingface\.co/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 NOTES = "fetched.json"  # {address: {"size", "sha256", "modified"}}
@@ -112,13 +113,6 @@ def from_hub(repository: str, revision: str, file: str) -> Path:
 def hub_cache() -> str | None:
     """The environment's, read now; None: the library's own choice."""
     return os.environ.get("HF_HUB_CACHE")
-
-
-def cache_folder() -> Path:
-    """Of files that are not the hub's, of what was noted of all, and of compiled programs."""
-    chosen = os.environ.get("JAXVISION_CACHE")
-    shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(chosen or f"{shared}/jaxvision").expanduser()
 
 
 def plain_path(address: str) -> Path:

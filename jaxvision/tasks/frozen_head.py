@@ -26,6 +26,7 @@ from jaxvision.data.feature_files import (
 from jaxvision.data.source import Records, Source
 from jaxvision.errors import InputError
 from jaxvision.ops.cross_entropy import smooth_one_hot
+from jaxvision.stores.stored_path import folder_here
 from jaxvision.tasks import classification
 from jaxvision.training.config import config_of_run
 from jaxvision.training.frozen_features import FeatureMaker, Frozen, ShowView
@@ -124,7 +125,7 @@ def on_stored_features(whole: Task, model: HeadedModel, shown: Shown, start: Sta
         mesh=start.mesh,
         config=config,
         say=start.say,
-        root=Path(config.data.features),
+        root=folder_here("data.features", config.data.features),
     )
 
     def stored(split: str, views: int) -> StoredFeatures:

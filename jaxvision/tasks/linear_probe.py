@@ -20,14 +20,18 @@ def probe_evaluation(
     names: Sequence[str],
     *,
     by_label: bool = False,
+    fresh: Callable[[], Variables] | None = None,
 ) -> Evaluation:
     """Fit on the clips whose `held_out` is False, test on the others; `label` is a place in names.
 
-    Results in [0, 1]: `accuracy`, `chance`, and by label the accuracy on each.
+    Results in [0, 1]: `accuracy`, `chance`, by label the accuracy on each, and `fresh`: the
+    accuracy with the weights that `fresh` makes, on the same clips and labels.
     """
 
     def outputs(variables: Variables, batch: Batch, rng: Any) -> dict[str, Any]:
+        untrained = {} if fresh is None else {"fresh": features(fresh(), batch)}
         return {
+            **untrained,
             "features": features(variables, batch),
             "label": batch["label"],
             "held_out": batch["held_out"],
@@ -65,9 +69,16 @@ def _finish(
     names: Sequence[str], by_label: bool, total: Mapping[int, Mapping], variables: Variables
 ) -> dict[str, float]:
     found = columns(total)
-    features, labels, held_out = found["features"], found["label"], found["held_out"].astype(bool)
-    classifier = fitted(features[~held_out], labels[~held_out])
+    labels, held_out = found["label"], found["held_out"].astype(bool)
     tested = labels[held_out]
-    right = classifier.predict(features[held_out]) == tested
-    each = {name: right[tested == n].mean() for n, name in enumerate(names)} if by_label else {}
-    return {"accuracy": right.mean(), "chance": 1 / len(names), **each}
+
+    def right(features: Float[np.ndarray, "n features"]) -> Any:
+        classifier = fitted(features[~held_out], labels[~held_out])
+        return classifier.predict(features[held_out]) == tested
+
+    trained = right(found["features"])
+    results = {"accuracy": trained.mean(), "chance": 1 / len(names)}
+    if "fresh" in found:
+        results["fresh"] = right(found["fresh"]).mean()
+    each = {name: trained[tested == n].mean() for n, name in enumerate(names)} if by_label else {}
+    return {**results, **each}

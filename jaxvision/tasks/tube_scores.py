@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +17,7 @@ from jaxvision.metrics.action_tubes import (
     tubes_of_video,
     video_average_precision,
 )
+from jaxvision.stores.stored_path import path_to
 
 # Boxes x1, y1, x2, y2 as shares of the frame, and the probability of every action.
 ScoredPeople = tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, "n actions"]]
@@ -32,7 +32,7 @@ def tubes_of(config: ConfigDict) -> ActionTubes:
 
 @functools.lru_cache(maxsize=1)
 def _read_tubes(path: str) -> ActionTubes:
-    return read_act_tubes(Path(path))
+    return read_act_tubes(path_to(path))
 
 
 def tube_scores(

@@ -28,6 +28,7 @@ from jaxvision.data.video_clips import (
     ValidationClip,
 )
 from jaxvision.errors import InputError, check_choice
+from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks import classification, frozen_head, label_prediction
 from jaxvision.training.task import Batch, BatchSpecs, Evaluation, Variables
 from jaxvision.viz.video import strip
@@ -79,9 +80,9 @@ def class_names(data: ConfigDict) -> tuple[str, ...]:
         return read_labels(data.labels)
     if data.name == "tfds":
         return TfdsVideos.of(data.train, data.root).class_names
-    if data.train and not Path(data.train).exists():
+    if data.train and not path_to(data.train).exists():
         raise InputError(f"data.train={data.train}: no such folder or list")
-    if data.train and Path(data.train).is_dir():
+    if data.train and path_to(data.train).is_dir():
         return video_list.read_class_folders(data.train).names
     raise names_wanted()
 
@@ -103,7 +104,7 @@ def labelled_videos(data: ConfigDict, split: str, names: Sequence[str]) -> Recor
         return videos
     if not where:
         raise InputError(f"data.{split}: expected a list file or a folder of class folders")
-    if Path(where).is_dir():
+    if path_to(where).is_dir():
         return video_list.read_class_folders(where, names)
     items = video_list.read_list(
         where, len(names), data.root, data.frame_template, data.first_frame

@@ -38,6 +38,7 @@ FROZEN = "frozen"
 STEP = re.compile(r"[0-9]{8,}")
 LEFTOVER = re.compile(r"([0-9]{8,}|frozen)\.orbax-checkpoint-tmp.*")
 DELETED = ".orbax-checkpoint-tmp-deleted"  # a step's name while it is deleted: a leftover, too
+BROUGHT = ".orbax-checkpoint-tmp-brought"  # and while it is copied from elsewhere
 
 
 class SaveError(Exception):
@@ -74,13 +75,22 @@ class Checkpoints:
     """The checkpoints of one workdir.
 
     keep: how many of the newest to keep; the best is kept besides.  best: name of the evaluation
-    result that decides which is best, or "".  best_mode: "max" or "min".
+    result that decides which is best, or "".  best_mode: "max" or "min".  whole: called, by the
+    first process and in the background, with every step that has been read back.
     """
 
-    def __init__(self, workdir: Path, keep: int = 3, best: str = "", best_mode: str = "max"):
+    def __init__(
+        self,
+        workdir: Path,
+        keep: int = 3,
+        best: str = "",
+        best_mode: str = "max",
+        whole: Callable[[int], None] | None = None,
+    ):
         self.folder = workdir / "checkpoints"
         self._workdir = workdir
         self._keep, self._best, self._best_mode = keep, best, best_mode
+        self._whole = whole
         self._handler = _SignedHandler()
         # Its time stamps would change a file after the manifest is made; nothing reads them.
         unstamped = ocp.metadata.metadata_store(enable_write=False)
@@ -195,6 +205,8 @@ class Checkpoints:
         def settle(step: int, facts: Mapping[str, Any]) -> None:
             self._read_back(self.path(step), **facts)
             self._prune(step)
+            if self._whole is not None:
+                self._whole(step)
 
         facts = {"step": self._saved, "frozen": self._frozen}
         self._reading = self._reader.submit(settle, self._saved, facts)

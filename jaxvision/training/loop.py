@@ -28,6 +28,7 @@ from jaxvision.training.run_record import CLASSES, open_workdir, record_config, 
 from jaxvision.training.sharding import place, replicated
 from jaxvision.training.state import TrainState, answering_variables
 from jaxvision.training.step import Metrics
+from jaxvision.training.stored_steps import StoredSteps
 from jaxvision.training.task import Task
 
 PlacedBatch = tuple[HostBatch, dict[str, jax.Array]]
@@ -42,24 +43,32 @@ def train(
     read_weights: ReadWeights,
     devices: Sequence[jax.Device] | None = None,
     recipe: str = "",
+    copies: str = "",
 ) -> dict[str, float]:
     """Train `task` in `workdir` to its last step, from its newest checkpoint if there is one.
 
     devices: what the mesh is made of; all by default.  recipe: what `config` was made from.
+    copies: address in an object store where every whole checkpoint is copied, too, and from where
+    one comes that the workdir lacks.
 
     Returns the last evaluation's results. Raises Preempted after SIGTERM or SIGINT, with the state
     saved; InputError for bad input.
     """
     check_choices(config)
     facts = {"recipe": recipe, CLASSES: list(task.class_names)}
+    stored = StoredSteps(workdir, copies) if copies and jax.process_index() == 0 else None
     with (
         writing(workdir),
-        open_workdir(workdir, config, facts),
+        open_workdir(workdir, config, facts, stored.bring if stored else None),
         jax.debug_nans(config.debug),
     ):
         run = prepare_run(task, config, devices)
         checkpoints = Checkpoints(
-            workdir, config.checkpoint.keep, config.checkpoint.best, config.checkpoint.best_mode
+            workdir,
+            config.checkpoint.keep,
+            config.checkpoint.best,
+            config.checkpoint.best_mode,
+            stored.send if stored else None,
         )
         with checkpoints, Reporter(workdir, run.steps, jax.process_index() == 0) as reporter:
             reporter.config(as_json(config))
@@ -68,7 +77,10 @@ def train(
             loop = Loop(run, checkpoints, reporter, workdir)
             record_config(workdir, config)
             start_up_report(run, loop.compiled, reporter)
-            return loop.run(state)
+            results = loop.run(state)
+            if stored:
+                stored.finish()
+            return results
 
 
 def start_state(

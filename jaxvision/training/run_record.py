@@ -8,7 +8,7 @@ import platform
 import subprocess
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,15 @@ def commit() -> str | None:
 
 @contextlib.contextmanager
 def open_workdir(
-    workdir: Path, config: ConfigDict, facts: Mapping[str, Any] | None = None
+    workdir: Path,
+    config: ConfigDict,
+    facts: Mapping[str, Any] | None = None,
+    bring: Callable[[], None] | None = None,
 ) -> Iterator[Path]:
     """Make and lock `workdir` for one run of `config`, and note this start in it (`record_config`
     follows).
 
-    facts: of the run, for its table.
+    facts: of the run, for its table.  bring: called under the lock, may put a run there.
 
     InputError where it cannot be written, holds a run of another config (the difference is shown),
     or is in use. The lock is the kernel's: it goes with the process, however that ends.
@@ -73,6 +76,8 @@ def open_workdir(
     except OSError as error:
         raise InputError(f"workdir {workdir}: {error.strerror}") from error
     with folder_lock(workdir / ".lock", f"workdir {workdir}"):
+        if bring is not None:
+            bring()
         check_same_run(workdir, config, (facts or {}).get(CLASSES, ()))
         record(workdir, facts or {})
         yield workdir

@@ -90,3 +90,13 @@ def cloud_page(
         "__DATA__": json.dumps(data).replace("<", "\\u003c"),
     }
     return re.sub("|".join(words), lambda word: words[word[0]], page)
+
+
+def coloured_page(
+    title: str, points: Float[np.ndarray, "n c"], shades: UInt8[np.ndarray, "n 3"], summary: str
+) -> str:
+    """The page of a cloud in colours of its own, without boxes. summary: a line for the panel."""
+    nothing = BoxDrawing(np.zeros((0, 7)), np.zeros((0, 3), np.uint8), (), np.zeros((0, 7)))
+    ends, colours = np.zeros((0, 2, 3), np.float32), np.zeros((0, 3), np.uint8)
+    motion = Motion(shades, ends, colours, summary)
+    return cloud_page(title, points, nothing, np.zeros(0), motion=motion)

@@ -343,3 +343,12 @@ def test_undecodable_pictures_are_replaced_counted_and_named(tmp_path, capsys):
     line = refused(capsys, *TRAIN, *options, f"--workdir={tmp_path / 'strict'}")
     assert "records cannot be read, more than data.max_unreadable=0.0" in line
     assert "torn.png" in line
+
+
+def test_settings_may_hold_spaces_wherever_they_stand(capsys):
+    """argparse alone takes such a word beside the inputs for one of them."""
+    settings = ["--config.data.query=what is the man doing?", "--config=umt/question_answering"]
+    assert main(["predict", "none.mp4", *settings, "--weights=none"]) == 2
+    assert "none.mp4: no such file, folder or match" in capsys.readouterr().err
+    assert main(["predict", settings[0], "--weights=none", settings[1], "none.mp4"]) == 2
+    assert "none.mp4: no such file, folder or match" in capsys.readouterr().err

@@ -27,8 +27,9 @@ MESH = ("mesh.data=2", "mesh.fsdp=4")
 # One recipe a method, with what makes it small: a program of few operations compiles in seconds.
 RECIPES: dict[str, tuple[str, ...]] = {
     "videomae/demo": (
-        *("model.frames=4", "model.image_size=(16,16)", "model.width=32", "model.heads=2"),
-        *("model.depth=2", "model.decoder_width=16", "model.decoder_depth=1", "task.probe=False"),
+        *("model.frames=4", "model.image_size=(16,16)", "model.tubelet=2", "model.patch=8"),
+        *("model.width=32", "model.heads=2", "model.depth=2", "model.decoder_width=16"),
+        *("model.decoder_depth=1", "task.probe=False"),
     ),
     "sparseformer/demo": (
         *("model.cortex=1", "model.repeats=1", "model.widths=(32, 32)", "model.channels=8"),
@@ -38,8 +39,8 @@ RECIPES: dict[str, tuple[str, ...]] = {
         *("model.network=linkencoder", "model.width=4", "data.voxels=128"),
         *("train.batch_size=8", "train.norm_groups=8", "train.loss_groups=8"),
     ),
-    "pdpp/demo": ("model.width=32", "train.batch_size=16"),
-    "emavfi/demo": ("model.depths=(1,1,1,1,1)",),
+    "pdpp/demo": ("model.width=32", "model.multipliers=(1,1,1)", "train.batch_size=16"),
+    "emavfi/demo": ("model.depths=(1,1,1,1,1)", "model.unet_ratio=2"),
     "comae/demo": (
         *("model.width=32", "model.depth=2", "model.heads=2", "model.image_size=16"),
         *("model.patch=8", "data.side=16", "train.batch_size=16"),

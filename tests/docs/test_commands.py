@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from jaxvision.cli.main import VERBS, make_parser
+from jaxvision.downloads.shipped import shipped_names
 from jaxvision.errors import InputError
 from jaxvision.loading import official_model, published
 from jaxvision.registry import METHODS, load_config
@@ -124,7 +125,8 @@ def problem_of_network(name: str) -> list[str]:
 @cache
 def published_names() -> set[str]:
     rows = [(method, row) for method in METHODS for row in published(method)]
-    return {name for method, row in rows for name in (row["network"], f"{method}/{row['file']}")}
+    found = {name for method, row in rows for name in (row["network"], f"{method}/{row['file']}")}
+    return found | set(shipped_names())
 
 
 @cache

@@ -22,7 +22,8 @@ SMALL_VIDEOS = [
     *("task.crops=1", "train.batch_size=8", "train.epochs=2.0", "evaluate.every_epochs=0.0"),
 ]
 SMALL_PLAN = [
-    *("model.frames=4", "model.image_size=(16,16)", "model.patch=8", "model.width=32"),
+    *("model.frames=4", "model.tubelet=2", "model.image_size=(16,16)", "model.patch=8"),
+    "model.width=32",
     *("model.heads=2", "model.depth=1", "model.decoder_width=16", "model.decoder_depth=1"),
     "train.batch_size=8",
 ]

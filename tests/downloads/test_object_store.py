@@ -105,11 +105,12 @@ def test_weights_may_lie_in_a_store(store, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "words",
     [
-        ("predict", "a.mp4", "--weights=w", "--out=gs://bucket/answers"),
-        ("evaluate", "--weights=w", "--out=s3://bucket/answers"),
         ("prepare", "videos", "a", "gs://bucket/videos", "--short-side=320"),
-        ("prepare", "videos", "gs://bucket/videos", "a", "--short-side=320"),
         ("train", "--config=pdpp/demo", "--workdir=gs://bucket/run"),
+        ("inspect", "--config=pdpp/demo", "--out=gs://bucket/look"),
+        ("export", "gs://bucket/exported", "--workdir=run"),
+        ("convert", "pdpp/coin", "w.pt", "gs://bucket/converted"),
+        ("demo", "--workdir=gs://bucket/run"),
     ],
 )
 def test_what_needs_a_folder_refuses_a_store(words, capsys):

@@ -666,6 +666,7 @@ NOT_FUZZED = {
     "weights.torch_writer": "writes",
     "training.environments": "what this machine says of itself",
     "training.initialisation": "its rows go through the reader of JSON, against a shape",
+    "training.stored_steps": "the run's id; a changed copy is in tests/stores/test_stored_steps.py",
     "training.stored_outputs": "what shards wrote; a damaged file is in tests/cli/test_shards.py",
     "training.rendezvous": "a socket, whose strangers are in tests/training/test_rendezvous.py",
 }

@@ -1,5 +1,6 @@
 """The page of a point cloud: what it is filled with is data, whatever it is called."""
 
+import base64
 import json
 from html.parser import HTMLParser
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxvision.viz.boxes import BoxDrawing
-from jaxvision.viz.cloud_page import cloud_page
+from jaxvision.viz.cloud_page import cloud_page, coloured_page
 
 
 class Page(HTMLParser):
@@ -50,3 +51,13 @@ def test_names_are_only_data(name):
     # Inside a script, these begin what a browser reads in another way.
     assert "<" not in found.scripts[0]
     assert found.scripts[1:] == usual.scripts[1:]
+
+
+def test_a_page_may_be_in_colours_of_its_own():
+    shades = np.arange(12, dtype=np.uint8).reshape(4, 3)
+    page = coloured_page("street", np.ones((4, 4), np.float32), shades, "road 75%, <car> 25%")
+    data = json.loads(Page(page).scripts[0])
+    assert np.frombuffer(base64.b64decode(data["shades"]), np.uint8).tolist() == list(range(12))
+    assert data["boxes"] == []
+    assert data["motion"]["count"] == 0
+    assert data["motion"]["summary"] == "road 75%, <car> 25%"

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from jaxvision.data.atomic_write import atomic_write
 from jaxvision.errors import InputError, reading
+from jaxvision.stores.stored_path import path_to
 from jaxvision.text_files import read_lines, read_text
 
 KeyFrame = tuple[str, float]  # video, second
@@ -67,7 +68,7 @@ def counted_labels(path: str) -> list[int]:
             "data.labels: expected the label map of the classes that count "
             "(ava_action_list_v2.2_for_activitynet_2019.pbtxt)"
         )
-    return sorted(read_label_map(Path(path)))
+    return sorted(read_label_map(path_to(path)))
 
 
 def read_excluded(path: Path, frames: KeyFrames) -> set[int]:

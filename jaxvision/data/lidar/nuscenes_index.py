@@ -17,6 +17,7 @@ from jaxvision.data.lidar.boxes import points_inside
 from jaxvision.data.lidar.nuscenes_frames import IGNORE, Frame, Sweep, merge, read_frame
 from jaxvision.data.lidar.nuscenes_tables import Pose, Tables
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_to
 from jaxvision.text_files import OrNull, a_count, a_token, read_json
 
 FRAMES, OBJECTS = "frames.json", "objects.json"
@@ -150,7 +151,7 @@ class NuscenesFrames:
         if not index:
             tables = Tables(root, version)
             return cls(root, tuple(read_frame(tables, s, sweeps) for s in tables.samples(scenes)))
-        rows = [row for row in read_rows(Path(index), FRAMES) if row["scene"] in scenes]
+        rows = [row for row in read_rows(path_to(index), FRAMES) if row["scene"] in scenes]
         if not rows:
             raise InputError(f"{index}: no frame of the {len(scenes)} scenes asked for")
         held = min(len(row["sweeps"]) for row in rows) + 1

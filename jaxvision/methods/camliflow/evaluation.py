@@ -30,6 +30,7 @@ from jaxvision.methods.camliflow.inputs import PairTransform, WithTruth, check_p
 from jaxvision.methods.camliflow.model import FlowInputs, Prediction
 from jaxvision.methods.camliflow.variants import PwcConfig, RaftConfig
 from jaxvision.metrics.scene_flow import flow_2d_sums, flow_3d_sums
+from jaxvision.stores.stored_path import path_to
 from jaxvision.training.task import Batch, Evaluation, Variables
 
 POINTS = 8192  # that every published protocol draws
@@ -93,15 +94,15 @@ def evaluations(config: ConfigDict, network: Network, forward: Forward) -> dict[
                 raise InputError(
                     f"task.benchmarks.{name}: clouds alone, for networks without images"
                 )
-            found[name] = point_evaluation.evaluation(name, Path(root), batch, forward)
+            found[name] = point_evaluation.evaluation(name, path_to(root), batch, forward)
         elif name == "kitti_scene_flow":
             if not (network.images and network.points):
                 raise InputError(f"task.benchmarks.{name}: for networks of pixels and points")
-            found[name] = kitti_evaluation.evaluation(Path(root), batch, forward)
+            found[name] = kitti_evaluation.evaluation(path_to(root), batch, forward)
         else:
             chosen = PROTOCOLS[name]
             transform = transform_of(network, chosen.size, POINTS, chosen.seed)
-            source = Source(chosen.records(Path(root)), batch, transform)
+            source = Source(chosen.records(path_to(root)), batch, transform)
             if name.startswith("sintel") and not network.images:
                 raise InputError(f"task.benchmarks.{name}: has no true scene flow")
             only_2d = name.startswith("sintel")

@@ -4,7 +4,6 @@ Fields are those that the network has a branch for; see `PairTransform.specs`.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,6 +22,7 @@ from jaxvision.data.scene_flow.moving_planes import MovingPlanes
 from jaxvision.data.source import Records, Source
 from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.camliflow.variants import PwcConfig, RaftConfig
+from jaxvision.stores.stored_path import path_to
 from jaxvision.training.task import BatchSpecs
 
 DATASETS = ("planes", "flyingthings3d", "driving", "kitti")
@@ -58,7 +58,7 @@ def training_records(config: ConfigDict) -> Records:
         return MovingPlanes(found, size, data.pairs, planes=data.planes, speed=data.speed)
     if not data.root:
         raise InputError(f"data.root: expected the folder of {data.name}, got none")
-    root = Path(data.root)
+    root = path_to(data.root)
     if data.name == "flyingthings3d":
         return FlyingThings(root, "train", data.passes)
     if data.name == "driving":

@@ -13,6 +13,7 @@ from jaxvision.data.labels import read_labels
 from jaxvision.data.rooms import KINDS, RoomPictures
 from jaxvision.data.source import Records
 from jaxvision.errors import InputError, check_choice
+from jaxvision.stores.stored_path import path_to
 
 DATASETS = ("canvases", "pairs", "rooms")
 ROOM_SEEDS = {"train": 0, "validation": 1}
@@ -46,7 +47,7 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
         return tuple(KINDS)
     if data.labels:
         return read_labels(data.labels)
-    return labelled_pictures.class_names(Path(data.root) / data.train)
+    return labelled_pictures.class_names(path_to(data.root) / data.train)
 
 
 def records_of(config: ConfigDict, split: str, names: Sequence[str] = ()) -> Records:
@@ -65,7 +66,7 @@ def records_of(config: ConfigDict, split: str, names: Sequence[str] = ()) -> Rec
         return HhaRooms(RoomPictures(data[split], data.side, photographs, ROOM_SEEDS[split]))
     if not data[split]:
         raise InputError(f"data.{split}: expected a folder of class folders")
-    where, names = Path(data.root) / data[split], tuple(names) or class_names(config)
+    where, names = path_to(data.root) / data[split], tuple(names) or class_names(config)
     found: rgbd.Canvases | rgbd.Pairs
     if data.name == "canvases":
         found = rgbd.canvas_folder(where, names)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +19,7 @@ from jaxvision.methods.comae.weights import (
     classifier_entries,
     contrast_entries,
 )
+from jaxvision.stores.stored_path import path_to
 from jaxvision.weights.mapping import Entry
 from jaxvision.weights.official import OfficialModel
 
@@ -28,6 +30,12 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
     model = variants.network(size, stage, classes, dtype)
     read = partial(preprocess, side=model.grid.side)
     return OfficialModel(f"comae/{name}", model, entries_of(model), read)
+
+
+def network_of(task: Any, name: str) -> OfficialModel:
+    """The network that a demo's task trains, for `jaxvision.load`."""
+    prepare = partial(preprocess, side=task.model.grid.side)
+    return OfficialModel(name, task.model, entries_of(task.model), prepare)
 
 
 def entries_of(model: variants.Network) -> list[Entry]:
@@ -80,7 +88,7 @@ def preprocess(
 ) -> tuple[Float[np.ndarray, "1 s s 3"], Float[np.ndarray, "1 s s 3"]]:
     """(RGB, HHA) as the networks take them, of a joined canvas or rgb/NAME.* with depth/NAME.*:
     `model.apply(variables, *preprocess(path))`."""
-    rgb, depth, _ = read_pair(Path(pair), unit)
+    rgb, depth, _ = read_pair(path_to(pair), unit)
     first, second = (
         np.asarray(normalise(jnp.asarray(pixels[None]), IMAGENET))
         for pixels in EvaluationPair(side).resized(rgb, depth)

@@ -7,7 +7,6 @@ devices.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +27,7 @@ from jaxvision.metrics.action_frames import (
     FrameBoxes,
     average_precisions,
 )
+from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks.frame_results import frame_results
 from jaxvision.tasks.tube_scores import tube_scores, tubes_of
 from jaxvision.training.task import BatchSpecs, Evaluation, KeptOutputs, Variables
@@ -144,10 +144,10 @@ def truth_of(config: ConfigDict) -> Truth:
     frames = KeyFrames()
     if config.data.name == "ava":
         labels = films.counted_labels(config)
-        rows, _, _ = read_truth(Path(config.data.truth), frames, labels)
+        rows, _, _ = read_truth(path_to(config.data.truth), frames, labels)
         excluded: set[int] = set()
         if config.data.excluded:
-            excluded = read_excluded(Path(config.data.excluded), frames)
+            excluded = read_excluded(path_to(config.data.excluded), frames)
         return Truth(FrameBoxes(*rows), lambda moment: frames.number(*moment), excluded)
     found = []
     records = films.annotated(config, "validation")

@@ -13,6 +13,7 @@ from jaxvision.data.actions.own_lists import read_own_list
 from jaxvision.data.labels import read_labels
 from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.cycleacr.memory import Moment, moments_code, row_numbers
+from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks import boxed_people
 from jaxvision.tasks.listed_people import listed
 from jaxvision.tasks.tube_scores import tubes_of
@@ -41,7 +42,7 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
         raise InputError(f"data.labels: expected {what}")
     if data.name == "own":
         return read_labels(data.labels)
-    names = read_label_map(Path(data.labels))
+    names = read_label_map(path_to(data.labels))
     if max(names) > data.classes:
         raise InputError(f"{data.labels}: label id {max(names)}; expected 1 to {data.classes}")
     return tuple(names.get(number, f"action {number}") for number in range(1, data.classes + 1))
@@ -56,7 +57,7 @@ def class_count(config: ConfigDict) -> int:
 def counted_labels(config: ConfigDict) -> list[int]:
     """Ids, from 1, of the classes that an evaluation counts."""
     if config.data.name == "ava":
-        return sorted(read_label_map(Path(config.data.labels)))
+        return sorted(read_label_map(path_to(config.data.labels)))
     if config.data.name == "figures":
         return [ACTIONS.index(name) + 1 for name in ASKED]
     return list(range(1, class_count(config) + 1))
@@ -68,7 +69,7 @@ def is_here(config: ConfigDict) -> bool:
     if data.name == "figures":
         return True
     file = data[training_file(config)]
-    return bool(file) and Path(file).is_file()
+    return bool(file) and path_to(file).is_file()
 
 
 def training_file(config: ConfigDict) -> str:
@@ -101,11 +102,11 @@ def _records(config: ConfigDict, split: str) -> Records:
     if split == "train" or data.name == "figures":
         return annotated(config, split)
     if data.name != "ava":
-        boxes = Path(data.boxes) if data.boxes else None
+        boxes = path_to(data.boxes) if data.boxes else None
         return _listed(config, split, boxes)
     if not data.boxes:
         raise InputError("data.boxes: expected a file of detected people")
-    files = Path(data.validation), Path(data.boxes), Path(data.root)
+    files = path_to(data.validation), path_to(data.boxes), path_to(data.root)
     return boxed_people.detected(*files, data.classes, config.task.box_threshold)
 
 
@@ -121,14 +122,14 @@ def annotated(config: ConfigDict, split: str) -> Records:
             side=data.side,
         )
     if data.name == "ava":
-        return boxed_people.annotated(Path(data[split]), Path(data.root), data.classes)
+        return boxed_people.annotated(path_to(data[split]), path_to(data.root), data.classes)
     return _listed(config, split)
 
 
 def _listed(
     config: ConfigDict, split: str, detected: Path | None = None
 ) -> boxed_people.BoxedMoments:
-    data, root = config.data, Path(config.data.root)
+    data, root = config.data, path_to(config.data.root)
     if data.name == "tubes":
         truth = tubes_of(config)
         videos = truth.split(data.split, "train" if split == "train" else "test")
@@ -136,7 +137,7 @@ def _listed(
         return listed(frames.items, 1.0, detected, config.task.box_threshold)
     if not data[split]:
         raise InputError(f"data.{split}: expected a file of annotations")
-    moments = read_own_list(Path(data[split]), class_names(config), data.unit)
+    moments = read_own_list(path_to(data[split]), class_names(config), data.unit)
     frames = own_key_frames(moments, root, data.unit)
     return listed(frames.items, data.every, detected, config.task.box_threshold)
 

@@ -60,6 +60,19 @@ def _model(name: str, classes: int, dtype: str) -> OfficialModel:
     )
 
 
+def network_of(task: Any, name: str) -> OfficialModel:
+    """The network that a demo's task trains, for `jaxvision.load`."""
+    config = task.config
+    prepare = partial(
+        preprocess,
+        frames=config.model.frames,
+        stride=config.task.stride,
+        two=config.model.backbone == "slowfast",
+        short_side=config.task.short_side,
+    )
+    return OfficialModel(name, task.model, detector_entries(task.model), prepare)
+
+
 def published() -> list[dict[str, str]]:
     """The table of published weights, for people."""
     rows = []
@@ -172,6 +185,7 @@ def preprocess(
     frames: int,
     stride: int,
     two: bool,
+    short_side: int = SHORT_SIDE,
 ) -> tuple[tuple[Any, ...], Float[np.ndarray, "1 n 4"], Any]:
     """Clips, boxes and which exist, as `model.apply` takes them before the memory's window.
 
@@ -185,7 +199,7 @@ def preprocess(
             "[frames, height, width, 3]"
         )
     height, width = clip.shape[1:3]
-    new = clip_frames.bounded_size(height, width, SHORT_SIDE, LONG_SIDE)
+    new = clip_frames.bounded_size(height, width, short_side, LONG_SIDE)
     scale = np.array([new[1] / width, new[0] / height] * 2, np.float32)
     parts = []
     for numbers in clip_numbers(len(clip), frames, stride, two):

@@ -19,6 +19,7 @@ from jaxvision.methods.emavfi.inference import InferenceSettings, interpolate
 from jaxvision.methods.emavfi.inputs import CameraCrop
 from jaxvision.methods.emavfi.model import InterpolationNetwork
 from jaxvision.metrics.image_quality import psnr
+from jaxvision.stores.stored_path import path_to
 from jaxvision.training.task import Batch, Evaluation, Variables
 
 # Random camera paths over each held-out photograph.
@@ -34,7 +35,7 @@ def evaluations(config: ConfigDict, model: InterpolationNetwork) -> dict[str, Ev
     for name, root in config.task.benchmarks.items():
         if root:
             chosen = protocol(name, config.model.any_time)
-            found[name] = benchmark_evaluation(config, model, chosen, Path(root))
+            found[name] = benchmark_evaluation(config, model, chosen, path_to(root))
     return found
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +40,11 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
     ]
     model = InterpolationNetwork(config)
     return OfficialModel(f"emavfi/{name}", model, [*entries(config), *cached], preprocess)
+
+
+def network_of(task: Any, name: str) -> OfficialModel:
+    """The network that a demo's task trains, for `jaxvision.load`."""
+    return OfficialModel(name, task.model, list(entries(task.model.config)), preprocess)
 
 
 def published() -> list[dict[str, str]]:

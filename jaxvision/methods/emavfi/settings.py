@@ -7,6 +7,7 @@ SETTINGS = {
     "model.window": "side of an attention window (tokens)",
     "model.depths": "convolutions of stages 1 to 3, attention blocks of stages 4 and 5",
     "model.mlp_ratio": "hidden width of an MLP as a multiple of the tokens'",
+    "model.unet_ratio": "channels of the refinement as a multiple of model.width; published: 2",
     "model.remat": "compute attention blocks again in the backward pass",
     "model.any_time": "trained for every time between two frames, not for the middle alone",
     "task.name": "interpolation",

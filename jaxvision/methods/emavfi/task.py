@@ -39,6 +39,7 @@ def build_model(model: ConfigDict, dtype: str) -> InterpolationNetwork:
             window=model.window,
             depths=tuple(model.depths),
             mlp_ratio=model.mlp_ratio,
+            unet_ratio=model.unet_ratio,
             remat=model.remat,
             dtype=jnp.dtype(dtype),
         )

@@ -14,6 +14,7 @@ HEAD_DIM = 32
 class NetworkConfig:
     """width: channels at full size; every stage doubles them.  window: side of an attention window.
     depths: convolutions of stages 1 to 3, attention blocks of stages 4 and 5.
+    unet_ratio: channels of the refinement at full size, as a multiple of `width`.
     remat: recompute attention blocks in the backward pass.
     """
 
@@ -21,6 +22,7 @@ class NetworkConfig:
     window: int = 7
     depths: tuple[int, int, int, int, int] = (2, 2, 2, 4, 4)
     mlp_ratio: float = 4.0
+    unet_ratio: int = 2
     remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
@@ -34,7 +36,7 @@ class NetworkConfig:
 
     @property
     def unet_width(self) -> int:
-        return 2 * self.width
+        return self.unet_ratio * self.width
 
     def block(self, stage: int) -> BlockConfig:
         """The attention blocks of stage index 3 or 4."""

@@ -1,6 +1,7 @@
 """LinK's published networks, of both tasks, as the converter and `jaxvision.load` see them."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,13 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
     if found is None:
         raise InputError(f"link/{name}: no such variant{nearest(name, VARIANTS)}")
     return found
+
+
+def network_of(task: Any, name: str) -> OfficialModel:
+    """The network that a demo's task of either kind trains, for `jaxvision.load`."""
+    if task.config.task.name == "segmentation":
+        return segmentation.segmenter_of(task, name)
+    return detection.detector_of(task, name)
 
 
 def published() -> list[dict[str, str]]:

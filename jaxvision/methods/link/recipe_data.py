@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.data.lidar.ray_casting import Sensor
 from jaxvision.errors import InputError, check_choice, nearest
+from jaxvision.stores.stored_path import path_to
 
 
 def check_names(config: ConfigDict, split: str, datasets: Collection[str]) -> None:
@@ -32,7 +33,7 @@ def root_of(config: ConfigDict) -> Path:
     data = config.data
     if not data.root:
         raise InputError(f"data.root is empty; expected the folder of {data.name}")
-    root = Path(data.root)
+    root = path_to(data.root)
     if not root.is_dir():
         raise InputError(f"data.root {root}: no such folder")
     return root

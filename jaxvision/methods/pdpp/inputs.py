@@ -26,6 +26,7 @@ from jaxvision.data.procedures import (
 )
 from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.pdpp.state import StateLayout
+from jaxvision.stores.stored_path import path_to
 from jaxvision.text_files import read_json
 from jaxvision.training.task import BatchSpecs
 
@@ -61,7 +62,7 @@ def layout_of(config: ConfigDict, trained: Labels | None = None) -> StateLayout:
             found = world_of(config)
             counts = (found.tasks, found.actions)
         elif config.data.name == "plain":
-            labels = read_json(Path(config.data.root) / "labels.json", PLAIN_LABELS)
+            labels = read_json(path_to(config.data.root) / "labels.json", PLAIN_LABELS)
             counts = (len(labels["tasks"]), len(labels["actions"]))
         else:
             raise InputError("model.classes and model.actions: expected counts above 0")
@@ -118,7 +119,7 @@ def read_procedures(config: ConfigDict, split: str) -> Procedures:
         raise InputError(f"data.name {data.name!r}{nearest(data.name, known)}")
     if not data.root:
         raise InputError(f"data.root is empty; expected the folder of {data.name}")
-    return READERS[data.name](Path(data.root), split, data.channels)
+    return READERS[data.name](path_to(data.root), split, data.channels)
 
 
 def window_specs(layout: StateLayout, horizon: int, size: int) -> BatchSpecs:

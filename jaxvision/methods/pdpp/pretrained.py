@@ -1,7 +1,7 @@
 """PDPP's published networks as the converter and `jaxvision.load` see them."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -53,6 +53,12 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
     planner = TemporalUNet(layout, time_embedding=timed, dtype=jnp.dtype(dtype))
     entries = planner_entries(planner, setting.diffusion_steps, data_parallel=False)
     return OfficialModel(f"pdpp/{name}", planner, entries, observations)
+
+
+def network_of(task: Any, name: str) -> OfficialModel:
+    """The planner that a demo's task trains, for `jaxvision.load`."""
+    entries = planner_entries(task.model, task.sampler.diffusion_steps, data_parallel=False)
+    return OfficialModel(name, task.model, entries, observations)
 
 
 def published() -> list[dict[str, str]]:

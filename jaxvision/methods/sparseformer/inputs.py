@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from jaxvision.data.labels import names_wanted, read_labels
 from jaxvision.data.source import Records, Sample
 from jaxvision.data.tfds import TfdsRecords
 from jaxvision.errors import InputError, check_choice
+from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks import frozen_head
 
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
@@ -81,7 +81,7 @@ def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
         return TfdsPictures(TfdsRecords(data.dataset, split, data.root))
     if not data[split]:
         raise InputError(f"data.{split}: expected a folder of class folders, or a list file")
-    where = Path(data.root) / data[split]
+    where = path_to(data.root) / data[split]
     if where.is_dir():
         return labelled_pictures.picture_folder(where, names)
     if not where.is_file():
@@ -137,7 +137,7 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
         return read_labels(data.labels)
     if data.name == "tfds":
         return TfdsPictures(TfdsRecords(data.dataset, "train", data.root)).classes
-    where = Path(data.root) / data.train
+    where = path_to(data.root) / data.train
     if data.train and not where.exists():
         raise InputError(f"data.train: {where}: no such folder or list")
     if not data.train or not where.is_dir():

@@ -47,6 +47,18 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
     )
 
 
+def network_of(task: Any, name: str) -> OfficialModel:
+    """The network that a demo's task trains, for `jaxvision.load`."""
+    data = task.config.data
+    prepare = partial(
+        preprocess,
+        family=data.normalisation,
+        resampling=data.resampling,
+        sizes=(data.size, data.short_side),
+    )
+    return OfficialModel(name, task.model, entries_of(task.model.architecture), prepare)
+
+
 def published() -> list[dict[str, str]]:
     """The table of published weights, for people."""
     rows = []
@@ -96,8 +108,11 @@ def _with_other_classes(shapes: Mapping[str, tuple[int, ...]]) -> OfficialModel 
     return None
 
 
-def preprocess(picture: Any, family: str, resampling: str) -> Float[np.ndarray, "1 224 224 3"]:
-    """A picture file, or uint8 RGB pixels [h, w, 3], as the network takes it."""
+def preprocess(
+    picture: Any, family: str, resampling: str, sizes: tuple[int, int] = (SIZE, SHORT_SIDE)
+) -> Float[np.ndarray, "1 s s 3"]:
+    """A picture file, or uint8 RGB pixels [h, w, 3], as the network takes it. sizes: of the crop,
+    and of the short side that it is cut from."""
     if isinstance(picture, (str, Path)):
         image = read_picture(picture)
     else:
@@ -108,5 +123,5 @@ def preprocess(picture: Any, family: str, resampling: str) -> Float[np.ndarray, 
                 "[height, width, 3]"
             )
         image = Image.fromarray(pixels)
-    pixels = evaluation_picture(image, SIZE, SHORT_SIDE, resampling)
+    pixels = evaluation_picture(image, *sizes, resampling)
     return np.asarray(normalise(jnp.asarray(pixels[None]), statistics(family)))

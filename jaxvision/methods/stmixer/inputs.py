@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +28,7 @@ from jaxvision.data.fixed_point_resize import opencv_resize
 from jaxvision.data.labels import read_labels
 from jaxvision.data.source import Records, RecordSubset
 from jaxvision.errors import InputError, check_choice
+from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks.tube_scores import tubes_of
 
 DATA_NAMES = ("figures", "ava", "tubes", "own")
@@ -85,7 +85,7 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
         raise InputError("data.labels: expected a file of the actions' names")
     if data.name == "own":
         return read_labels(data.labels)
-    names = ava_files.read_label_map(Path(data.labels))
+    names = ava_files.read_label_map(path_to(data.labels))
     if max(names) > data.classes:
         raise InputError(f"{data.labels}: label id {max(names)}; expected 1 to {data.classes}")
     return tuple(names.get(number, f"action {number}") for number in range(1, data.classes + 1))
@@ -103,7 +103,7 @@ def is_here(config: ConfigDict) -> bool:
     if data.name == "figures":
         return True
     file = data.tubes if data.name == "tubes" else data.train
-    return bool(file) and Path(file).is_file()
+    return bool(file) and path_to(file).is_file()
 
 
 def counted_labels(config: ConfigDict) -> list[int]:
@@ -126,7 +126,7 @@ def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
             most=data.people,
             motions=data.motions,
         )
-    root = Path(data.root)
+    root = path_to(data.root)
     if data.name == "tubes":
         truth = tubes_of(config)
         videos = truth.split(data.split, "train" if split == "train" else "test")
@@ -134,10 +134,10 @@ def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
     if not data[split]:
         raise InputError(f"data.{split}: expected a file of annotations")
     if data.name == "own":
-        moments = read_own_list(Path(data[split]), names, data.unit)
+        moments = read_own_list(path_to(data[split]), names, data.unit)
         return own_key_frames(moments, root, data.unit)
-    people = read_people(Path(data[split]), data.classes)
-    lists = read_frame_list(Path(data[f"{split}_frames"]))
+    people = read_people(path_to(data[split]), data.classes)
+    lists = read_frame_list(path_to(data[f"{split}_frames"]))
     records = ava_key_frames(people, lists, root, classes=data.classes, rate=data.rate)
     if not records.items:
         raise InputError(

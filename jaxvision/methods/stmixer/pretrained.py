@@ -48,6 +48,18 @@ def _model(name: str, classes: int, dtype: str) -> OfficialModel:
     )
 
 
+def network_of(task: Any, name: str) -> OfficialModel:
+    """The network that a demo's task trains, for `jaxvision.load`."""
+    config = task.config
+    prepare = partial(
+        preprocess,
+        frames=config.model.frames,
+        stride=config.task.stride,
+        short_side=config.task.test_short_side,
+    )
+    return OfficialModel(name, task.model, detector_entries(task.model), prepare)
+
+
 def published() -> list[dict[str, str]]:
     """The table of published weights, for people."""
     rows = []
@@ -78,7 +90,10 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
 
 
 def preprocess(
-    video: UInt8[np.ndarray, "t h w 3"] | str | Path, frames: int, stride: int
+    video: UInt8[np.ndarray, "t h w 3"] | str | Path,
+    frames: int,
+    stride: int,
+    short_side: int = SHORT_SIDE,
 ) -> tuple[Float[np.ndarray, "1 t h w 3"], Float[np.ndarray, "1 4"]]:
     """A clip and its size as the network takes them: `model.apply(variables, *preprocess(x))`.
 
@@ -96,7 +111,7 @@ def preprocess(
                 "[frames, height, width, 3]"
             )
         clip = clip[_numbers(len(clip), frames, stride)]
-    clip = opencv_resize(clip, clip_frames.rounded_size(clip.shape[1], clip.shape[2], SHORT_SIDE))
+    clip = opencv_resize(clip, clip_frames.rounded_size(clip.shape[1], clip.shape[2], short_side))
     height, width = clip.shape[1:3]
     values = (clip.astype(np.float32) / 255 - MEAN) / DEVIATION
     padding: Any = ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0))

@@ -22,6 +22,7 @@ from jaxvision.methods.stmixer.decoder import Answers
 from jaxvision.methods.stmixer.detections import Choice, choose, detect
 from jaxvision.methods.stmixer.model import Detector
 from jaxvision.methods.stmixer.objective import Truth, Weights
+from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks import dispatch, people_in_films
 from jaxvision.tasks.people_in_films import People
 from jaxvision.tasks.tube_scores import tubes_of
@@ -280,7 +281,7 @@ def _excluded(config: ConfigDict, records: Any) -> set[int]:
     if config.data.name != "ava" or not config.data.excluded:
         return set()
     seconds = KeyFrames()
-    left_out = read_excluded(Path(config.data.excluded), seconds)
+    left_out = read_excluded(path_to(config.data.excluded), seconds)
     names = {name for name, number in seconds.numbers.items() if number in left_out}
     return {n for n, item in enumerate(records.items) if (item.video, item.second) in names}
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,7 @@ from jaxvision.methods.umt.encoder import AlignedEncoder
 from jaxvision.methods.umt.language import variants as language_variants
 from jaxvision.methods.umt.language.names import BERT_LAYOUTS
 from jaxvision.methods.umt.language.published import published_words
+from jaxvision.methods.umt.language.weights import video_text_entries
 from jaxvision.methods.umt.variants import (
     CLASSES,
     PREPROCESSING,
@@ -63,6 +65,12 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
     return OfficialModel(
         f"umt/{name}", model, entries, partial(preprocess, grid=model.grid), layouts
     )
+
+
+def network_of(task: Any, name: str) -> OfficialModel:
+    """The network of videos and words that a demo's task trains, for `jaxvision.load`."""
+    prepare = partial(preprocess, grid=task.model.vision.grid)
+    return OfficialModel(name, task.model, video_text_entries(task.model), prepare)
 
 
 def published() -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from jaxvision.data.normalisation import to_unit
 from jaxvision.methods.videomae import inputs
 from jaxvision.methods.videomae.model import MaskedAutoencoder
+from jaxvision.methods.videomae.objective import seen_statistics
 from jaxvision.methods.videomae.reconstruction import PICTURES, reconstruct, seen_cubes
 from jaxvision.nn.patches import patchify
 from jaxvision.ops.token_masks import Window
@@ -25,9 +26,7 @@ def mean_colour(
     cubes: Float[Array, "b n cube"], seen: Bool[Array, "b n"]
 ) -> Float[Array, "b n cube"]:
     """Every cube in the mean colour of the clip's visible ones."""
-    colours = jnp.mean(cubes.reshape(*cubes.shape[:2], -1, 3), axis=2)
-    weights = seen[..., None].astype(jnp.float32)
-    colour = jnp.sum(colours * weights, axis=1) / jnp.sum(weights, axis=1)
+    colour, _ = seen_statistics(cubes, seen)
     tiled = jnp.tile(colour, cubes.shape[2] // 3)  # the channel is fastest inside a cube
     return jnp.broadcast_to(tiled[:, None], cubes.shape)
 

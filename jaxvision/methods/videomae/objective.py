@@ -1,7 +1,7 @@
 """What pretraining predicts, and how far off it is (section 3.1; engine_for_pretraining.py)."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxvision.methods.videomae.model import MaskedAutoencoder
 from jaxvision.nn.patches import patchify
@@ -32,6 +32,20 @@ def cube_statistics(
     mean = jnp.mean(pixels, axis=2, keepdims=True)
     std = jnp.std(pixels, axis=2, keepdims=True, ddof=1)
     return mean, std + 1e-6
+
+
+def seen_statistics(
+    cubes: Float[Array, "b n cube"], seen: Bool[Array, "b n"]
+) -> tuple[Float[Array, "b 3"], Float[Array, " b"]]:
+    """Mean colour of the seen cubes of each clip, and the deviation of their pixels from it + 0.02
+    (five grey levels of 8 bits: a clip of one colour is not blown up)."""
+    pixels = cubes.reshape(*cubes.shape[:2], -1, 3)
+    weights = seen.astype(jnp.float32)[..., None, None]
+    count = jnp.sum(weights, axis=(1, 2)) * pixels.shape[2]
+    colour = jnp.sum(pixels * weights, axis=(1, 2)) / count
+    squares = jnp.square(pixels - colour[:, None, None]) * weights
+    variance = jnp.sum(squares, axis=(1, 2, 3)) / (3 * count[:, 0])
+    return colour, jnp.sqrt(variance) + 0.02
 
 
 def reconstruction_loss(

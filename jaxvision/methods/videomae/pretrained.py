@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -59,6 +60,12 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
         LAYOUTS,
         class_list=CLASS_LISTS.get(str(variant.labels), ""),
     )
+
+
+def network_of(task: Any, name: str) -> OfficialModel:
+    """The network that a demo's task trains, for `jaxvision.load`."""
+    prepare = partial(preprocess, grid=task.model.grid, stride=1)
+    return OfficialModel(name, task.model, pretraining_entries(task.model), prepare)
 
 
 def published() -> list[dict[str, str]]:

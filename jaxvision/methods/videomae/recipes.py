@@ -129,6 +129,7 @@ def pretraining(
             "encoder_mask_ratio": 0.9,
             "decoder_mask_ratio": 0.5,  # of all tokens; 0 = decode whatever the encoder misses
             "normalise_target": True,
+            "normalise_clip": False,
             "probe": False,
             "stride": 4,  # Something-Something: 2, told by its path
             "crops_per_clip": 4,  # crops of each decoded clip

@@ -27,10 +27,11 @@ def reconstruct(
     model: MaskedAutoencoder, variables: Mapping, batch: Mapping, normalised: bool
 ) -> dict[str, UInt8[Array, "b t h w 3"]]:
     """`original`, `masked` (hidden cubes grey) and `reconstructed` videos, and each clip's `error`:
-    the mean squared error over its hidden cubes, in units of the training target.
+    the mean squared error over its hidden cubes, of pixels in [0, 1].
 
     All hidden tokens are decoded. Predictions of normalised pixels are turned back with each cube's
-    own mean and deviation, as the paper's pictures do.
+    own mean and deviation, as the paper's pictures do; those of a normalised clip with `colour` and
+    `deviation` of its visible cubes.
     """
     grid = model.grid
     video = to_unit(batch["video"])
@@ -45,6 +46,9 @@ def reconstruct(
         mean, scale = objective.cube_statistics(truth)
         pixels = prediction.reshape(*prediction.shape[:2], -1, 3)
         prediction = (pixels * scale + mean).reshape(prediction.shape)
+    elif "colour" in batch:
+        colour = jnp.tile(batch["colour"], grid.cube_values // 3)  # the channel is fastest
+        prediction = prediction * batch["deviation"][:, None, None] + colour[:, None]
     size = (grid.frames, *grid.image_size)
 
     def to_video(values):

@@ -17,6 +17,8 @@ SETTINGS = CLIPS | {
     "task.encoder_mask_ratio": "share of tokens hidden from the encoder",
     "task.decoder_mask_ratio": "share of tokens not decoded; 0 = decode all that are hidden",
     "task.normalise_target": "predict pixels less their cube's mean, over its deviation",
+    "task.normalise_clip": "see and predict pixels less the visible cubes' mean colour, over their "
+    "deviation",
     "task.probe": "evaluate how hidden cubes are filled in, and a probe that names the motion",
     "task.temperature": "that softens both answers in distillation",
     "task.label_weight": "share of the labels' loss in distillation",

@@ -25,6 +25,7 @@ from jaxvision.methods.videomae.distillation import DistillationTask
 from jaxvision.methods.videomae.filling import filling_evaluation
 from jaxvision.methods.videomae.model import MaskedAutoencoder, build_autoencoder
 from jaxvision.methods.videomae.probe import probe_evaluation
+from jaxvision.nn.patches import patchify
 from jaxvision.nn.video_transformer import take_tokens
 from jaxvision.ops import token_masks
 from jaxvision.tasks import dispatch, frozen_head
@@ -32,6 +33,7 @@ from jaxvision.tasks.answering import answer_to
 from jaxvision.tasks.clip_classification import ClipClassification
 from jaxvision.training.draws import sample_keys
 from jaxvision.training.layer_decay import decays
+from jaxvision.training.state import unboxed_init
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
 
@@ -78,17 +80,30 @@ class PretrainingTask(Task):
 
     def prepare(self, batch: Batch, rng: PRNGKeyArray, train: bool) -> Batch:
         """Adds normalised pixels (`input`), `visible` and `decoded` token indices, and `hidden`:
-        whether the encoder did not see each decoded token."""
+        whether the encoder did not see each decoded token.
+
+        With task.normalise_clip also `colour` and `deviation` of the clip's visible cubes, which
+        its pixels are normalised with."""
         keys = jax.vmap(jax.random.split)(sample_keys(rng, batch))
         mask = self._encoder_mask(keys[:, 0])
         decoded = self._decoded(keys[:, 1], mask)
         return {
             **batch,
-            "input": normalise(batch["video"]),
+            **self._normalised(batch["video"], mask),
             "visible": token_masks.kept_indices(mask, self.visible_count),
             "decoded": decoded,
             "hidden": jnp.take_along_axis(mask, decoded, axis=1),
         }
+
+    def _normalised(self, video: Array, mask: Array) -> dict[str, Array]:
+        if not self.config.task.normalise_clip:
+            return {"input": normalise(video)}
+        grid, pixels = self.model.grid, to_unit(video)
+        cubes = patchify(pixels, grid.tubelet, grid.patch)
+        colour, deviation = objective.seen_statistics(cubes, mask == 0)
+        by_clip = (len(video), 1, 1, 1, -1)
+        normalised = (pixels - colour.reshape(by_clip)) / deviation.reshape(by_clip)
+        return {"input": normalised, "colour": colour, "deviation": deviation}
 
     def _encoder_mask(self, keys: Array) -> Array:
         task, window = self.config.task, self.model.grid.window
@@ -120,12 +135,9 @@ class PretrainingTask(Task):
             deterministic=not train,
             rngs={"dropout": rng},
         )
-        target = objective.pixel_targets(
-            to_unit(batch["video"]),
-            grid.tubelet,
-            grid.patch,
-            self.config.task.normalise_target,
-        )
+        task = self.config.task
+        pixels = batch["input"] if task.normalise_clip else to_unit(batch["video"])
+        target = objective.pixel_targets(pixels, grid.tubelet, grid.patch, task.normalise_target)
         target = take_tokens(target, batch["decoded"])
         total, weight = objective.reconstruction_loss(prediction, target, batch["hidden"])
         return total / weight, Aux({"reconstruction": (total, weight)})
@@ -150,9 +162,12 @@ class PretrainingTask(Task):
         if self.config.data.name == "camera" and self.config.task.probe:
             return {
                 "filling": filling_evaluation(self.config, self.model),
-                "probe": probe_evaluation(self.config, self.model),
+                "probe": probe_evaluation(self.config, self.model, self._fresh),
             }
         return {}
+
+    def _fresh(self) -> Variables:
+        return unboxed_init(self, jax.random.key(self.config.seed))
 
     def render(self, batch: Batch, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {"reconstruction": reconstruction.PICTURES.picture(outputs, clips=2)}

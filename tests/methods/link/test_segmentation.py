@@ -89,11 +89,11 @@ def test_predictions_come_in_the_format_of_the_scans(trained, tmp_path, capsys):
     names = {str(path.relative_to(out)) for path in written}
     assert names == {
         "sequences/08/predictions/000000.label",
-        *("000000_above.png", "000000_ahead.png", "000000.json"),
-        *("own.ply", "own_above.png", "own_ahead.png", "own.json"),
+        *("000000_above.png", "000000_ahead.png", "000000.json", "000000.html"),
+        *("own.ply", "own_above.png", "own_ahead.png", "own.json", "own.html"),
         # The benchmark's labels keep their name; what lies side by side is numbered.
         "sequences/09/predictions/000000.label",
-        *("000000_2_above.png", "000000_2_ahead.png", "000000_2.json"),
+        *("000000_2_above.png", "000000_2_ahead.png", "000000_2.json", "000000_2.html"),
     }
     assert json.loads((out / "000000_2.json").read_text())["scan"] == str(same_name)
     labels = np.fromfile(out / "sequences/08/predictions/000000.label", np.uint32)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +21,7 @@ from jaxvision.data.source import Records
 from jaxvision.errors import InputError
 from jaxvision.methods.link.detection.targets import TargetMaker
 from jaxvision.methods.link.recipe_data import check_names, made_up_seed, root_of, sensor_of
+from jaxvision.stores.stored_path import path_to
 
 DATASETS = ("generated", "nuscenes", "own")
 # Buckets of training: with objects pasted, and, at the end of a run, without.
@@ -85,7 +85,7 @@ def bank_of(config: ConfigDict) -> ObjectBank | None:
         return None
     if not data.index:
         raise InputError("data.paste needs data.index, a folder of `jaxvision prepare nuscenes`")
-    return ObjectBank.open(Path(data.index), nuscenes.scenes_of(data.train))
+    return ObjectBank.open(path_to(data.index), nuscenes.scenes_of(data.train))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +21,7 @@ from jaxvision.methods.link.detection.pyramid import build_detection_levels
 from jaxvision.methods.link.detection.weights import SPCONV_1, detector_entries
 from jaxvision.methods.link.levels import LevelCapacities
 from jaxvision.ops.sparse_voxels import Sites
+from jaxvision.stores.stored_path import path_to
 from jaxvision.weights.official import OfficialModel
 
 PREFIX = "centerpoint_"
@@ -101,6 +102,7 @@ class ScanDetector(nn.Module):
     network: Detector
     grid: tuple[int, int, int]
     decoding: Decoding
+    edge: int = EDGE
 
     def setup(self):
         # Its parameters are the network's, without a level of their own.
@@ -109,7 +111,7 @@ class ScanDetector(nn.Module):
     def __call__(self, scan: PackedSweeps) -> Boxes:
         sites = Sites.packed(jnp.asarray(scan.coords), jnp.asarray(scan.existing))
         capacities = LevelCapacities(
-            None if self.network.version == "baseline" else EDGE,
+            None if self.network.version == "baseline" else self.edge,
             level_share=level_shares(sites.capacity),
             block_share=0.5,
         )
@@ -153,11 +155,29 @@ def detector(name: str, dtype: str = "float32") -> OfficialModel | None:
     )
 
 
+def detector_of(task: Any, name: str) -> OfficialModel:
+    """The network that a task trains."""
+    config, model = task.config, task.model
+    setting = Setting(
+        model.classes,
+        model.velocity,
+        task.grid,
+        points=config.data.points,
+        voxels=config.data.voxels,
+    )
+    return OfficialModel(
+        name,
+        ScanDetector(model, task.grid.shape, task.decoding, config.model.edge),
+        detector_entries(model),
+        lambda scan: pack_sweeps(scan, setting),
+    )
+
+
 def pack_sweeps(scan: Float[np.ndarray, "n c"] | str | Path, setting: Setting) -> PackedSweeps:
     """Points x, y, z (m), intensity (0 to 255), time lag (s), or a key frame's `.bin` of five
     values a point (its ring is not read: the time lag is 0)."""
     if isinstance(scan, (str, Path)):
-        points = read_floats(Path(scan), 5)
+        points = read_floats(path_to(scan), 5)
         points[:, 4] = 0
     else:
         points = np.asarray(scan, np.float32)

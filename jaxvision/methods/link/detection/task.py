@@ -33,6 +33,7 @@ from jaxvision.methods.link.detection.targets import TargetMaker
 from jaxvision.methods.link.levels import LevelCapacities, overflow
 from jaxvision.metrics.detection import CLASSES
 from jaxvision.ops.sparse_voxels import Sites
+from jaxvision.stores.stored_path import path_to
 from jaxvision.training.loss_groups import mean_over_groups
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Task, Variables
 
@@ -271,7 +272,7 @@ class DetectionTask(Task):
 
         size = task.evaluation_batch
         source = Source(inputs.records_of(self.config, "test"), size, packing)
-        tables = Tables(Path(data.root), data.version) if data.name == "nuscenes" else None
+        tables = Tables(path_to(data.root), data.version) if data.name == "nuscenes" else None
         return {
             "scans": detection_evaluation(
                 source,
@@ -304,7 +305,7 @@ class DetectionTask(Task):
         )
         known = None
         if data.name == "nuscenes" and data.root:
-            known = prediction.KeyFrames.open(Path(data.root), data.version, data.sweeps)
+            known = prediction.KeyFrames.open(path_to(data.root), data.version, data.sweeps)
         return prediction.predict_files(
             paths, outdir, detect, self.classes, form=ScanFormat.of_config(data), known=known
         )

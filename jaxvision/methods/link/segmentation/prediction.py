@@ -20,6 +20,7 @@ from jaxvision.errors import InputError
 from jaxvision.methods.link.segmentation.inputs import Packing
 from jaxvision.tasks.each_input import each_input
 from jaxvision.training.task import Batch
+from jaxvision.viz.cloud_page import coloured_page
 from jaxvision.viz.files import write_png
 from jaxvision.viz.legend import with_legend
 from jaxvision.viz.points import birds_eye, class_colours, perspective
@@ -72,7 +73,8 @@ def predict_files(
     form: ScanFormat = PLAIN,
     tokens: Mapping[str, str] | None = None,
 ) -> list[Path]:
-    """For each `.bin` or `.ply`: its labels, NAME_above.png, NAME_ahead.png, NAME.json.
+    """For each `.bin` or `.ply`: its labels, NAME_above.png, NAME_ahead.png, NAME.json, and
+    NAME.html to turn it in.
 
     A scan inside `sequences/SS/velodyne` is written where the SemanticKITTI benchmark looks for
     it, a nuScenes key frame as `lidarseg/test/TOKEN_lidarseg.bin`. InputError for a path that is
@@ -133,8 +135,8 @@ def write_labels(
 def write_pictures(
     path: Path, scan: Scan, found: Int[np.ndarray, " n"], classes: Classes, stem: Path
 ) -> list[Path]:
-    """The scan in its classes' colours, named below, from above and ahead, and the points of each
-    as JSON."""
+    """The scan in its classes' colours, named below, from above and ahead; the points of each as
+    JSON; and a page to look around in."""
     table, present = class_colours(len(classes)), np.unique(found)
     names = [classes.names[n] for n in present]
     above, ahead = (stem.with_name(f"{stem.name}_{view}.png") for view in ("above", "ahead"))
@@ -145,4 +147,8 @@ def write_pictures(
     summary = stem.with_name(f"{stem.name}.json")
     points = {n: int(count) for n, count in zip(classes.names, counts, strict=True) if count}
     summary.write_text(json.dumps({"scan": str(path), "points": points}, indent=1))
-    return [above, ahead, summary]
+    page = stem.with_name(f"{stem.name}.html")
+    most = sorted(points, key=lambda name: -points[name])
+    shares = ", ".join(f"{name} {points[name] / len(found):.0%}" for name in most)
+    page.write_text(coloured_page(path.name, scan.points, table[found], shares))
+    return [above, ahead, summary, page]

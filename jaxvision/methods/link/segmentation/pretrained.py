@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +20,7 @@ from jaxvision.methods.link.segmentation.pyramid import build_pyramid
 from jaxvision.methods.link.segmentation.weights import network_entries
 from jaxvision.ops.sparse_voxels import Sites, devoxelise_nearest
 from jaxvision.ops.voxel_aggregation import Form
+from jaxvision.stores.stored_path import path_to
 from jaxvision.weights.official import OfficialModel
 
 WIDTH = 64
@@ -100,6 +101,17 @@ def segmenter(name: str, dtype: str = "float32") -> OfficialModel | None:
     )
 
 
+def segmenter_of(task: Any, name: str) -> OfficialModel:
+    """The network that a task trains."""
+    model, size = task.config.model, task.config.data.voxel_size
+    return OfficialModel(
+        name,
+        ScanSegmenter(task.model, LevelCapacities(model.edge, model.neighbours)),
+        network_entries(task.model),
+        lambda scan: pack_scan(scan, size),
+    )
+
+
 BY_HAND = (
     "take it from the cloud drive that the README of github.com/MCG-NJU/LinK links under "
     "'Segmentation on SemanticKITTI'"
@@ -149,7 +161,7 @@ def pack_scan(scan: Float[np.ndarray, "n 4"] | str | Path, voxel_size: float) ->
     Points keep their order and number, so the scores are one row a point.
     """
     if isinstance(scan, (str, Path)):
-        points = read_scan(Path(scan)).points
+        points = read_scan(path_to(scan)).points
     else:
         points = np.asarray(scan, np.float32)
         if points.ndim != 2 or points.shape[1] != 4:

@@ -22,6 +22,7 @@ from jaxvision.methods.link.segmentation.evaluation import point_confusion, scan
 from jaxvision.methods.link.segmentation.network import NETWORKS, SegmentationNetwork
 from jaxvision.methods.link.segmentation.pyramid import Level, build_pyramid
 from jaxvision.ops.sparse_voxels import Sites, devoxelise_nearest
+from jaxvision.stores.stored_path import path_to
 from jaxvision.training.loss_groups import mean_over_groups
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Task, Variables
 from jaxvision.viz.legend import side_by_side, with_legend
@@ -228,5 +229,5 @@ class SegmentationTask(Task):
             label,
             self.classes,
             form=ScanFormat.of_config(data),
-            tokens=prediction.nuscenes_tokens(Path(data.root), data.version) if known else None,
+            tokens=prediction.nuscenes_tokens(path_to(data.root), data.version) if known else None,
         )

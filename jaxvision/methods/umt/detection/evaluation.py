@@ -1,7 +1,6 @@
 """AVA's mean average precision, of boxes that a detector found and actions named for them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from jaxvision.metrics.action_frames import (
     average_precisions,
     never_met,
 )
+from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks.frame_results import frame_results
 from jaxvision.training.task import Batch, BatchSpecs, Evaluation, Variables
 
@@ -51,9 +51,9 @@ def truth_of(config: ConfigDict, records: Any) -> Truth:
         classes = records[0].people.actions.shape[1]
         return Truth(_joined(of_frames), range(len(records)), range(1, classes + 1), set())
     frames, labels = KeyFrames(), counted_labels(config.data.labels)
-    rows, _, _ = read_truth(Path(config.data.truth), frames, labels)
+    rows, _, _ = read_truth(path_to(config.data.truth), frames, labels)
     excluded = config.data.excluded
-    left_out = read_excluded(Path(excluded), frames) if excluded else set()
+    left_out = read_excluded(path_to(excluded), frames) if excluded else set()
     images = [item.image for item in records.items]
     numbers = [frames.number(image.movie, float(image.second)) for image in images]
     return Truth(rows, numbers, labels, left_out)

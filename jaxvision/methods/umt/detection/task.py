@@ -24,6 +24,7 @@ from jaxvision.methods.umt.detection import evaluation
 from jaxvision.methods.umt.detection.model import ActionDetector
 from jaxvision.methods.umt.detection.objective import action_loss
 from jaxvision.nn.video_transformer import block_multiply_adds, block_of, grid_of
+from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks import boxed_people, people_in_films
 from jaxvision.tasks.boxed_people import (
     Augmentation,
@@ -56,7 +57,7 @@ class ActionDetectionTask(Task):
             return ACTIONS
         if not data.labels:
             return class_list("ava")[: data.classes]
-        names = read_label_map(Path(data.labels))
+        names = read_label_map(path_to(data.labels))
         if max(names) > data.classes:
             raise InputError(f"{data.labels}: label id {max(names)}; expected 1 to {data.classes}")
         return tuple(names.get(number, f"action {number}") for number in range(1, self.classes + 1))
@@ -115,10 +116,10 @@ class ActionDetectionTask(Task):
             )
         if not data[split]:
             raise InputError(f"data.{split}: expected AVA's annotations as JSON")
-        root, file = Path(data.root), Path(data[split])
+        root, file = path_to(data.root), path_to(data[split])
         if split == "train" or not data.detections:
             return boxed_people.annotated(file, root, self.classes)
-        detections = Path(data.detections)
+        detections = path_to(data.detections)
         return boxed_people.detected(file, detections, root, self.classes, task.threshold)
 
     def source(self, split: str) -> Source:

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 
 from jaxvision.data.atomic_write import atomic_write
 from jaxvision.errors import InputError
+from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks.each_input import each_input, earlier_table
 from jaxvision.text_files import read_lines
 from jaxvision.training.run_record import write_json
@@ -30,7 +31,7 @@ def asked_sentences(query: str) -> tuple[str, ...]:
     """Of `data.query`. InputError for a file without any."""
     if not query.lower().endswith(".txt"):
         return (query,) if query.strip() else ()
-    found = _lines(Path(query))
+    found = _lines(path_to(query))
     if not found:
         raise InputError(f"{query}: expected sentences, one a line")
     return found

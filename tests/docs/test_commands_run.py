@@ -1,0 +1,219 @@
+"""Commands of the pages, run in their order through `main(argv)`, in one process, with small
+networks on small files of the kinds that they name.
+
+A training does all that comes before its first compilation: settings, files, its first batch.
+Instead of its steps it leaves a workdir with a checkpoint of made-up weights, which the page's next
+commands evaluate and answer with. What is not run here stands, with the reason, in ELSEWHERE or in
+its page's `left`, and is parsed, with all it names, by test_commands.py.
+"""
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+
+from docs import page_files as files
+from docs.test_commands import PAGES, ROOT, commands
+from jaxvision.cli.main import main
+from jaxvision.downloads import published_file
+from jaxvision.registry import load_config
+from jaxvision.training import loop
+from jaxvision.training.checkpoint import Checkpoints
+from jaxvision.training.config import as_json, check_choices, leaves
+from jaxvision.training.run import prepare_run
+from jaxvision.training.run_record import CLASSES, open_workdir, record_config
+from jaxvision.training.sharding import put
+
+SLOW = "a minute and more of compilation even of small networks; tests/methods/"
+# Pages whose commands another test runs to their end, or that name what no test can have.
+ELSEWHERE = {
+    "docs/own_videos.md": "tests/docs/test_own_videos.py trains it to its end",
+    "docs/frozen_features.md": "tests/docs/test_frozen_features.py trains it to its end",
+    "docs/adding_a_method.md": "tests/docs/test_adding_a_method.py makes its method and runs it",
+    "docs/notebooks/": "tests/docs/test_notebooks.py runs every cell",
+    "docs/from_authors/": "the authors' data sets and files of gigabytes; the recipes are README's",
+    "docs/weights.md": "commands of README.md",
+    "docs/own_scene_flow.md": f"{SLOW}camliflow reads its sets and answers its files",
+    "docs/own_actions.md": f"{SLOW}stmixer and cycleacr read lists of people and answer films",
+    "docs/scaling.md": "minutes of compilation each; tests/planning plans small programs",
+    "docs/performance.md": "measurements of hours",
+    "docs/launching.md": "several machines; tests/cli/test_shards.py, tests/stores, tests/launch",
+    "jaxvision/methods/": "published sets and weights; tests/methods trains and asks their demos",
+}
+# Of other pages, commands that are left out, and why.
+OFFICIAL = (r"^convert", "a published file of its full size; tests/methods/*/test_weights.py")
+PLANS = (r"^plan", "minutes of compilation; tests/planning plans small programs")
+
+
+@dataclass(frozen=True)
+class Page:
+    """make: puts the files there that the commands name.  small: settings, of the recipes that have
+    them.  names: what the page's words stand for here.  left: (pattern, why) of commands."""
+
+    make: Callable[[], object] = lambda: None
+    small: tuple[str, ...] = ()
+    names: dict[str, str] = field(default_factory=dict)
+    left: tuple[tuple[str, str], ...] = ()
+
+
+# Of every recipe: a small batch, on one of the tests' eight devices where it is trained.
+ONE = (
+    *("mesh.data=1", "mesh.fsdp=1", "train.accumulate=1", "train.draw_groups=1"),
+    *("train.norm_groups=1", "train.loss_groups=1", "train.batch_size=8", "data.workers=0"),
+    *("data.people=3", "dtype=float32", "frozen.dtype=float32"),
+)
+VIDEO = (
+    *("model.frames=2", "model.image_size=(16,16)", "model.patch=8", "model.width=32"),
+    *("model.heads=2", "model.depth=1", "model.decoder_width=16", "model.decoder_depth=1"),
+    *("task.crop=16", "task.short_side=16", "task.segments=1", "task.crops=1"),
+)
+WORDS = (
+    *(*ONE, *VIDEO, f"language.vocabulary={len(files.WORDS) + 5}", "language.positions=16"),
+    *("language.width=24", "language.heads=2", "language.hidden=48", "language.shared_width=16"),
+    *("language.text_layers=1", "language.fusion_layers=1", "data.vocabulary=vocab.txt"),
+    *("task.text_length=8", "task.test_frames=2", "task.reranked=2", "init=()"),
+)
+COMAE = (
+    *("model.width=32", "model.heads=2", "model.depth=2", "model.image_size=16", "model.patch=8"),
+    *("model.decoder_width=16", "model.decoder_heads=2", "model.decoder_depth=1"),
+    *("data.side=20", "init=()"),
+)
+
+
+def begun(task, config, workdir, read_weights, recipe="", **_):
+    """In place of `loop.train`: see above."""
+    check_choices(config)
+    classes = list(task.class_names)
+    with open_workdir(workdir, config, {"recipe": recipe, CLASSES: classes}):
+        run = prepare_run(task, config, jax.devices()[:1])
+        assert run.data[0].names
+        rng = np.random.default_rng(0)
+
+        def made(leaf):
+            values = 0.1 * rng.standard_normal(leaf.shape)
+            return put(np.abs(values).astype(leaf.dtype), leaf.sharding)
+
+        with Checkpoints(workdir) as checkpoints:
+            info = {"config": as_json(config), CLASSES: classes}
+            checkpoints.save(1, jax.tree.map(made, run.target), info)
+            checkpoints.close()
+        record_config(workdir, config)
+    return {}
+
+
+def trained(recipe: str, workdir: str, *settings: str) -> None:
+    """A run whose weights a page takes as given."""
+    assert (
+        main(["train", "--config", recipe, "--workdir", workdir, *fitting(recipe, settings)]) == 0
+    )
+
+
+def fitting(recipe: str, settings: tuple[str, ...]) -> list[str]:
+    """Those of `settings` that a recipe has."""
+    known = dict(leaves(load_config(recipe)))
+    found = dict(word.partition("=")[::2] for word in settings)
+    return [f"--config.{key}={value}" for key, value in found.items() if key in known]
+
+
+def readme() -> None:
+    files.class_folders("clips", "train", "validation")
+    shutil.copytree("clips/train", "SRC")
+    for name in ("dog.mp4", "clip.mp4"):
+        files.film(name)
+    data = ("data.train=clips/train", "data.validation=clips/validation", "init=()")
+    trained("videomae/vit_b_k400_finetune", "runs/k400", *ONE, *VIDEO, *data)
+
+
+VIDEOMAE = Page(
+    make=readme,
+    small=(*ONE, *VIDEO, "data.train=clips/train", "data.validation=clips/validation", "init=()"),
+    names={
+        "[METHOD]": "videomae",
+        "METHOD": "videomae",
+        "videomae/vit_b_k400": "runs/k400",
+        "DST": "prepared",
+    },
+    left=(
+        *(OFFICIAL, PLANS),
+        (r"^(evaluate|predict|export) --workdir runs/mae", "tests/cli/test_main.py runs them"),
+    ),
+)
+
+
+def emavfi() -> None:
+    for name in ("first.png", "last.png", "frames/0.png", "frames/1.png"):
+        files.picture(name, 32, 32)
+    files.film("clip.mp4", 3)
+    trained("emavfi/demo", "runs/emavfi", *ONE, "model.depths=(1,1,1,1,1)", "data.clips=8")
+
+
+def comae() -> None:
+    files.pairs()
+    files.sun_rgbd("SUNRGBD")
+    files.nyu("nyu_depth_v2_labeled.mat")
+
+
+RUN: dict[str, Page] = {
+    "README.md": VIDEOMAE,
+    "docs/index.md": Page(
+        make=partial(files.class_folders, "videos", "train"),
+        small=(*ONE, *VIDEO, "init=()"),
+        left=((r"^demo", "minutes; tests/cli and tests/methods/videomae run its parts"),),
+    ),
+    "docs/own_rgbd.md": Page(make=comae, small=(*ONE, *COMAE)),
+    "docs/own_captions.md": Page(
+        make=files.captions,
+        small=WORDS,
+        left=((r"^predict", f"{SLOW}umt/language ranks videos and answers questions"),),
+    ),
+    "jaxvision/methods/emavfi/README.md": Page(make=emavfi),
+}
+
+
+def words_of(words: list[str], page: Page) -> list[str]:
+    def here(word: str) -> str:
+        key, sign, value = word.rpartition("=")
+        return key + sign + page.names.get(value, value)
+
+    found = [here(word) for word in words if word != "..."]
+    if "--config" in found and found[0] in ("train", "inspect", "predict", "evaluate"):
+        found += fitting(found[found.index("--config") + 1], page.small)
+        found += ["--config.mesh.data=8"] if found[0] != "train" else []
+    return found
+
+
+# XLA compiles tests called "emavfi" with care, which takes its time (conftest.py).
+@pytest.mark.parametrize("name", RUN, ids=lambda name: name.replace("emavfi", "interpolation"))
+def test_the_commands_of_a_page_run(name, tmp_path, monkeypatch, capsys):
+    page = RUN[name]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAXVISION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(loop, "train", begun)
+    (tmp_path / "fetched").write_bytes(b"weights")
+    monkeypatch.setattr(published_file, "in_hub_cache", lambda *_: tmp_path / "fetched")
+    page.make()
+    ran = []
+    for words, mentioned in commands((ROOT / name).read_text()):
+        text = " ".join(words)
+        if mentioned or any(re.search(pattern, text) for pattern, _ in page.left):
+            continue
+        capsys.readouterr()
+        if words[0] == "train":  # a page may call another run the same
+            shutil.rmtree(words[words.index("--workdir") + 1], ignore_errors=True)
+        status = main(words_of(words, page))
+        said = capsys.readouterr()
+        assert status == 0, f"jaxvision {text}: {said.err}"
+        ran.append(text)
+    assert ran
+
+
+def test_every_page_is_run_or_says_why_not():
+    asked = [p for p in PAGES if not all(said for _, said in commands((ROOT / p).read_text()))]
+    unknown = [p for p in asked if p not in RUN and not p.startswith(tuple(ELSEWHERE))]
+    assert not unknown
+    assert set(RUN) <= set(asked)
