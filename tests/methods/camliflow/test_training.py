@@ -63,13 +63,13 @@ def step():
     return variables, float(value), metrics, flatten(state), flatten(grads)
 
 
-def test_a_network_of_points_has_one_loss_and_measures_valid_points(step):
+def test_a_network_of_points_has_one_loss_and_measures_every_point(step):
     _, value, metrics, _, _ = step
     total, size = metrics["loss_3d"]
     assert value == pytest.approx(float(total / size))
     assert value > 0
-    # Measures count valid points alone: 3 * 96 + 48 of 4 samples.
-    assert float(metrics["epe3d"][1]) == 336
+    # As published, points that are not valid count, too: 48 of 4 * 96.
+    assert float(metrics["epe3d"][1]) == 384
 
 
 def test_gradients_reach_every_parameter(step):
