@@ -142,7 +142,7 @@ def test_inspect_shows_parameters_and_a_batch(tmp_path, capsys):
     rows = [line.split(maxsplit=3) for line in out.splitlines()]
     by_key = {row[0]: row[1:] for row in rows if len(row) == 4}
     place, line = by_key["optim.clip_norm"][1:]
-    assert by_key["optim.clip_norm"][0] == "1.0"
+    assert by_key["optim.clip_norm"][0] == "10.0"
     assert place.startswith("configs/videomae/demo.py:")
     assert line.rstrip() == "of the global gradient; 0 = none"
     assert by_key["model.width"][:2] == ["32", "--config"]

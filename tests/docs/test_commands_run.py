@@ -47,6 +47,7 @@ ELSEWHERE = {
 }
 # Of other pages, commands that are left out, and why.
 OFFICIAL = (r"^convert", "a published file of its full size; tests/methods/*/test_weights.py")
+TOUR = (r"^tour", "minutes; tests/tour makes a method's page")
 PLANS = (r"^plan", "minutes of compilation; tests/planning plans small programs")
 
 
@@ -68,7 +69,13 @@ ONE = (
     *("data.people=3", "dtype=float32", "frozen.dtype=float32"),
 )
 VIDEO = (
-    *("model.frames=2", "model.image_size=(16,16)", "model.patch=8", "model.width=32"),
+    *(
+        "model.frames=2",
+        "model.tubelet=2",
+        "model.image_size=(16,16)",
+        "model.patch=8",
+        "model.width=32",
+    ),
     *("model.heads=2", "model.depth=1", "model.decoder_width=16", "model.decoder_depth=1"),
     *("task.crop=16", "task.short_side=16", "task.segments=1", "task.crops=1"),
 )
@@ -139,7 +146,7 @@ VIDEOMAE = Page(
         "DST": "prepared",
     },
     left=(
-        *(OFFICIAL, PLANS),
+        *(OFFICIAL, PLANS, TOUR),
         (r"^(evaluate|predict|export) --workdir runs/mae", "tests/cli/test_main.py runs them"),
     ),
 )
@@ -163,7 +170,7 @@ RUN: dict[str, Page] = {
     "docs/index.md": Page(
         make=partial(files.class_folders, "videos", "train"),
         small=(*ONE, *VIDEO, "init=()"),
-        left=((r"^demo", "minutes; tests/cli and tests/methods/videomae run its parts"),),
+        left=(TOUR, (r"^demo", "minutes; tests/cli and tests/methods/videomae run its parts")),
     ),
     "docs/own_rgbd.md": Page(make=comae, small=(*ONE, *COMAE)),
     "docs/own_captions.md": Page(

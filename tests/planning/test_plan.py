@@ -43,7 +43,7 @@ def test_a_plan_as_json_and_as_a_picture(capsys, tmp_path):
     reduced = [c for c in plan["collectives"] if c["kind"] != "all-gather"]
     assert sum(c["moved"] for c in reduced) > 4 * plan["parameters"] * 3 / 4
     assert plan["seconds"] == max(plan["times"].values())
-    assert plan["days"] * 86400 == pytest.approx(800 * plan["seconds"])
+    assert plan["days"] * 86400 == pytest.approx(3000 * plan["seconds"])
     assert plan["price"] == pytest.approx(plan["days"] * 24 * 8 * 1.2)
     assert plan["cores_per_host"] == pytest.approx(32 / plan["seconds"] / 4000)
     assert Image.open(tmp_path / "memory.png").size[0] == 960
