@@ -12,8 +12,8 @@ fifth and a quarter off in 500 steps; on the photographs that it trains on its e
 falling, at 6.6 px and 2.1 m. With four planes (`data.planes`), 450 steps
 and kernels 2.4 times PyTorch's (`model.gain`) it was 8.45 of 10.06 px and 2.38 of 2.97 m.
 
-A network of 456,000 parameters. Begun with ResNets of chance whose norms never change it stays at no
-motion for hundreds of steps; so `encoder_norms` and `centred`. Branches exchange features after
+A network of 456,000 parameters. Begun with ResNets of chance whose norms never change it stays at
+no motion for hundreds of steps; so `encoder_norms` and `centred`. Branches exchange features after
 their correlation alone (`fuse_features`).
 """
 
