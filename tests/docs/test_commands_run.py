@@ -42,6 +42,7 @@ ELSEWHERE = {
     "docs/own_actions.md": f"{SLOW}stmixer and cycleacr read lists of people and answer films",
     "docs/scaling.md": "minutes of compilation each; tests/planning plans small programs",
     "docs/performance.md": "measurements of hours",
+    "docs/tour.md": "minutes; tests/tour makes a method's page and loads what is shipped",
     "docs/launching.md": "several machines; tests/cli/test_shards.py, tests/stores, tests/launch",
     "jaxvision/methods/": "published sets and weights; tests/methods trains and asks their demos",
 }
