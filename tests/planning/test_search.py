@@ -17,7 +17,7 @@ class Arithmetic(Planner):
     """Memory by a formula: state / fsdp, and activations / micro-batches by the remat policy."""
 
     def __init__(self, state, activations):
-        config = load_config("videomae/demo", ["train.batch_size=128"])
+        config = load_config("videomae/demo", ["train.batch_size=128", "model.remat=none"])
         super().__init__(config, make_task, Assumptions())
         self.state, self.activations, self.tried = state * GIB, activations * GIB, []
 
