@@ -199,7 +199,7 @@ def test_weights_of_one_time_reach_others_by_halving():
 
 
 def demo_task(**overrides):
-    given = ["model.depths=(1,1,1,1,1)", "model.width=4"]
+    given = ["model.depths=(1,1,1,1,1)", "model.width=4", "model.unet_ratio=2"]
     return make_task(load_config("emavfi/demo", given + [f"{k}={v}" for k, v in overrides.items()]))
 
 
