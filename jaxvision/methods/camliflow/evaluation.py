@@ -21,12 +21,11 @@ from jaxvision.data import pictures
 from jaxvision.data.scene_flow import flying_things, kitti, sintel
 from jaxvision.data.scene_flow.flying_things import FlyingThings
 from jaxvision.data.scene_flow.kitti import PADDED, KittiFrames
-from jaxvision.data.scene_flow.moving_planes import MovingPlanes
 from jaxvision.data.scene_flow.sintel import Sintel
 from jaxvision.data.source import Records, Source
 from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.camliflow import kitti_evaluation, point_evaluation
-from jaxvision.methods.camliflow.inputs import PairTransform, WithTruth, check_points
+from jaxvision.methods.camliflow.inputs import PairTransform, WithTruth, check_points, moving_planes
 from jaxvision.methods.camliflow.model import FlowInputs, Prediction
 from jaxvision.methods.camliflow.variants import PwcConfig, RaftConfig
 from jaxvision.metrics.scene_flow import flow_2d_sums, flow_3d_sums
@@ -73,14 +72,8 @@ def evaluations(config: ConfigDict, network: Network, forward: Forward) -> dict[
     found: dict[str, Evaluation] = {}
     if config.data.name == "planes" and not config.data.root:
         size = (config.data.size[0], config.data.size[1])
-        records = MovingPlanes(
-            pictures.built_in("held_out"),
-            size,
-            HELD_OUT,
-            planes=config.data.planes,
-            speed=config.data.speed,
-            seed=HELD_OUT_SEED,
-        )
+        photographs = pictures.built_in("held_out")
+        records = moving_planes(config.data, photographs, HELD_OUT, HELD_OUT_SEED)
         transform = transform_of(network, size, config.data.points, HELD_OUT_SEED)
         source = Source(records, batch, transform)
         found["planes"] = pair_evaluation(source, transform, network, forward, against_zero=True)

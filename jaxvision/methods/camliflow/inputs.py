@@ -45,6 +45,14 @@ class WithTruth:
         return self.frames.name(index)
 
 
+def moving_planes(
+    data: ConfigDict, photographs: pictures.Pictures, count: int, seed: int = 0
+) -> MovingPlanes:
+    """`count` made-up pairs as the recipe's `data` has them, of these photographs."""
+    size = (data.size[0], data.size[1])
+    return MovingPlanes(photographs, size, count, planes=data.planes, speed=data.speed, seed=seed)
+
+
 def training_records(config: ConfigDict) -> Records:
     """The pairs to train on. InputError for an unknown data set, one that is not given, or frames
     of a size that it does not have."""
@@ -55,7 +63,7 @@ def training_records(config: ConfigDict) -> Records:
         raise InputError(f"data.size={size}: expected at least {LEAST_SIDE} pixels a side")
     if data.name == "planes":
         found = pictures.folder(data.root) if data.root else pictures.built_in("train")
-        return MovingPlanes(found, size, data.pairs, planes=data.planes, speed=data.speed)
+        return moving_planes(data, found, data.pairs)
     if not data.root:
         raise InputError(f"data.root: expected the folder of {data.name}, got none")
     root = path_to(data.root)

@@ -146,8 +146,7 @@ class FlowTask(Task):
 def amplified(params: Variables, gain: float) -> Variables:
     """Parameters whose kernels are `gain` times as large, but those of ResNets, which keep the
     variance of what passes anyway, and those that flow comes from: it begins small. PyTorch's
-    kernels leave a sixth of the variance behind every ReLU: of what ten layers are given, nothing
-    is left that a short training could find."""
+    kernels leave a sixth of the variance behind every ReLU."""
 
     def scaled(path: Any, kernel: Array) -> Array:
         name = "/".join(key.key for key in path if isinstance(key, jax.tree_util.DictKey))

@@ -10,8 +10,8 @@ from scipy.spatial import cKDTree
 from jaxvision.data import pictures
 from jaxvision.data.flow_files import write_flo
 from jaxvision.data.scene_flow.frames import FramePair, drop_unusable
-from jaxvision.data.scene_flow.moving_planes import MovingPlanes
 from jaxvision.methods.camliflow.evaluation import HELD_OUT_SEED
+from jaxvision.methods.camliflow.inputs import moving_planes
 from jaxvision.tasks.tour_stop import Shown, Stop
 from jaxvision.viz.files import write_png
 from jaxvision.viz.tour_page import Number, Picture
@@ -21,10 +21,7 @@ PAIRS = 3
 
 def write(config: ConfigDict, folder: Path) -> dict[str, FramePair]:
     """Pairs that were never trained on, with the true flow; by the name of each file."""
-    data = config.data
-    size = (data.size[0], data.size[1])
-    photographs = pictures.built_in("held_out")
-    records = MovingPlanes(photographs, size, PAIRS, speed=data.speed, seed=HELD_OUT_SEED)
+    records = moving_planes(config.data, pictures.built_in("held_out"), PAIRS, HELD_OUT_SEED)
     pairs = {}
     for number in range(PAIRS):
         pair, name = records[number], f"pair_{number}"

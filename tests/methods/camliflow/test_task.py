@@ -11,7 +11,7 @@ from PIL import Image
 
 from jaxvision.data.flow_files import write_flo
 from jaxvision.errors import InputError
-from jaxvision.methods.camliflow import evaluation, inputs, point_evaluation, prediction
+from jaxvision.methods.camliflow import evaluation, inputs, point_evaluation, prediction, tour
 from jaxvision.methods.camliflow.model import Prediction
 from jaxvision.methods.camliflow.variants import VARIANTS
 from jaxvision.registry import load_config, make_task
@@ -162,3 +162,11 @@ def test_predict_writes_pictures_flow_and_a_page(tmp_path):
         prediction.predict_files(
             task.config, task.network, nothing_moves, [tmp_path / "kitti.json"], out
         )
+
+
+def test_the_tour_shows_pairs_that_are_evaluated(tmp_path):
+    config = load_config("camliflow/demo")
+    pairs = tour.write(config, tmp_path)
+    records = make_task(config).evaluations()["planes"].source.records
+    for number, pair in enumerate(pairs.values()):
+        np.testing.assert_array_equal(pair.flow_2d, records[number].flow_2d)
