@@ -37,7 +37,7 @@ METHODS = {
         "stage 1, fine-tuning, action detection, videos with words: train, evaluate, predict",
     ),
     "pdpp": Method("PDPP", "2303.14676", "train, evaluate, predict"),
-    "camliflow": Method("CamLiFlow", "2303.12017", "planned"),
+    "camliflow": Method("CamLiFlow", "2303.12017", "train, evaluate, predict"),
     "emavfi": Method("EMA-VFI", "2303.00440", "train, evaluate, predict"),
     "comae": Method("CoMAE", "2302.06148", "train, evaluate, predict"),
 }

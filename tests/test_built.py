@@ -34,6 +34,7 @@ MACHINE = r"two (busy )?(CPU )?cores"
 SMALLER = {
     "videomae": ("train.batch_size=8",),
     "emavfi": ("train.batch_size=4",),
+    "camliflow": ("train.batch_size=4", "train.loss_groups=2"),
     # Large kernels take minutes to compile here: tests/methods/link trains them on eight devices.
     "link": (
         *("model.network=minkunet", "train.batch_size=2"),

@@ -11,8 +11,8 @@ Measured with seed 0, on photographs never trained on: hidden cubes at 20.3 dB, 
 colour 18.2 dB, the nearest visible cubes 19.2 dB. A linear probe names 55.6 % of the kinds of
 camera motion from the frozen features, 52.2 % from those of the untrained network, which 320 clips
 cannot tell apart: the network fills holes from their neighbours, and does not follow the motion
-yet. 6 min 18 s of CPU time. What else was tried: docs/performance.md. Your own pictures:
---config.data.root=FOLDER.
+yet. 6 min 18 s of processor time on two CPU cores. What else was tried: docs/performance.md. Your
+own pictures: --config.data.root=FOLDER.
 """
 
 from ml_collections import ConfigDict

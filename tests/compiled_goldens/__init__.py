@@ -61,6 +61,10 @@ RECIPES: dict[str, tuple[str, ...]] = {
         *("model.width=16", "model.layers=1", "model.head_width=16", "model.hidden=16"),
         *("data.train=4", "data.seconds=4", "train.batch_size=8"),
     ),
+    "camliflow/demo": (
+        *("model.network=camliraft_l", "model.training_iterations=2", "model.iterations=2"),
+        *("model.pyramid=(64,48,40,32,16)", "data.points=96", "optim.packed=False"),
+    ),
 }
 # Its many convolutions take the compiler a minute: the command below compiles it, the test run not.
 COMPILED_ON_REQUEST = ("emavfi/demo",)

@@ -45,7 +45,7 @@ def test_visible_pixels_look_alike_after_their_motion(records, pair):
 
 
 def test_a_surface_hides_what_lies_behind_it_and_the_same_number_is_the_same_pair(records):
-    before, after = records.scene(1)
+    before, after = records.scene(5)  # in which a plane hides another
     hits = moving_planes.cast(before, moving_planes.grid(SIZE), records.camera)
     truth = moving_planes.truth_of(before, after, hits, records.camera, SIZE)
     back = moving_planes.cast(after, moving_planes.grid(SIZE), records.camera)

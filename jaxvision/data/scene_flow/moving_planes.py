@@ -188,7 +188,9 @@ class MovingPlanes:
         """Planes of the first and of the second frame."""
         draws = np.random.RandomState((self.seed * 1_000_003 + index) % (1 << 32))
         aspect = self.size[0] / self.size[1]
-        wall = self._plane(draws, np.array([0.0, 0.0, 28.0]), 40.0, 0.05)
+        # The camera sees a third of the wall's sides: each time another part of a photograph.
+        across, down = draws.uniform(-16, 16, 2)
+        wall = self._plane(draws, np.array([across, down * aspect, 28.0]), 40.0, 0.05)
         before = [wall._replace(half=np.array([40.0, 40.0 * max(aspect, 0.75)]))]
         for _ in range(self.planes):
             depth = draws.uniform(6, 20)

@@ -10,7 +10,14 @@ from ml_collections import ConfigDict
 from jaxvision.data.scene_flow.augmentation import KITTI_JITTER, THINGS_JITTER
 from jaxvision.data.scene_flow.kitti import PADDED
 from jaxvision.methods.camliflow.objective import GAMMA, LEVEL_WEIGHTS
-from jaxvision.methods.camliflow.variants import BLOCKS, LEVELS, PYRAMID, RADIUS, WIDTH
+from jaxvision.methods.camliflow.variants import (
+    BLOCKS,
+    LEVELS,
+    PUBLISHED_FUSIONS,
+    PYRAMID,
+    RADIUS,
+    WIDTH,
+)
 from jaxvision.training.config import base_config
 
 PROCESSES = 4
@@ -49,7 +56,7 @@ def model_table(network: str, training_iterations: int, iterations: int) -> dict
         "gain": 1.0,
         "encoder_norms": False,
         "centred": False,
-        "fuse_features": True,
+        "fusions": PUBLISHED_FUSIONS,
         "iterations": iterations,
         "training_iterations": training_iterations,
         "frozen_norms": False,

@@ -14,7 +14,7 @@ SETTINGS = {
     "model.gain": "factor on initial kernels (published: PyTorch's own, 1)",
     "model.encoder_norms": "RAFT: whether the ResNets' norms learn (published: they never change)",
     "model.centred": "RAFT: features are centred and of one length before they are correlated",
-    "model.fuse_features": "RAFT: whether branches exchange features before they are correlated",
+    "model.fusions": "of CamLiRAFT: exchanged features, context, correlation, motion; and hidden",
     "model.iterations": "of RAFT in evaluation and prediction",
     "model.training_iterations": "of RAFT in training",
     "model.frozen_norms": "all batch norms keep their statistics (their scales train)",

@@ -13,6 +13,8 @@ PYRAMID = (4096, 2048, 1024, 512, 256)  # points of each level below the whole c
 WIDTH = 128  # of RAFT's features
 BLOCKS = (3, 4)  # of ResNet-50's first two stages
 LEVELS, RADIUS = 4, 4  # of RAFT's correlations
+RAFT_FUSIONS = ("features", "context", "correlation", "motion", "hidden")
+PUBLISHED_FUSIONS = RAFT_FUSIONS[:-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +152,8 @@ def build(
         check_choice("unknown model.lookup", model.lookup, FORMS)
         if model.width % 8:
             raise InputError(f"model.width={model.width}: expected a multiple of 8")
+        for part in model.fusions:
+            check_choice("unknown part of model.fusions", part, RAFT_FUSIONS)
         if not 1 <= model.levels <= LEVELS:
             raise InputError(f"model.levels={model.levels}: expected 1 to {LEVELS}")
         chosen = replace(
@@ -162,7 +166,7 @@ def build(
             lookup=model.lookup,
             encoder_norms=model.encoder_norms,
             centred=model.centred,
-            fuse_features=chosen.fuse_features and model.fuse_features,
+            **{f"fuse_{part}": chosen.fused and part in model.fusions for part in RAFT_FUSIONS},
         )
     else:
         chosen = replace(chosen, lite=model.lite)

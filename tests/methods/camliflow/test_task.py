@@ -72,6 +72,7 @@ def test_the_branch_of_points_has_a_rate_of_its_own():
         (("model.network=raft", "model.width=36"), "model.width=36: expected a multiple of 8"),
         (("model.network=raft", "model.levels=5"), "model.levels=5: expected 1 to 4"),
         (("model.network=raft", "model.lookup=volumes"), "unknown model.lookup"),
+        (("model.network=camliraft", "model.fusions=('flow',)"), "unknown part of model.fusions"),
         (("data.points=128",), "data.points=128: expected more than the pyramid's 128"),
         (("data.size=(32,96)",), "expected at least 64 pixels a side"),
         (("data.name=things",), "unknown data.name"),
