@@ -1,13 +1,17 @@
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from jaxvision.data import flow_files
 from jaxvision.data.scene_flow import augmentation, geometry, sintel
 from jaxvision.data.scene_flow.frames import FramePair, draw_points
 from jaxvision.data.scene_flow.geometry import Camera
-from jaxvision.data.scene_flow.kitti import KittiFrames
+from jaxvision.data.scene_flow.kitti import PADDED, KittiFrames
 from jaxvision.errors import InputError
+from jaxvision.methods.camliflow.kitti_evaluation import background_of
 
 CAMERA, SIZE = Camera(16.0, 7.0, 5.0), (12, 16)
 DRAWS = np.random.RandomState(0)
@@ -82,8 +86,28 @@ def test_points_are_repeated_only_where_there_are_too_few(pair):
 
 def test_a_missing_file_of_kitti_is_named(tmp_path):
     frames = KittiFrames(tmp_path, "training40")
-    with pytest.raises(InputError, match=r"image_2/000005_10\.png: no such file"):
-        frames.images(1)
+    for read, file in (
+        (frames.images, "image_2/000005_10.png"),
+        (frames.camera, "calib_cam_to_cam/000005.txt"),
+        (lambda n: background_of(frames, n, PADDED), "semantic_ddr/000005_10.png"),
+    ):
+        with pytest.raises(InputError, match=f"{re.escape(file)}: no such file, which KITTI's"):
+            read(1)
+    # With pictures and calibration there, disparities are asked for.
+    training = tmp_path / "training"
+    for folder in ("image_2", "calib_cam_to_cam", "flow_occ"):
+        (training / folder).mkdir(parents=True)
+    for frame in (10, 11):
+        Image.new("RGB", (80, 64)).save(training / f"image_2/000005_{frame}.png")
+    (training / "calib_cam_to_cam/000005.txt").write_text("P_rect_02:" + " 1" * 12)
+    flow, valid = np.zeros((64, 80, 2), np.float32), np.ones((64, 80), bool)
+    flow_files.write_flow_png(training / "flow_occ/000005_10.png", flow, valid)
+    for read, file in (
+        (frames.with_truth, "disp_occ_0/000005_10.png"),
+        (lambda n: frames.with_estimated_depth(n, 90.0), "disp_ganet/000005_10.png"),
+    ):
+        with pytest.raises(InputError, match=f"{re.escape(file)}: no such file, which KITTI's"):
+            read(1)
     with pytest.raises(InputError, match="unknown split"):
         KittiFrames(tmp_path, "training16")
 

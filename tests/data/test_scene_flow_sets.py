@@ -90,6 +90,7 @@ def own_frames(folder, **changes):
         Image.new("RGB", (SIDE, SIDE), "blue").save(folder / f"{number}.png")
         np.save(folder / f"{number}.npy", np.full((SIDE, SIDE), 5.0, np.float32))
     Image.new("RGB", (SIDE, 80)).save(folder / "tall.png")
+    Image.new("RGB", (SIDE, 63)).save(folder / "low.png")
     frames = [{"image": f"{n}.png", "depth": f"{n}.npy"} for n in range(2)]
     table = {"camera": [64.0, 31.5, 31.5], "frames": frames} | changes
     file = folder / "pair.json"
@@ -101,18 +102,19 @@ def test_own_frames_of_depth_and_of_a_lidar(tmp_path):
     found = own_frames(tmp_path).pair(0, images=True, points=True)
     assert found.clouds[0].shape == (SIDE * SIDE, 3)
     assert found.clouds[0][0] == pytest.approx([5 * -31.5 / 64, 5 * -31.5 / 64, 5])
-    points = np.float32([[10, 1, 2, 0.5], [-10, 1, 2, 0.5], [500, 1, 2, 0.5]])
+    points = np.float32([[10, 1, 2, 0.5], [-10, 1, 2, 0.5], [500, 1, 2, 0.5], [10, np.nan, 2, 0]])
     points.tofile(tmp_path / "0.bin")
     turned = [[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0.5]]
     frames = [{"image": f"{n}.png", "cloud": "0.bin"} for n in range(2)]
     sequence = own_frames(tmp_path, frames=frames, lidar_to_camera=turned)
     pair = sequence.pair(0, images=True, points=True)
-    assert pair.clouds[0].tolist() == [[-1, -2, 10.5], [-1, -2, -9.5]]  # the third is too far
+    assert pair.clouds[0][:2].tolist() == [[-1, -2, 10.5], [-1, -2, -9.5]]
+    assert len(pair.clouds[0]) == 3  # the third is too far
     with collecting() as notes:
         kept = draw_points(drop_unusable(pair), 3, np.random.RandomState(0))
     assert (kept.clouds[0] == [-1, -2, 10.5]).all()
     assert [(note.kind[:15], note.detail) for note in notes] == [
-        ("points that are", "2"),
+        ("points that are", "4"),
         ("points repeated", "1 of 3"),
     ]
 
@@ -139,6 +141,8 @@ IMAGES = [{"image": "0.png"}, {"image": "1.png"}]
             "rows",
         ),
         ({"flow_2d": ["0.png"]}, "16-bit RGB"),
+        ({"frames": [{"image": "low.png", "depth": "0.npy"}] * 2}, "63 x 64 pixels, expected 64"),
+        ({"camera": None}, r"expected \[f, cx, cy\] or a calibration file"),
     ],
 )
 def test_own_frames_that_cannot_be_answered_are_refused(tmp_path, changes, said):
@@ -146,3 +150,12 @@ def test_own_frames_that_cannot_be_answered_are_refused(tmp_path, changes, said)
     np.save(tmp_path / "c.npy", np.ones((9, 3), np.float32))
     with pytest.raises(InputError, match=said):
         sequence.pair(0, images=True, points=True)
+
+
+def test_a_camera_must_be_told(tmp_path):
+    file = own_frames(tmp_path).file
+    table = json.loads(file.read_text())
+    del table["camera"]
+    file.write_text(json.dumps(table))
+    with pytest.raises(InputError, match=r"pair\.json: .*camera"):
+        Sequence(file, 0.5, 90.0).pair(0, images=True, points=True)

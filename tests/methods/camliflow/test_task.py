@@ -1,6 +1,7 @@
 """CamLiFlow's batches, groups, evaluations and predictions; networks themselves are goldens'."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,11 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+from jaxvision.data.conversions import collecting
 from jaxvision.data.flow_files import write_flo
+from jaxvision.data.scene_flow import stereo_pair
+from jaxvision.data.scene_flow.frames import FramePair
+from jaxvision.data.scene_flow.geometry import Camera
 from jaxvision.errors import InputError
 from jaxvision.methods.camliflow import evaluation, inputs, point_evaluation, prediction, tour
 from jaxvision.methods.camliflow.model import Prediction
@@ -171,3 +176,40 @@ def test_the_tour_shows_pairs_that_are_evaluated(tmp_path):
     records = make_task(config).evaluations()["planes"].source.records
     for number, pair in enumerate(pairs.values()):
         np.testing.assert_array_equal(pair.flow_2d, records[number].flow_2d)
+
+
+def test_the_tour_answers_a_real_stereo_pair(tmp_path):
+    """In which no motion is off by the disparity and by the distance of the eyes."""
+    task = make_task(config_of("camlipwc", "task.predict.points=300"))
+    given, answers = tmp_path / "given", tmp_path / "answers"
+    given.mkdir(), answers.mkdir()
+    pairs = tour.write_motorcycle(task.config, given)
+    prediction.predict_files(
+        task.config, task.network, nothing_moves, [given / "motorcycle.json"], answers
+    )
+    shown = tour.show(answers, pairs)
+    assert all(picture.file.is_file() for picture in shown.pictures)
+    flat, deep = (number.value for number in shown.numbers)
+    flow = pairs["motorcycle"].flow_2d
+    length = np.linalg.norm(flow[flow[..., 2] > 0][:, :2], axis=-1).mean()
+    assert 15 < length < 20
+    assert (flat, deep) == (f"{length:.2f} px", f"{stereo_pair.BASELINE:.2f} m")
+
+
+def test_points_far_beyond_what_was_trained_on_are_told():
+    config = config_of()
+    network = make_task(config).network
+    cloud = np.ones((400, 3), np.float32) * [[1, 1, 20]]
+    far = cloud.copy()
+    far[:7, 2] = 36
+    pair = FramePair(
+        images=np.zeros((2, 64, 96, 3), np.uint8),
+        clouds=(cloud, far),
+        camera=Camera(64.0, 48.0, 32.0),
+        size=(64, 96),
+        name="walk",
+    )
+    for clouds, told in (((cloud, far), 1), ((cloud, cloud), 0)):
+        with collecting() as notes:
+            prediction.as_inputs(replace(pair, clouds=clouds), network, 400)
+        assert [note.kind[:18] for note in notes] == ["points beyond 35 m"] * told
