@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -56,6 +58,12 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
     return OfficialModel(f"camliflow/{name}", FlowNetwork(config), entries(config), preprocess)
 
 
+def network_of(task: Any, name: str) -> OfficialModel:
+    """The network that a demo's task trains, for `jaxvision.load`."""
+    prepare = partial(preprocess, points=task.config.task.predict.points)
+    return OfficialModel(name, task.model, entries(task.network), prepare)
+
+
 def published() -> list[dict[str, str]]:
     """The table of published weights, for people."""
     return [
@@ -82,10 +90,10 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> OfficialModel | None:
     return None
 
 
-def preprocess(pair: FramePair) -> FlowInputs:
-    """A pair as a batch of one, 8,192 points of each cloud drawn from a fixed seed; points whose
-    depth is not above 0 leave first. InputError where a cloud has none."""
-    drawn = draw_points(drop_unusable(pair), POINTS, np.random.RandomState(0))
+def preprocess(pair: FramePair, points: int = POINTS) -> FlowInputs:
+    """A pair as a batch of one, `points` of each cloud drawn from a fixed seed; points whose depth
+    is not above 0 leave first. InputError where a cloud has none."""
+    drawn = draw_points(drop_unusable(pair), points, np.random.RandomState(0))
     return FlowInputs(
         images=jnp.asarray(drawn.images[None]),
         clouds=jnp.asarray(np.stack(drawn.clouds)[None], jnp.float32),

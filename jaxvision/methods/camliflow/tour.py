@@ -19,7 +19,7 @@ from jaxvision.tasks.tour_stop import Shown, Stop
 from jaxvision.viz.files import write_png
 from jaxvision.viz.tour_page import Number, Picture
 
-PAIRS = 3
+PAIRS = 9
 UNKNOWN = 1e10  # flow that nobody knows, in a .flo
 
 
@@ -57,6 +57,7 @@ def valid_of(pair: FramePair) -> Bool[np.ndarray, "h w"]:
 
 
 def show(answers: Path, pairs: dict[str, FramePair]) -> Shown:
+    """Numbers of all pairs, and pictures of the one whose error is in the middle."""
     flat, still, moved, unmoved = [], [], [], []
     for name, pair in pairs.items():
         (row,) = json.loads((answers / f"{name}.json").read_text())["pairs"]
@@ -81,8 +82,8 @@ def show(answers: Path, pairs: dict[str, FramePair]) -> Shown:
             f"mean error of the motion of points, where none would have {np.mean(unmoved):.2f}",
         ),
     ]
-    (first, *_) = pairs
-    stem = answers / f"{first}_0000"
+    middle = sorted(zip(flat, pairs, strict=True))[len(pairs) // 2][1]
+    stem = answers / f"{middle}_0000"
     shown = [
         Picture(stem.with_name(f"{stem.name}_motion.html"), "Points and how they move: drag it"),
         Picture(stem.with_name(f"{stem.name}_flow.png"), "Flow of pixels (colour: direction)"),
