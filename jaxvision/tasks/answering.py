@@ -21,3 +21,9 @@ def answer_to(
         return task.predict(variables, task.prepare(batch, prepare_rng, False), rng)
 
     return lambda batch: jax.device_get(answer(variables, batch))
+
+
+def on_one_device(variables: Variables) -> Variables:
+    """Variables for a program that answers one input at a time: where they lie on all devices,
+    each of these would compute all of it."""
+    return jax.device_put(variables, jax.local_devices()[0])

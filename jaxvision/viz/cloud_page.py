@@ -15,17 +15,20 @@ from jaxtyping import Float, UInt8
 from jaxvision.viz.boxes import EDGES, BoxDrawing, arrows, corners, shade
 
 MAX_POINTS = 200_000
+VIEWED = 2.0  # radii away, as wide as the page's camera sees
 
 
 @dataclass(frozen=True)
 class Motion:
     """Lines between two places of points. shades: of every point of the page.  ends: where lines
-    begin and end.  colours: of the lines.  summary: a line for the panel."""
+    begin and end.  colours: of the lines.  summary: a line for the panel.  framed: whether the
+    first view is of the points; else it is of what a car's LiDAR sees around itself."""
 
     shades: UInt8[np.ndarray, "n 3"]
     ends: Float[np.ndarray, "k 2 3"]
     colours: UInt8[np.ndarray, "k 3"]
     summary: str
+    framed: bool = False
 
     def entry(self) -> dict[str, Any]:
         """As the page's program reads it: a colour for either end."""
@@ -80,6 +83,7 @@ def cloud_page(
         "boxes": listed,
         "edges": EDGES,
         "motion": None if motion is None else motion.entry(),
+        "view": view_of(kept) if motion is not None and motion.framed else None,
     }
     page = importlib.resources.files("jaxvision.viz").joinpath("cloud_page.html").read_text("utf-8")
     # Names are data: no tag or comment begins in JSON without a "<", and what is filled in is not
@@ -90,6 +94,13 @@ def cloud_page(
         "__DATA__": json.dumps(data).replace("<", "\\u003c"),
     }
     return re.sub("|".join(words), lambda word: words[word[0]], page)
+
+
+def view_of(points: Float[np.ndarray, "n 3"]) -> dict[str, Any]:
+    """The middle of a cloud that is not empty, and how far from it nearly all of it is seen."""
+    middle = np.median(points, axis=0)
+    radius = float(np.percentile(np.linalg.norm(points - middle, axis=1), 95))
+    return {"target": middle.round(3).tolist(), "distance": round(max(VIEWED * radius, 1.0), 2)}
 
 
 def coloured_page(

@@ -39,7 +39,7 @@ def motion_page(
     summary = f"blue: {len(first)} points; orange: {len(second)}; mean motion {length:.3f} m"
     none = np.zeros((0, 9), np.float32)
     drawing = BoxDrawing(none, np.zeros((0, 3), np.uint8), (), none)
-    motion = Motion(shades, ends, colours, summary)
+    motion = Motion(shades, ends, colours, summary, framed=True)
     return cloud_page(title, both, drawing, np.zeros(0, np.float32), motion=motion)
 
 

@@ -59,5 +59,6 @@ def test_a_page_may_be_in_colours_of_its_own():
     data = json.loads(Page(page).scripts[0])
     assert np.frombuffer(base64.b64decode(data["shades"]), np.uint8).tolist() == list(range(12))
     assert data["boxes"] == []
+    assert data["view"] is None
     assert data["motion"]["count"] == 0
     assert data["motion"]["summary"] == "road 75%, <car> 25%"

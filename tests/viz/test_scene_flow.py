@@ -21,10 +21,25 @@ def test_lines_lead_from_the_first_cloud_to_where_it_goes():
     colours = base64.b64decode(data["motion"]["colours"])
     assert len(colours) == 3 * data["motion"]["count"] == 3 * 6
     assert "mean motion 1.118 m" in data["motion"]["summary"]
+    assert data["view"]["target"] == [7, -1, -2]
     many = np.ones((2 * MOST_ARROWS + 1, 3))
     page = motion_page("many", many, many, many)
     data = json.loads(re.search(r'application/json">(.*?)</script>', page, re.DOTALL)[1])
     assert data["motion"]["count"] <= 2 * MOST_ARROWS
+
+
+def test_the_first_view_is_as_far_away_as_the_points_are_wide():
+    cloud = np.random.default_rng(0).normal((0, 0, 20), 1, (1000, 3))
+    distances = []
+    for scale in (1, 10):
+        page = motion_page("a", scale * cloud, scale * cloud, cloud)
+        view = json.loads(re.search(r'application/json">(.*?)</script>', page, re.DOTALL)[1])[
+            "view"
+        ]
+        np.testing.assert_allclose(view["target"], [20 * scale, 0, 0], atol=0.2 * scale)
+        distances.append(view["distance"])
+    assert 3 < distances[0] < 8
+    np.testing.assert_allclose(distances[1], 10 * distances[0], rtol=1e-2)
 
 
 def test_errors_are_red_from_3_pixels_and_5_percent_on():

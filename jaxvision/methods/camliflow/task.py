@@ -19,6 +19,7 @@ from jaxvision.methods.camliflow.parameter_groups import decays, of_point_branch
 from jaxvision.methods.camliflow.variants import PwcConfig, RaftConfig, build
 from jaxvision.metrics.scene_flow import flow_2d_sums, flow_3d_sums
 from jaxvision.tasks import dispatch
+from jaxvision.tasks.answering import on_one_device
 from jaxvision.training.loss_groups import mean_over_groups
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 
@@ -137,9 +138,9 @@ class FlowTask(Task):
         return {"flow": prediction.comparison(frame, np.asarray(outputs["flow_2d"][0]), truth)}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
-        run = jax.jit(self.forward)
+        run, alone = jax.jit(self.forward), on_one_device(variables)
         return prediction.predict_files(
-            self.config, self.network, lambda given: run(variables, given), paths, outdir
+            self.config, self.network, lambda given: run(alone, given), paths, outdir
         )
 
 

@@ -17,9 +17,12 @@ from jaxvision.data.scene_flow.frames import FramePair
 from jaxvision.data.scene_flow.geometry import Camera
 from jaxvision.errors import InputError
 from jaxvision.methods.camliflow import evaluation, inputs, point_evaluation, prediction, tour
-from jaxvision.methods.camliflow.model import Prediction
+from jaxvision.methods.camliflow.model import FlowInputs, Prediction
+from jaxvision.methods.camliflow.task import FlowTask
 from jaxvision.methods.camliflow.variants import VARIANTS
 from jaxvision.registry import load_config, make_task
+from jaxvision.training.mesh import make_mesh
+from jaxvision.training.sharding import replicated
 
 SIZE, POINTS, PYRAMID = (64, 96), 300, "model.pyramid=(128,64,32,24,16)"
 
@@ -213,3 +216,24 @@ def test_points_far_beyond_what_was_trained_on_are_told():
         with collecting() as notes:
             prediction.as_inputs(replace(pair, clouds=clouds), network, 400)
         assert [note.kind[:18] for note in notes] == ["points beyond 35 m"] * told
+
+
+def test_a_file_is_answered_by_one_of_the_devices(tmp_path, monkeypatch):
+    task, answers = make_task(config_of("pwc")), []
+    everywhere = replicated(make_mesh({"data": -1, "fsdp": 1, "tensor": 1}))
+    variables = {"params": jax.device_put(jnp.float32(3), everywhere)}
+    assert len(variables["params"].devices()) == 8
+
+    def forward(self, variables, given):
+        found = nothing_moves(given)
+        return found._replace(final_2d=found.final_2d + variables["params"])
+
+    def predict_files(config, network, answer, paths, outdir):
+        answers.append(answer(FlowInputs(jnp.zeros((1, 2, 8, 8, 3)))))
+        return []
+
+    monkeypatch.setattr(FlowTask, "forward", forward)
+    monkeypatch.setattr(prediction, "predict_files", predict_files)
+    task.predict_files(variables, [], tmp_path)
+    assert answers[0].final_2d.devices() == {jax.devices()[0]}
+    assert (answers[0].final_2d == 3).all()
