@@ -13,8 +13,8 @@ from jaxvision.planning.topologies import describe, parse
 
 
 def first_chip(topology: str) -> NamedSharding:
-    """Everything on the first chip of a machine such as v5e:2x2."""
-    device = np.array(describe(parse(topology))[0])
+    """Everything on the first chip of a machine such as v5e:2x2; of this one for ""."""
+    device = np.array(describe(parse(topology))[0] if topology else jax.devices()[0])
     mesh = Mesh(device.reshape(1, 1, 1), ("data", "fsdp", "tensor"))
     return NamedSharding(mesh, PartitionSpec())
 

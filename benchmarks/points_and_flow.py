@@ -2,13 +2,15 @@
 
     python benchmarks/points_and_flow.py [--batch 1] [--repeats 5] [--only lookup]
     python benchmarks/points_and_flow.py --tpu v5e:2x2
+    python benchmarks/points_and_flow.py --memory
 
 Prints milliseconds of forward and forward + backward at published sizes, taken in turn, and the
 ratios naive / ours and PyTorch / ours. The naive forms make what the operation's definition says
 (all distances, all pairs, all neighbours' features); those that would need more than 4 GB are left
 out. Where PyTorch can be imported, the same in its operations runs beside it.
 `--tpu` runs nothing: it compiles both forms for a chip that need not be here, and prints the memory
-their forward and backward passes take beside the inputs and results.
+their forward and backward passes take beside the inputs and results. `--memory` does so for this
+machine.
 """
 
 import argparse
@@ -251,8 +253,9 @@ def times(settings: argparse.Namespace) -> None:
 
 
 def memory(settings: argparse.Namespace) -> None:
-    chip = first_chip(settings.tpu)
-    print(f"{settings.tpu}, batch {settings.batch}, float32, forward and backward where there is")
+    chip = first_chip(settings.tpu or "")
+    where = settings.tpu or jax.devices()[0].device_kind
+    print(f"{where}, batch {settings.batch}, float32, forward and backward where there is")
     print("| case | naive: temporaries, MB | ours: temporaries, MB |")
     print("| --- | --- | --- |")
     for name, case in chosen(settings).items():
@@ -270,8 +273,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", default="", help="cases whose names begin so")
     parser.add_argument("--tpu", metavar="TOPOLOGY", help="compile for it; run nothing")
+    parser.add_argument("--memory", action="store_true", help="compile for here; run nothing")
     settings = parser.parse_args()
-    if settings.tpu:
+    if settings.tpu or settings.memory:
         memory(settings)
     else:
         times(settings)

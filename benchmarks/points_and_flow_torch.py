@@ -1,6 +1,7 @@
 """Operations on points and correlations in PyTorch: yardsticks for points_and_flow.py."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,13 +12,25 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BLOCK = 1 << 24
 
 
-def search(points: torch.Tensor, queries: torch.Tensor, k: int) -> torch.Tensor:
+class Neighbours(NamedTuple):
+    distances: torch.Tensor
+    indices: torch.Tensor
+
+
+def nearest(points: torch.Tensor, queries: torch.Tensor, k: int) -> Neighbours:
+    """The k nearest points of each query, nearest first."""
     rows = max(1, BLOCK // (points.shape[0] * points.shape[1]))
-    found = []
+    distances, indices = [], []
     for block in queries.split(rows, dim=1):
         distance = torch.cdist(block, points, compute_mode="donot_use_mm_for_euclid_dist")
-        found.append(distance.topk(k, dim=-1, largest=False).indices)
-    return torch.cat(found, dim=1)
+        found = distance.topk(k, dim=-1, largest=False)
+        distances.append(found.values)
+        indices.append(found.indices)
+    return Neighbours(torch.cat(distances, dim=1), torch.cat(indices, dim=1))
+
+
+def search(points: torch.Tensor, queries: torch.Tensor, k: int) -> torch.Tensor:
+    return nearest(points, queries, k).indices
 
 
 def sampling(points: torch.Tensor, samples: int) -> torch.Tensor:

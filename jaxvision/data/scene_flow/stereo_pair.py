@@ -46,7 +46,7 @@ def motorcycle() -> FramePair:
     flow[known, 2] = 1
     depth = np.float32(CAMERA.f * BASELINE) / (disparity + np.float32(OFFSET))
     first = lift_depth(depth, camera)[known]
-    motion = np.float32([-BASELINE, 0, 0])
+    motion = np.asarray([-BASELINE, 0, 0], np.float32)
     second = first + motion
     second = second[inside(project(second, camera), (height, width))]
     return FramePair(
