@@ -62,3 +62,8 @@ def test_a_page_may_be_in_colours_of_its_own():
     assert data["view"] is None
     assert data["motion"]["count"] == 0
     assert data["motion"]["summary"] == "road 75%, <car> 25%"
+
+
+def test_what_is_drawn_before_a_page_is_shown_is_kept():
+    """As a frame that a page loads late: Chromium showed it black."""
+    assert '"webgl", {preserveDrawingBuffer: true}' in page_of("a.bin", "car")
