@@ -30,15 +30,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks.forked_run import FORK, import_all
+from jaxvision.training.compilation import OLDER_EMITTERS, as_flags
 
 CLASSES = ("falling", "rising")
 SEEN = ("files", "start", "batches", "losses", "end")  # each may pass on what differs to the next
 PATIENCE = 1200.0  # s, of one copy
 # Each copy compiles for itself, as the tests do: without the compiler's slow passes.
-XLA_FLAGS = (
-    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
-    "--xla_cpu_use_fusion_emitters=false"
-)
+QUICK = {"xla_backend_optimization_level": 0, **OLDER_EMITTERS}
+XLA_FLAGS = f"--xla_force_host_platform_device_count=2 {as_flags(QUICK)}"
 
 
 def write_videos(root: Path) -> None:

@@ -25,9 +25,8 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _own_cache)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 sys.path.insert(0, str(Path(__file__).parent))
 
-# XLA's older emitters compile a CPU's training step in half the time. They round otherwise:
-# tests with these names compare two programs more closely than that.
-QUICK_COMPILATION = {"xla_cpu_use_fusion_emitters": False}
+# XLA's older emitters, where it has them, compile a CPU's training step in half the time. They
+# round otherwise: tests with these names compare two programs more closely than that.
 COMPILED_AS_USUAL = ("emavfi",)
 _quick = False
 
@@ -42,12 +41,14 @@ def pytest_configure() -> None:
     """Once a process. Not by XLA_FLAGS: the TPU's compiler does not know this one."""
     from jax._src import compiler
 
+    from jaxvision.training.compilation import OLDER_EMITTERS
+
     usual = compiler.get_compile_options
 
     def quick(*arguments: Any, **keywords: Any) -> Any:
         options, backend = usual(*arguments, **keywords), keywords.get("backend")
         if _quick and backend is not None and backend.platform == "cpu":
-            options.env_option_overrides += QUICK_COMPILATION.items()
+            options.env_option_overrides += OLDER_EMITTERS.items()
         return options
 
     compiler.get_compile_options = quick

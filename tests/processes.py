@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jaxvision.training.compilation import OLDER_EMITTERS, as_flags
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # The demo's recipe, small enough to start in seconds.
@@ -36,10 +38,8 @@ SMALL = [
 
 def start(*arguments: str, devices: int = 1, **environment: str) -> subprocess.Popen:
     """`python -m jaxvision ...` on `devices` simulated devices, its output kept."""
-    flags = (
-        f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0 "
-        "--xla_cpu_use_fusion_emitters=false"  # half the time to compile
-    )
+    quick = {"xla_backend_optimization_level": 0, **OLDER_EMITTERS}
+    flags = f"--xla_force_host_platform_device_count={devices} {as_flags(quick)}"
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
