@@ -70,5 +70,5 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "profile.start_step": (0, "first step of the profiler's trace"),
     "profile.steps": (0, "steps that are traced"),
     "debug": (False, "stop at the first NaN"),
-    "quick_compilation": (False, "on a CPU: compile sooner, with JAX before 0.11 in a third of the time, to slower programs"),
+    "quick_compilation": (False, "on a CPU: compile in a third of the time to slower programs"),
 }
