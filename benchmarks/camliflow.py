@@ -1,4 +1,4 @@
-"""CamLiRAFT and its two siblings whole: time beside the same network in PyTorch operations.
+"""CamLiFlow's networks whole: time beside the same in PyTorch operations.
 
     python benchmarks/camliflow.py [--networks raft camliraft_l camliraft] [--threads 2]
     python benchmarks/camliflow.py --peak             # memory of both, each in a process of its own
@@ -20,7 +20,7 @@ from typing import Any
 
 SIZE, POINTS = (540, 960), 8192
 CAMERA = (1050.0, 479.5, 269.5)  # FlyingThings3D's
-NETWORKS = ("raft", "camliraft_l", "camliraft")
+NETWORKS = ("raft", "camliraft_l", "camliraft", "pwc", "camlipwc_l", "camlipwc")
 # Of the longest flow: how far answers may lie apart. A neighbour that rounding swaps moves a point.
 TOLERANCE = 1e-3
 
@@ -48,7 +48,8 @@ def given() -> tuple:
 def network_of(name: str, lookup: str) -> Any:
     from jaxvision.methods.camliflow.variants import VARIANTS
 
-    return dataclasses.replace(VARIANTS[name], lookup=lookup)
+    config = VARIANTS[name]
+    return config if "pwc" in name else dataclasses.replace(config, lookup=lookup)
 
 
 def ours(config: Any) -> tuple:
@@ -113,8 +114,8 @@ def times(settings: argparse.Namespace) -> None:
 
     arrays = given()
     print(f"{SIZE[0]} x {SIZE[1]}, {POINTS} points, float32, {settings.threads} threads, seconds")
-    print("| network | iterations | ours | PyTorch | ours / PyTorch |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| network | ours | PyTorch | ours / PyTorch |")
+    print("| --- | --- | --- | --- |")
     for name in settings.networks:
         config, variables, run = prepared(name, settings.lookup)
         beside = theirs(config, variables, arrays, settings.threads)
@@ -136,6 +137,9 @@ def peaks(settings: argparse.Namespace) -> None:
     for name in settings.networks:
         shown = []
         for form in ("on_demand", "volume", "torch"):
+            if form == "volume" and "raft" not in name:
+                shown.append("")
+                continue
             command = [sys.executable, __file__, "--networks", name, "--form", form]
             command += ["--threads", str(settings.threads)]
             ended = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -173,8 +177,8 @@ def on_tpu(settings: argparse.Namespace) -> None:
 
     chip = first_chip(settings.tpu)
     print(f"{settings.tpu}, one pair, float32: MB on a chip beside arguments")
-    print("| network | lookup | temporaries |")
-    print("| --- | --- | --- |")
+    print("| network | temporaries |")
+    print("| --- | --- |")
     for name in settings.networks:
         config = network_of(name, settings.lookup)
         init, unbox, run = ours(config)
@@ -183,7 +187,7 @@ def on_tpu(settings: argparse.Namespace) -> None:
         with jax.set_mesh(chip.mesh):
             program = jax.jit(run).lower(variables, *placed(shapes, chip)).compile()
         room = program.memory_analysis().temp_size_in_bytes / 1e6
-        print(f"| {name} | {config.lookup} | {room:.0f} |", flush=True)
+        print(f"| {name} | {room:.0f} |", flush=True)
 
 
 def main() -> None:

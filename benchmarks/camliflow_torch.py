@@ -1,20 +1,22 @@
-"""CamLiRAFT and its siblings in PyTorch, on official weight names: a yardstick for camliflow.py.
+"""CamLiFlow's networks in PyTorch, on official weight names: a yardstick for camliflow.py.
 
 As in ours, what iterations do not change is made once; correlations are the published volumes.
 """
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from points_and_flow_torch import gathered, nearest, sampling
 from torch.nn import functional as F
 
+from jaxvision.methods.camliflow.estimators import DILATIONS
 from jaxvision.methods.camliflow.inverse_depth import Sensors
 from jaxvision.methods.camliflow.model import IMAGENET_MEAN, IMAGENET_STD, POINT_SENSOR
-from jaxvision.methods.camliflow.variants import RaftConfig
+from jaxvision.methods.camliflow.pwc import CARRIED, WIDTHS
+from jaxvision.methods.camliflow.variants import PwcConfig, RaftConfig
 
 Tensor = torch.Tensor
 GATES = "zrq"
@@ -59,23 +61,17 @@ class Points(NamedTuple):
     weights: dict[str, Tensor]
 
 
-class Network:
-    """images [b, 2, h, w, 3], 0 to 255, clouds [b, 2, n, 3], camera [b, 3] -> the flow of pixels
-    [b, h, w, 2] and of points [b, n, 3]; None where there is no such branch. Evaluation alone."""
+class Layers:
+    """What both kinds of networks are made of, for evaluation alone; weights by official names."""
 
-    def __init__(self, config: RaftConfig, weights: Mapping[str, np.ndarray]):
-        self.config = config
+    def __init__(self, config: RaftConfig | PwcConfig, weights: Mapping[str, np.ndarray]):
+        self.config: Any = config
         self.tensors = {name: torch.from_numpy(np.array(x)) for name, x in weights.items()}
-        fused = config.images and config.points
-        self.pixels = "core.branch_2d" if fused else "core"
-        self.points = "core.branch_3d" if fused else "core"
 
-    # Layers.
-
-    def _conv(self, name: str, x: Tensor, stride: int = 1) -> Tensor:
+    def _conv(self, name: str, x: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
         kernel = self.tensors[f"{name}.weight"]
-        padding = (kernel.shape[2] // 2, kernel.shape[3] // 2)
-        return F.conv2d(x, kernel, self.tensors.get(f"{name}.bias"), stride, padding)
+        padding = [dilation * (side // 2) for side in kernel.shape[2:]]
+        return F.conv2d(x, kernel, self.tensors.get(f"{name}.bias"), stride, padding, dilation)
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
         kernel = self.tensors[f"{name}.weight"].flatten(1)
@@ -85,10 +81,12 @@ class Network:
         found = [self.tensors[f"{name}.{part}"] for part in ("running_mean", "running_var")]
         return F.batch_norm(x, *found, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
 
-    def _unit(self, name: str, x: Tensor, activation: str = "leaky") -> Tensor:
+    def _unit(
+        self, name: str, x: Tensor, activation: str = "leaky", stride: int = 1, dilation: int = 1
+    ) -> Tensor:
         """Of pixels [b, c, h, w] or of points [b, n, c]."""
         if x.ndim == 4:
-            x = self._conv(f"{name}.conv_fn", x)
+            x = self._conv(f"{name}.conv_fn", x, stride, dilation)
             if f"{name}.norm_fn.weight" in self.tensors:
                 x = self._norm(f"{name}.norm_fn", x)
             return ACTIVATIONS[activation](x)
@@ -102,39 +100,25 @@ class Network:
             x = ACTIVATIONS[activation](self._linear(f"{name}.convs.{number}.conv_fn", x))
         return x
 
-    # Encoders.
+    def _point_conv(
+        self, name: str, xyz: Tensor, x: Tensor, near: Tensor, centres: Tensor
+    ) -> Tensor:
+        offsets = gathered(xyz, near) - centres[:, :, None]
+        weights = self._mlp(f"{name}.weight_net", offsets, 2)
+        grouped = gathered(torch.cat([xyz, x], -1), near)
+        x = self._linear(f"{name}.linear", (weights.mT @ grouped).flatten(2))
+        if f"{name}.norm_fn.weight" in self.tensors:
+            x = self._norm(f"{name}.norm_fn", x.flatten(0, 1)).reshape(x.shape)
+        return ACTIVATIONS["leaky"](x)
 
-    def _resnet(self, name: str, image: Tensor) -> Tensor:
-        x = F.relu(self._norm(f"{name}.bn1", self._conv(f"{name}.conv1", image, 2)))
-        x = F.max_pool2d(x, 3, 2, 1)
-        for stage, blocks in enumerate(self.config.blocks, 1):
-            for block in range(blocks):
-                at = f"{name}.layer{stage}.{block}"
-                stride = 2 if stage > 1 and not block else 1
-                y = F.relu(self._norm(f"{at}.bn1", self._conv(f"{at}.conv1", x)))
-                y = F.relu(self._norm(f"{at}.bn2", self._conv(f"{at}.conv2", y, stride)))
-                y = self._norm(f"{at}.bn3", self._conv(f"{at}.conv3", y))
-                if not block:
-                    x = self._conv(f"{at}.downsample.0", x, stride)
-                    x = self._norm(f"{at}.downsample.1", x)
-                x = F.relu(x + y)
-        return self._unit(f"{name}.align", x)
-
-    def _pyramid(self, name: str, clouds: list[Tensor]) -> Tensor:
-        x = self._mlp(f"{name}.level0_mlp", clouds[0], 2)
+    def _pyramid(self, name: str, clouds: list[Tensor], part: str = "") -> list[Tensor]:
+        """Features of every cloud. part: what its layers' names begin with."""
+        found = [self._mlp(f"{name}.level0_mlp", clouds[0], 2)]
         for level, (fine, coarse) in enumerate(pairwise(clouds)):
-            x = self._mlp(f"{name}.mlps.{level}", x, 2)
-            at = f"{name}.convs.{level}"
+            x = self._mlp(f"{name}.{part}mlps.{level}", found[-1], 2)
             near = nearest(fine, coarse, 16).indices
-            offsets = gathered(fine, near) - coarse[:, :, None]
-            weights = self._mlp(f"{at}.weight_net", offsets, 2)
-            grouped = gathered(torch.cat([fine, x], -1), near)
-            x = self._linear(f"{at}.linear", (weights.mT @ grouped).flatten(2))
-            x = self._norm(f"{at}.norm_fn", x.flatten(0, 1)).reshape(x.shape)
-            x = ACTIVATIONS["leaky"](x)
-        return x
-
-    # Fusion of pixels and points.
+            found.append(self._point_conv(f"{name}.{part}convs.{level}", fine, x, near, coarse))
+        return found
 
     def _fuse(self, name: str, image: Tensor, points: Tensor, pairs: Pairs) -> tuple:
         b, _, height, width = image.shape
@@ -161,7 +145,33 @@ class Network:
         )
         return a * first + b * second
 
-    # Iterations.
+
+class RaftNetwork(Layers):
+    """CamLiRAFT and its siblings: images [b, 2, h, w, 3], 0 to 255, clouds [b, 2, n, 3], camera
+    [b, 3] -> the flow of pixels [b, h, w, 2] and of points [b, n, 3]; None where there is no such
+    branch."""
+
+    def __init__(self, config: RaftConfig, weights: Mapping[str, np.ndarray]):
+        super().__init__(config, weights)
+        fused = config.images and config.points
+        self.pixels = "core.branch_2d" if fused else "core"
+        self.points = "core.branch_3d" if fused else "core"
+
+    def _resnet(self, name: str, image: Tensor) -> Tensor:
+        x = F.relu(self._norm(f"{name}.bn1", self._conv(f"{name}.conv1", image, 2)))
+        x = F.max_pool2d(x, 3, 2, 1)
+        for stage, blocks in enumerate(self.config.blocks, 1):
+            for block in range(blocks):
+                at = f"{name}.layer{stage}.{block}"
+                stride = 2 if stage > 1 and not block else 1
+                y = F.relu(self._norm(f"{at}.bn1", self._conv(f"{at}.conv1", x)))
+                y = F.relu(self._norm(f"{at}.bn2", self._conv(f"{at}.conv2", y, stride)))
+                y = self._norm(f"{at}.bn3", self._conv(f"{at}.conv3", y))
+                if not block:
+                    x = self._conv(f"{at}.downsample.0", x, stride)
+                    x = self._norm(f"{at}.downsample.1", x)
+                x = F.relu(x + y)
+        return self._unit(f"{name}.align", x)
 
     def _pixel_step(self, correlations: Tensor, flow: Tensor) -> Tensor:
         at = f"{self.pixels}.motion_encoder"
@@ -184,11 +194,7 @@ class Network:
     def _upsample(self, hidden: Tensor, flow: Tensor) -> Tensor:
         at = f"{self.pixels}.convex_upsampler.mask"
         mask = 0.25 * self._conv(f"{at}.2", F.relu(self._conv(f"{at}.0", hidden)))
-        b, _, height, width = flow.shape
-        share = mask.reshape(b, 1, 9, 8, 8, height, width).softmax(2)
-        around = F.unfold(8 * flow, 3, padding=1).reshape(b, 2, 9, 1, 1, height, width)
-        up = (share * around).sum(2).permute(0, 1, 4, 2, 5, 3)
-        return up.reshape(b, 2, 8 * height, 8 * width)
+        return convex(mask, flow, 8)
 
     def _depthwise(self, name: str, x: Tensor, points: Points, activation: str = "leaky") -> Tensor:
         at, near = f"{self.points}.{name}", points.neighbours[..., : POINT_LAYERS[name]]
@@ -226,8 +232,6 @@ class Network:
         x = self._depthwise("flow_head.conv2", x, points)
         return self._linear(f"{self.points}.flow_head.fc", x)
 
-    # All of it.
-
     @torch.inference_mode()
     def __call__(self, images: Tensor, clouds: Tensor, camera: Tensor, iterations: int) -> tuple:
         config, maps, pairs, volumes = self.config, None, [], []
@@ -247,12 +251,11 @@ class Network:
             sensors = Sensors.of(POINT_SENSOR, POINT_SENSOR)
             if config.images:
                 sensors = Sensors.of(tuple(inner), tuple(inner))
-            both = to_parallel(clouds.transpose(0, 1).flatten(0, 1), camera.repeat(2, 1), sensors)
-            drawn = gathered(both, sampling(both, config.pyramid[0])[..., None])[:, :, 0]
-            levels = [both, *(drawn[:, :count] for count in config.pyramid)]
+            levels = cloud_levels(clouds, camera, sensors, config.pyramid)
             b = len(clouds)
-            features = self._pyramid(f"{self.points}.fnet", levels[:3]).unflatten(0, (2, b))
-            context_3d = self._pyramid(f"{self.points}.cnet", [level[:b] for level in levels[:3]])
+            features = self._pyramid(f"{self.points}.fnet", levels[:3])[-1].unflatten(0, (2, b))
+            first = [level[:b] for level in levels[:3]]
+            context_3d = self._pyramid(f"{self.points}.cnet", first)[-1]
             coarse = levels[2].unflatten(0, (2, b))
         if config.fused:
             pairs = [correspond(cloud, sensors, tuple(maps.shape[-2:])) for cloud in coarse]
@@ -317,9 +320,203 @@ class Network:
         if config.points:
             start = levels[0][:b]
             flow = interpolated(flow_3d, *interpolation(points.xyz1, start))
-            found_3d = to_perspective(start + flow, camera, sensors)
-            found_3d = found_3d - to_perspective(start, camera, sensors)
+            found_3d = metric(start, flow, camera, sensors)
         return found_2d, found_3d
+
+
+class PwcNetwork(Layers):
+    """CamLiPWC and its siblings: as `RaftNetwork`."""
+
+    def _image_pyramid(self, name: str, frames: Tensor) -> list[Tensor]:
+        found = [frames]
+        for level in range(len(WIDTHS)):
+            at = f"{name}.pyramid_convs.{level}"
+            x = self._unit(f"{at}.conv0", found[-1], stride=2)
+            x = self._unit(f"{at}.conv1", x, "none")
+            shortcut = self._unit(f"{at}.down0", found[-1], "none", stride=2)
+            found.append(ACTIVATIONS["leaky"](x + shortcut))
+        return found[1:]
+
+    def _point_cost(self, name: str, xyz: tuple, features: tuple, near: tuple) -> Tensor:
+        """near: of the second cloud, of the first."""
+        across, within = near
+        offsets = gathered(xyz[1], across) - xyz[0][:, :, None]
+        mine = features[0][:, :, None].expand(-1, -1, across.shape[2], -1)
+        both = torch.cat([mine, gathered(features[1], across), offsets], -1)
+        cost = self._mlp(f"{name}.cost_mlp", both, 2)
+        cost = (self._mlp(f"{name}.weight_net2", offsets, 3, "relu") * cost).sum(2)
+        offsets = gathered(xyz[0], within) - xyz[0][:, :, None]
+        weights = self._mlp(f"{name}.weight_net1", offsets, 3, "relu")
+        return (weights * gathered(cost, within)).sum(2)
+
+    def _estimated(self, name: str, x: Tensor) -> Tensor:
+        if not self.config.lite:
+            for number in range(1, 6):
+                x = torch.cat([self._unit(f"{name}.conv{number}", x), x], 1)
+            return x
+        found = [x]
+        for number in range(1, 6):
+            seen = found[-1] if number < 3 else torch.cat(found[-2:], 1)
+            found.append(self._unit(f"{name}.conv{number}", seen))
+        return torch.cat(found[-2:], 1)
+
+    def _context(self, name: str, x: Tensor) -> tuple[Tensor, Tensor]:
+        for number, dilation in enumerate(DILATIONS):
+            x = self._unit(f"{name}.convs.{number}", x, dilation=dilation)
+        return x, self._conv(f"{name}.conv_last", x)
+
+    def _upsample(self, name: str, hidden: Tensor, flow: Tensor) -> Tensor:
+        mask = self._conv(f"{name}.2", F.relu(self._conv(f"{name}.0", hidden)))
+        return convex(mask, flow, 4)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor, clouds: Tensor, camera: Tensor, iterations: int) -> tuple:
+        config = self.config
+        both = config.images and config.points
+        pixels, points = ("core.branch_2d_", "core.branch_3d_") if both else ("core.", "core.")
+        b, size = len(clouds if config.points else images), tuple(images.shape[2:4])
+        flow_2d = of_image = flow_3d = of_points = None
+        # 1. Features of both frames.
+        if config.images:
+            frames = images.transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2).float() / 255
+            inner = tuple(-(-side // 64) * 64 for side in size)
+            frames = F.interpolate(frames, inner, mode="bilinear", align_corners=True)
+            maps = self._image_pyramid(f"{pixels}fnet" if both else "core.feature_pyramid", frames)
+        if config.points:
+            sensors = Sensors.of(POINT_SENSOR, POINT_SENSOR)
+            if config.images:
+                sensors = Sensors.of(size, inner)
+            levels = cloud_levels(clouds, camera, sensors, config.pyramid)
+            name = f"{points}fnet" if both else "core.feature_pyramid"
+            features = self._pyramid(name, levels, "pyramid_")
+        # 2. From coarse to fine.
+        for level in range(len(WIDTHS) - 1, 0, -1):
+            pair, cost_2d, cost_3d = None, None, None
+            if config.images:
+                first, second = maps[level][:b], maps[level][b:]
+            if config.points:
+                xyz1, xyz2 = levels[level][:b], levels[level][b:]
+                point_1, point_2 = features[level][:b], features[level][b:]
+            if both:
+                grid = tuple(first.shape[-2:])
+                pair, other = (correspond(xyz, sensors, grid) for xyz in (xyz1, xyz2))
+                name = f"core.pyramid_clfms.{level}"
+                first, point_1 = self._fuse(name, first, point_1, pair)
+                second, point_2 = self._fuse(name, second, point_2, other)
+            if config.images:
+                aligned_2d = first
+                if flow_2d is None:
+                    flow_2d = first.new_zeros(b, 2, *first.shape[-2:])
+                    of_image = first.new_zeros(b, CARRIED, *first.shape[-2:])
+                else:
+                    flow_2d, of_image = 2 * doubled(flow_2d), doubled(of_image)
+                    second = warped(second, flow_2d)
+                cost_2d = ACTIVATIONS["leaky"](local_costs(first, second))
+            if config.points:
+                if flow_3d is None:
+                    flow_3d = torch.zeros_like(xyz1)
+                    of_points = point_1.new_zeros(*xyz1.shape[:2], 64)
+                else:
+                    up = interpolation(levels[level + 1][:b], xyz1)
+                    flow_3d, of_points = (interpolated(x, *up) for x in (flow_3d, of_points))
+                    back = interpolation(xyz1 + flow_3d, xyz2)
+                    xyz2 = xyz2 - interpolated(flow_3d, *back)
+                near = nearest(xyz2, xyz1, 16).indices, nearest(xyz1, xyz1, 16).indices
+                name = f"{points}correlations.{level}"
+                cost_3d = self._point_cost(name, (xyz1, xyz2), (point_1, point_2), near)
+            if both:
+                cost_2d, cost_3d = self._fuse(f"core.corr_clfms.{level}", cost_2d, cost_3d, pair)
+            if config.images:
+                name = f"{pixels}{'fnet_aligners' if both else 'pyramid_feature_aligners'}.{level}"
+                parts = [cost_2d, self._unit(name, aligned_2d), flow_2d]
+                parts += [of_image] if both else []
+                of_image = self._estimated(f"{pixels}flow_estimator", torch.cat(parts, 1))
+            if config.points:
+                name = f"{points}{'fnet_aligners' if both else 'pyramid_feat_aligners'}.{level}"
+                aligned = self._unit(name, point_1)
+                if both:
+                    cost_3d = self._unit(f"{points}correlation_aligners.{level}", cost_3d)
+                    parts = [cost_3d, aligned, flow_3d, of_points]
+                else:
+                    name = f"core.correlations.{level}.feat_aligner"
+                    parts = [aligned, self._unit(name, cost_3d), flow_3d]
+                name, x = f"{points}flow_estimator", torch.cat(parts, -1)
+                for number in (1, 2):
+                    x = self._point_conv(f"{name}.point_conv{number}", xyz1, x, near[1], xyz1)
+                of_points = self._mlp(f"{name}.mlp", x, 2)
+            if both:
+                of_image, of_points = self._fuse("core.estimator_clfm", of_image, of_points, pair)
+            if config.images:
+                last = "core.branch_2d_conv_last" if both else "core.flow_estimator.conv_last"
+                flow_2d = flow_2d + self._conv(last, of_image)
+                context = torch.cat([of_image, flow_2d], 1)
+                of_image, delta = self._context(f"{pixels}context_network", context)
+                flow_2d = flow_2d + delta
+            if config.points:
+                last = "core.branch_3d_conv_last" if both else "core.flow_estimator.conv_last"
+                flow_3d = flow_3d + self._linear(last, of_points)
+            if both:
+                flow_2d, flow_3d = flow_2d.clamp(-1000, 1000), flow_3d.clamp(-100, 100)
+        # 3. Answers.
+        found_2d = found_3d = None
+        if config.images:
+            up = self._upsample(f"{pixels}up_mask_head", of_image, flow_2d)
+            scale = up.new_tensor([size[1] / up.shape[3], size[0] / up.shape[2]])[:, None, None]
+            up = F.interpolate(up, size, mode="bilinear", align_corners=True)
+            found_2d = (scale * up).permute(0, 2, 3, 1)
+        if config.points:
+            start = levels[0][:b]
+            flow = interpolated(flow_3d, *interpolation(levels[1][:b], start))
+            found_3d = metric(start, flow, camera, sensors)
+        return found_2d, found_3d
+
+
+def doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+
+
+def warped(x: Tensor, flow: Tensor) -> Tensor:
+    """x where the flow leads, at its border where that is outside."""
+    height, width = x.shape[-2:]
+    grid = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy"))
+    last = torch.tensor([width - 1, height - 1])
+    places = 2 * (grid + flow).permute(0, 2, 3, 1) / last - 1
+    return F.grid_sample(x, places, padding_mode="border", align_corners=True)
+
+
+def local_costs(first: Tensor, second: Tensor, most: int = 4) -> Tensor:
+    height, width = first.shape[-2:]
+    padded = F.pad(second, (most, most, most, most))
+    moved = [
+        (first * padded[..., y : y + height, x : x + width]).mean(1)
+        for y in range(2 * most + 1)
+        for x in range(2 * most + 1)
+    ]
+    return torch.stack(moved, 1)
+
+
+def convex(mask: Tensor, flow: Tensor, factor: int) -> Tensor:
+    """Flow upsampled by weights of its nine neighbours."""
+    b, _, height, width = flow.shape
+    share = mask.reshape(b, 1, 9, factor, factor, height, width).softmax(2)
+    around = F.unfold(factor * flow, 3, padding=1).reshape(b, 2, 9, 1, 1, height, width)
+    up = (share * around).sum(2).permute(0, 1, 4, 2, 5, 3)
+    return up.reshape(b, 2, factor * height, factor * width)
+
+
+def cloud_levels(
+    clouds: Tensor, camera: Tensor, sensors: Sensors, counts: tuple[int, ...]
+) -> list[Tensor]:
+    """Both clouds [2b, ni, 3] at every level, on the parallel sensor, the whole ones first."""
+    both = to_parallel(clouds.transpose(0, 1).flatten(0, 1), camera.repeat(2, 1), sensors)
+    drawn = gathered(both, sampling(both, counts[0])[..., None])[:, :, 0]
+    return [both, *(drawn[:, :count] for count in counts)]
+
+
+def metric(start: Tensor, flow: Tensor, camera: Tensor, sensors: Sensors) -> Tensor:
+    """Flow on the parallel sensor in metres."""
+    end = to_perspective(start + flow, camera, sensors)
+    return end - to_perspective(start, camera, sensors)
 
 
 def prepared(images: Tensor, normalised: bool) -> tuple[Tensor, int]:
@@ -412,11 +609,13 @@ def point_volumes(first: Tensor, second: Tensor, clouds: list[Tensor]) -> list[T
 
 def call(config: RaftConfig, weights: Mapping[str, np.ndarray], arrays: tuple[np.ndarray, ...]):
     """A call of the network on (images, clouds, camera): arrays, None where there is no branch."""
-    network = Network(config, weights)
+    raft = isinstance(config, RaftConfig)
+    network = (RaftNetwork if raft else PwcNetwork)(config, weights)
+    iterations = config.iterations if raft else 1
     tensors = [torch.from_numpy(np.array(array)) for array in arrays]
 
     def run() -> list[np.ndarray | None]:
-        found = network(*tensors, config.iterations)
+        found = network(*tensors, iterations)
         return [None if flow is None else flow.numpy() for flow in found]
 
     return run
