@@ -143,13 +143,57 @@ IMAGES = [{"image": "0.png"}, {"image": "1.png"}]
         ({"flow_2d": ["0.png"]}, "16-bit RGB"),
         ({"frames": [{"image": "low.png", "depth": "0.npy"}] * 2}, "63 x 64 pixels, expected 64"),
         ({"camera": None}, r"expected \[f, cx, cy\] or a calibration file"),
+        ({"camera": "two.txt"}, r"two\.txt: focal lengths of 64.0 and 70.0 pixels, expected one"),
+        ({"base_line": 0.1}, r"pair\.json: unknown key 'base_line'; did you mean 'baseline'"),
+        (
+            {"frames": [{"image": "0.png", "depths": "0.npy"}] * 2},
+            "unknown key 'depths'; did you mean 'depth'",
+        ),
+        ({"baseline": 0.0}, r"pair\.json: baseline 0.0: expected above 0"),
+        (
+            {"frames": [{"image": "0.png", "depth": "part.npy"}] * 2},
+            r"part\.npy, pair\.json: expected maps of one size, got picture 64 x 64, depth 32 x 64",
+        ),
+        (
+            {"frames": [{"image": "0.png", "disparity": "part.npy"}] * 2},
+            r"part\.npy, pair\.json: .*disparity 32 x 64",
+        ),
+        (
+            {"frames": [{"image": "0.png", "depth": "words.npy"}] * 2},
+            r"words\.npy: expected numbers, got <U1 \[64, 64\]",
+        ),
+        (
+            {"frames": [{"image": "0.png", "cloud": "0.npy"}] * 2},
+            r"0\.npy: expected floats \[n, 3\] to \[n, 32\] .* got float32 \[64, 64\]",
+        ),
+        (
+            {"frames": [{"image": "0.png", "cloud": "whole.npy"}] * 2},
+            r"whole\.npy: expected floats .* got int64 \[9, 3\]",
+        ),
     ],
 )
 def test_own_frames_that_cannot_be_answered_are_refused(tmp_path, changes, said):
     sequence = own_frames(tmp_path, **changes)
     np.save(tmp_path / "c.npy", np.ones((9, 3), np.float32))
+    np.save(tmp_path / "part.npy", np.ones((32, SIDE), np.float32))
+    np.save(tmp_path / "words.npy", np.full((SIDE, SIDE), "a"))
+    np.save(tmp_path / "whole.npy", np.ones((9, 3), np.int64))
+    (tmp_path / "two.txt").write_text("P_rect_02: 64 0 31 0 0 70 31 0 0 0 1 0")
     with pytest.raises(InputError, match=said):
         sequence.pair(0, images=True, points=True)
+
+
+def test_no_flow_is_none_and_a_frame_without_points_is_named(tmp_path):
+    pair = own_frames(tmp_path, flow_2d=[]).pair(0, images=True, points=True)
+    assert pair.flow_2d is None
+    np.save(tmp_path / "1.npy", np.full((SIDE, SIDE), np.nan, np.float32))
+    pair = Sequence(tmp_path / "pair.json", 0.5, 90.0).pair(0, images=True, points=True)
+    with (
+        collecting() as notes,
+        pytest.raises(InputError, match=r"pair\.json, pair 0: the second f"),
+    ):
+        draw_points(drop_unusable(pair), 3, np.random.RandomState(0))
+    assert not [note for note in notes if "repeated" in note.kind]
 
 
 def test_a_camera_must_be_told(tmp_path):

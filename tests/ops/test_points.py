@@ -166,6 +166,10 @@ def test_point_convolutions_and_their_gradients_are_sums_and_maxima():
 
 POINTS = np.zeros((2, 5, 3), np.float32)
 BAD = {
+    "k is no whole number": (
+        lambda: k_nearest_neighbours(POINTS, POINTS, 1.5),
+        "k=1.5: expected 1 to 5",
+    ),
     "k above n": (lambda: k_nearest_neighbours(POINTS, POINTS, 6), "k=6: expected 1 to 5"),
     "k above 64": (
         lambda: k_nearest_neighbours(np.zeros((1, 80, 3)), np.zeros((1, 80, 3)), 65),
@@ -177,6 +181,7 @@ BAD = {
         lambda: k_nearest_neighbours(POINTS, POINTS, 1, implementation="refrence"),
         "did you mean 'reference'",
     ),
+    "samples in words": (lambda: furthest_point_sampling(POINTS, "3"), "samples=3: expected 1 to"),
     "too few": (lambda: furthest_point_sampling(POINTS, 6), "samples=6: expected 1 to 5"),
     "weights": (
         lambda: depthwise_point_convolution(POINTS, np.zeros((2, 4, 2, 2)), np.zeros((2, 4, 2))),

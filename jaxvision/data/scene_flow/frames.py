@@ -59,6 +59,13 @@ def draw_points(pair: FramePair, count: int, draws: np.random.RandomState) -> Fr
     """`count` points of each cloud, drawn one cloud after the other, without replacement unless
     there are fewer, which it says. InputError where a cloud is empty."""
     fewest = min(len(cloud) for cloud in pair.clouds)
+    if not fewest:
+        number = min(range(2), key=lambda n: len(pair.clouds[n]))
+        frame = ("first", "second")[number]
+        raise InputError(
+            f"{pair.name}: the {frame} frame has no points left (numbers, before the camera, near "
+            f"enough), expected some to draw {count} of"
+        )
     if fewest < count:
         note(pair.name, "points repeated, as there are too few", f"{fewest} of {count}")
     return pair.take(*(draw(len(cloud), count, draws) for cloud in pair.clouds))

@@ -31,7 +31,7 @@ from jaxvision.data.flow_files import (
 from jaxvision.data.picture_files import read_picture
 from jaxvision.data.scene_flow.frames import FramePair, check_sizes
 from jaxvision.data.scene_flow.geometry import Camera, lift_depth, lift_disparity
-from jaxvision.errors import InputError, reading
+from jaxvision.errors import InputError, check_choice, reading
 from jaxvision.text_files import read_json
 
 LEAST_SIDE = 64
@@ -44,6 +44,7 @@ SHAPE = {
     "flow_2d?": [str],
 }
 KINDS = ("cloud", "depth", "disparity")
+MOST_COLUMNS = 32  # of a cloud: more are a map of depth
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,13 @@ class Sequence:
     def table(self) -> dict[str, Any]:
         table = read_json(self.file, SHAPE)
         frames, flows = table["frames"], table.get("flow_2d", [])
+        for names, known in ((table, SHAPE), *((frame, FRAME) for frame in frames)):
+            for name in names:
+                check_choice(f"{self.file}: unknown key", name, [k.rstrip("?") for k in known])
+        if table.get("baseline", 1) <= 0:
+            raise InputError(
+                f"{self.file}: baseline {table['baseline']}: expected above 0 (metres)"
+            )
         if len(frames) < 2:
             raise InputError(f"{self.file}: {len(frames)} frames, expected two or more")
         if flows and len(flows) != len(frames) - 1:
@@ -79,7 +87,12 @@ class Sequence:
         """InputError where the focal length is not above 0, or three numbers are not given."""
         given = self.table["camera"]
         if isinstance(given, str):
-            p = read_calibration(self._path(given))
+            p = read_calibration(path := self._path(given))
+            if not np.isclose(p[0, 0], p[1, 1], rtol=1e-3):
+                raise InputError(
+                    f"{path}: focal lengths of {p[0, 0]} and {p[1, 1]} pixels, expected one for "
+                    "both axes: rectify and resize the pictures first"
+                )
             given = [float(p[at]) for at in ((0, 0), (0, 2), (1, 2))]
         numbers = isinstance(given, list) and all(type(x) in (int, float) for x in given)
         if not numbers or len(given) != 3 or not np.isfinite(given).all():
@@ -106,11 +119,15 @@ class Sequence:
         if min(size) < LEAST_SIDE:
             raise InputError(f"{name}: {size[0]} x {size[1]} pixels, expected {LEAST_SIDE} a side")
         none = np.zeros((0, 3), np.float32)
-        clouds = (
-            [self._cloud(frame, number + n) for n, frame in enumerate(frames)] if points else []
-        )
+        seen = pictures if all("image" in frame for frame in frames) else [None, None]
+        clouds = []
+        if points:
+            clouds = [
+                self._cloud(*given)
+                for given in zip(frames, range(number, number + 2), seen, strict=True)
+            ]
         flow = None
-        if "flow_2d" in self.table:
+        if self.table.get("flow_2d"):
             flow = self._flow(self._path(self.table["flow_2d"][number]))
             check_sizes(name, {"pictures": pictures[0], "flow_2d": flow})
         return FramePair(
@@ -127,21 +144,29 @@ class Sequence:
             raise InputError(f"{self.file}: frame {number} names no image")
         return np.asarray(read_picture(self._path(frame["image"])))
 
-    def _cloud(self, frame: dict[str, str], number: int) -> Float[np.ndarray, "n 3"]:
-        """Points before the camera, near enough."""
+    def _cloud(
+        self, frame: dict[str, str], number: int, picture: np.ndarray | None
+    ) -> Float[np.ndarray, "n 3"]:
+        """Points before the camera, near enough. picture: of the frame; maps have its size."""
         kind = next((kind for kind in KINDS if kind in frame), None)
         if kind is None:
             raise InputError(f"{self.file}: frame {number} names none of {', '.join(KINDS)}")
         path = self._path(frame[kind])
         if kind == "cloud":
             points = self._in_camera(read_cloud(path))
-        elif kind == "depth":
-            points = lift_depth(read_map(path), self.camera).reshape(-1, 3)
         else:
-            baseline, values = self.table.get("baseline", self.baseline), read_map(path)
-            points = lift_disparity(np.where(values > 0, values, np.nan), self.camera, baseline)
-            points = points.reshape(-1, 3)
+            values = read_map(path)
+            if picture is not None:
+                check_sizes(f"{path}, {self.file.name}", {"picture": picture, kind: values})
+            points = self._lifted(values, kind).reshape(-1, 3)
         return points[~(points[:, 2] > self.farthest)]
+
+    def _lifted(self, values: Float[np.ndarray, "h w"], kind: str) -> Float[np.ndarray, "h w 3"]:
+        """Points of a map of depth or of disparity."""
+        if kind == "depth":
+            return lift_depth(values, self.camera)
+        baseline = self.table.get("baseline", self.baseline)
+        return lift_disparity(np.where(values > 0, values, np.nan), self.camera, baseline)
 
     def _in_camera(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
         rows = self.table.get("lidar_to_camera")
@@ -172,8 +197,12 @@ def read_cloud(path: Path) -> Float[np.ndarray, "n 3"]:
             raise InputError(f"{path}: {len(values)} bytes, expected 16 a point")
         return values.view("<f4").reshape(-1, 4)[:, :3].astype(np.float32)
     array = np.asarray(read_arrays(path).get("", 0))
-    if array.ndim != 2 or array.shape[1] < 3 or array.dtype.kind != "f":
-        raise InputError(f"{path}: expected floats [n, 3] or more, got shape {array.shape}")
+    columns = array.shape[1] if array.ndim == 2 else 0
+    if not 3 <= columns <= MOST_COLUMNS or array.dtype.kind != "f":
+        raise InputError(
+            f"{path}: expected floats [n, 3] to [n, {MOST_COLUMNS}] (x, y, z and more of each "
+            f"point), got {array.dtype} {list(array.shape)}"
+        )
     return array[:, :3].astype(np.float32)
 
 
@@ -187,7 +216,10 @@ def read_map(path: Path) -> Float[np.ndarray, "h w"]:
     elif suffix == ".pfm":
         found = read_pfm(path)
     else:
-        found = np.asarray(read_arrays(path).get("", 0), np.float32)
+        found = np.asarray(read_arrays(path).get("", 0))
+        if found.dtype.kind not in "fiu":
+            raise InputError(f"{path}: expected numbers, got {found.dtype} {list(found.shape)}")
+        found = found.astype(np.float32)
     if found.ndim != 2:
         raise InputError(f"{path}: expected a map [height, width], got shape {found.shape}")
     return found

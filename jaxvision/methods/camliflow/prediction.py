@@ -53,18 +53,31 @@ def predict_files(
         if "kitti" in table:
             return answer_kitti(path, table, outdir / name)
         sequence = FrameSequence(path, options.baseline, options.farthest)
-        written, rows = [], []
-        for number in range(len(sequence)):
-            pair = sequence.pair(number, network.images, network.points)
-            files, row = answer_pair(pair, f"{name}_{number:04d}")
-            written += files
-            rows.append({"pair": number, **row})
+        written: list[Path] = []
+        rows = []
+        try:
+            for number in range(len(sequence)):
+                pair = sequence.pair(number, network.images, network.points)
+                files, row = answer_pair(pair, f"{name}_{number:04d}")
+                written += files
+                rows.append({"pair": number, **row})
+        except InputError:  # half a sequence is no answer
+            for file in written:
+                file.unlink()
+            raise
         write_json(outdir / f"{name}.json", {"sequence": str(path), "pairs": rows})
         return [*written, outdir / f"{name}.json"]
 
     def answer_pair(pair: FramePair, name: str) -> tuple[list[Path], dict[str, Any]]:
         given, drawn = as_inputs(pair, network, options.points)
         found, row = answer(given), {}
+        for flow in (found.final_2d, found.final_3d):
+            if flow is not None and not np.isfinite(flow).all():
+                raise InputError(
+                    f"{pair.name}: the answer has values that are no numbers: with a camera "
+                    f"{[float(x) for x in pair.camera]} and these pictures and points the network "
+                    "cannot compute"
+                )
         files: list[Path] = []
         if found.final_2d is not None:
             flow = np.asarray(found.final_2d[0])

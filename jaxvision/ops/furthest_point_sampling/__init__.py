@@ -10,6 +10,7 @@ the chip for all steps (up to some 330,000 and 16,384 points).
 
 from collections.abc import Callable
 from functools import partial
+from numbers import Integral
 
 import jax
 from jaxtyping import Array, Float, Int
@@ -39,7 +40,7 @@ def furthest_point_sampling(
         raise InputError(
             f"furthest_point_sampling: points {points.shape}: expected [b, n, d], nothing empty"
         )
-    if not 1 <= samples <= points.shape[1]:
+    if not isinstance(samples, Integral) or not 1 <= samples <= points.shape[1]:
         raise InputError(
             f"furthest_point_sampling: samples={samples}: expected 1 to {points.shape[1]}, the "
             f"points of {points.shape}"

@@ -10,6 +10,7 @@ point replaces an equal one. A squared distance above `FAR`, or NaN, is never fo
 
 from collections.abc import Callable
 from functools import partial
+from numbers import Integral
 from typing import NamedTuple
 
 import jax
@@ -78,5 +79,5 @@ def _check(points: Array, queries: Array, k: int) -> None:
             refuse(f"{name} {cloud.shape}: expected [b, n, d] with nothing empty")
     if (points.shape[0], points.shape[2]) != (queries.shape[0], queries.shape[2]):
         refuse(f"points {points.shape} and queries {queries.shape}: expected equal b and d")
-    if not 1 <= k <= min(points.shape[1], MOST_NEIGHBOURS):
+    if not isinstance(k, Integral) or not 1 <= k <= min(points.shape[1], MOST_NEIGHBOURS):
         refuse(f"k={k}: expected 1 to {min(points.shape[1], MOST_NEIGHBOURS)}, of {points.shape}")

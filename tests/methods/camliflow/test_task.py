@@ -218,6 +218,32 @@ def test_points_far_beyond_what_was_trained_on_are_told():
         assert [note.kind[:18] for note in notes] == ["points beyond 35 m"] * told
 
 
+@pytest.mark.parametrize("wrong", ["a later frame", "an answer"])
+def test_half_a_sequence_leaves_nothing(tmp_path, wrong):
+    task, out = make_task(config_of("camlipwc", "task.predict.points=300")), tmp_path / "out"
+    given = tmp_path / "given"
+    out.mkdir(), given.mkdir()
+    tour.write_motorcycle(task.config, given)
+    np.save(given / "none.npy", np.full((500, 3), np.nan, np.float32))
+    table = json.loads((given / "motorcycle.json").read_text()) | {"flow_2d": []}
+    table["frames"].append({"image": "motorcycle_0.png", "cloud": "motorcycle_0.npy"})
+    if wrong == "a later frame":
+        table["frames"][2]["cloud"] = "none.npy"
+    (given / "walk.json").write_text(json.dumps(table))
+    answers = []
+
+    def answer(inputs):
+        found = nothing_moves(inputs)
+        answers.append(found)
+        late = wrong == "an answer" and len(answers) == 2
+        return found._replace(final_3d=found.final_3d * np.nan) if late else found
+
+    said = {"a later frame": "pair 1: the second frame has no points", "an answer": "no numbers"}
+    with pytest.raises(InputError, match=said[wrong]):
+        prediction.predict_files(task.config, task.network, answer, [given / "walk.json"], out)
+    assert list(out.iterdir()) == []
+
+
 def test_a_file_is_answered_by_one_of_the_devices(tmp_path, monkeypatch):
     task, answers = make_task(config_of("pwc")), []
     everywhere = replicated(make_mesh({"data": -1, "fsdp": 1, "tensor": 1}))
