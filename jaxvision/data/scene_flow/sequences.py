@@ -35,8 +35,8 @@ from jaxvision.errors import InputError, check_choice, reading
 from jaxvision.text_files import read_json
 
 LEAST_SIDE = 64
-FRAME = {"image?": str, "cloud?": str, "depth?": str, "disparity?": str}
-SHAPE = {
+FRAME: dict[str, type] = {"image?": str, "cloud?": str, "depth?": str, "disparity?": str}
+SHAPE: dict[str, Any] = {
     "camera": object,
     "frames": [FRAME],
     "baseline?": float,
@@ -60,8 +60,8 @@ class Sequence:
     def table(self) -> dict[str, Any]:
         table = read_json(self.file, SHAPE)
         frames, flows = table["frames"], table.get("flow_2d", [])
-        for names, known in ((table, SHAPE), *((frame, FRAME) for frame in frames)):
-            for name in names:
+        for part, known in ((table, SHAPE), *((frame, FRAME) for frame in frames)):
+            for name in part:
                 check_choice(f"{self.file}: unknown key", name, [k.rstrip("?") for k in known])
         if table.get("baseline", 1) <= 0:
             raise InputError(

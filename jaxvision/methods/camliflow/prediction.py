@@ -71,8 +71,8 @@ def predict_files(
     def answer_pair(pair: FramePair, name: str) -> tuple[list[Path], dict[str, Any]]:
         given, drawn = as_inputs(pair, network, options.points)
         found, row = answer(given), {}
-        for flow in (found.final_2d, found.final_3d):
-            if flow is not None and not np.isfinite(flow).all():
+        for values in (found.final_2d, found.final_3d):
+            if values is not None and not np.isfinite(values).all():
                 raise InputError(
                     f"{pair.name}: the answer has values that are no numbers: with a camera "
                     f"{[float(x) for x in pair.camera]} and these pictures and points the network "

@@ -156,6 +156,9 @@ def build(
             check_choice("unknown part of model.fusions", part, RAFT_FUSIONS)
         if not 1 <= model.levels <= LEVELS:
             raise InputError(f"model.levels={model.levels}: expected 1 to {LEVELS}")
+        fusions: dict[str, Any] = {
+            f"fuse_{part}": chosen.fused and part in model.fusions for part in RAFT_FUSIONS
+        }
         chosen = replace(
             chosen,
             iterations=model.iterations,
@@ -166,7 +169,7 @@ def build(
             lookup=model.lookup,
             encoder_norms=model.encoder_norms,
             centred=model.centred,
-            **{f"fuse_{part}": chosen.fused and part in model.fusions for part in RAFT_FUSIONS},
+            **fusions,
         )
     else:
         chosen = replace(chosen, lite=model.lite)
