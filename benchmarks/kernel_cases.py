@@ -87,7 +87,10 @@ def aggregation_cases(tiny: bool) -> Iterator[Case]:
             return lambda f, p, *maps: aggregate(f, p, *maps, form, implementation)
 
         arrays = random(floats(1, voxels, spec.channels), floats(spec.channels, 3))
-        yield Case(f"aggregation {name}", make, arrays, (0,), (sites, blocks))
+        case = Case(f"aggregation {name}", make, arrays, (0,), (sites, blocks))
+        yield case
+        if on_hopper():
+            yield case._replace(name=f"{case.name} without Triton", kernel="mosaic_gpu")
 
 
 def convolution_cases(tiny: bool) -> Iterator[Case]:

@@ -136,6 +136,10 @@ def voxels(tiny: bool) -> Measured:
                     moved = 4 * count * settings.channels * (2 if way == "forward" else 5)
                     value += f", {moved / (spent / 1e3) / bandwidth:.0%} of a copy"
                 yield f"aggregation {count} range {reach} {way}", value, None
+                if ("mosaic_gpu", reach, way) in times:
+                    without = times["mosaic_gpu", reach, way]
+                    value = f"{without:.2f} ms, Triton {spent / without:.2f}x"
+                    yield f"aggregation {count} range {reach} without Triton {way}", value, None
 
 
 def videomae(tiny: bool) -> Measured:

@@ -7,8 +7,10 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxvision.ops import sparse_voxels as sv
+from jaxvision.ops import voxel_aggregation as va
 from jaxvision.ops.attention import argument_specs as attention_specs
 from jaxvision.ops.sparse_voxels import argument_specs as convolution_specs
+from jaxvision.ops.voxel_aggregation import argument_specs as aggregation_specs
 from jaxvision.planning.topologies import describe, parse
 from ops import test_kernels_compile as pictures
 from ops import test_voxel_kernels_compile as voxels
@@ -40,7 +42,7 @@ def test_kernels_of_voxels(h200):
             assert "triton" in program.compile().as_text(), f"{name}: no kernel"
 
 
-def test_kernels_without_triton(h200):
+def test_convolution_without_triton(h200):
     spec = convolution_specs.SPECS["linkunet"]
 
     def both_ways(features, weights, neighbours):
@@ -54,8 +56,32 @@ def test_kernels_without_triton(h200):
     maps = jax.eval_shape(lambda s: sv.submanifold_map(s, spec.size), sites)
     arrays = [(voxels.SHARDS, voxels.CAPACITY, spec.inputs), spec.weights]
     arguments = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in arrays]
+    assert mosaic_kernels(both_ways, h200, *arguments, maps) == 3
+
+
+def test_aggregation_without_triton(h200):
+    for spec in aggregation_specs.SPECS.values():
+
+        def both_ways(features, projection, sites, blocks, form=spec.form):
+            def aggregate(features, projection):
+                return va.aggregate(features, projection, sites, blocks, form, "mosaic_gpu")
+
+            value, pull = jax.vjp(aggregate, features, projection)
+            return value, *pull(value)
+
+        sites = jax.eval_shape(lambda: voxels.sites_and_blocks()[0])
+        reach = (spec.edge, spec.neighbours_per_axis)
+        blocks = jax.eval_shape(lambda s, reach=reach: va.build_block_map(s, *reach), sites)
+        shape = (voxels.SHARDS, voxels.CAPACITY, spec.channels)
+        features = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
+        projection = jax.ShapeDtypeStruct((spec.channels, 3), jnp.float32)
+        assert mosaic_kernels(both_ways, h200, features, projection, sites, blocks) == 6
+
+
+def mosaic_kernels(function, h200, *arguments):
+    """How many of them the function's compiled program calls."""
     with jax.set_mesh(h200):
         everywhere = NamedSharding(h200, PartitionSpec())
-        arguments, maps = jax.tree.map(lambda a: a.update(sharding=everywhere), (arguments, maps))
-        text = jax.jit(both_ways).lower(*arguments, maps).compile().as_text()
-    assert text.count('custom_call_target="mosaic_gpu') == 3
+        arguments = jax.tree.map(lambda a: a.update(sharding=everywhere), arguments)
+        text = jax.jit(function).lower(*arguments).compile().as_text()
+    return text.count('custom_call_target="mosaic_gpu')

@@ -12,8 +12,11 @@ from cuda_lowering import MESH, lowered_for_cuda
 from jaxvision.errors import InputError
 from jaxvision.ops import hopper
 from jaxvision.ops import sparse_voxels as sv
+from jaxvision.ops import voxel_aggregation as va
 from jaxvision.ops.sparse_voxels import mosaic_gpu, reference
 from jaxvision.ops.sparse_voxels.argument_specs import SPECS
+from jaxvision.ops.voxel_aggregation import argument_specs as aggregation_specs
+from jaxvision.ops.voxel_aggregation import mosaic_gpu as aggregation
 from ops.voxel_scenes import padded, wide_scene
 
 # Forty voxels apart from each other beside a wall of two hundred: a window of two pieces.
@@ -72,6 +75,75 @@ def test_convolution_is_lowered_for_hopper(name):
 
     text = lowered_for_cuda(both_ways, features, weights, neighbours)
     assert text.count("custom_call @mosaic_gpu") == 3
+
+
+@pytest.mark.xdist_group("interpreted_kernels")
+@pytest.mark.parametrize(
+    ("scans", "rows", "edge", "channels", "form", "dtype"),
+    [
+        ([SCENE], ROWS, 1, 5, "cos_x", "float32"),
+        ([[], SCENE[30:90]], 64, 3, 33, "cos_sin", "bfloat16"),
+    ],
+    ids=["two pieces of a window, blocks without room", "an empty scan, two groups of channels"],
+)
+def test_aggregation_equals_the_reference(scans, rows, edge, channels, form, dtype):
+    """float32 goes through the matrix units as three bfloat16."""
+    both = zip(*(padded(scan, rows) for scan in scans), strict=True)
+    sites, _, _ = sv.unique_sites(*(np.concatenate(arrays) for arrays in both), rows)
+    blocks = va.build_block_map(sites, edge, 2, rows - 20)
+    assert (int(blocks.blocks.overflow[0]) > 0) == (edge == 1)
+    rng = np.random.default_rng(0)
+    features, cotangent = (
+        jnp.asarray(rng.standard_normal((len(scans), rows, channels)), dtype) for _ in range(2)
+    )
+    projection = jnp.asarray(rng.standard_normal((channels, 3)), jnp.float32)
+
+    def both_ways(means, dtype):
+        def aggregate(features, projection):
+            return va.with_means(means)(features, projection, sites, blocks, form)
+
+        value, pull = jax.vjp(aggregate, features.astype(dtype), projection)
+        return value, *pull(cotangent.astype(dtype))
+
+    kernel = functools.partial(aggregation.means, interpret=interpreted())
+    exact = both_ways(va.reference.means, jnp.float32)
+    ours = both_ways(kernel, dtype)
+    assert [each.dtype for each in ours] == [dtype, dtype, jnp.float32]
+    tolerance = 1e-6 if dtype == "float32" else 2**-7  # of the largest
+    for mine, theirs in zip(ours, exact, strict=True):
+        scale = max(1.0, float(jnp.abs(theirs).max()))
+        np.testing.assert_allclose(mine.astype(jnp.float32), theirs, rtol=0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("name", ["linkunet_cos_x_2x3", "centerpoint_elkv3"])
+def test_aggregation_is_lowered_for_hopper(name):
+    spec = aggregation_specs.SPECS[name]
+    sites = jax.eval_shape(lambda: sv.unique_sites(*padded(SCENE, ROWS), ROWS)[0])
+    build = functools.partial(
+        va.build_block_map, edge=spec.edge, neighbours_per_axis=spec.neighbours_per_axis
+    )
+    blocks = jax.eval_shape(build, sites)
+    features = jax.ShapeDtypeStruct((1, ROWS, spec.channels), jnp.bfloat16)
+    projection = jax.ShapeDtypeStruct((spec.channels, 3), jnp.float32)
+
+    def both_ways(features, projection, sites, blocks):
+        def aggregate(features, projection):
+            return va.aggregate(features, projection, sites, blocks, spec.form, "mosaic_gpu")
+
+        value, pull = jax.vjp(aggregate, features, projection)
+        return value, *pull(value)
+
+    text = lowered_for_cuda(both_ways, features, projection, sites, blocks)
+    assert text.count("custom_call @mosaic_gpu") == 6
+
+
+def test_split_is_exact():
+    x = jnp.asarray([0.0, -1.0, 1 / 3, -7e-20, 3.1e30, np.float32(2**24 - 1)], jnp.float32)
+    for pieces, bits in ((1, 8), (2, 16), (3, 24)):
+        found = jax.jit(hopper.split, static_argnums=1)(x, pieces)
+        assert [each.dtype for each in found] == [jnp.bfloat16] * pieces
+        total = np.sum([np.asarray(each, np.float64) for each in found], axis=0)
+        np.testing.assert_allclose(total, x, rtol=0 if bits == 24 else 2.0**-bits, atol=0)
 
 
 def test_what_it_refuses(neighbours):

@@ -1,7 +1,7 @@
 """LinK's aggregation over neighbouring blocks of voxels: large kernels at a constant cost.
 
-Implementations: "reference" (any device), and the kernels "mosaic_tpu" and "triton", which read
-the features sorted by block and keep phases on the chip.
+Implementations: "reference" (any device), and the kernels "mosaic_tpu", "triton" and "mosaic_gpu"
+(Hopper; never a default), which read the features sorted by block and keep phases on the chip.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from jaxvision.errors import InputError
 from jaxvision.ops.dispatch import choose, kernel_or_reference
 from jaxvision.ops.sparse_voxels import Sites
-from jaxvision.ops.voxel_aggregation import mosaic_tpu, reference, triton
+from jaxvision.ops.voxel_aggregation import mosaic_gpu, mosaic_tpu, reference, triton
 from jaxvision.ops.voxel_aggregation.blocks import BlockMap, build_block_map, phases
 from jaxvision.ops.voxel_aggregation.forms import FORMS, Form, subtracts_own
 
@@ -40,6 +40,7 @@ IMPLEMENTATIONS: dict[str, Aggregate] = {
     "reference": with_means(reference.means),
     "mosaic_tpu": with_means(mosaic_tpu.means),
     "triton": with_means(triton.means),
+    "mosaic_gpu": with_means(mosaic_gpu.means),
 }
 
 
