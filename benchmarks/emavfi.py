@@ -88,10 +88,10 @@ def frame_seconds(
     return first, best, ratio
 
 
-def random_network(variant: str, dtype: str) -> tuple[InterpolationNetwork, Any]:
-    """A published network, and random weights."""
+def random_network(variant: str, dtype: str, **other: Any) -> tuple[InterpolationNetwork, Any]:
+    """A published network, or one that differs in some fields, and random weights."""
     network = VARIANTS[variant].network
-    model = InterpolationNetwork(dataclasses.replace(network, dtype=jnp.dtype(dtype)))
+    model = InterpolationNetwork(dataclasses.replace(network, dtype=jnp.dtype(dtype), **other))
     example = jnp.zeros((1, 2, 64, 64, 3))
     return model, meta.unbox(jax.jit(model.init)(jax.random.key(0), example, 0.5))
 

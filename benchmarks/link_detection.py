@@ -1,7 +1,7 @@
 """LinK detection on this machine: scans a second, step time, and the network beside PyTorch's."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,11 +25,12 @@ except ImportError:  # PyTorch is not among the project's dependencies.
     link_detection_torch = link_torch = None
 
 
-def report(name: str, batch_size: int, repeats: int) -> float:
-    """Measures the recipe called `name` on made-up streets, voxelised as it says, and prints;
-    returns scans a second."""
+def report(name: str, batch_size: int, repeats: int, overrides: Sequence[str] = ()) -> float:
+    """Measures the recipe called `name`, with some settings changed, on made-up streets, voxelised
+    as it says, and prints; returns scans a second."""
     # What is compared must leave nothing out, and the recipe's capacities may be tight.
-    config = load_config(name, [f"train.batch_size={batch_size}", "model.block_share=1.0"])
+    words = [f"train.batch_size={batch_size}", "model.block_share=1.0", *overrides]
+    config = load_config(name, words)
     task = make_task(config)
     assert isinstance(task, DetectionTask)
     variables = nn.meta.unbox(jax.jit(task.init)(jax.random.key(0)))

@@ -10,6 +10,7 @@ import emavfi
 import jax
 import kernel_cases
 import link_detection
+import points_and_flow
 import sparse_convolution
 import sparse_sampling
 import sparseformer
@@ -142,6 +143,18 @@ def voxels(tiny: bool) -> Measured:
                     yield f"aggregation {count} range {reach} without Triton {way}", value, None
 
 
+def points(tiny: bool) -> Measured:
+    for only in ("search", "sampling", "lookup"):
+        settings = argparse.Namespace(batch=1, repeats=1 if tiny else 10, only=only)
+        for case, way, found in points_and_flow.measured(settings):
+            ours = found["ours"]
+            names = {"naive": "without kernel", "torch": "PyTorch"}
+            ratios = [f"{names[n]} {found[n] / ours:.2f}x" for n in names if n in found]
+            yield f"{case} {way}", ", ".join([f"{ours:.2f} ms", *ratios]), None
+            if tiny:
+                return
+
+
 def videomae(tiny: bool) -> Measured:
     for size, clips in (("b", 2),) if tiny else (("b", 64), ("g", 8)):
         arguments = argparse.Namespace(
@@ -209,6 +222,7 @@ def umt_step(tiny: bool) -> Measured:
 def pictures(tiny: bool) -> Measured:
     settings = argparse.Namespace(
         variant="tiny",
+        units=4 if tiny else None,
         batch=1 if tiny else 256,
         dtype="float32" if tiny else "bfloat16",
         repeats=1 if tiny else 10,
@@ -222,7 +236,9 @@ def pictures(tiny: bool) -> Measured:
 
 def frames(tiny: bool) -> Measured:
     for variant in ("small",) if tiny else ("small", "base"):
-        model, variables = emavfi.random_network(variant, "float32" if tiny else "bfloat16")
+        smaller = {"width": 8, "depths": (1, 1, 1, 1, 1)} if tiny else {}
+        dtype = "float32" if tiny else "bfloat16"
+        model, variables = emavfi.random_network(variant, dtype, **smaller)
         size = (64, 64) if tiny else (1080, 1920)
         _, best, ratio = emavfi.frame_seconds(model, variables, size, 1.0, 1 if tiny else 5)
         beside = f", PyTorch {ratio:.2f}x" if ratio else ""
@@ -231,7 +247,8 @@ def frames(tiny: bool) -> Measured:
 
 def scans(tiny: bool) -> Measured:
     name = "link/detection_demo" if tiny else "link/nuscenes_centerpoint_elkv3"
-    rate = link_detection.report(name, 1, 1 if tiny else 5)
+    smaller = ["model.neck_layers=1"] if tiny else []
+    rate = link_detection.report(name, 1, 1 if tiny else 5, smaller)
     yield name, f"{rate:.1f} scans/s", None
 
 
@@ -239,6 +256,7 @@ MEASURE: dict[str, Callable[[bool], Measured]] = {
     "equal": equal,
     "tokens": tokens,
     "voxels": voxels,
+    "points": points,
     "videomae": videomae,
     "umt": umt_step,
     "sparseformer": pictures,

@@ -14,7 +14,7 @@ machine.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -220,11 +220,8 @@ def with_options(function: Callable, case: Case) -> Callable:
     return lambda *arguments: function(*arguments, *case.options)
 
 
-def times(settings: argparse.Namespace) -> None:
-    kind = jax.devices()[0].device_kind
-    print(f"{kind}, batch {settings.batch}, float32, median of {settings.repeats}, ms")
-    print("| case | pass | ours | naive | PyTorch | naive / ours | PyTorch / ours |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+def measured(settings: argparse.Namespace) -> Iterator[tuple[str, str, dict[str, float]]]:
+    """(case, pass, milliseconds of "ours" and of "naive" and "torch" where they can run)."""
     for name, case in chosen(settings).items():
         rng = np.random.default_rng(0)
         arguments = [jnp.asarray(rng.random(s.shape, np.float32)) for s in case.shapes]
@@ -246,10 +243,19 @@ def times(settings: argparse.Namespace) -> None:
                 )
             taken = alternately(list(calls.values()), settings.repeats)
             found = {n: 1e3 * float(np.median(t)) for n, t in zip(calls, taken, strict=True)}
-            ours = found["ours"]
-            cells = [f"{found[n]:.1f}" if n in found else "" for n in ("ours", "naive", "torch")]
-            cells += [f"{found[n] / ours:.2f}" if n in found else "" for n in ("naive", "torch")]
-            print(f"| {name} | {'both' if both else 'forward'} | {' | '.join(cells)} |", flush=True)
+            yield name, "both" if both else "forward", found
+
+
+def times(settings: argparse.Namespace) -> None:
+    kind = jax.devices()[0].device_kind
+    print(f"{kind}, batch {settings.batch}, float32, median of {settings.repeats}, ms")
+    print("| case | pass | ours | naive | PyTorch | naive / ours | PyTorch / ours |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, way, found in measured(settings):
+        ours = found["ours"]
+        cells = [f"{found[n]:.1f}" if n in found else "" for n in ("ours", "naive", "torch")]
+        cells += [f"{found[n] / ours:.2f}" if n in found else "" for n in ("naive", "torch")]
+        print(f"| {name} | {way} | {' | '.join(cells)} |", flush=True)
 
 
 def memory(settings: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ networks in the same run: ViT-S/16 and ResNet-50.
 """
 
 import argparse
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import jax
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--variant", default="tiny", choices=VARIANTS)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--units", type=int, help="of ours, the first ones alone")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     settings = parser.parse_args()
     print(f"{jax.devices()[0].device_kind}, batch {settings.batch}, {settings.dtype}, pictures/s")
@@ -41,8 +43,13 @@ def main() -> None:
 
 
 def pictures_a_second(settings: argparse.Namespace) -> Iterator[tuple[str, np.ndarray]]:
-    """(network, rates of inference and of forward and backward), ours first."""
+    """(network, rates of inference and of forward and backward), ours first.
+
+    settings.units: of our network, the first ones alone.
+    """
     architecture = find_variant(settings.variant, settings.dtype)
+    units = architecture.units[: settings.units]
+    architecture = dataclasses.replace(architecture, units=units)
     images = jnp.zeros((settings.batch, 224, 224, 3))
     networks = {
         f"SparseFormer {settings.variant}": SparseFormer(architecture),
