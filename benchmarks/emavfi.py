@@ -26,6 +26,7 @@ import numpy as np
 from flax.core import meta
 from one_chip import first_chip, placed
 from skimage import data
+from untrained import untrained
 
 from jaxvision.data.frame_stream import VideoStream
 from jaxvision.methods.emavfi.flops import forward_flops
@@ -93,7 +94,7 @@ def random_network(variant: str, dtype: str, **other: Any) -> tuple[Interpolatio
     network = VARIANTS[variant].network
     model = InterpolationNetwork(dataclasses.replace(network, dtype=jnp.dtype(dtype), **other))
     example = jnp.zeros((1, 2, 64, 64, 3))
-    return model, meta.unbox(jax.jit(model.init)(jax.random.key(0), example, 0.5))
+    return model, untrained(model.init, jax.random.key(0), example, 0.5)
 
 
 def versus_torch(model, variables, pair, run, repeats: int) -> float:

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from ml_collections import ConfigDict
 from timing import seconds
+from untrained import untrained
 
 from jaxvision.data.lidar.moving_streets import MovingStreets
 from jaxvision.data.lidar.ray_casting import Sensor
@@ -33,7 +33,7 @@ def report(name: str, batch_size: int, repeats: int, overrides: Sequence[str] = 
     config = load_config(name, words)
     task = make_task(config)
     assert isinstance(task, DetectionTask)
-    variables = nn.meta.unbox(jax.jit(task.init)(jax.random.key(0)))
+    variables = untrained(task.init, jax.random.key(0))
     batch, host = batch_of(task.packing("test"), config.data.sensor, batch_size)
     voxels = int(batch["count"].mean())
     print(f"\n{name}: {batch_size} scans a batch, {voxels} voxels a scan")

@@ -17,6 +17,7 @@ import numpy as np
 from flax import linen as nn
 from sparseformer_rivals import ResNet50, VisionTransformer
 from timing import seconds
+from untrained import untrained
 
 from jaxvision.methods.sparseformer.model import SparseFormer, Stem
 from jaxvision.methods.sparseformer.variants import VARIANTS, find_variant
@@ -57,7 +58,7 @@ def pictures_a_second(settings: argparse.Namespace) -> Iterator[tuple[str, np.nd
         "ResNet-50": ResNet50(architecture.dtype),
     }
     for name, model in networks.items():
-        variables = nn.unbox(jax.jit(model.init)(jax.random.key(0), images[:1]))
+        variables = untrained(model.init, jax.random.key(0), images[:1])
         runs = jax.jit(model.apply), jax.jit(jax.grad(total(model)))
         taken = [np.median(seconds(r, variables, images, repeats=settings.repeats)) for r in runs]
         yield name, settings.batch / np.array(taken)
