@@ -19,12 +19,12 @@ def get_config() -> ConfigDict:
     config = detection(NUSCENES)
     config.model.update(
         {
-            "planes": (8, 16, 16, 48),
+            "planes": (8, 16, 16, 32),
             "level_share": (1.0, 2.3, 1.5, 0.6, 0.3),
             "block_share": 0.3,
             "neck_layers": 3,
-            "neck_widths": (64, 96),
-            "joined_width": 64,
+            "neck_widths": (48, 64),
+            "joined_width": 48,
             "head_width": 32,
             "momentum": 0.05,
         }

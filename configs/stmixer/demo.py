@@ -31,9 +31,9 @@ def get_config() -> ConfigDict:
     config = fine_tuning("vit_b_k400")
     config.dtype = "float32"
     config.model.update({"frames": 4, "image_size": 64, "temporal_points": 2, "remat": "none"})
-    config.model.update({"width": 128, "heads": 4, "layers": 3, "drop_path": 0.0})
-    config.model.update({"queries": 8, "query_width": 64, "stages": 3, "query_heads": 4})
-    config.model.update({"hidden": 128, "spatial_points": 16, "groups": 2})
+    config.model.update({"width": 64, "heads": 4, "layers": 3, "drop_path": 0.0})
+    config.model.update({"queries": 8, "query_width": 32, "stages": 3, "query_heads": 4})
+    config.model.update({"hidden": 64, "spatial_points": 8, "groups": 2})
     config.task.update({"stride": 1, "short_sides": (64,), "test_short_side": 64})
     config.task.update({"evaluation_batch": 16, "threshold": 0.5, "fallback": 0})
     config.task.overlap = 0.5  # two queries may answer for one figure
