@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-CELL, MOST_PIXELS = 24, 2048
+CELL, MOST_PIXELS = 36, 2048
 NONE, FULL = np.array([24, 24, 32]), np.array([255, 210, 60])
 LINE, GAP = 18, 6  # of writing; beside it
 BACKGROUND, INK = (18, 18, 18), (235, 235, 235)
