@@ -200,7 +200,9 @@ SCANS = (
     *(*ONE, "model.width=8", "data.voxels=256", "model.block_share=1.0", "model.neck_layers=0"),
     *("model.level_share=(1.0, 1.0, 1.0, 1.0, 1.0)", "model.planes=(4, 4, 4, 4)"),
     *("model.neck_widths=(4, 4)", "model.joined_width=4", "model.head_width=4"),
-    *("train.batch_size=2", "data.resample=False"),
+    *("train.batch_size=2", "data.resample=False", "train.steps=100"),
+    # Large kernels take many seconds to be traced.
+    *("model.network=minkunet", "model.version=baseline"),
 )
 SCENES = {"('scene-0001', ...)": "('scene-0001',)"}
 PEOPLE = (
@@ -277,14 +279,17 @@ RUN: dict[str, Page] = {
         make=partial(scans, "SemanticKITTI", "NUSCENES"),
         small=SCANS,
         names=SCENES,
-        left=(ASKED,),
+        left=(ASKED, (r"link/kitti", "LinK's README")),
         everywhere=True,
     ),
     "jaxvision/methods/link/README.md": Page(
         make=partial(scans, "FOLDER", "FOLDER"),
         small=SCANS,
-        names=SCENES,
-        left=(OFFICIAL, ASKED),
+        left=(
+            *(OFFICIAL, ASKED),
+            (r"demo", "tests/methods/link trains them"),
+            (r"link/nuscenes", "docs/from_authors/link.md"),
+        ),
     ),
     "docs/from_authors/emavfi.md": Page(
         make=partial(files.triplets, "DIR"),
