@@ -47,6 +47,7 @@ ELSEWHERE = {
     "docs/launching.md": "several machines; tests/cli/test_shards.py, tests/stores, tests/launch",
     "docs/from_authors/camliflow.md": "as docs/own_scene_flow.md",
     "docs/from_authors/cycleacr.md": "AVA's films; tests/data/actions cuts some",
+    "docs/from_authors/stmixer.md": "AVA's films, and commands of docs/own_actions.md",
     "jaxvision/methods/camliflow/": "as docs/own_scene_flow.md",
 }
 # Of other pages, commands that are left out, and why.
@@ -295,12 +296,6 @@ RUN: dict[str, Page] = {
         make=partial(files.triplets, "DIR"),
         small=(*ONE, "model.width=4", "model.depths=(1, 1, 1, 1, 1)", "data.crops=((64, 64),)"),
         left=(OFFICIAL, ASKED),
-        everywhere=True,
-    ),
-    "docs/from_authors/stmixer.md": Page(
-        make=partial(files.people_lists, "a.mp4"),
-        small=PEOPLE,
-        left=(OFFICIAL, ASKED, AVA),
         everywhere=True,
     ),
     "jaxvision/methods/stmixer/README.md": Page(
