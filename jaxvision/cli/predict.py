@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     task, _, variables = load_run(
         arguments.config, arguments.overrides, arguments.workdir, arguments.weights, arguments.step
     )
-    paths = only_readable(paths, arguments.inputs, task.input_suffixes, task.beside_suffixes)
+    paths = only_readable(paths, arguments.inputs, task.input_suffixes, task.beside_endings)
     config = load_config(arguments.config or str(config_of(arguments.workdir)), arguments.overrides)
     job_config = as_json(config)
     job = {
@@ -127,7 +127,8 @@ def only_readable(
     """`paths` without what folders and matches of `words` hold beside data: hidden files and those
     of other suffixes, counted. What was named itself stays. InputError where nothing is left.
 
-    beside: suffixes of what is read with an input of the same name: no input, and not skipped.
+    beside: endings of what is read with an input (a.txt, a_people.json with a.mp4): no input, and
+    not skipped.
     """
     from jaxvision.data.folders import choose, skipped_text
     from jaxvision.errors import InputError
@@ -147,8 +148,7 @@ def only_readable(
         expected = f"expected {', '.join(suffixes)}; " if suffixes else ""
         there = skipped_text(chosen.skipped)
         raise InputError(f"{' '.join(words)}: nothing to read ({expected}there are {there})")
-    stems = {path.with_suffix("") for path in kept}
-    used = {p for p in paths if p.suffix.lower() in beside and p.with_suffix("") in stems}
+    used = {path.with_name(f"{path.stem}{ending}") for path in kept for ending in beside}
     others = choose(((p, below(p)) for p in paths if p not in named | used), suffixes)
     if others.skipped:
         print(f"skipped: {skipped_text(others.skipped)}", file=sys.stderr)

@@ -115,7 +115,7 @@ class Task(abc.ABC):
     training_only: collections that nothing but the loss reads: evaluations and predictions neither
         load nor see them.
     input_suffixes: of the files that `predict_files` reads; () takes any.
-    beside_suffixes: of files it reads beside an input, of the input's name.
+    beside_endings: of files it reads beside an input: "_people.json" is NAME_people.json.
     contrasts_in_batch: the loss compares samples of a batch with each other, so that micro-batches
         would make another loss: `train.accumulate` above 1 is refused.
     """
@@ -125,7 +125,7 @@ class Task(abc.ABC):
     training_only: ClassVar[tuple[str, ...]] = ("memory",)
     contrasts_in_batch: ClassVar[bool] = False
     input_suffixes: ClassVar[tuple[str, ...]] = ()
-    beside_suffixes: ClassVar[tuple[str, ...]] = ()
+    beside_endings: ClassVar[tuple[str, ...]] = ()
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:

@@ -24,10 +24,11 @@ def test_a_folder_gives_what_the_method_reads(tmp_path, capsys):
 
 
 def test_what_is_read_beside_an_input_is_not_called_skipped(tmp_path, capsys):
-    paths = touch(tmp_path, "a.mp4", "a.txt", "b/c.mp4", "b/a.txt", "c.csv")
-    kept = only_readable(paths, [str(tmp_path)], (".mp4",), (".txt",))
+    names = ("a.mp4", "a.txt", "b/c.mp4", "b/a.txt", "c.csv", "a_people.json", "b/a_people.json")
+    paths = touch(tmp_path, *names)
+    kept = only_readable(paths, [str(tmp_path)], (".mp4",), (".txt", "_people.json"))
     assert kept == [tmp_path / "a.mp4", tmp_path / "b/c.mp4"]
-    assert capsys.readouterr().err == "skipped: 1 .csv, 1 .txt\n"
+    assert capsys.readouterr().err == "skipped: 1 .csv, 1 .json, 1 .txt\n"
 
 
 def test_what_is_named_itself_is_read(tmp_path):

@@ -41,7 +41,7 @@ def in_shards(count, *argv):
 class Labels:
     """Answers text files with a class; those that say "broken" cannot be read."""
 
-    input_suffixes, beside_suffixes = (".txt",), ()
+    input_suffixes, beside_endings = (".txt",), ()
 
     def __init__(self):
         self.asked: list[str] = []

@@ -51,15 +51,17 @@ def pairs() -> None:
 
 def sun_rgbd(root: str) -> None:
     """SUN RGB-D's layout, and the two lists of its scenes."""
-    for number, split in ((1, "train"), (2, "test")):
-        folder = Path(root) / "kv1" / "NYUdata" / f"NYU{number:04}"
-        for kind in ("image", "depth_bfx"):
-            (folder / kind).mkdir(parents=True)
-        picture(str(folder / "image/a.png"), 24, 32)
-        Image.fromarray(np.full((24, 32), 1500 << 3, np.uint16)).save(folder / "depth_bfx/a.png")
-        (folder / "intrinsics.txt").write_text("30 0 16.5 0 30 12.5 0 0 1")
-        row = f"kv1/NYUdata/NYU{number:04}\tbedroom\n"
-        Path(f"19scenes_{split}.txt").write_text(row)
+    for split, numbers in (("train", range(1, 9)), ("test", range(9, 11))):
+        for number in numbers:
+            folder = Path(root) / "kv1" / "NYUdata" / f"NYU{number:04}"
+            for kind in ("image", "depth_bfx"):
+                (folder / kind).mkdir(parents=True)
+            picture(str(folder / "image/a.png"), 24, 32)
+            depth = np.full((24, 32), 1500 << 3, np.uint16)
+            Image.fromarray(depth).save(folder / "depth_bfx/a.png")
+            (folder / "intrinsics.txt").write_text("30 0 16.5 0 30 12.5 0 0 1")
+        rows = [f"kv1/NYUdata/NYU{number:04}\tbedroom\n" for number in numbers]
+        Path(f"19scenes_{split}.txt").write_text("".join(rows))
 
 
 def nyu(file: str) -> None:
@@ -86,3 +88,63 @@ def captions() -> None:
         Path(f"{split}.json").write_text(json.dumps(listed * 4))
     Path("queries.txt").write_text("a dog runs\ntwo people talk\n")
     Path("vocab.txt").write_text("\n".join([*SPECIAL, *WORDS]) + "\n")
+
+
+def picture_folders(root: str, *splits: str) -> None:
+    """Pictures of two classes."""
+    for split in splits:
+        for name in ("cat", "dog"):
+            for number in range(4):
+                picture(f"{root}/{split}/{name}/{number}.png", 40, 48)
+
+
+def video_lists(*lists: str) -> None:
+    """A film, and lists of it as `PATH LABEL`; those called hybrid_... are for pretraining."""
+    film("clips/a.mp4", 6)
+    for path in lists:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        rows = ["clips/a.mp4 0 -1"] if "hybrid" in path else [f"clips/a.mp4 {n}" for n in (0, 1)]
+        Path(path).write_text("".join(f"{row}\n" for row in rows * 8))
+    Path("k400_names.txt").write_text("a\nb\n")
+
+
+def crosstask(root: str) -> None:
+    """CrossTask in its owner's layout: three videos of three actions, features of four numbers."""
+    release, features = Path(root) / "crosstask_release", Path(root) / "processed_data"
+    for folder in (release / "annotations", features):
+        folder.mkdir(parents=True)
+    names = {f"23521_{step}": step for step in range(1, 4)}
+    np.savez(Path(root) / "ids.npz", **names)
+    (Path(root) / "ids.npz").rename(Path(root) / "actions_one_hot.npy")
+    for number in range(3):
+        values = noise(12, 4).astype(np.float32) / 255
+        np.save(features / f"23521_v{number}.npy", values)
+        (release / f"annotations/23521_v{number}.csv").write_text("1,0,2\n2,3,6\n3,7,10\n")
+    for split in ("train", "test"):
+        rows = [{"vid": f"v{number}", "task": "23521"} for number in range(3)]
+        (release / f"{split}_list.json").write_text(json.dumps(rows))
+
+
+def people_lists(*films: str) -> None:
+    """Films, two lists of people in them, and the names of what they do."""
+    for name in films:
+        film(f"videos/{name}", 80, 64, 80)
+    header = "clip,time,person,x1,y1,x2,y2,label"
+    rows = [
+        f"{name},{time},{who},{0.1 + 0.4 * n},0.2,{0.4 + 0.4 * n},0.9,{label}"
+        for name in films
+        for time in range(1, 9)
+        for n, (who, label) in enumerate((("a", "walk"), ("b", "")))
+    ]
+    for split in ("train", "val"):
+        Path(f"{split}.csv").write_text("\n".join([header, *rows]) + "\n")
+    Path("actions.txt").write_text("walk\ncarry\n")
+
+
+def triplets(root: str) -> None:
+    """Vimeo90K's triplets: two to train on and one to test."""
+    for split, names in (("train", ("00001/0001", "00001/0002")), ("test", ("00002/0001",))):
+        for name in names:
+            for number in range(1, 4):
+                picture(f"{root}/sequences/{name}/im{number}.png", 256, 448)
+        Path(root, f"tri_{split}list.txt").write_text("\n".join(names * 8) + "\n")

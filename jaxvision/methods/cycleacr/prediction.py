@@ -29,6 +29,9 @@ Table = Mapping[str, np.ndarray]
 FirstStage = Callable[[FilmMoment], Table]
 SecondStage = Callable[[Table, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
+# Of the picture of what each key frame was told by.
+AXES = ("rows: key frames with people (s)", "columns: what each was told by (s), bright = much")
+
 
 def classified_with_shares(
     model: Detector, variables: Any, table: Mapping[str, jax.Array], windows: jax.Array
@@ -161,5 +164,6 @@ class RememberedFilm:
         written = [stem.with_name(f"{stem.name}_memory{end}") for end in (".json", ".png")]
         with atomic_write(written[0]) as temporary:
             Path(temporary).write_text(json.dumps(moments), encoding="utf-8")
-        write_png(written[1], draw_shares(whole))
+        names = [f"{time:g}" for time in np.round(times, 2)]
+        write_png(written[1], draw_shares(whole, names, names, AXES))
         return written

@@ -41,6 +41,7 @@ class ActionTask(Task):
     """What people of key frames do, by boxes of them. Batches: see `inputs.ClipTransform`."""
 
     input_suffixes = video_list.SUFFIXES
+    beside_endings = ("_people.json",)
 
     def names_in_data(self) -> tuple[str, ...]:
         return films.class_names(self.config)

@@ -43,6 +43,7 @@ class DetectionTask(Task):
     """One scan a shard. Parameters: the network's; collection batch_stats: running statistics."""
 
     input_suffixes = own_scans.SUFFIXES
+    beside_endings = (".json",)
 
     def __post_init__(self):
         """InputError for settings that do not go together."""

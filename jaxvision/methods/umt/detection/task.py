@@ -49,6 +49,7 @@ class ActionDetectionTask(Task):
     """What people do whose boxes are known. Batches: see `boxed_people.BoxedClips`."""
 
     input_suffixes = video_list.SUFFIXES
+    beside_endings = ("_people.json",)
 
     def names_in_data(self) -> tuple[str, ...]:
         data = self.config.data

@@ -22,7 +22,7 @@ class WordsTask(Task):
     """Batches hold `video`, uint8 [b, t, h, w, 3] RGB, and words as ids and masks."""
 
     input_suffixes = SUFFIXES
-    beside_suffixes = (".txt",)
+    beside_endings = (".txt",)
 
     @cached_property
     def pieces(self) -> WordPieces:
