@@ -162,7 +162,7 @@ def detector_of(task: Any, name: str) -> OfficialModel:
         model.classes,
         model.velocity,
         task.grid,
-        points=config.data.points,
+        points=config.data.points_per_voxel,
         voxels=config.data.voxels,
     )
     return OfficialModel(
