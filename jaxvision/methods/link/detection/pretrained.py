@@ -17,7 +17,7 @@ from jaxvision.errors import InputError
 from jaxvision.methods.link.detection.backbone import VERSIONS, Version
 from jaxvision.methods.link.detection.decode import Boxes, Decoding, decode
 from jaxvision.methods.link.detection.detector import Detector
-from jaxvision.methods.link.detection.pyramid import build_detection_levels
+from jaxvision.methods.link.detection.pyramid import build_detection_levels, level_extents
 from jaxvision.methods.link.detection.weights import SPCONV_1, detector_entries
 from jaxvision.methods.link.levels import LevelCapacities
 from jaxvision.ops.sparse_voxels import Sites
@@ -168,7 +168,7 @@ def detector_of(task: Any, name: str) -> OfficialModel:
     return OfficialModel(
         name,
         ScanDetector(model, task.grid.shape, task.decoding, config.model.edge),
-        detector_entries(model),
+        detector_entries(model, depth=level_extents(task.grid.shape)[-1][2]),
         lambda scan: pack_sweeps(scan, setting),
     )
 
