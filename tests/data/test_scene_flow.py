@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from jaxvision.data.scene_flow.frames import FramePair, draw_points
 from jaxvision.data.scene_flow.geometry import Camera
 from jaxvision.data.scene_flow.kitti import PADDED, KittiFrames
 from jaxvision.errors import InputError
-from jaxvision.methods.camliflow.kitti_evaluation import background_of
+from jaxvision.methods.camliflow.kitti_evaluation import Flows, background_of, counts_of, truth_of
+from jaxvision.methods.camliflow.point_evaluation import cameras_of
 
 CAMERA, SIZE = Camera(16.0, 7.0, 5.0), (12, 16)
 DRAWS = np.random.RandomState(0)
@@ -112,6 +114,101 @@ def test_a_missing_file_of_kitti_is_named(tmp_path):
         KittiFrames(tmp_path, "training16")
 
 
+@pytest.mark.parametrize("focal", [0, -3])
+def test_a_focal_length_that_is_not_above_0_is_refused(tmp_path, focal):
+    folder = tmp_path / "training/calib_cam_to_cam"
+    folder.mkdir(parents=True)
+    (folder / "000005.txt").write_text(f"P_rect_02: {focal} 0 4 0 0 700 3 0 0 0 1 0")
+    said = rf"000005\.txt: a focal length of {focal}, expected above 0"
+    with pytest.raises(InputError, match=said):
+        KittiFrames(tmp_path, "training40").camera(1)
+    with pytest.raises(InputError, match=said):
+        cameras_of(tmp_path / "training", of_kitti=True)
+
+
+def write_kitti_truth(folder: Path, size: tuple[int, int] = (6, 8)) -> None:
+    """Of record 0: flow, both disparities and, of nothing, objects."""
+    flow, disparity = np.ones((*size, 2), np.float32), np.full(size, 9, np.float32)
+    for name in ("flow_occ", "disp_occ_0", "disp_occ_1", "obj_map"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    flow_files.write_flow_png(folder / "flow_occ/000000_10.png", flow)
+    for number in range(2):
+        flow_files.write_disparity_png(folder / f"disp_occ_{number}/000000_10.png", disparity)
+    Image.new("L", size[::-1]).save(folder / "obj_map/000000_10.png")
+
+
+def test_truth_of_kitti_that_does_not_fit_is_refused(tmp_path):
+    training, frames = tmp_path / "training", KittiFrames(tmp_path, "training40")
+    write_kitti_truth(training)
+    for folder in ("disp_ganet", "calib_cam_to_cam"):
+        (training / folder).mkdir()
+    (training / "calib_cam_to_cam/000000.txt").write_text("P_rect_02: 9 0 4 0 0 9 3 0 0 0 1 0")
+    given = training / "disp_ganet/000000_10.png"
+    flow_files.write_disparity_png(given, np.full((6, 8), 9, np.float32))
+    points = np.float32([[0, 0, 1], [1, 0, 1], [0, 1, 2], [1, 1, 2]])
+    flows = Flows(np.ones((6, 8, 2), np.float32), points * 0, points)
+    (counts,) = counts_of(frames, 0, flows, [False])
+    assert counts.pixels[:, 2, 0].tolist() == [48] * 4
+    # 1. Disparities of another size than the truth.
+    write_kitti_truth(training, (5, 8))
+    with pytest.raises(InputError, match="one size, got disp_ganet 6 x 8, disp_occ_0 5 x 8"):
+        counts_of(frames, 0, flows, [False])
+    # 2. Objects in colour.
+    write_kitti_truth(training)
+    Image.new("RGB", (8, 6)).save(training / "obj_map/000000_10.png")
+    with pytest.raises(InputError, match=r"obj_map/000000_10\.png: labels of shape \(6, 8, 3\)"):
+        truth_of(frames, 0)
+
+
+def write_sintel(root: Path) -> None:
+    """A pair of frames of 6 x 8 pixels; files as `fuzz.readers` has them."""
+    pictures, flow, depth = (
+        root / name / "alley_1"
+        for name in ("flow/training/clean", "flow/training/flow", "depth/training/depth")
+    )
+    for each in (pictures, flow, depth):
+        each.mkdir(parents=True)
+    flow_files.write_flo(flow / "frame_0001.flo", np.ones((6, 8, 2), np.float32))
+    for number in (1, 2):
+        Image.new("RGB", (8, 6)).save(pictures / f"frame_{number:04d}.png")
+        write_depth(depth / f"frame_{number:04d}.dpt", np.linspace(2, 9, 48).reshape(6, 8))
+
+
+def write_depth(file: Path, depth: np.ndarray) -> None:
+    header = np.float32(flow_files.MAGIC).tobytes() + np.int32(depth.shape[::-1]).tobytes()
+    file.write_bytes(header + depth.astype("<f4").tobytes())
+
+
+def test_a_depth_of_sintel_that_is_none_is_named(tmp_path):
+    write_sintel(tmp_path)
+    file = tmp_path / "depth/training/depth/alley_1/frame_0002.dpt"
+    depth = np.ones((6, 8))
+    assert sintel.Sintel(tmp_path, "clean", 20)[0].size == (6, 8)
+    with pytest.raises(InputError, match=r"frame_0001\.dpt: 48 pixels, expected 50 or more"):
+        sintel.Sintel(tmp_path, "clean", 50)[0]
+    for bad in (0, np.nan, -1):
+        depth[3, 1:4] = bad
+        write_depth(file, depth)
+        said = r"frame_0002\.dpt: expected depths above 0, got 3 of 48 that are not"
+        with pytest.raises(InputError, match=said):
+            sintel.Sintel(tmp_path, "clean", 20)[0]
+
+
+def test_flow_of_sintel_that_is_unknown_does_not_count(tmp_path):
+    write_sintel(tmp_path)
+    file = tmp_path / "flow/training/flow/alley_1/frame_0001.flo"
+    frames, flow = sintel.Sintel(tmp_path, "clean", 20), np.ones((6, 8, 2), np.float32)
+    assert frames[0].flow_2d.shape == (6, 8, 2)
+    flow[2, 3, 0], flow[4, 5, 1] = np.nan, 1e10
+    flow_files.write_flo(file, flow)
+    found = frames[0].flow_2d
+    assert found[..., 2].sum() == 46
+    assert found[2, 3].tolist() == found[4, 5].tolist() == [0, 0, 0]
+    flow_files.write_flo(file, flow * np.nan)
+    with pytest.raises(InputError, match=r"frame_0001\.flo: flow is known nowhere"):
+        frames[0]
+
+
 def test_depths_come_into_range_and_bad_ones_are_refused():
     depths = np.full((2, 4, 4), 900.0, np.float32)
     depths[1] += 50
@@ -119,8 +216,10 @@ def test_depths_come_into_range_and_bad_ones_are_refused():
     assert near.min() == sintel.NEAREST
     assert near.max() < 30
     for bad in (np.full_like(depths, np.nan), -depths):
-        with pytest.raises(InputError, match="depths above 0"):
+        with pytest.raises(InputError, match="depths above 0, got 32 of 32 that are not"):
             sintel.bring_near(bad, 16, 30.0)
+    with pytest.raises(InputError, match="16 pixels, expected 17"):
+        sintel.bring_near(depths, 17, 30.0)
 
 
 def test_flow_under_another_name_is_no_frame_of_sintel(tmp_path):

@@ -1,6 +1,7 @@
 """Readers of scene flow beside the three that goldens cover: Driving, clouds alone, own frames."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -62,10 +63,11 @@ def test_clouds_alone_as_their_owners_store_them(tmp_path):
     cloud = np.random.default_rng(0).uniform(1, 9, (20, 3)).astype(np.float32)
     for number in range(3):
         (tmp_path / f"{number:06d}").mkdir()
-        np.save(tmp_path / f"{number:06d}/pc1.npy", cloud)
-        np.save(tmp_path / f"{number:06d}/pc2.npy", cloud + np.float32([1, 2, 3]))
+        forward = cloud * np.float32([1, 1, -1 if number == 1 else 1])
+        np.save(tmp_path / f"{number:06d}/pc1.npy", forward)
+        np.save(tmp_path / f"{number:06d}/pc2.npy", forward + np.float32([1, 2, -3]))
     things = Corresponding(tmp_path, CAMERAS)[1]
-    np.testing.assert_allclose(things.flow, [[-1, 2, -3]] * 20, atol=1e-5)
+    np.testing.assert_allclose(things.flow, [[-1, 2, 3]] * 20, atol=1e-5)
     assert things.camera is CAMERAS[1]
     # 1. KITTI: ground and far points leave, and folders that the mapping has no name for.
     cloud[0, 1], cloud[1, 2] = -9, 99
@@ -83,6 +85,83 @@ def test_clouds_alone_as_their_owners_store_them(tmp_path):
     assert drawn.flow.shape == drawn.clouds[1].shape == (12, 3)
     with pytest.raises(InputError, match=r"expected files such as TEST_A_0000\.npz"):
         len(Hidden(tmp_path, CAMERAS))
+
+
+def test_points_that_are_no_numbers_are_left_out_of_clouds_alone_or_refused(tmp_path):
+    cloud = np.random.default_rng(0).uniform(1, 9, (20, 3)).astype(np.float32)
+    (tmp_path / "000000").mkdir()
+    first, second, gt = cloud.copy(), cloud.copy(), np.ones((20, 3), np.float32)
+    first[0, 0] = second[1, 1] = gt[2, 2] = np.nan
+    first[3] *= -1  # behind the camera, on all axes
+    np.save(tmp_path / "000000/pc1.npy", first)
+    np.save(tmp_path / "000000/pc2.npy", second)
+    np.savez(tmp_path / "a.npz", pos1=first, pos2=second, gt=gt)
+    for reader, kept in ((Corresponding, (17, 19)), (Hidden, (17, 19))):
+        with collecting() as notes:
+            pair = reader(tmp_path, CAMERAS, of_kitti=True)[0]
+        assert tuple(map(len, pair.clouds)) == kept
+        assert len(pair.flow) == len(pair.counted) == 17
+        assert all(np.isfinite(x).all() for x in (*pair.clouds, pair.flow))
+        assert [note.detail for note in notes] == ["4"]
+    for file, arrays in (
+        ("000000/pc1.npy", {"": first * np.nan}),
+        ("000000/pc2.npy", {"": second * np.nan}),
+        ("a.npz", {"pos1": cloud, "pos2": cloud, "gt": gt * np.nan}),
+    ):
+        if file.endswith("npy"):
+            np.save(tmp_path / file, arrays[""])
+        else:
+            np.savez(tmp_path / file, **arrays)
+        reader = Corresponding if file.endswith("npy") else Hidden
+        with pytest.raises(InputError, match=f"{re.escape(file)}: none of 20 points"):
+            reader(tmp_path, CAMERAS, of_kitti=True)[0]
+        np.save(tmp_path / "000000/pc1.npy", cloud)
+    np.save(tmp_path / "000000/pc2.npy", -cloud)
+    with pytest.raises(InputError, match="000000: none of 20 points of cloud 2 can be used"):
+        Corresponding(tmp_path, CAMERAS, of_kitti=True)[0]
+
+
+@pytest.mark.parametrize("mask", [["no"] * 20, [np.nan] * 20])
+def test_a_mask_of_no_truths_is_refused(tmp_path, mask):
+    cloud = np.ones((20, 3), np.float32)
+    arrays = {"points1": cloud, "points2": cloud, "flow": cloud}
+    np.savez(tmp_path / "TEST_a.npz", **arrays, valid_mask1=[0, 1] * 10)
+    assert Hidden(tmp_path, CAMERAS)[0].counted.sum() == 10
+    np.savez(tmp_path / "TEST_a.npz", **arrays, valid_mask1=mask)
+    with pytest.raises(InputError, match=r"TEST_a\.npz: expected numbers or truths"):
+        Hidden(tmp_path, CAMERAS)[0]
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "said"),
+    [
+        ("disparity", np.ones((6, 8, 3)), "got colours"),
+        ("disparity", -np.ones((6, 8)), "no disparity is above 0"),
+        ("disparity_change", np.ones((6, 8, 3)), "got colours"),
+        ("disparity_change", np.full((6, 8), np.nan), "no value is a number"),
+        ("optical_flow", np.ones((6, 8)), "expected a colour map"),
+        ("optical_flow", np.full((6, 8, 3), np.nan), "no value is a number"),
+    ],
+)
+def test_a_map_of_driving_that_is_none_is_named(tmp_path, part, values, said):
+    index = next(n for n, p in enumerate(driving.ALL) if p.direction == "into_past")
+    write_driving(tmp_path, driving.ALL[index])
+    file = next((tmp_path / part).rglob("*.pfm"))
+    flow_files.write_pfm(file, values)
+    with pytest.raises(InputError, match=f"{re.escape(file.name)}: .*{said}"):
+        Driving(tmp_path)[index]
+
+
+def test_flow_of_driving_that_is_no_number_does_not_count(tmp_path):
+    index = next(n for n, p in enumerate(driving.ALL) if p.direction == "into_past")
+    write_driving(tmp_path, driving.ALL[index])
+    file = next((tmp_path / "optical_flow").rglob("*.pfm"))
+    flow = flow_files.read_pfm(file)
+    flow[2, 3] = np.nan
+    flow_files.write_pfm(file, flow)
+    pair = Driving(tmp_path)[index]
+    assert pair.flow_2d[2, 3].tolist() == [0, 0, 0]
+    assert len(pair.clouds[0]) == 39
 
 
 def own_frames(folder, **changes):

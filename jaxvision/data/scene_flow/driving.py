@@ -77,33 +77,71 @@ class Driving:
         images = [
             np.asarray(read_picture(pictures / sequence / f"left/{n:04d}.png")) for n in numbers
         ]
-        first, second = (read_pfm(disparities / sequence / f"left/{n:04d}.pfm") for n in numbers)
-        change = read_pfm(
+        first, second = (
+            read_disparity(disparities / sequence / f"left/{n:04d}.pfm") for n in numbers
+        )
+        change = read_grey(
             self.root / "disparity_change" / sequence / way / f"left/{pair.number:04d}.pfm"
         )
         tense = "Future" if way == "into_future" else "Past"
         file = f"OpticalFlowInto{tense}_{pair.number:04d}_L.pfm"
-        flow = read_pfm(self.root / "optical_flow" / sequence / way / "left" / file)[..., :2]
+        flow = _read_flow(self.root / "optical_flow" / sequence / way / "left" / file)
         maps = {"picture": images[0], "second picture": images[1], "disparity": first}
         maps |= {"second disparity": second, "disparity_change": change, "optical_flow": flow}
         check_sizes(self.name(index), maps)
-        if flow.ndim != 3:
-            raise InputError(f"{self.name(index)}: expected a colour map as flow is stored")
         camera = Camera(FOCAL_LENGTHS[pair.lens], *CENTRE)
         start = lift_disparity(first, camera, BASELINE)
         end = lift_disparity(first + change, camera, BASELINE, flow)
         after = lift_disparity(second, camera, BASELINE)
         near = self._near(start) & self._near(end)
-        valid = (np.abs(flow) < LARGEST_FLOW).all(axis=-1, keepdims=True)
         return FramePair(
             images=np.stack(images),
             clouds=(start[near], after[self._near(after)]),
             camera=camera,
             size=first.shape,
-            flow_2d=np.concatenate([flow, valid], axis=-1, dtype=np.float32),
+            flow_2d=_sparse(flow),
             flow_3d=(end - start)[near],
             name=self.name(index),
         )
 
     def _near(self, points: Float[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
         return np.isfinite(points).all(axis=-1) & (points[..., 2] < self.farthest)
+
+
+def read_grey(path: Path) -> Float[np.ndarray, "h w"]:
+    """A map of one number a pixel. InputError names a file in colour, or one without any number."""
+    values = read_pfm(path)
+    if values.ndim != 2:
+        raise InputError(f"{path}: expected one value a pixel, got colours")
+    return _with_numbers(path, values)
+
+
+def read_disparity(path: Path, sign: int = 1) -> Float[np.ndarray, "h w"]:
+    """Disparities, in pixels. sign: -1 where the file holds them negative. InputError names a file
+    where none is above 0 then."""
+    values = sign * read_grey(path)
+    if not (np.isfinite(values) & (values > 0)).any():
+        side = "above" if sign > 0 else "below"
+        raise InputError(f"{path}: no disparity is {side} 0, as this data set stores them")
+    return values
+
+
+def _read_flow(path: Path) -> Float[np.ndarray, "h w 2"]:
+    values = read_pfm(path)
+    if values.ndim != 3:
+        raise InputError(f"{path}: expected a colour map as flow is stored")
+    return _with_numbers(path, values[..., :2])
+
+
+def _sparse(flow: Float[np.ndarray, "h w 2"]) -> Float[np.ndarray, "h w 3"]:
+    """With validity; what is no number becomes 0, since it would spoil a loss even where it does
+    not count."""
+    valid = (np.abs(flow) < LARGEST_FLOW).all(axis=-1, keepdims=True)
+    flow = np.where(np.isfinite(flow), flow, 0)
+    return np.concatenate([flow, valid], axis=-1, dtype=np.float32)
+
+
+def _with_numbers(path: Path, values: np.ndarray) -> np.ndarray:
+    if not np.isfinite(values).any():
+        raise InputError(f"{path}: no value is a number")
+    return values

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxvision.data.arrays import read_arrays
+from jaxvision.data.conversions import note
 from jaxvision.data.flow_files import read_flow_png
 from jaxvision.data.picture_files import read_picture
 from jaxvision.data.scene_flow.frames import FramePair, check_sizes
@@ -81,6 +82,10 @@ class FlyingThings:
             array = np.asarray(found.get(key, 0))
             if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind != "f":
                 raise InputError(f"{file}: expected floats [n, 3] {key}, got shape {array.shape}")
+            if not np.isfinite(array).all(axis=1).any():
+                raise InputError(
+                    f"{file}: none of {len(array)} points has numbers in {key or 'the array'}"
+                )
         packed = np.asarray(bits.get("", 0))
         start, moved = clouds["pc1"], flow[""]
         if moved.shape != start.shape:
@@ -88,4 +93,8 @@ class FlyingThings:
         if packed.dtype != np.uint8 or packed.shape != (-(-len(start) // 8),):
             raise InputError(f"{files[2]}: expected a bit for each of {len(start)} points")
         occluded = np.unpackbits(packed, count=len(start)).astype(bool)
+        known = np.isfinite(moved).all(axis=1)
+        if not known.all():
+            note(files[1], "points without a flow left out", f"{np.sum(~known)}")
+            start, moved, occluded = start[known], moved[known], occluded[known]
         return start, clouds["pc2"], moved, occluded

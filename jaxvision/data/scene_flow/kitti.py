@@ -27,6 +27,15 @@ SPLITS = {
 }
 
 
+def read_camera(path: Path) -> Camera:
+    """Of a calibration file. InputError names one whose focal length is not above 0."""
+    projection = read_calibration(path)
+    camera = Camera(*(float(projection[at]) for at in ((0, 0), (0, 2), (1, 2))))
+    if not camera.f > 0:
+        raise InputError(f"{path}: a focal length of {camera.f:g}, expected above 0")
+    return camera
+
+
 @dataclass(frozen=True)
 class KittiFrames:
     """One part of the data set. root: what holds `training` and `testing`."""
@@ -55,8 +64,7 @@ class KittiFrames:
         return f"{SPLITS[self.split][0]}/{self.number(index):06d}"
 
     def camera(self, index: int) -> Camera:
-        projection = read_calibration(self.file("calib_cam_to_cam", index, ".txt"))
-        return Camera(*(float(projection[at]) for at in ((0, 0), (0, 2), (1, 2))))
+        return read_camera(self.file("calib_cam_to_cam", index, ".txt"))
 
     def images(self, index: int) -> UInt8[np.ndarray, "2 h w 3"]:
         paths = (self.file("image_2", index, f"_{frame}.png") for frame in (10, 11))

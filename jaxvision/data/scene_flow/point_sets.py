@@ -6,7 +6,7 @@ come out x left and y up, as its readers and CamLiFlow's evaluations take them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxvision.data.arrays import read_arrays
+from jaxvision.data.conversions import note
 from jaxvision.data.scene_flow.frames import draw
 from jaxvision.data.scene_flow.geometry import Camera
 from jaxvision.data.source import FileRecords
@@ -36,6 +37,29 @@ class PointPair:
     counted: Bool[np.ndarray, " n"]
     camera: Camera
     name: str
+
+
+def drop_unusable(pair: PointPair, file: Path) -> PointPair:
+    """Without points that are no numbers, lie behind the camera or have no flow, which it says.
+    InputError names the file or folder where a cloud has no others."""
+    kept = [np.isfinite(cloud).all(axis=1) & (cloud[:, 2] > 0) for cloud in pair.clouds]
+    kept[0] &= np.isfinite(pair.flow).all(axis=1)
+    for number, mask in enumerate(kept, 1):
+        if not mask.any():
+            raise InputError(
+                f"{file}: none of {len(mask)} points of cloud {number} can be used; expected "
+                "numbers, before the camera, with flow"
+            )
+    dropped = sum(int((~mask).sum()) for mask in kept)
+    if not dropped:
+        return pair
+    note(file, "points that are no numbers or not before the camera left out", f"{dropped}")
+    return replace(
+        pair,
+        clouds=(pair.clouds[0][kept[0]], pair.clouds[1][kept[1]]),
+        flow=pair.flow[kept[0]],
+        counted=pair.counted[kept[0]],
+    )
 
 
 def draw_pair(pair: PointPair, count: int, draws: np.random.RandomState) -> PointPair:
@@ -101,17 +125,19 @@ class Corresponding(_Files):
         )
         if first.shape != second.shape:
             raise InputError(f"{file.parent}: {len(first)} and {len(second)} points, not as many")
+        known = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1)
         if self.of_kitti:
             ground = (first[:, 1] < GROUND) & (second[:, 1] < GROUND)
             kept = ~ground & (first[:, 2] < FARTHEST) & (second[:, 2] < FARTHEST)
-            first, second = first[kept], second[kept]
-        return PointPair(
+            first, second = first[kept | ~known], second[kept | ~known]
+        pair = PointPair(
             clouds=(first, second),
             flow=second - first,
             counted=np.ones(len(first), bool),
             camera=self.cameras[index % len(self.cameras)],
             name=self.name(index),
         )
+        return drop_unusable(pair, file.parent)
 
 
 @dataclass(frozen=True)
@@ -141,16 +167,20 @@ class Hidden(_Files):
         if self.of_kitti:
             first, second, flow = (x[:, KITTI_AXES] for x in (first, second, flow))
         else:
-            counted = np.asarray(arrays.get("valid_mask1", 0), bool).reshape(-1)
-            if counted.shape != (len(first),):
+            mask = np.asarray(arrays.get("valid_mask1", 0)).reshape(-1)
+            if mask.shape != (len(first),):
                 raise InputError(f"{file}: expected valid_mask1 for {len(first)} points")
-        return PointPair(
+            if mask.dtype.kind not in "buif" or not np.isfinite(mask).all():
+                raise InputError(f"{file}: expected numbers or truths in valid_mask1")
+            counted = mask.astype(bool)
+        pair = PointPair(
             clouds=(first, second),
             flow=flow,
             counted=counted,
             camera=self.cameras[index % len(self.cameras)],
             name=self.name(index),
         )
+        return drop_unusable(pair, file)
 
 
 def points_of(file: Path, arrays: Mapping[str, Any], key: str) -> Float[np.ndarray, "n 3"]:
@@ -158,4 +188,7 @@ def points_of(file: Path, arrays: Mapping[str, Any], key: str) -> Float[np.ndarr
     array = np.asarray(arrays.get(key, 0))
     if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind != "f":
         raise InputError(f"{file}: expected floats [n, 3] {key}, got shape {array.shape}")
-    return array.astype(np.float32)
+    if not np.isfinite(array).all(axis=1).any():
+        raise InputError(f"{file}: none of {len(array)} points has numbers in {key or 'the array'}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is no number
+        return array.astype(np.float32)

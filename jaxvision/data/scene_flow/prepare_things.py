@@ -20,8 +20,9 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from jaxvision.data.atomic_write import atomic_write
-from jaxvision.data.flow_files import encode_flow, read_flo, read_pfm, write_deep_png
-from jaxvision.data.picture_files import read_stored
+from jaxvision.data.flow_files import encode_flow, read_flo, write_deep_png
+from jaxvision.data.picture_files import read_picture, read_stored
+from jaxvision.data.scene_flow.driving import read_disparity, read_grey
 from jaxvision.data.scene_flow.flying_things import CAMERA
 from jaxvision.data.scene_flow.frames import check_sizes
 from jaxvision.data.scene_flow.geometry import lift_disparity
@@ -100,6 +101,10 @@ class ThingsPreparation:
     target: Path
     without_occluded: bool = False
 
+    def __post_init__(self) -> None:
+        if self.source.resolve() == self.target.resolve():
+            raise InputError(f"{self.target}: expected another folder than that of the source")
+
     def frames(self) -> list[tuple[str, int]]:
         """(split, number) of the frames with flow into the next one. InputError where none is."""
         found = []
@@ -121,17 +126,25 @@ class ThingsPreparation:
             yield from pool.map(partial(_attempt, self), frames, chunksize=4)
 
     def read(self, split: str, number: int) -> RawFrame:
-        """A frame's files. InputError names one that is missing or of another size."""
+        """A frame's files; its two pictures are decoded, too, though only copied later. InputError
+        names one that is missing, does not decode, has no usable value or another size."""
         root, name = self.source / split, f"{number:07d}"
         into = "left/into_future"
-        first, second = (_grey(root / f"disparity/left/{n:07d}.pfm") for n in (number, number + 1))
-        change = _grey(root / f"disparity_change/{into}/{name}.pfm")
+        numbers = (number, number + 1)
+        first, second = (read_disparity(root / f"disparity/left/{n:07d}.pfm", -1) for n in numbers)
+        change = -read_grey(root / f"disparity_change/{into}/{name}.pfm")
         flow = read_flo(root / f"flow/{into}/{name}.flo")
+        if not np.isfinite(flow).all(axis=-1).any():
+            raise InputError(f"{root}/flow/{into}/{name}.flo: no value is a number")
         occluded = read_stored(root / f"flow_occlusions/{into}/{name}.png")
         if occluded.ndim != 2:
             occluded = occluded[..., 0]
         frame = RawFrame(first, second, change, flow, occluded > 1)
-        check_sizes(f"{split}/{name}", frame._asdict())
+        pictures = {
+            file: np.asarray(read_picture(root / file))
+            for file in (f"image_clean/left/{n:07d}.png" for n in numbers)
+        }
+        check_sizes(f"{split}/{name}", frame._asdict() | pictures)
         return frame
 
     def prepare(self, split: str, number: int) -> None:
@@ -141,11 +154,12 @@ class ThingsPreparation:
         for part in ("image_clean", "flow_2d", "pc", "flow_3d", "occ_mask_3d", "occ_mask_2d"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         name, following = f"{number:07d}", f"{number + 1:07d}"
-        # The second picture is that of the next frame, if that has flow.
-        last = not (self.source / split / f"flow/left/into_future/{following}.flo").exists()
-        for picture in (name, following)[: 1 + last]:
-            with atomic_write(folder / f"image_clean/{picture}.png") as temporary:
+        for picture in (name, following):  # the second also where the next frame is left out
+            # The next frame may be copying it at the same time: each has a name of its own.
+            own = folder / f"image_clean/{picture}.png.{name}"
+            with atomic_write(own) as temporary:
                 shutil.copyfile(self.source / split / f"image_clean/left/{picture}.png", temporary)
+            own.replace(folder / f"image_clean/{picture}.png")
         np.savez(folder / f"pc/{name}.npz", pc1=clouds.first, pc2=clouds.second)
         np.save(folder / f"flow_3d/{name}.npy", clouds.flow)
         np.save(folder / f"occ_mask_3d/{name}.npy", np.packbits(clouds.occluded))
@@ -155,14 +169,6 @@ class ThingsPreparation:
         flow = np.where(slow[..., None], frame.flow, 0)
         stored = encode_flow(flow, slow, keep_invalid=True)
         write_deep_png(folder / f"flow_2d/{name}.png", stored)
-
-
-def _grey(path: Path) -> Float[np.ndarray, "h w"]:
-    """Disparities, which the files hold negative."""
-    values = read_pfm(path)
-    if values.ndim != 2:
-        raise InputError(f"{path}: expected one value a pixel, got colours")
-    return -values
 
 
 def _attempt(work: ThingsPreparation, frame: tuple[str, int]) -> Outcome:

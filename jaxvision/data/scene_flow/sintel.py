@@ -16,6 +16,7 @@ from jaxvision.errors import InputError
 
 CAMERA = Camera(1500.0, 511.5, 217.5)  # the same for all scenes, as CamLiFlow takes it
 NEAREST = 5.0  # where the nearest point of a pair is put
+UNKNOWN = 1e9  # flow from here on is none, as .flo files have it
 SEED = 0  # of the points that evaluations draw
 
 
@@ -27,12 +28,21 @@ def bring_near(
 
     InputError where a frame has fewer pixels or depths that are not positive numbers.
     """
-    if depths[0].size < points or not (np.isfinite(depths) & (depths > 0)).all():
-        raise InputError(f"expected {points} pixels with depths above 0, got {depths[0].size}")
+    if depths[0].size < points:
+        raise InputError(f"{depths[0].size} pixels, expected {points} or more")
+    _check_depths("depths", depths)
     depths = depths.astype(np.float32)
     while ((depths < farthest).sum(axis=(1, 2)) < points).any():
         depths = depths * np.float32(0.1)
     return depths - depths.min() + np.float32(NEAREST)
+
+
+def _check_depths(name: object, depths: Float[np.ndarray, "*d h w"]) -> None:
+    bad = ~(np.isfinite(depths) & (depths > 0))
+    if bad.any():
+        raise InputError(
+            f"{name}: expected depths above 0, got {bad.sum()} of {bad.size} that are not"
+        )
 
 
 @dataclass(frozen=True)
@@ -69,8 +79,8 @@ class Sintel:
         pictures = self.root / "flow/training" / self.passes
         pictures_read = [np.asarray(read_picture(pictures / f"{n}.png")) for n in names]
         folder = self.root / "depth/training/depth"
-        depths = [read_dpt(folder / f"{n}.dpt") for n in names]
-        flow = read_flo(self.root / f"flow/training/flow/{names[0]}.flo")
+        depths = [self._depth(folder / f"{n}.dpt") for n in names]
+        flow = _read_flow(self.root / f"flow/training/flow/{names[0]}.flo")
         maps = {"picture": pictures_read[0], "second picture": pictures_read[1], "flow": flow}
         maps |= {"depth": depths[0], "second depth": depths[1]}
         check_sizes(self.name(index), maps)
@@ -87,3 +97,21 @@ class Sintel:
             flow_3d=np.zeros_like(clouds[0]),
             name=self.name(index),
         )
+
+    def _depth(self, file: Path) -> Float[np.ndarray, "h w"]:
+        depth = read_dpt(file)
+        if depth.size < self.points:
+            raise InputError(f"{file}: {depth.size} pixels, expected {self.points} or more")
+        _check_depths(file, depth)
+        return depth
+
+
+def _read_flow(file: Path) -> Float[np.ndarray, "h w c"]:
+    """u, v and, where it is unknown somewhere, validity. InputError where it is everywhere."""
+    flow = read_flo(file)
+    known = (np.abs(flow) < UNKNOWN).all(axis=-1, keepdims=True)  # false where it is NaN
+    if not known.any():
+        raise InputError(f"{file}: flow is known nowhere")
+    if known.all():
+        return flow
+    return np.concatenate([np.where(known, flow, 0), known], axis=-1, dtype=np.float32)

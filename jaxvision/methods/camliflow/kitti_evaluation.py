@@ -2,7 +2,7 @@
 points by the distributed disparities, and the background as estimated or made rigid.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,11 +95,18 @@ def matrix_of(camera: Camera) -> Float[np.ndarray, "3 3"]:
 def background_of(
     frames: KittiFrames, index: int, size: tuple[int, ...]
 ) -> Bool[np.ndarray, "h w"]:
-    file = frames.file(SEMANTICS, index, "_10.png")
+    return _labels(frames, SEMANTICS, index, size) <= LAST_BACKGROUND
+
+
+def _labels(
+    frames: KittiFrames, folder: str, index: int, size: tuple[int, ...]
+) -> UInt8[np.ndarray, "h w"]:
+    """One number a pixel. InputError names a file of another shape."""
+    file = frames.file(folder, index, "_10.png")
     labels = read_stored(file)
     if labels.shape != size:
         raise InputError(f"{file}: labels of shape {labels.shape}, expected {size}")
-    return labels <= LAST_BACKGROUND
+    return labels
 
 
 def truth_of(frames: KittiFrames, index: int) -> tuple[Frame, UInt8[np.ndarray, "h w"]]:
@@ -109,12 +116,22 @@ def truth_of(frames: KittiFrames, index: int) -> tuple[Frame, UInt8[np.ndarray, 
         read_disparity_png(frames.file(f"disp_occ_{number}", index, "_10.png"))
         for number in range(2)
     )
-    objects = read_stored(frames.file("obj_map", index, "_10.png"))
-    check_sizes(
-        frames.name(index),
-        {"flow_occ": flow, "disp_occ_0": first, "disp_occ_1": second, "obj_map": objects},
-    )
-    return Frame(first, second, flow, valid), objects
+    maps = {"flow_occ": flow, "disp_occ_0": first, "disp_occ_1": second}
+    check_sizes(frames.name(index), maps)
+    return Frame(first, second, flow, valid), _labels(frames, "obj_map", index, first.shape)
+
+
+def counts_of(frames: KittiFrames, index: int, flows: Flows, kinds: Sequence[bool]) -> list[Counts]:
+    """Outliers of a record, one of each kind: of a rigid background or not. InputError where truth
+    and disparities differ in size."""
+    truth, objects = truth_of(frames, index)
+    counts = []
+    for rigid in kinds:
+        found = estimate(frames, index, flows, rigid=rigid)
+        maps = {DISPARITIES: found.disparity_1, "disp_occ_0": truth.disparity_1}
+        check_sizes(frames.name(index), maps)
+        counts.append(count(found, truth, objects))
+    return counts
 
 
 def evaluation(root: Path, batch: int, forward: Callable[..., Any]) -> Evaluation:
@@ -130,11 +147,7 @@ def evaluation(root: Path, batch: int, forward: Callable[..., Any]) -> Evaluatio
         total = dict(total or {})
         for row, number in enumerate(index):
             flows = Flows(**{name: np.asarray(x[row]) for name, x in outputs.items()})
-            truth, objects = truth_of(frames, int(number))
-            total[int(number)] = [
-                count(estimate(frames, int(number), flows, rigid=rigid), truth, objects)
-                for rigid in kinds
-            ]
+            total[int(number)] = counts_of(frames, int(number), flows, kinds)
         return total
 
     def finish(total: Any, variables: Any) -> dict[str, float]:

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvision.data.flow_files import read_calibration
 from jaxvision.data.scene_flow import flying_things
 from jaxvision.data.scene_flow.geometry import Camera
+from jaxvision.data.scene_flow.kitti import read_camera
 from jaxvision.data.scene_flow.point_sets import Corresponding, Hidden, PointPair, draw_pair
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
@@ -50,7 +50,8 @@ PROTOCOLS = {
 
 def cameras_of(root: Path, of_kitti: bool) -> tuple[Camera, ...]:
     """FlyingThings3D's; of KITTI those of ROOT/calib_cam_to_cam/*.txt in order, which records take
-    by their place in the list, as published. InputError where there are none."""
+    by their place in the list, as published. InputError where there are none, or one is no
+    camera."""
     if not of_kitti:
         return (flying_things.CAMERA,)
     files = sorted((root / CALIBRATIONS).glob("*.txt"))
@@ -58,8 +59,7 @@ def cameras_of(root: Path, of_kitti: bool) -> tuple[Camera, ...]:
         raise InputError(
             f"{root / CALIBRATIONS}: no calibrations, expected files such as 000000.txt"
         )
-    found = (read_calibration(file) for file in files)
-    return tuple(Camera(float(p[0, 0]), float(p[0, 2]), float(p[1, 2])) for p in found)
+    return tuple(read_camera(file) for file in files)
 
 
 def evaluation(name: str, root: Path, batch: int, forward: Callable[..., Any]) -> Evaluation:
