@@ -183,10 +183,16 @@ def test_minus_infinity_in_a_bias_leaves_keys_out_and_a_nan_stays():
     assert jnp.isnan(attention(query, key, value, bias=bias)[0, 2]).all()
 
 
+def pretend(platform, monkeypatch):
+    """As on such a machine, whose JAX has its kernels' backend."""
+    monkeypatch.setattr(dispatch, "platform", lambda: platform)
+    monkeypatch.setattr(dispatch, "_refused", lambda implementation: None)
+
+
 @pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
 def test_what_a_kernel_cannot_serve_goes_to_the_reference(platform, monkeypatch):
     """By themselves these shapes would go to a kernel of every platform."""
-    monkeypatch.setattr(dispatch, "platform", lambda: platform)
+    pretend(platform, monkeypatch)
     asked: list[str] = []
     for name in IMPLEMENTATIONS | {"cudnn": None}:
         monkeypatch.setitem(
@@ -252,7 +258,7 @@ BAD = {
     [("triton", "gpu"), ("cudnn", "gpu"), ("mosaic_tpu", "tpu"), ("splash", "tpu")],
 )
 def test_a_named_kernel_says_what_it_lacks(name, platform, monkeypatch):
-    monkeypatch.setattr(dispatch, "platform", lambda: platform)
+    pretend(platform, monkeypatch)
     with pytest.raises(InputError, match=f"{name!r} keeps no weights to return"):
         attention(X, X, X, return_weights=True, implementation=name)
     with pytest.raises(InputError, match=f"{name!r} takes no mask and no bias"):
