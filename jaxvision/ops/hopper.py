@@ -105,7 +105,7 @@ class WarpGroup(NamedTuple):
         if self.interpreted:
             _multiply_staged(sum_ref, left[...].T, right)
         else:
-            backend().wgmma(sum_ref, backend().transpose_ref(left, (1, 0)), right)
+            backend().wgmma(sum_ref, left.transpose((1, 0)), right)
             backend().wgmma_wait(0)
 
     def numbers(self, shape: tuple[int, int], axis: int) -> Array:
