@@ -12,6 +12,7 @@ from jaxvision.data.scene_flow.frames import FramePair, draw_points
 from jaxvision.data.scene_flow.geometry import Camera
 from jaxvision.data.scene_flow.kitti import PADDED, KittiFrames
 from jaxvision.errors import InputError
+from jaxvision.methods.camliflow.background_refinement import refine
 from jaxvision.methods.camliflow.kitti_evaluation import Flows, background_of, counts_of, truth_of
 from jaxvision.methods.camliflow.point_evaluation import cameras_of
 
@@ -158,6 +159,27 @@ def test_truth_of_kitti_that_does_not_fit_is_refused(tmp_path):
     Image.new("RGB", (8, 6)).save(training / "obj_map/000000_10.png")
     with pytest.raises(InputError, match=r"obj_map/000000_10\.png: labels of shape \(6, 8, 3\)"):
         truth_of(frames, 0)
+
+
+@pytest.mark.parametrize("moving", [80, 40])
+def test_a_background_that_stands_still_is_refined_or_stays(moving):
+    """Rays of pixels that do not move are parallel: no point is nearest to both."""
+    size, flow = (60, 80), np.zeros((60, 80, 2), np.float32)
+    flow[:, moving:] = 30
+    disparity = np.random.RandomState(0).uniform(1, 100, size).astype(np.float32)
+    everywhere = np.ones(size, bool)
+    intrinsics = np.array([[700.0, 0, 40], [0, 700, 30], [0, 0, 1]])
+    found = refine(
+        flow,
+        (disparity, disparity),
+        everywhere,
+        everywhere,
+        intrinsics=intrinsics,
+        baseline=0.54,
+    )
+    assert np.isfinite(found.flow).all()
+    if moving == size[1]:
+        assert np.array_equal(found.flow, flow)
 
 
 def write_sintel(root: Path) -> None:

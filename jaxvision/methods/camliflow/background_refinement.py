@@ -70,14 +70,20 @@ def lift(
 def midpoints(
     first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "n 3"], motion: Motion
 ) -> Float[np.ndarray, "n 3"]:
-    """The points nearest to both rays of each pair, in the first camera's coordinates."""
+    """The points nearest to both rays of each pair, in the first camera's coordinates; NaN where
+    the rays are parallel."""
     centre = -motion.rotation.T @ motion.translation
     directions = np.stack([first, second @ motion.rotation], axis=1)
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     origins = np.stack([np.zeros(3), centre])
     across = np.eye(3) - directions[..., :, None] * directions[..., None, :]
     target = np.einsum("nkij,kj->ni", across, origins)
-    return np.linalg.solve(across.sum(axis=1), target[..., None])[..., 0]
+    matrices = across.sum(axis=1)
+    parallel = np.linalg.det(matrices) == 0
+    matrices[parallel] = np.eye(3)
+    found = np.linalg.solve(matrices, target[..., None])[..., 0]
+    found[parallel] = np.nan
+    return found
 
 
 def register(
