@@ -19,6 +19,8 @@ from jaxvision.ops.voxel_aggregation import argument_specs as aggregation_specs
 from jaxvision.ops.voxel_aggregation import mosaic_gpu as aggregation
 from ops.voxel_scenes import padded, wide_scene
 
+REFUSAL = hopper.refusal("H100")
+of_this_jax = pytest.mark.skipif(REFUSAL is not None, reason=str(REFUSAL))
 # Forty voxels apart from each other beside a wall of two hundred: a window of two pieces.
 SCENE = wide_scene()[:40] + wide_scene()[128:328]
 ROWS = 250
@@ -58,6 +60,7 @@ def test_convolution_equals_the_reference(neighbours):
         np.testing.assert_allclose(ours.astype(jnp.float32), theirs, rtol=2**-8, atol=1e-5)
 
 
+@of_this_jax
 @pytest.mark.parametrize("name", ["linkunet_down", "centerpoint_last_stage"])
 def test_convolution_is_lowered_for_hopper(name):
     spec = SPECS[name]
@@ -115,6 +118,7 @@ def test_aggregation_equals_the_reference(scans, rows, edge, channels, form, dty
         np.testing.assert_allclose(mine.astype(jnp.float32), theirs, rtol=0, atol=tolerance * scale)
 
 
+@of_this_jax
 @pytest.mark.parametrize("name", ["linkunet_cos_x_2x3", "centerpoint_elkv3"])
 def test_aggregation_is_lowered_for_hopper(name):
     spec = aggregation_specs.SPECS[name]
@@ -146,6 +150,7 @@ def test_split_is_exact():
         np.testing.assert_allclose(total, x, rtol=0 if bits == 24 else 2.0**-bits, atol=0)
 
 
+@of_this_jax
 def test_what_it_refuses(neighbours):
     def convolve(channels, dtype=jnp.bfloat16, device=None):
         features = jax.ShapeDtypeStruct((1, ROWS, channels), dtype)
@@ -166,6 +171,7 @@ def test_what_it_refuses(neighbours):
         convolve(16, device="NVIDIA A100")
 
 
+@of_this_jax
 def test_a_jax_without_the_backend(monkeypatch):
     def removed(name):
         raise ModuleNotFoundError(f"No module named {name!r}")
