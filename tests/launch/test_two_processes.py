@@ -13,7 +13,7 @@ from launch.watched import Launch
 from processes import SMALL, finish, logged, start_group
 
 pytestmark = pytest.mark.xdist_group("processes")
-STEPS, EVALUATE = 32, 24
+STEPS, EVALUATE = 64, 48  # far enough apart for a machine that is busy
 TRAIN = [
     "jaxvision",
     "train",
