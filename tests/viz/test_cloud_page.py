@@ -65,5 +65,7 @@ def test_a_page_may_be_in_colours_of_its_own():
 
 
 def test_what_is_drawn_before_a_page_is_shown_is_kept():
-    """As a frame that a page loads late: Chromium showed it black."""
-    assert '"webgl", {preserveDrawingBuffer: true}' in page_of("a.bin", "car")
+    """As a frame that a page loads late, without a size at first: Chromium showed it black."""
+    page = page_of("a.bin", "car")
+    assert '"webgl", {preserveDrawingBuffer: true}' in page
+    assert "new ResizeObserver(draw)" in page
