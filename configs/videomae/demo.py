@@ -7,12 +7,12 @@ Tubes of 4 x 4 pixels hide half of each clip, and all that is hidden is decoded:
 the published one, which a demo's steps do not learn. Pixels are normalised by the clip's visible
 ones (task.normalise_clip), so that a network that has learnt nothing answers the mean colour.
 
-Measured with seed 0, on photographs never trained on: hidden cubes at 20.3 dB, the mean visible
-colour 18.2 dB, the nearest visible cubes 19.2 dB. A linear probe names 55.6 % of the kinds of
-camera motion from the frozen features, 52.2 % from those of the untrained network, which 320 clips
-cannot tell apart: the network fills holes from their neighbours, and does not follow the motion
-yet. 6 min 18 s of processor time on two CPU cores. What else was tried: docs/performance.md. Your
-own pictures: --config.data.root=FOLDER.
+Measured with seed 0 on two machines of two CPU cores each, on photographs never trained on: hidden
+cubes at 20.3 and 20.2 dB, the mean visible colour 18.2 dB, the nearest visible cubes 19.2 dB. A
+linear probe names 55.6 and 53.8 % of the kinds of camera motion from the frozen features, 52.2 %
+from those of the untrained network, which 320 clips cannot tell apart: the network fills holes from
+their neighbours, and does not follow the motion yet. 4 to 7 minutes of processor time. What else
+was tried: docs/performance.md. Your own pictures: --config.data.root=FOLDER.
 """
 
 from ml_collections import ConfigDict
