@@ -21,6 +21,7 @@ from jaxvision.text_files import number
 MAGIC = 202021.25  # of .flo and .dpt, as a little-endian float
 FLOW_SCALE, FLOW_ZERO = 64.0, 32768
 DISPARITY_SCALE = 256.0
+UNKNOWN_FROM, UNKNOWN = 1e9, 1e10  # pixels of a .flo: none, and what is written for it
 
 
 class SparseFlow(NamedTuple):
@@ -33,6 +34,11 @@ class SparseFlow(NamedTuple):
 def read_flo(path: str | Path) -> Float[np.ndarray, "h w 2"]:
     """Middlebury's and Sintel's flow."""
     return _tagged(path, 2)
+
+
+def known(flow: Float[np.ndarray, "h w 2"]) -> Bool[np.ndarray, "h w"]:
+    """Where a .flo has flow: numbers, and not as large as what stands for none."""
+    return (np.abs(flow) < UNKNOWN_FROM).all(axis=-1)  # false where it is NaN
 
 
 def write_flo(path: str | Path, flow: Float[np.ndarray, "h w 2"]) -> None:

@@ -21,6 +21,7 @@ from jaxtyping import Float
 
 from jaxvision.data.arrays import read_arrays
 from jaxvision.data.flow_files import (
+    known,
     read_calibration,
     read_disparity_png,
     read_dpt,
@@ -60,9 +61,9 @@ class Sequence:
     def table(self) -> dict[str, Any]:
         table = read_json(self.file, SHAPE)
         frames, flows = table["frames"], table.get("flow_2d", [])
-        for part, known in ((table, SHAPE), *((frame, FRAME) for frame in frames)):
+        for part, keys in ((table, SHAPE), *((frame, FRAME) for frame in frames)):
             for name in part:
-                check_choice(f"{self.file}: unknown key", name, [k.rstrip("?") for k in known])
+                check_choice(f"{self.file}: unknown key", name, [k.rstrip("?") for k in keys])
         if table.get("baseline", 1) <= 0:
             raise InputError(
                 f"{self.file}: baseline {table['baseline']}: expected above 0 (metres)"
@@ -184,7 +185,7 @@ class Sequence:
             flow, valid = read_flow_png(path)
         else:
             flow = (read_flo(path) if suffix == ".flo" else read_pfm(path))[..., :2]
-            valid = np.isfinite(flow).all(axis=-1) & (np.abs(flow) < 1e9).all(axis=-1)
+            valid = known(flow)
         return np.concatenate([flow, valid[..., None]], axis=-1, dtype=np.float32)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from jaxvision.data.flow_files import read_dpt, read_flo
+from jaxvision.data.flow_files import known, read_dpt, read_flo
 from jaxvision.data.picture_files import read_picture
 from jaxvision.data.scene_flow.frames import FramePair, check_sizes
 from jaxvision.data.scene_flow.geometry import Camera, lift_depth
@@ -16,7 +16,6 @@ from jaxvision.errors import InputError
 
 CAMERA = Camera(1500.0, 511.5, 217.5)  # the same for all scenes, as CamLiFlow takes it
 NEAREST = 5.0  # where the nearest point of a pair is put
-UNKNOWN = 1e9  # flow from here on is none, as .flo files have it
 SEED = 0  # of the points that evaluations draw
 
 
@@ -109,9 +108,9 @@ class Sintel:
 def _read_flow(file: Path) -> Float[np.ndarray, "h w c"]:
     """u, v and, where it is unknown somewhere, validity. InputError where it is everywhere."""
     flow = read_flo(file)
-    known = (np.abs(flow) < UNKNOWN).all(axis=-1, keepdims=True)  # false where it is NaN
-    if not known.any():
+    found = known(flow)[..., None]
+    if not found.any():
         raise InputError(f"{file}: flow is known nowhere")
-    if known.all():
+    if found.all():
         return flow
-    return np.concatenate([np.where(known, flow, 0), known], axis=-1, dtype=np.float32)
+    return np.concatenate([np.where(found, flow, 0), found], axis=-1, dtype=np.float32)

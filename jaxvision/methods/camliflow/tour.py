@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from scipy.spatial import cKDTree
 
 from jaxvision.data import pictures
-from jaxvision.data.flow_files import write_flo
+from jaxvision.data.flow_files import UNKNOWN, write_flo
 from jaxvision.data.scene_flow.frames import FramePair, drop_unusable
 from jaxvision.data.scene_flow.stereo_pair import motorcycle
 from jaxvision.methods.camliflow.evaluation import HELD_OUT_SEED
@@ -20,7 +20,6 @@ from jaxvision.viz.files import write_png
 from jaxvision.viz.tour_page import Number, Picture
 
 PAIRS = 9
-UNKNOWN = 1e10  # flow that nobody knows, in a .flo
 
 
 def write(config: ConfigDict, folder: Path) -> dict[str, FramePair]:
@@ -92,16 +91,13 @@ def show(answers: Path, pairs: dict[str, FramePair]) -> Shown:
     return Shown(shown, numbers)
 
 
-WHAT = (
-    "Two frames of a camera and of a LiDAR at once: a branch for pixels and one for points ask "
-    "each other at every level, and say how both move."
-)
 STOPS = (
     Stop(
         name="camliflow",
         weights="camliflow/demo",
         title="How pixels and points move",
-        what=WHAT,
+        what="Two frames of a camera and of a LiDAR at once: a branch for pixels and one for "
+        "points ask each other at every level, and say how both move.",
         given="made-up scenes, planes with real photographs on them (scikit-image and "
         "scikit-learn), never trained on.",
         write=write,
