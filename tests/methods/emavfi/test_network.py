@@ -220,7 +220,8 @@ def test_two_pictures_are_answered_with_pictures_and_a_table(tmp_path):
         pair
     )
     got = np.asarray(Image.open(tmp_path / "a_b_t0.500.png"))[..., ::-1]
-    assert np.abs(got - np.asarray(want[0]) * 255).max() <= 0.5001
+    # Half a level of rounding, and what two programs of one network may differ by (1e-5 of 1).
+    assert np.abs(got - np.asarray(want[0]) * 255).max() <= 0.5 + 255 * 1e-5
     table = json.loads((tmp_path / "a_b.json").read_text())
     assert table["size"] == [70, 50]
     assert [row["t"] for row in table["answers"]] == [0.25, 0.5]
