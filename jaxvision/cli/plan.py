@@ -10,7 +10,8 @@ topologies: [COUNTx]CHIP:SHAPE, e.g. v5e:16x16, v5p:8x8x16, 4xv5e:16x16 (four sl
     jaxvision plan --all plans.jsonl
 
 plans every published training on v5e:16x16, v5p:4x4x8, v6e:16x16 and tpu7x:4x4x4 (or the given
-topologies) and prints a table. It takes hours; run it again to go on.
+topologies), or the largest part of one over which the published batch divides, and prints a table.
+It takes hours; run it again to go on.
 """
 
 import argparse
@@ -189,7 +190,7 @@ def run_all(arguments: argparse.Namespace) -> int:
     import sys
 
     from jaxvision.errors import InputError, check_writable
-    from jaxvision.planning.topologies import describe, parse
+    from jaxvision.planning.topologies import parse
 
     for option in ("search", "weak", "measured", "json", "picture", "overrides"):
         if getattr(arguments, option):
@@ -198,7 +199,7 @@ def run_all(arguments: argparse.Namespace) -> int:
     os.environ["JAX_PLATFORMS"] = "cpu"
 
     from jaxvision.planning import every_recipe, search
-    from jaxvision.planning.plan import Plan, Planner, Target
+    from jaxvision.planning.plan import Plan, Planner
     from jaxvision.registry import load_config, make_task
     from jaxvision.training.config import recipes
 
@@ -210,11 +211,11 @@ def run_all(arguments: argparse.Namespace) -> int:
 
     def plan(recipe: str, machine: str) -> list[Plan]:
         planner = Planner(load_config(recipe), make_task, assumptions)
-        target = Target(machines[machine], describe(machines[machine]))
+        target = search.largest_part(planner, machines[machine])
         plans = planner.plans(target, {})
         return [each if each.fits else search.remedy(planner, target, each) for each in plans]
 
     names = every_recipe.distinct(recipes(), load_config)
-    work = [(name, machine) for name in names for machine in machines]
+    work = [(name, machine) for machine in machines for name in names]
     print(every_recipe.table(every_recipe.fill(arguments.all, work, plan, say)))
     return 0

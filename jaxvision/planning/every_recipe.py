@@ -20,7 +20,7 @@ from jaxvision.training.config import as_json
 
 MACHINES = ("v5e:16x16", "v5p:4x4x8", "v6e:16x16", "tpu7x:4x4x4")
 # Recipes for a laptop, and those whose sizes are the user's.
-LEFT_OUT = ("demo", "own")
+LEFT_OUT = {"demo", "own"}
 BEGUN = "begun, and the process ended"
 
 
@@ -38,7 +38,7 @@ def distinct(names: Iterable[str], load: Callable[[str], ConfigDict]) -> list[st
     alone, a step costs the same."""
     found: dict[str, str] = {}
     for name in sorted(names):
-        if not name.partition("/")[2].startswith(LEFT_OUT):
+        if not LEFT_OUT.intersection(name.partition("/")[2].split("_")):
             config = as_json(load(name))
             shape = {key: config.get(key) for key in ("method", "model", "teacher", "dtype")}
             shape |= {"task": config["task"]["name"], "batch": config["train"]["batch_size"]}
@@ -89,17 +89,19 @@ def _add(file: Path, answer: Answer) -> None:
 
 def table(answers: Iterable[Answer]) -> str:
     """Markdown: a row of each bucket."""
-    head = ("recipe", "bucket", "machine", "fits", "GiB of a chip", "step at least, s", "bound by")
-    lines = [f"| {' | '.join((*head, 'price'))} |", "| --- " * (len(head) + 1) + "|"]
+    head = ("recipe", "bucket", "machine", "chips", "fits", "GiB of a chip", "step at least, s")
+    lines = [f"| {' | '.join((*head, 'bound by', 'price'))} |", "| --- " * (len(head) + 2) + "|"]
     for answer in answers:
         if not answer.plans:
-            lines.append(f"| {answer.recipe} |  | {answer.machine} | {answer.said} |  |  |  |  |")
+            cells = (answer.recipe, "", answer.machine, "", answer.said, "", "", "", "")
+            lines.append(f"| {' | '.join(cells)} |")
         for each in answer.plans:
             remedy = f"with {settings(each['remedy'])}" if each["remedy"] else "no"
             cells = (
                 answer.recipe,
                 each["bucket"],
-                answer.machine,
+                each["topology"],
+                str(each["chips"]),
                 "yes" if each["fits"] else remedy,
                 f"{gib(each['peak'])} of {gib(each['capacity'])}",
                 number(each["seconds"]) if each["seconds"] else "",

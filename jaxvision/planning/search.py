@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.errors import InputError
 from jaxvision.planning.plan import Plan, Planner, Target
+from jaxvision.planning.topologies import Topology, describe, smaller
 from jaxvision.training.config import leaves
 
 MICRO_BATCHES, REMAT = "train.accumulate", "model.remat"
@@ -139,6 +140,25 @@ def micro_batches(planner: Planner, target: Target, changes: dict[str, Any]) -> 
             for groups in (train.draw_groups, train.norm_groups, train.loss_groups)
         )
     ]
+
+
+def largest_part(planner: Planner, topology: Topology) -> Target:
+    """`topology`, or the largest part of it over whose chips the recipe's batch divides.
+
+    InputError, that of the whole, where it divides over no part.
+    """
+    refused: InputError | None = None
+    part: Topology | None = topology
+    while part is not None:
+        target = Target(part, describe(part))
+        try:
+            planner.program(target, {})
+            return target
+        except InputError as error:
+            refused = refused or error
+            part = smaller(part)
+    assert refused is not None
+    raise refused
 
 
 def scale_batch(config: ConfigDict, chips: int, first: int) -> dict[str, int]:

@@ -152,6 +152,25 @@ def parse(name: str) -> Topology:
     return Topology(name, kind, tuple(int(side) for side in text.split("x")), groups)
 
 
+def smaller(topology: Topology) -> Topology | None:
+    """Half of the slices or nodes, or of one the next smaller form; None of a single chip."""
+    if topology.groups > 1:
+        groups, shape = topology.groups // 2, topology.shape
+    else:
+        sides = [tuple(int(side) for side in form.split("x")) for form in topology.chip.shapes]
+        within = [
+            each
+            for each in sides
+            if each != topology.shape
+            and all(a <= b for a, b in zip(each, topology.shape, strict=True))
+        ]
+        if not within:
+            return None
+        groups, shape = 1, max(within, key=math.prod)
+    form = f"{topology.kind}:{'x'.join(map(str, shape))}"
+    return Topology(form if groups == 1 else f"{groups}x{form}", topology.kind, shape, groups)
+
+
 def describe(topology: Topology) -> list[Any]:
     """Devices of `topology` that programs can be compiled for, but not run on."""
     if topology.chip.platform == "cuda":

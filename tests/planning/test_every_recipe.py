@@ -12,7 +12,7 @@ from jaxvision.training.config import recipes
 
 
 def planned(fits=True, **more):
-    known = dict(topology="", mesh={}, bucket="clips", changes={}, fits=fits, parameters=1)
+    known = dict(topology="v5e:1x1", mesh={}, bucket="clips", changes={}, fits=fits, parameters=1)
     known |= dict(chips=1, hosts=1, samples=1, memory={}, peak=2.0**30, capacity=2.0**34)
     return Plan(**known, counted_flops=None, executed_flops=1.0, **more)
 
@@ -50,16 +50,17 @@ def test_the_table_has_a_row_of_each_bucket():
     answers = [every_recipe.Answer("x/y", "v5e:2x2", "planned", plans)]
     answers.append(every_recipe.Answer("x/z", "v5e:2x2", "ValueError: no"))
     rows = every_recipe.table(answers).splitlines()[2:]
-    assert rows[0] == "| x/y | clips | v5e:2x2 | yes | 1.00 of 16.00 | 0.5 | links |  |"
+    assert rows[0] == "| x/y | clips | v5e:1x1 | 1 | yes | 1.00 of 16.00 | 0.5 | links |  |"
     assert "| with a.b=2 |" in rows[1]
     assert "| no |" in rows[2]
-    assert rows[3] == "| x/z |  | v5e:2x2 | ValueError: no |  |  |  |  |"
+    assert rows[3] == "| x/z |  | v5e:2x2 |  | ValueError: no |  |  |  |  |"
 
 
 def test_recipes_that_cost_the_same_are_planned_once():
     names = [name for name in recipes() if name.startswith("pdpp/")]
     found = every_recipe.distinct(names, load_config)
     assert "pdpp/demo" not in found
+    assert every_recipe.distinct(["link/detection_demo", "link/own_boxes"], load_config) == []
     assert len(set(found)) == len(found) > 3
     twice = every_recipe.distinct(["pdpp/coin", "pdpp/copy"], lambda name: load_config("pdpp/coin"))
     assert twice == ["pdpp/coin"]

@@ -3,8 +3,9 @@
 import jax
 import pytest
 
+from jaxvision.errors import InputError
 from jaxvision.planning.plan import Assumptions, Plan, Planner, Target
-from jaxvision.planning.search import meshes, remedy, search
+from jaxvision.planning.search import largest_part, meshes, remedy, search
 from jaxvision.planning.topologies import parse
 from jaxvision.registry import make_task
 from jaxvision.training.config import load_config
@@ -109,3 +110,18 @@ def test_meshes_that_cannot_hold_the_state_are_not_tried(target):
     planner = Arithmetic(1, 1)
     tried = [tuple(mesh.values()) for mesh in meshes(planner, target)]
     assert tried == [(-1, 1, 1), (-1, 4, 1), (-1, 1, 2), (-1, 4, 2)]
+
+
+def test_a_batch_that_is_too_small_is_planned_on_the_part_over_which_it_divides(monkeypatch):
+    monkeypatch.setattr("jaxvision.planning.search.describe", lambda part: devices(part.chips))
+    planner = Arithmetic(state=1, activations=1)
+    assert largest_part(planner, parse("v5e:2x4")).topology.name == "v5e:2x4"
+    planner.config.train.batch_size = 4
+    assert largest_part(planner, parse("v5e:2x4")).topology.name == "v5e:2x2"
+    planner.config.mesh.fsdp = 3
+    with pytest.raises(InputError, match="v5e:2x4"):
+        largest_part(planner, parse("v5e:2x4"))
+
+
+def devices(count):
+    return jax.devices()[:count]

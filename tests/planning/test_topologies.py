@@ -4,7 +4,7 @@ from jaxvision.errors import InputError
 from jaxvision.nn.sharding import MESH_AXES
 from jaxvision.planning import topologies
 from jaxvision.planning.roofline import axis_rate
-from jaxvision.planning.topologies import describe, parse
+from jaxvision.planning.topologies import describe, parse, smaller
 from jaxvision.training.mesh import make_mesh
 
 
@@ -67,3 +67,19 @@ def test_links_along_mesh_axes(name, axes, rates):
     mesh = make_mesh(dict(zip(MESH_AXES, axes, strict=True)), describe(topology))
     found = [axis_rate(topology, mesh, [axis]) / topology.chip.link for axis in ("data", "fsdp")]
     assert found == list(rates)
+
+
+@pytest.mark.parametrize(
+    ("whole", "parts"),
+    [
+        ("v5e:4x4", ["v5e:2x4", "v5e:2x2", "v5e:1x1"]),
+        ("v5p:4x4x4", ["v5p:2x4x4", "v5p:2x2x4", "v5p:2x2x2", "v5p:2x2x1"]),
+        ("4xh200:8", ["2xh200:8", "h200:8", "h200:4", "h200:2", "h200:1"]),
+    ],
+)
+def test_parts_of_a_machine_are_machines(whole, parts):
+    found, part = [], parse(whole)
+    while (part := smaller(part)) is not None:
+        assert parse(part.name) == part
+        found.append(part.name)
+    assert found == parts
