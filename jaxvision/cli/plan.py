@@ -210,7 +210,7 @@ def run_all(arguments: argparse.Namespace) -> int:
         print(text, file=sys.stderr, flush=True)
 
     def plan(recipe: str, machine: str) -> list[Plan]:
-        planner = Planner(load_config(recipe), make_task, assumptions)
+        planner = Planner(load_config(recipe), make_task, assumptions, say)
         target = search.largest_part(planner, machines[machine])
         plans = planner.plans(target, {})
         return [each if each.fits else search.remedy(planner, target, each) for each in plans]

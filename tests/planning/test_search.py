@@ -123,5 +123,21 @@ def test_a_batch_that_is_too_small_is_planned_on_the_part_over_which_it_divides(
         largest_part(planner, parse("v5e:2x4"))
 
 
+@pytest.mark.parametrize("recipe", ["videomae/vit_b_k400_finetune", "comae/finetune"])
+def test_classes_are_taken_for_granted_where_no_data_names_them(
+    recipe, target, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    said = []
+    planner = Planner(load_config(recipe), make_task, Assumptions(), said.append)
+    assert planner.program(target, {}).task.class_names[-1] == "class 999"
+    planner.program(target, {})
+    assert len(said) == 1
+    assert "1,000 classes are taken for granted" in said[0]
+    planner.config.mesh.fsdp = 3  # what is wrong beside that is still said
+    with pytest.raises(InputError, match="topology 'v5e:2x4'"):
+        planner.program(target, {})
+
+
 def devices(count):
     return jax.devices()[:count]
