@@ -49,7 +49,7 @@ def operations_with_kernels() -> dict[str, bool]:
     for name, make in voxels.OPERATIONS.items():
         run, *arguments = make(jnp.float32)
         trace(name, run, arguments)
-    for name in ("search", "sampling", "lookup"):
+    for name in ("search", "sampling", "lookup", "point lookup"):
         step, shapes, _ = points.STEPS[name]
         trace(f"points {name}", step, [jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes])
     *arrays, neighbours = convolution_specs.SPECS["camliraft_gru"].shapes(1)

@@ -13,6 +13,7 @@ from jaxvision.ops.sparse_voxels import argument_specs as convolution_specs
 from jaxvision.ops.voxel_aggregation import argument_specs as aggregation_specs
 from jaxvision.planning.topologies import describe, parse
 from ops import test_kernels_compile as pictures
+from ops import test_point_kernels_compile as points
 from ops import test_voxel_kernels_compile as voxels
 
 STEPS = pictures.STEPS | {
@@ -40,6 +41,17 @@ def test_kernels_of_voxels(h200):
         for name in voxels.OPERATIONS:
             program = voxels.lowered(name, jnp.bfloat16, h200, by_weights=True)
             assert "triton" in program.compile().as_text(), f"{name}: no kernel"
+
+
+def test_kernels_of_points(h200):
+    with jax.set_mesh(h200):
+        everywhere = NamedSharding(h200, PartitionSpec())
+        for name, (step, shapes, kernels) in points.STEPS.items():
+            arguments = (
+                jax.ShapeDtypeStruct(shape, jnp.float32, sharding=everywhere) for shape in shapes
+            )
+            text = jax.jit(step).lower(*arguments).compile().as_text()
+            assert text.count("__gpu$xla.gpu.triton") == kernels, name
 
 
 def test_convolution_without_triton(h200):

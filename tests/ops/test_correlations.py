@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from jaxvision.errors import InputError
 from jaxvision.ops.correlation_lookup import correlation_lookup, correlation_pyramid
+from jaxvision.ops.grouping import group_points
 from jaxvision.ops.image_sampling import grid_sample
+from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
 from jaxvision.ops.local_correlation import local_correlation
 from jaxvision.ops.point_correlation import point_correlation
 
@@ -146,6 +148,45 @@ def test_point_correlation_is_offset_and_product_of_the_nearest():
         nearest = np.argsort(np.linalg.norm(xyz2[0] - xyz1[0, n], axis=-1))[:2]
         wanted = [[*(xyz2[0, m] - xyz1[0, n]), first[0, n] @ second[0, m] / 8] for m in nearest]
         np.testing.assert_allclose(got[0, n], wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["anywhere", "grid"])
+def test_point_correlation_has_the_gradients_of_its_definition(kind):
+    """On a grid several neighbours are as near: those of the last place, too."""
+    rng = np.random.default_rng(3)
+    first, second = rng.standard_normal((2, 2, 9, 6)).astype(np.float32)
+    xyz1, xyz2 = rng.uniform(0, 3, (2, 2, 9, 3)).astype(np.float32)
+    if kind == "grid":
+        xyz1, xyz2 = np.floor(xyz1), np.floor(xyz2)
+    nearest = k_nearest_neighbours(xyz2, xyz1, 4).indices
+
+    def definition(first, second, xyz1, xyz2):
+        offset = group_points(xyz2, nearest) - xyz1[:, :, None]
+        products = jnp.mean(first[:, :, None] * group_points(second, nearest), axis=-1)
+        return jnp.concatenate([offset, products[..., None]], axis=-1)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def both(function):
+        value, pull = jax.vjp(function, first, second, xyz1, xyz2)
+        return value, *pull(jnp.cos(3 * value))
+
+    got = both(lambda *arrays: point_correlation(*arrays, k=4))
+    for mine, wanted in zip(got, both(definition), strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_point_correlation_never_keeps_the_features_of_all_neighbours():
+    """Nor all pairs: each would be 4.2 MB here."""
+
+    def both(*arrays):
+        value, pull = jax.vjp(lambda *arrays: point_correlation(*arrays, k=16), *arrays)
+        return value, pull(value)
+
+    shapes = [jax.ShapeDtypeStruct((1, 512, size), jnp.float32) for size in (128, 128, 3, 3)]
+    # The search holds distances of its own.
+    search = jax.jit(lambda p, q: k_nearest_neighbours(p, q, 16)).lower(*shapes[2:]).compile()
+    room = jax.jit(both).lower(*shapes).compile().memory_analysis().temp_size_in_bytes
+    assert room - search.memory_analysis().temp_size_in_bytes < 2e6
 
 
 MAP = np.zeros((1, 8, 8, 4), np.float32)

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,7 @@ from jaxvision.ops import (
     furthest_point_sampling,
     k_nearest_neighbours,
     point_convolution,
+    point_correlation,
 )
 from jaxvision.ops.correlation_lookup import mosaic_tpu as tpu_lookup
 from jaxvision.ops.correlation_lookup import reference as lookup
@@ -26,12 +28,15 @@ from jaxvision.ops.k_nearest_neighbours import reference as search
 from jaxvision.ops.k_nearest_neighbours import triton as gpu_search
 from jaxvision.ops.point_convolution import reference as convolution
 from jaxvision.ops.point_convolution import triton as gpu_convolution
+from jaxvision.ops.point_correlation import mosaic_tpu as tpu_correlation
+from jaxvision.ops.point_correlation import reference as correlation
+from jaxvision.ops.point_correlation import triton as gpu_correlation
 from tpu_interpreter import STRICT, races_found
 
 FEW = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 KERNELS = {
-    "mosaic_tpu": (tpu_search, tpu_sampling, tpu_lookup),
-    "triton": (gpu_search, gpu_sampling, gpu_lookup),
+    "mosaic_tpu": (tpu_search, tpu_sampling, tpu_lookup, tpu_correlation),
+    "triton": (gpu_search, gpu_sampling, gpu_lookup, gpu_correlation),
 }
 pytestmark = pytest.mark.xdist_group("interpreted_kernels")
 
@@ -139,6 +144,64 @@ def maximum_both_ways(implementation, *options):
     return run
 
 
+def correlation_arguments(rng, sizes, kind: str, dtype=np.float32):
+    """Features, places, and the cotangent of what is found."""
+    n, m, channels, k = sizes
+    features = (rng.standard_normal((2, count, channels), np.float32) for count in (n, m))
+    first, second = (jnp.asarray(each, dtype) for each in features)
+    places = cloud(rng, n, "grid"), cloud(rng, m, kind)
+    return first, second, *places, rng.standard_normal((2, n, k, 4), np.float32)
+
+
+@functools.cache
+def correlations_both_ways(correlations, k, *options):
+    """(correlations, indices, gradients by all four arrays)."""
+
+    @jax.jit
+    def run(first, second, xyz1, xyz2, cotangent):
+        found, pull, nearest = jax.vjp(
+            lambda *arrays: correlations(*arrays, k, *options),
+            first,
+            second,
+            xyz1,
+            xyz2,
+            has_aux=True,
+        )
+        return found, nearest, *pull(cotangent)
+
+    return run
+
+
+def assert_equal_correlations(got, wanted):
+    np.testing.assert_array_equal(got[1], wanted[1])
+    for mine, theirs in zip(got, wanted, strict=True):
+        assert mine.dtype == theirs.dtype
+        mine, theirs = (np.asarray(each, np.float32) for each in (mine, theirs))
+        # Gradients in bfloat16 differ by one of its steps.
+        step = 2**-7 if got[2].dtype == jnp.bfloat16 else 1e-5
+        np.testing.assert_allclose(mine, theirs, rtol=step, atol=5e-5)
+
+
+# (points, others, channels, k): one of each; several tiles and blocks, the last of them not full.
+@pytest.mark.parametrize(
+    ("sizes", "dtype"),
+    [
+        ((1, 1, 3, 1), np.float32),
+        ((140, 300, 12, 16), np.float32),
+        ((20, 40, 20, 32), jnp.bfloat16),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kernel", KERNELS)
+@FEW
+@given(seed=st.integers(0, 2**31), kind=st.sampled_from(["anywhere", "grid", "out of reach"]))
+def test_correlations_equal_the_reference_both_ways(kernel, sizes, dtype, seed, kind):
+    arguments = correlation_arguments(np.random.default_rng(seed), sizes, kind, dtype)
+    k = sizes[3]
+    got = correlations_both_ways(KERNELS[kernel][3].correlations, k, True)(*arguments)
+    assert_equal_correlations(got, correlations_both_ways(correlation.correlations, k)(*arguments))
+
+
 def test_no_races_and_no_reads_of_nothing_on_a_tpu():
     """Two tiles or blocks of each kernel, the last of them not full."""
     rng = np.random.default_rng(1)
@@ -163,18 +226,40 @@ def test_no_races_and_no_reads_of_nothing_on_a_tpu():
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
+def test_no_races_and_no_reads_of_nothing_in_correlations_on_a_tpu():
+    arguments = [
+        array[:1]
+        for array in correlation_arguments(np.random.default_rng(1), (130, 260, 5, 2), "anywhere")
+    ]
+    found, pull, nearest = jax.vjp(
+        lambda *arrays: tpu_correlation.correlations(*arrays, 2, STRICT),
+        *arguments[:4],
+        has_aux=True,
+    )
+    assert not races_found()
+    gradients = pull(arguments[4])
+    assert not races_found()
+    wanted = correlations_both_ways(correlation.correlations, 2)(*arguments)
+    assert_equal_correlations((found, nearest, *gradients), wanted)
+
+
 @pytest.mark.parametrize(
     ("prefers", "fits", "too_large"),
     [
         (k_nearest_neighbours._preferred, (TPU_ROOM,), (TPU_ROOM + 1,)),
         (furthest_point_sampling._preferred, (131072, 3), (131072, 30)),
         (
+            point_correlation._preferred,
+            (jax.ShapeDtypeStruct((1, 4096, 128), np.float32), 16),
+            (jax.ShapeDtypeStruct((1, 8192, 128), np.float32), 16),
+        ),
+        (
             correlation_lookup._preferred,
             (jax.ShapeDtypeStruct((1, 68, 120, 256), np.float32), 10),
             (jax.ShapeDtypeStruct((1, 68, 250, 256), np.float32), 10),
         ),
     ],
-    ids=["search", "sampling", "lookup"],
+    ids=["search", "sampling", "point lookup", "lookup"],
 )
 def test_what_does_not_fit_on_the_chip_goes_to_the_reference(prefers, fits, too_large):
     assert prefers(*fits, "tpu") == "mosaic_tpu"
@@ -189,3 +274,5 @@ def test_what_registers_do_not_hold_goes_to_the_reference():
         map_ = jax.ShapeDtypeStruct((1, 68, 120, channels), np.float32)
         assert correlation_lookup._preferred(map_, 10, "gpu") == implementation
         assert point_convolution._preferred(channels, "gpu") == implementation
+        second = jax.ShapeDtypeStruct((1, 2048, channels), np.float32)
+        assert point_correlation._preferred(second, 16, "gpu") == implementation

@@ -16,7 +16,9 @@ from jaxvision.ops.k_nearest_neighbours import argument_specs as search_specs
 from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
 from jaxvision.ops.point_convolution import argument_specs as convolution_specs
 from jaxvision.ops.point_convolution import depthwise_point_convolution
-from tpu_topology import tpu_mesh
+from jaxvision.ops.point_correlation import argument_specs as correlation_specs
+from jaxvision.ops.point_correlation import point_correlation
+from tpu_topology import TARGET_DTYPES, tpu_mesh
 
 COLLECTIVE = re.compile(r"all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute")
 SEARCH = search_specs.SPECS["camliraft_lookup"]
@@ -26,6 +28,8 @@ SAMPLING = sampling_specs.SPECS["camliflow"]
 # Two of its four levels: the third and fourth are the same programs on smaller maps.
 LOOKUP = lookup_specs.SPECS["camliraft_things"]._replace(levels=2)
 
+CORRELATION = correlation_specs.SPECS["camliraft_2048"]
+
 
 def lookup_both_ways(first, second, where):
     def windows(first, second):
@@ -33,6 +37,11 @@ def lookup_both_ways(first, second, where):
         return correlation_lookup(pyramid, where, LOOKUP.radius)
 
     value, pull = jax.vjp(windows, first, second)
+    return value, pull(value)
+
+
+def correlation_both_ways(*arrays):
+    value, pull = jax.vjp(lambda *arrays: point_correlation(*arrays, CORRELATION.k), *arrays)
     return value, pull(value)
 
 
@@ -51,10 +60,18 @@ STEPS = {
         (LOOKUP.shape(1), LOOKUP.shape(1), (1, *LOOKUP.size, 2)),
         3 * LOOKUP.levels,
     ),
+    "point lookup": (correlation_both_ways, CORRELATION.shapes(1), 4),
 }
 # What a program may take beside its arguments and results: padded and transposed clouds and
-# indices; a lookup's windows, and their gradients, of all levels.
-ROOM = {"search": 2e6, "pixels": 4e6, "dense": 300e6, "sampling": 1e6, "lookup": 80e6}
+# indices; a lookup's windows, and their gradients, of all levels. A point lookup's pairs are 17 MB.
+ROOM = {
+    "search": 2e6,
+    "pixels": 4e6,
+    "dense": 300e6,
+    "sampling": 1e6,
+    "lookup": 80e6,
+    "point lookup": 3e6,
+}
 
 
 @pytest.mark.xdist_group("tpu_compiler")
@@ -73,6 +90,28 @@ def test_compiled_for_a_tpu_without_room_for_all_pairs(name):
     assert not COLLECTIVE.findall(compiled.as_text())
     room = compiled.memory_analysis().temp_size_in_bytes
     assert room <= ROOM[name], f"{room / 1e6:.1f} MB of temporaries"
+
+
+@pytest.mark.xdist_group("tpu_compiler")
+@pytest.mark.parametrize("target", TARGET_DTYPES)
+def test_point_correlations_compiled_for_every_tpu(target):
+    """The smallest and the largest second cloud."""
+    mesh = tpu_mesh(target)
+    with jax.set_mesh(mesh):
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        for others in (256, 4096):
+            features, places = (
+                [
+                    jax.ShapeDtypeStruct(shape, dtype, sharding=everywhere)
+                    for shape in CORRELATION._replace(others=others).shapes(1)[which]
+                ]
+                for which, dtype in (
+                    (slice(2), TARGET_DTYPES[target]),
+                    (slice(2, 4), jnp.float32),
+                )
+            )
+            program = jax.jit(correlation_both_ways).lower(*features, *places)
+            assert program.compile().as_text().count("tpu_custom_call") == 3
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -55,7 +55,7 @@ def k_nearest_neighbours(
     Takes memory for a block of distances, whatever the size of the clouds.
     InputError for shapes that do not fit or an implementation that cannot run here.
     """
-    _check(points, queries, k)
+    check(points, queries, k)
     room = mosaic_tpu.working_set(points.shape[1], points.shape[2], k)
     name = choose("k_nearest_neighbours", implementation, SEARCHES, partial(_preferred, room))
     points, queries = jax.lax.stop_gradient((points, queries))
@@ -68,7 +68,7 @@ def _preferred(room: int, platform: str) -> str:
     return kernel_or_reference(platform)
 
 
-def _check(points: Array, queries: Array, k: int) -> None:
+def check(points: Array, queries: Array, k: int) -> None:
     """InputError for the first thing that does not fit."""
 
     def refuse(problem: str) -> None:
