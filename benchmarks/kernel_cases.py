@@ -19,6 +19,8 @@ from jaxvision.ops.furthest_point_sampling import argument_specs as cloud_specs
 from jaxvision.ops.furthest_point_sampling import furthest_point_sampling
 from jaxvision.ops.k_nearest_neighbours import argument_specs as search_specs
 from jaxvision.ops.k_nearest_neighbours import k_nearest_neighbours
+from jaxvision.ops.point_correlation import argument_specs as correlation_specs
+from jaxvision.ops.point_correlation import point_correlation
 from jaxvision.ops.sparse_voxels import argument_specs as convolution_specs
 from jaxvision.ops.sparse_voxels import sparse_convolution, submanifold_map
 from jaxvision.ops.voxel_aggregation import aggregate, build_block_map
@@ -50,8 +52,9 @@ def kernel_cases(tiny: bool) -> Iterator[Case]:
     """One after another, so that only one's arrays are on the device.  tiny: the first shapes of
     each operation, on few tokens, voxels and points."""
     seen = set()
-    families = token_cases, aggregation_cases, convolution_cases, search_cases, lookup_cases
-    for family in families:
+    of_tokens_and_voxels = token_cases, aggregation_cases, convolution_cases
+    of_points = search_cases, lookup_cases, point_lookup_cases
+    for family in (*of_tokens_and_voxels, *of_points):
         for case in family(tiny):
             operation = case.name.split()[0]
             if not (tiny and operation in seen):
@@ -151,6 +154,20 @@ def lookup_cases(tiny: bool) -> Iterator[Case]:
 
         shape = floats(*spec.shape(1))
         yield Case(f"lookup {name}", make, random(shape, shape, floats(1, *spec.size, 2)), (0, 1))
+
+
+def point_lookup_cases(tiny: bool) -> Iterator[Case]:
+    """The largest and the smallest second cloud, of places whose distances no rounding changes."""
+    for name in ("camliraft_2048", "camliraft_256"):
+        spec = correlation_specs.SPECS[name]
+        spec = spec._replace(points=32, others=64, channels=8) if tiny else spec
+
+        def make(implementation, k=spec.k):
+            return lambda *arrays: point_correlation(*arrays, k, implementation=implementation)
+
+        first, second, *places = random(*(floats(*shape) for shape in spec.shapes(1)))
+        whole = (jnp.floor(64 * place) for place in places)
+        yield Case(f"point lookup {name}", make, (first, second, *whole), (0, 1))
 
 
 def floats(*shape: int) -> jax.ShapeDtypeStruct:

@@ -57,11 +57,12 @@ SECTIONS = {
     ),
     "points": Section(
         20,
-        "neighbours, furthest points, correlation lookup",
+        "neighbours, furthest points, correlation lookups",
         {
             "search": "faster than XLA's and PyTorch's",
             "sampling": "faster than XLA's and PyTorch's",
             "lookup": "faster than the volume's, and PyTorch's",
+            "point lookup": "faster than the volume's, and PyTorch's",
         },
     ),
     "videomae": Section(

@@ -144,7 +144,7 @@ def voxels(tiny: bool) -> Measured:
 
 
 def points(tiny: bool) -> Measured:
-    for only in ("search", "sampling", "lookup"):
+    for only in ("search", "sampling", "lookup", "point lookup camliraft_2048"):
         settings = argparse.Namespace(batch=1, repeats=1 if tiny else 10, only=only)
         for case, way, found in points_and_flow.measured(settings):
             ours = found["ours"]

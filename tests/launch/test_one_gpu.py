@@ -26,7 +26,14 @@ def test_a_rehearsal_leaves_a_row_of_every_case(one_gpu, tmp_path, capsys):
     found = one_gpu.read_rows(rows)
     assert {row.section for row in found} == set(names)
     cases = [row.case for row in found if row.section == "equal"]
-    for operation in ("sampling", "mixing", "attention", "aggregation", "convolution"):
+    for operation in (
+        "sampling",
+        "mixing",
+        "attention",
+        "aggregation",
+        "convolution",
+        "point lookup",
+    ):
         mine = [case for case in cases if case.startswith(operation)]
         assert {case.rsplit(", ", 1)[1] for case in mine} == {"float32", "bfloat16"}
     assert {"neighbours camliraft_lookup, float32", "lookup camliraft_things, float32"} <= {*cases}

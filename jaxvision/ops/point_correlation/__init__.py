@@ -11,7 +11,7 @@ read. Here nothing as large as all pairs, or as the features of all neighbours, 
 forward or backward.
 
 Implementations: "reference" (any device), "mosaic_tpu" (search, products and picking in one kernel;
-second clouds of up to 4,096 points of 128 channels) and "triton" (search and gathers in one kernel,
+second clouds of up to 5,376 points of 128 channels) and "triton" (search and gathers in one kernel,
 NVIDIA GPUs; up to 256 channels). Where a kernel does not fit, the search alone runs in
 `k_nearest_neighbours`' one.
 """

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxvision.ops.k_nearest_neighbours.mosaic_tpu import QUERY_TILE, padded, search
 from jaxvision.ops.k_nearest_neighbours.mosaic_tpu import working_set as searching
@@ -123,13 +123,14 @@ def _by_features(
             of_second_ref[...] = jnp.zeros_like(of_second_ref)
 
         # Beyond the last point lies anything, and anything times zero need not be zero.
-        mine = jnp.where(_real(n, 0), first_ref[...].astype(jnp.float32), 0.0)
-        real = _real(n, 1)
+        row = jax.lax.broadcasted_iota(jnp.int32, (QUERY_TILE, 1), 0)
+        real = row + pl.program_id(1) * QUERY_TILE < n
+        mine = jnp.where(real, first_ref[...].astype(jnp.float32), 0.0)
         of_first_ref[...] = jnp.zeros_like(of_first_ref)
 
         def add(block: Array, _: None) -> None:
             place, number = _part(block, m)
-            spread = jnp.where(real, _spread(indices_ref, given_ref, number), 0.0)
+            spread = _spread(indices_ref, given_ref, number)
             theirs = second_ref[place].astype(jnp.float32)
             of_first_ref[...] += multiply(spread, theirs, (0, 0))
             of_second_ref[place] += multiply(spread, mine, (1, 0))
@@ -152,7 +153,7 @@ def _by_features(
             bytes_accessed=first.nbytes + second.nbytes + 4 * b * (c * (n + m) + 2 * n * k),
         ),
         interpret=interpret,
-    )(jnp.swapaxes(indices, 1, 2), given, first, second)
+    )(_by_lanes(indices), given, first, second)
     return of_first, of_second[:, :count]
 
 
@@ -168,12 +169,10 @@ def _by_places(
         def _():
             out_ref[...] = jnp.zeros_like(out_ref)
 
-        real = _real(n, 1)
-
         def add(block: Array, _: None) -> None:
             place, number = _part(block, m)
             for axis in range(3):
-                spread = jnp.where(real, _spread(indices_ref, given_ref.at[axis], number), 0.0)
+                spread = _spread(indices_ref, given_ref.at[axis], number)
                 out_ref[place, axis : axis + 1] += jnp.sum(spread, axis=1, keepdims=True)
 
         jax.lax.fori_loop(0, m // _rows(m), add, None)
@@ -191,7 +190,7 @@ def _by_places(
             bytes_accessed=16 * b * n * k + 12 * b * m,
         ),
         interpret=interpret,
-    )(jnp.swapaxes(indices, 1, 2), given)
+    )(_by_lanes(indices), given)
     return of_places[:, :count]
 
 
@@ -224,10 +223,10 @@ def _spread(indices_ref: Any, given_ref: Any, number: Array) -> Float[Array, "ro
     return jax.lax.fori_loop(0, indices_ref.shape[0], add, start)
 
 
-def _real(n: int, axis: int) -> Array:
-    """Whether there are such points of the tile, which lie on `axis` of two."""
-    shape = (QUERY_TILE, 1) if axis == 0 else (1, QUERY_TILE)
-    return jax.lax.broadcasted_iota(jnp.int32, shape, axis) + pl.program_id(1) * QUERY_TILE < n
+def _by_lanes(indices: Int[Array, "b n k"]) -> Int[Array, "b k tiles"]:
+    """Whole tiles of points; those of the padding name no other."""
+    padding = ((0, 0), (0, -indices.shape[1] % QUERY_TILE), (0, 0))
+    return jnp.swapaxes(jnp.pad(indices, padding, constant_values=-1), 1, 2)
 
 
 def _whole(m: int, width: int) -> pl.BlockSpec:
