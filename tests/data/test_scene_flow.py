@@ -115,12 +115,19 @@ def test_a_missing_file_of_kitti_is_named(tmp_path):
         KittiFrames(tmp_path, "training16")
 
 
-@pytest.mark.parametrize("focal", [0, -3])
-def test_a_focal_length_that_is_not_above_0_is_refused(tmp_path, focal):
+@pytest.mark.parametrize(
+    ("focal", "said"),
+    [
+        (0, "a focal length of 0, expected above 0"),
+        (-3, "a focal length of -3, expected above 0"),
+        (650, r"focal lengths of 650\.0 and 700\.0 pixels, expected one"),
+    ],
+)
+def test_a_calibration_of_no_rectified_camera_is_refused(tmp_path, focal, said):
     folder = tmp_path / "training/calib_cam_to_cam"
     folder.mkdir(parents=True)
     (folder / "000005.txt").write_text(f"P_rect_02: {focal} 0 4 0 0 700 3 0 0 0 1 0")
-    said = rf"000005\.txt: a focal length of {focal}, expected above 0"
+    said = rf"000005\.txt: {said}"
     with pytest.raises(InputError, match=said):
         KittiFrames(tmp_path, "training40").camera(1)
     with pytest.raises(InputError, match=said):

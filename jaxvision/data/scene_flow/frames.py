@@ -72,9 +72,7 @@ def draw_points(pair: FramePair, count: int, draws: np.random.RandomState) -> Fr
 
 
 def draw(size: int, count: int, draws: np.random.RandomState) -> Int[np.ndarray, " {count}"]:
-    """`count` places of `size`, without replacement unless there are fewer."""
-    if not size:
-        raise InputError(f"a cloud has no points left, expected some to draw {count} of")
+    """`count` places of `size`, above 0, without replacement unless there are fewer."""
     return draws.choice(size, size=count, replace=size < count)
 
 

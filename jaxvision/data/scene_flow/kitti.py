@@ -28,11 +28,17 @@ SPLITS = {
 
 
 def read_camera(path: Path) -> Camera:
-    """Of a calibration file. InputError names one whose focal length is not above 0."""
+    """Of a calibration file, as of rectified pictures, whose focal length is one for both axes.
+    InputError names one that has two, or one that is not above 0."""
     projection = read_calibration(path)
     camera = Camera(*(float(projection[at]) for at in ((0, 0), (0, 2), (1, 2))))
     if not camera.f > 0:
         raise InputError(f"{path}: a focal length of {camera.f:g}, expected above 0")
+    if not np.isclose(camera.f, projection[1, 1], rtol=1e-3):
+        raise InputError(
+            f"{path}: focal lengths of {camera.f} and {projection[1, 1]} pixels, expected one for "
+            "both axes: rectify and resize the pictures first"
+        )
     return camera
 
 

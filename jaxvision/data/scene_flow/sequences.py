@@ -22,7 +22,6 @@ from jaxtyping import Float
 from jaxvision.data.arrays import read_arrays
 from jaxvision.data.flow_files import (
     known,
-    read_calibration,
     read_disparity_png,
     read_dpt,
     read_flo,
@@ -32,6 +31,7 @@ from jaxvision.data.flow_files import (
 from jaxvision.data.picture_files import read_picture
 from jaxvision.data.scene_flow.frames import FramePair, check_sizes
 from jaxvision.data.scene_flow.geometry import Camera, lift_depth, lift_disparity
+from jaxvision.data.scene_flow.kitti import read_camera
 from jaxvision.errors import InputError, check_choice, reading
 from jaxvision.text_files import read_json
 
@@ -88,13 +88,7 @@ class Sequence:
         """InputError where the focal length is not above 0, or three numbers are not given."""
         given = self.table["camera"]
         if isinstance(given, str):
-            p = read_calibration(path := self._path(given))
-            if not np.isclose(p[0, 0], p[1, 1], rtol=1e-3):
-                raise InputError(
-                    f"{path}: focal lengths of {p[0, 0]} and {p[1, 1]} pixels, expected one for "
-                    "both axes: rectify and resize the pictures first"
-                )
-            given = [float(p[at]) for at in ((0, 0), (0, 2), (1, 2))]
+            return read_camera(self._path(given))
         numbers = isinstance(given, list) and all(type(x) in (int, float) for x in given)
         if not numbers or len(given) != 3 or not np.isfinite(given).all():
             raise InputError(f"{self.file}: camera: expected [f, cx, cy] or a calibration file")
