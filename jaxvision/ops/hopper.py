@@ -27,9 +27,6 @@ def backend() -> Any:
 
 def refusal(device_kind: str) -> str | None:
     """Why no such kernel can run on a GPU with this JAX; None where they can."""
-    if jax.__version_info__ >= (0, 11):
-        # Its layouts ask that copies into tiles begin at whole ones, which windows do not.
-        return "these kernels are for JAX 0.10"
     if not any(name in device_kind for name in GPUS):
         return f"{device_kind!r}, not one of {', '.join(GPUS)}"
     try:

@@ -26,7 +26,7 @@ from jaxvision.errors import InputError
 from jaxvision.ops import hopper
 from jaxvision.ops.hopper import WarpGroup
 from jaxvision.ops.sparse_voxels.gradients import differentiable
-from jaxvision.ops.windows import TILE, pad_rows, piece_of, round_up, window_bounds
+from jaxvision.ops.windows import ALIGN, TILE, pad_rows, piece_of, round_up, window_bounds
 
 PIECE = 128
 CHANNEL_TILE = 64
@@ -221,7 +221,7 @@ def _by_weights(
 
 def _copied(first: Array, features_ref: Any, piece: int) -> Array:
     """The first row of a piece's copy, which must end within the features."""
-    return jnp.minimum(first, features_ref.shape[1] - piece)
+    return pl.multiple_of(jnp.minimum(first, features_ref.shape[1] - piece), ALIGN)
 
 
 def _place(read: Int[Array, " t"], first: Array, copied: Array, capacity: int) -> Array:

@@ -41,7 +41,7 @@ from jaxvision.ops.voxel_aggregation.forms import (
     subtracts_own,
 )
 from jaxvision.ops.voxel_aggregation.gradients import differentiable
-from jaxvision.ops.windows import round_up
+from jaxvision.ops.windows import ALIGN, round_up
 
 TILE = 64
 CHANNEL_TILE = 32
@@ -308,7 +308,7 @@ def _sum_blocks(
         def start_of(column: Array, number: Array | int) -> tuple[Array, Array]:
             """The first block of a piece, and of its copy, which must end within the sums."""
             first = bounds_ref[shard, tile, 2 * column] + number * piece
-            return first, jnp.minimum(first, sums_ref.shape[1] - piece)
+            return first, pl.multiple_of(jnp.minimum(first, sums_ref.shape[1] - piece), ALIGN)
 
         def copy_window(column: Array, slot: Array, number: Array | int, barrier: Any) -> None:
             all_parts, near = count * pieces, pl.ds(start_of(column, number)[1], piece)
@@ -408,7 +408,7 @@ def _column_spans(
     end = jnp.max(jnp.where(exists, grouped + 1, 0), axis=2)
     tiles = (shards, taps // run, blocks // TILE, TILE)
     lowest, highest = jnp.min(first.reshape(tiles), axis=3), jnp.max(end.reshape(tiles), axis=3)
-    lowest = jnp.minimum(lowest, highest)
+    lowest = jnp.minimum(lowest, highest) // ALIGN * ALIGN
     pieces = -(-(highest - lowest) // min(PIECE, blocks))
     bounds = jnp.stack([lowest, pieces], axis=-1).astype(jnp.int32)
     bounds = jnp.moveaxis(bounds, 1, 2).reshape(shards, blocks // TILE, -1)
@@ -418,21 +418,21 @@ def _column_spans(
 def _spread(averages: Float[Array, "s n b c"], dtype: Any, passes: Passes) -> Float[Array, "s p c"]:
     """Every sorted voxel's sum over the parts of outgoing factor * its block's mean."""
     plgpu, group, width = hopper.backend(), passes.group, passes.width
-    pieces = passes.pieces
+    pieces, near = passes.pieces, _near(averages)
     parts = passes.parts * pieces
 
     def kernel(averages_ref, table_ref, weights_ref, windows_ref, out_ref, *scratch):
         window, places, weights, out, arrived = scratch
         shard, tile, part = (jax.lax.axis_index(name) for name in ("shard", "tile", "part"))
         channels, here = pl.ds(part * width, width), pl.ds(tile * TILE, TILE)
-        first = windows_ref[shard, tile]
-        mine = averages_ref.at[pl.ds(shard * parts, parts), pl.ds(first, TILE), channels]
+        first = pl.multiple_of(windows_ref[shard, tile], ALIGN)
+        mine = averages_ref.at[pl.ds(shard * parts, parts), pl.ds(first, near), channels]
         plgpu.copy_gmem_to_smem(mine, window, arrived)
         plgpu.copy_gmem_to_smem(table_ref.at[shard, :, here], places, arrived)
         plgpu.copy_gmem_to_smem(weights_ref.at[:, channels], weights, arrived)
         plgpu.barrier_wait(arrived)
         cos, sin, _ = passes.factors(places, weights)
-        hot = group.one_hot(group.rows(places[BLOCK]) - first, TILE, jnp.bfloat16)
+        hot = group.one_hot(group.rows(places[BLOCK]) - first, near, jnp.bfloat16)
         picked = [
             group.product(hot, *(window.at[p * pieces + i] for i in range(pieces)))
             for p in range(passes.parts)
@@ -448,7 +448,7 @@ def _spread(averages: Float[Array, "s n b c"], dtype: Any, passes: Passes) -> Fl
         kernel,
         out_type=jax.ShapeDtypeStruct((shards, voxels, averages.shape[3]), working),
         scratch_types=[
-            hopper.matrix((parts, TILE, width), jnp.bfloat16),
+            hopper.matrix((parts, near, width), jnp.bfloat16),
             plgpu.SMEM((TABLE_ROWS, TILE), jnp.int32),
             plgpu.SMEM((AXES, width), jnp.float32),
             hopper.matrix((TILE, width), working),
@@ -472,24 +472,24 @@ def _spread_back(
     """
     plgpu, group, width = hopper.backend(), passes.group, passes.width
     pieces, count, form = passes.pieces, passes.parts, passes.form
-    shape = (TILE, width)
+    shape, near = (TILE, width), _near(averages)
 
     def kernel(averages_ref, back_ref, values_ref, given_ref, *refs):
         table_ref, weights_ref, windows_ref, out_ref, slopes_ref, *scratch = refs
         means, returned, places, weights, read, given, out, slopes, arrived = scratch
         shard, tile, part = (jax.lax.axis_index(name) for name in ("shard", "tile", "part"))
         channels, here = pl.ds(part * width, width), pl.ds(tile * TILE, TILE)
-        first = windows_ref[shard, tile]
-        near = pl.ds(shard * count * pieces, count * pieces), pl.ds(first, TILE), channels
-        plgpu.copy_gmem_to_smem(averages_ref.at[near], means, arrived)
-        plgpu.copy_gmem_to_smem(back_ref.at[near], returned, arrived)
+        first = pl.multiple_of(windows_ref[shard, tile], ALIGN)
+        window = pl.ds(shard * count * pieces, count * pieces), pl.ds(first, near), channels
+        plgpu.copy_gmem_to_smem(averages_ref.at[window], means, arrived)
+        plgpu.copy_gmem_to_smem(back_ref.at[window], returned, arrived)
         plgpu.copy_gmem_to_smem(table_ref.at[shard, :, here], places, arrived)
         plgpu.copy_gmem_to_smem(weights_ref.at[:, channels], weights, arrived)
         plgpu.copy_gmem_to_smem(values_ref.at[shard, here, channels], read, arrived)
         plgpu.copy_gmem_to_smem(given_ref.at[shard, here, channels], given, arrived)
         plgpu.barrier_wait(arrived)
         cos, sin, position = passes.factors(places, weights)
-        hot = group.one_hot(group.rows(places[BLOCK]) - first, TILE, jnp.bfloat16)
+        hot = group.one_hot(group.rows(places[BLOCK]) - first, near, jnp.bfloat16)
 
         def picked(window: Any, number: int) -> Array:
             return group.product(hot, *(window.at[number * pieces + i] for i in range(pieces)))
@@ -523,7 +523,7 @@ def _spread_back(
             jax.ShapeDtypeStruct((shards, voxels // TILE, AXES, channels), jnp.float32),
         ],
         scratch_types=[
-            *[hopper.matrix((count * pieces, TILE, width), jnp.bfloat16)] * 2,
+            *[hopper.matrix((count * pieces, near, width), jnp.bfloat16)] * 2,
             plgpu.SMEM((TABLE_ROWS, TILE), jnp.int32),
             plgpu.SMEM((AXES, width), jnp.float32),
             hopper.matrix(shape, values.dtype),
@@ -545,8 +545,15 @@ def _spread_back(
 
 
 def _windows(averages: Float[Array, "s n b c"], passes: Passes) -> Int[Array, "s t"]:
-    """The first of the TILE blocks that hold those of each tile of voxels."""
-    return jnp.minimum(passes.table[:, BLOCK, ::TILE], averages.shape[2] - TILE)
+    """The first of the blocks, `_near` many, that hold those of each tile of voxels."""
+    aligned = passes.table[:, BLOCK, ::TILE] // ALIGN * ALIGN
+    return jnp.minimum(aligned, averages.shape[2] - _near(averages))
+
+
+def _near(averages: Float[Array, "s n b c"]) -> int:
+    """As many blocks as a tile of voxels can lie in, and those before them from where a copy may
+    start: products sum over them by as many as there are channels."""
+    return min(round_up(TILE + ALIGN, CHANNEL_TILE), averages.shape[2])
 
 
 def _write(buffer: Any, target: Any, parts: Any) -> None:
