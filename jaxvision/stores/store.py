@@ -22,6 +22,10 @@ VERSIONS = (
 )
 
 
+# A web server's answers.
+REFUSED, GONE = (401, 403), (404, 410)
+
+
 class Known(NamedTuple):
     """What a store said of a name.  version: of a file's content: another content has another."""
 
@@ -77,12 +81,34 @@ def _of_our_disk(error: Exception) -> bool:
     return disk_problem(error) is not None and bool(getattr(error, "filename", None))
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
+    error = _hidden(error) or error
     if isinstance(error, FileNotFoundError):
         return "no such file (404)"
-    if isinstance(error, PermissionError):
-        return f"not allowed (403): {one_line(str(error), 200)}"
+    status = getattr(error, "status", None)
+    if isinstance(error, PermissionError) or status in REFUSED:
+        return f"not allowed ({status or 403}): {one_line(str(error), 200)}"
     return one_line(" ".join(str(error).split()), 200) or type(error).__name__
+
+
+def _hidden(error: BaseException) -> BaseException | None:
+    """Why a web server gave nothing: fsspec says "not found" of it, whatever it answered."""
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or isinstance(cause, FileNotFoundError):
+        return None
+    of_the_web = type(cause).__module__.partition(".")[0] == "aiohttp"
+    told = of_the_web or isinstance(cause, OSError)
+    return cause if told and getattr(cause, "status", None) not in GONE else None
+
+
+@contextlib.contextmanager
+def _unless_missing() -> Iterator[None]:
+    """Passes over what is not there."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if _hidden(error):
+            raise
 
 
 def content_key(address: str, known: Known) -> str:
@@ -93,21 +119,17 @@ def content_key(address: str, known: Known) -> str:
 def known_of(address: str, what: str = "read") -> Known | None:
     """What the store says of `address` now; None where nothing is there."""
     store, path = open_store(address)
-    with asking(address, what):
-        try:
-            return Known.of(store.info(path))
-        except FileNotFoundError:
-            return None
+    with asking(address, what), _unless_missing():
+        return Known.of(store.info(path))
+    return None
 
 
 def listing(address: str) -> dict[str, Known]:
     """What lies in the folder `address`, by name; InputError where there is no such folder."""
     store, path = open_store(address)
-    with asking(address):
-        try:
-            rows = store.ls(path, detail=True)
-        except FileNotFoundError:
-            rows = []
+    rows: list[Mapping[str, Any]] = []
+    with asking(address), _unless_missing():
+        rows = store.ls(path, detail=True)
     above = path.rstrip("/")
     # A store may list a folder in itself.
     found = {_below(row["name"], above): Known.of(row) for row in rows}
@@ -123,7 +145,7 @@ def files_under(address: str) -> dict[str, Known]:
     with asking(address):
         rows = store.find(path, detail=True)
         if not rows:  # fsspec finds nothing where it may not look, too
-            with contextlib.suppress(FileNotFoundError):
+            with _unless_missing():
                 store.ls(path)
     above = path.rstrip("/")
     found = {_below(name, above): Known.of(row) for name, row in rows.items()}
@@ -156,7 +178,7 @@ def send(source: Path, address: str) -> None:
 def remove(address: str) -> None:
     """Remove a file; one that is gone already is no fault."""
     store, path = open_store(address)
-    with asking(address, "removed"), contextlib.suppress(FileNotFoundError):
+    with asking(address, "removed"), _unless_missing():
         store.rm_file(path)
 
 

@@ -24,6 +24,8 @@ of_this_jax = pytest.mark.skipif(REFUSAL is not None, reason=str(REFUSAL))
 # Forty voxels apart from each other beside a wall of two hundred: a window of two pieces.
 SCENE = wide_scene()[:40] + wide_scene()[128:328]
 ROWS = 250
+# The same, each voxel in a block of its own, but the first two.
+IN_BLOCKS = [(0, 0, 0, 1)] + [(scan, 2 * x, 2 * y, 2 * z) for scan, x, y, z in SCENE]
 
 
 @functools.cache
@@ -84,7 +86,7 @@ def test_convolution_is_lowered_for_hopper(name):
 @pytest.mark.parametrize(
     ("scans", "rows", "edge", "channels", "form", "dtype"),
     [
-        ([SCENE], ROWS, 1, 5, "cos_x", "float32"),
+        ([IN_BLOCKS], ROWS, 2, 5, "cos_x", "float32"),
         ([[], SCENE[30:90]], 64, 3, 33, "cos_sin", "bfloat16"),
     ],
     ids=["two pieces of a window, blocks without room", "an empty scan, two groups of channels"],
@@ -94,7 +96,7 @@ def test_aggregation_equals_the_reference(scans, rows, edge, channels, form, dty
     both = zip(*(padded(scan, rows) for scan in scans), strict=True)
     sites, _, _ = sv.unique_sites(*(np.concatenate(arrays) for arrays in both), rows)
     blocks = va.build_block_map(sites, edge, 2, rows - 20)
-    assert (int(blocks.blocks.overflow[0]) > 0) == (edge == 1)
+    assert (int(blocks.blocks.overflow[0]) > 0) == (edge == 2)
     rng = np.random.default_rng(0)
     features, cotangent = (
         jnp.asarray(rng.standard_normal((len(scans), rows, channels)), dtype) for _ in range(2)
