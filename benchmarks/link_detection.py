@@ -25,9 +25,19 @@ except ImportError:  # PyTorch is not among the project's dependencies.
     link_detection_torch = link_torch = None
 
 
-def report(name: str, batch_size: int, repeats: int, overrides: Sequence[str] = ()) -> float:
+def report(
+    name: str,
+    batch_size: int,
+    repeats: int,
+    overrides: Sequence[str] = (),
+    *,
+    training: bool = True,
+) -> float:
     """Measures the recipe called `name`, with some settings changed, on made-up streets, voxelised
-    as it says, and prints; returns scans a second."""
+    as it says, and prints; returns scans a second.
+
+    training: also the gradients, and the network beside PyTorch's.
+    """
     # What is compared must leave nothing out, and the recipe's capacities may be tight.
     words = [f"train.batch_size={batch_size}", "model.block_share=1.0", *overrides]
     config = load_config(name, words)
@@ -43,6 +53,8 @@ def report(name: str, batch_size: int, repeats: int, overrides: Sequence[str] = 
     rate = 1000 * batch_size / taken
     print(f"inference: {taken:.1f} ms, {rate:.1f} scans a second")
     print(f"voxelisation on the host: {host:.1f} ms a scan")
+    if not training:
+        return float(rate)
 
     batch, _ = batch_of(task.packing("train"), config.data.sensor, batch_size)
 

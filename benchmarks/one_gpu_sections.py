@@ -41,6 +41,7 @@ TINY_VIDEOMAE = {
     "model.decoder_width": 32,
     "model.decoder_heads": 2,
     "model.decoder_depth": 1,
+    "dtype": "float32",
 }
 TINY_UMT = {
     **TINY,
@@ -171,6 +172,7 @@ def videomae(tiny: bool) -> Measured:
         rate = f"{clips / seconds:.0f} clips/s"
         yield f"{size} step", f"{seconds * 1e3:.1f} ms, {rate}{used}", None
         if tiny:
+            yield from pretraining_beside_torch(size, dual, rounds)
             return
         full = videomae_step.Way.of(
             videomae_step.recipe(arguments, **{"task.decoder_mask_ratio": 0.0})
@@ -179,9 +181,26 @@ def videomae(tiny: bool) -> Measured:
             full.round(2)
         ratio = statistics.median(full.seconds) / seconds
         yield f"{size} full decoder", f"{ratio:.2f} times as long as dual masking", None
-        del dual, full
+        del full
+        yield from pretraining_beside_torch(size, dual, rounds)
+        del dual
         if size == "b":
             yield from classifier_beside_torch(arguments, rounds)
+
+
+def pretraining_beside_torch(size: str, way: videomae_step.Way, rounds: int) -> Measured:
+    if videomae_torch is None:
+        yield f"{size} step beside PyTorch", NONE, None
+        return
+
+    def ours() -> float:
+        way.round(1)
+        return way.seconds[-1]
+
+    variables = jax.device_get(way.state.variables())
+    found = videomae_torch.compare_pretraining(way.task, variables, way.batch, ours, rounds)
+    for name, ratio in found:
+        yield f"{size} step beside PyTorch, {name}", f"PyTorch {ratio:.2f}x", None
 
 
 def classifier_beside_torch(arguments: argparse.Namespace, rounds: int) -> Measured:
@@ -248,7 +267,7 @@ def frames(tiny: bool) -> Measured:
 def scans(tiny: bool) -> Measured:
     name = "link/detection_demo" if tiny else "link/nuscenes_centerpoint_elkv3"
     smaller = ["model.neck_layers=1"] if tiny else []
-    rate = link_detection.report(name, 1, 1 if tiny else 5, smaller)
+    rate = link_detection.report(name, 1, 1 if tiny else 5, smaller, training=not tiny)
     yield name, f"{rate:.1f} scans/s", None
 
 

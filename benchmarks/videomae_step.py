@@ -81,6 +81,7 @@ def recipe(arguments: argparse.Namespace, **changes: Any) -> ConfigDict:
 class Way:
     """A compiled step with its state. flops: counted, of one step.  seconds: of each round."""
 
+    task: PretrainingTask
     flops: float
     compile_seconds: float
     step: Callable
@@ -97,7 +98,7 @@ class Way:
         compiled = time.perf_counter() - started
         state, _ = run.initial_state(lambda source: {})
         batch = place(run.data[0].arrays, run.mesh, config.train.batch_size)
-        way = cls(task.flops("train"), compiled, step, state, batch)
+        way = cls(task, task.flops("train"), compiled, step, state, batch)
         way.round(1)
         way.seconds.clear()
         return way
