@@ -163,7 +163,8 @@ def update_blocks(case: Case) -> dict:
     given = {name: last(case.input(name)) for name in case.input_names()}
 
     def image_part(blocks: ImageBlocks, flow2, corr2, h2, x2):
-        hidden = blocks.gru(h2, x2)
+        given, moved = jnp.split(x2, 2, axis=-1)
+        hidden = blocks.gru(h2, moved, blocks.gru.shares(given))
         return {
             "motion2d": blocks.motion(flow2, corr2),
             "gru2d": hidden,

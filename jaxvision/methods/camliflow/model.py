@@ -120,23 +120,24 @@ class FlowNetwork(nn.Module):
             found_2d = () if flows.flow_2d is None else tuple(flows.flow_2d)
             found_3d = () if flows.flow_3d is None else tuple(flows.flow_3d)
             flow_2d = tuple(_cut(flow, padding, size) for flow in found_2d)
-            final_2d = flow_2d[-1] if flow_2d else None
-            answer = -1
+            last_2d, last_3d = flows.final_2d, flows.final_3d
+            final_2d = None if last_2d is None else _cut(last_2d, padding, size)
         else:
             levels = self.core(prepared, pyramids, sensors, use_running)
             flow_2d, found_3d = levels.flow_2d, levels.flow_3d
             final_2d = resize_flow(flow_2d[0], (size[0], size[1])) if flow_2d else None
-            answer = 0
+            last_3d = found_3d[0] if found_3d else None
         flow_3d = tuple(
             self._metric(in_network, camera, shift, level, flow)
             for level, flow in enumerate(found_3d)
         )
+        final_3d = None if last_3d is None else self._metric(in_network, camera, shift, 0, last_3d)
         return Prediction(
             flow_2d=flow_2d,
             flow_3d=flow_3d,
             in_network=found_3d,
             final_2d=final_2d,
-            final_3d=flow_3d[answer] if flow_3d else None,
+            final_3d=final_3d,
             samples=None if in_network is None else in_network.samples,
         )
 

@@ -59,10 +59,11 @@ class PointContext(NamedTuple):
 
 
 class ImageContext(NamedTuple):
-    """The same of the 2D branch. pyramid: what correlations are read from."""
+    """The same of the 2D branch. pyramid: what correlations are read from.  shares: what the
+    context adds to the recurrent unit's gates."""
 
     pyramid: FeaturePyramid | CorrelationVolumes
-    given: Array
+    shares: tuple[Array, Array]
 
 
 class Context(NamedTuple):
@@ -73,10 +74,13 @@ class Context(NamedTuple):
 
 class Flows(NamedTuple):
     """Of every iteration: [iterations, b, ...], in feature pixels upsampled to the image's, and in
-    the network's coordinates at every point."""
+    the network's coordinates at every point. `final_*` is the last by itself: where nothing else is
+    asked for, the compiler leaves the others' upsampling out."""
 
     flow_2d: Float[Array, "i b h w 2"] | None
     flow_3d: Float[Array, "i b n 3"] | None
+    final_2d: Float[Array, "b h w 2"] | None
+    final_3d: Float[Array, "b n 3"] | None
 
 
 class RaftCore(nn.Module):
@@ -121,19 +125,20 @@ class RaftCore(nn.Module):
         # 1. What does not change over the iterations.
         context, state = self.prepare(images, clouds, sensors, use_running)
         # 2. The iterations, recomputed in the backward pass.
-        step = nn.scan(
-            nn.remat(_iterate, prevent_cse=False),
-            variable_broadcast="params",
-            split_rngs={"params": False},
-            in_axes=nn.broadcast,
-            length=iterations,
+        last, (flow_2d, hidden_2d, flow_3d) = _looped(_iterate, nn.broadcast, iterations)(
+            self, state, context
         )
-        _, (flow_2d, flow_3d) = step(self, state, context)
-        # 3. From the coarse cloud to every point: neither moves.
+        final_2d = final_3d = None
+        # 3. From feature pixels to the image's.
+        if flow_2d is not None:
+            final_2d = self.image.upsampler(last.hidden_2d, last.flow_2d)
+            _, flow_2d = _looped(_upsampled, 0, iterations)(self, None, (hidden_2d, flow_2d))
+        # 4. From the coarse cloud to every point: neither moves.
         if flow_3d is not None and clouds is not None:
             fine = interpolation_weights(clouds[0][2], clouds[0][0])
+            final_3d = interpolate(last.flow_3d, *fine)
             flow_3d = jax.lax.map(lambda flow: interpolate(flow, *fine), flow_3d)
-        return Flows(flow_2d, flow_3d)
+        return Flows(flow_2d, flow_3d, final_2d, final_3d)
 
     def prepare(
         self,
@@ -186,7 +191,8 @@ class RaftCore(nn.Module):
         state = State(None, None, None, None)
         if of_image is not None:
             hidden, given = self.image.context(of_image)
-            image = ImageContext(self.image.pyramid(*image_features), given)
+            shares = self.image.gru.shares(given)
+            image = ImageContext(self.image.pyramid(*image_features), shares)
             state = state._replace(
                 flow_2d=jnp.zeros((*hidden.shape[:3], 2), jnp.float32), hidden_2d=hidden
             )
@@ -208,7 +214,7 @@ class RaftCore(nn.Module):
         return Context(image, points, pairs), state
 
     def iterate(self, state: State, context: Context) -> tuple[State, tuple]:
-        """One iteration: (state, its flows)."""
+        """One iteration: (state, (flow and hidden state in feature pixels, flow of points))."""
         config, (image, points, pairs) = self.config, context
         flow_2d, hidden_2d, flow_3d, hidden_3d = state
         flow_2d, flow_3d = jax.lax.stop_gradient((flow_2d, flow_3d))
@@ -216,7 +222,6 @@ class RaftCore(nn.Module):
         corr_3d: Any = None
         motion_2d: Any = None
         motion_3d: Any = None
-        up_2d: Any = None
         # 1. Correlations around where the flow leads.
         if image is not None:
             corr_2d = correlation_lookup(image.pyramid, _grid(flow_2d) + flow_2d, config.radius)
@@ -237,26 +242,41 @@ class RaftCore(nn.Module):
             motion_2d, motion_3d = self.fuse_motion(motion_2d, motion_3d, pairs)
         # 3. Recurrent units.
         if image is not None:
-            given = jnp.concatenate([image.given, motion_2d], axis=-1)
-            hidden_2d = self.image.gru(hidden_2d, given)
+            hidden_2d = self.image.gru(hidden_2d, motion_2d, image.shares)
         if points is not None:
             given = jnp.concatenate([points.given, motion_3d], axis=-1)
             weights, neighbours = points.weights, points.neighbours
             hidden_3d = self.points.gru(hidden_3d, given, weights.gru, neighbours)
         if config.fuse_hidden:
             hidden_2d, hidden_3d = self.fuse_hidden(hidden_2d, hidden_3d, pairs)
-        # 4. Flow heads, upsampling.
+        # 4. Flow heads.
         if image is not None:
             flow_2d = flow_2d + jnp.nan_to_num(self.image.flow_head(hidden_2d))
-            up_2d = self.image.upsampler(hidden_2d, flow_2d)
         if points is not None:
             head = points.weights.head
             flow_3d = flow_3d + self.points.flow_head(hidden_3d, head, points.neighbours)
-        return State(flow_2d, hidden_2d, flow_3d, hidden_3d), (up_2d, flow_3d)
+        return State(flow_2d, hidden_2d, flow_3d, hidden_3d), (flow_2d, hidden_2d, flow_3d)
+
+
+def _looped(step: Any, over: Any, length: int) -> Any:
+    """step(core, carried, given) again and again, recomputed in the backward pass. over: the axis
+    of `given` that is taken apart, or nn.broadcast where all steps see it whole."""
+    return nn.scan(
+        nn.remat(step, prevent_cse=False),
+        variable_broadcast="params",
+        split_rngs={"params": False},
+        in_axes=over,
+        length=length,
+    )
 
 
 def _iterate(core: RaftCore, state: State, context: Context) -> tuple[State, tuple]:
     return core.iterate(state, context)
+
+
+def _upsampled(core: RaftCore, _: None, of: tuple[Array, Array]) -> tuple[None, Array]:
+    """of: hidden state and flow of an iteration."""
+    return None, core.image.upsampler(*of)
 
 
 def _size(x: Float[Array, "b h w c"]) -> tuple[int, int]:

@@ -1,8 +1,9 @@
 """What RAFT's iterations are made of (2003.12039, section 3.3), in pixels and in points: motion
 encoder, gated recurrent unit, flow head, upsampling (section 4.2)."""
 
+import math
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,9 @@ from jaxtyping import Array, Float, Int
 
 from jaxvision.methods.camliflow.layers import DepthwisePointConv, Linear, PointMLP, Unit
 from jaxvision.methods.camliflow.variants import LEVELS, WIDTH
-from jaxvision.nn.convolution import Conv
+from jaxvision.nn.convolution import Conv, looped_convolution
+from jaxvision.nn.initializers import torch_default_bias, torch_default_kernel
+from jaxvision.nn.linear import logical
 from jaxvision.ops.convex_upsampling import convex_upsampling
 from jaxvision.ops.correlation_lookup import (
     CorrelationVolumes,
@@ -50,22 +53,63 @@ class ImageMotion(nn.Module):
         return jnp.concatenate([both, flow], axis=-1)
 
 
+class Gate(nn.Module):
+    """The parameters of a convolution of the hidden state, the context and the motion features,
+    `width` channels each, as it is published: one kernel for all three."""
+
+    width: int
+    window: tuple[int, int]
+
+    @nn.compact
+    def __call__(self) -> tuple[Float[Array, "kh kw c d"], Float[Array, " d"]]:
+        """(kernel, bias)."""
+        shape = (*self.window, 3 * self.width, self.width)
+        kernel_init = logical(torch_default_kernel(in_axis=(0, 1, 2)), None, None, None, "embed")
+        bias_init = logical(torch_default_bias(math.prod(shape[:3])), "embed")
+        return self.param("kernel", kernel_init, shape), self.param("bias", bias_init, shape[3:])
+
+
 class ImageGRU(nn.Module):
-    """Along rows, then along columns."""
+    """Along rows, then along columns.
+
+    A convolution is linear, and no iteration changes the context: what it adds to the gates is made
+    once (`shares`).
+    """
 
     width: int
 
     def setup(self) -> None:
-        self.rows = [conv(self.width, (1, 5)) for _ in range(3)]
-        self.columns = [conv(self.width, (5, 1)) for _ in range(3)]
+        self.rows = [Gate(self.width, (1, 5)) for _ in range(3)]
+        self.columns = [Gate(self.width, (5, 1)) for _ in range(3)]
 
-    def __call__(self, h: Pixels, x: Pixels) -> Pixels:
-        for update, reset, new in (self.rows, self.columns):
-            hx = jnp.concatenate([h, x], axis=-1)
-            z, r = jax.nn.sigmoid(update(hx)), jax.nn.sigmoid(reset(hx))
-            q = jnp.tanh(new(jnp.concatenate([r * h, x], axis=-1)))
+    def shares(self, given: Pixels) -> tuple[Pixels, Pixels]:
+        """What the context adds to the three gates before their activations, along rows and along
+        columns, with their biases: update, reset, new, `width` channels each."""
+        width, found = self.width, []
+        for gates in (self.rows, self.columns):
+            kernels, biases = zip(*(gate() for gate in gates), strict=True)
+            kernel = jnp.concatenate(kernels, axis=-1)[:, :, width : 2 * width]
+            y = looped_convolution(given, kernel.astype(given.dtype))
+            found.append(y + jnp.concatenate(biases).astype(given.dtype))
+        return found[0], found[1]
+
+    def __call__(self, h: Pixels, motion: Pixels, shares: tuple[Pixels, Pixels]) -> Pixels:
+        width = self.width
+        for gates, share in zip((self.rows, self.columns), shares, strict=True):
+            update, reset, new = (_without_context(gate()[0], h.dtype) for gate in gates)
+            first = jnp.concatenate([update, reset], axis=-1)
+            both = looped_convolution(jnp.concatenate([h, motion], axis=-1), first)
+            z, r = jnp.split(jax.nn.sigmoid(both + share[..., : 2 * width]), 2, axis=-1)
+            q = looped_convolution(jnp.concatenate([r * h, motion], axis=-1), new)
+            q = jnp.tanh(q + share[..., 2 * width :])
             h = (1 - z) * h + z * q
         return jnp.nan_to_num(h)
+
+
+def _without_context(kernel: Float[Array, "kh kw c d"], dtype: Any) -> Float[Array, "kh kw c2 d"]:
+    """Of the hidden state and the motion features alone."""
+    hidden, _, motion = jnp.split(kernel.astype(dtype), 3, axis=2)
+    return jnp.concatenate([hidden, motion], axis=2)
 
 
 class ImageFlowHead(nn.Module):
