@@ -1,8 +1,8 @@
 """Sparse convolution: the public function, and which implementation runs.
 
-Implementations: "reference" (any device), "pairs" (CPUs), and the kernels "mosaic_tpu", "triton" and
-"mosaic_gpu" (Hopper in half precision; never a default), which never hold the gathered neighbours
-in the chip's main memory.
+Implementations: "reference" (any device), "pairs" (CPUs), and the kernels "mosaic_tpu", "triton"
+and "mosaic_gpu" (Hopper in half precision; never a default), which never hold the gathered
+neighbours in the chip's main memory.
 """
 
 from collections.abc import Callable

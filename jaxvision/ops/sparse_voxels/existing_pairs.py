@@ -61,6 +61,8 @@ def list_own_pairs(rows: Int[Array, "s k v"], voxels: Int[Array, " s"]) -> Pairs
     """Of an odd kernel between a list of voxels and itself: the opposite index has the same pairs
     with roles swapped."""
     capacity = rows.shape[2]
+    if rows.shape[1] == 1:
+        return list_pairs(rows, capacity, voxels)
     half = list_pairs(rows[:, : rows.shape[1] // 2], capacity, voxels)
     return Pairs(
         jnp.concatenate([half.inputs, half.outputs[:, ::-1]], axis=1),
