@@ -164,7 +164,7 @@ class Task(abc.ABC):
             return names[0]
         return names[np.random.default_rng((self.config.seed, 11, step)).integers(len(names))]
 
-    def buckets(self, steps: int) -> Sequence[str]:
+    def bucket_names(self, steps: int) -> Sequence[str]:
         """`bucket` of the first `steps` steps: what a run asks, once."""
         return [self.bucket(step) for step in range(steps)]
 

@@ -196,10 +196,12 @@ def test_published_recipe_resamples_pastes_and_fades(nuscenes):
     assert task.bucket(steps * 3 // 4) == task.bucket(steps - 1) == inputs.PLAIN
     # A run asks once for all steps: the settings are read once, not once a step.
     ends = steps * 3 // 4 - 2, steps * 3 // 4 + 2
-    assert list(task.buckets(steps)[slice(*ends)]) == [task.bucket(s) for s in range(*ends)]
+    assert list(task.bucket_names(steps)[slice(*ends)]) == [task.bucket(s) for s in range(*ends)]
     asked = mock.Mock(side_effect=AssertionError("one step asked alone"))
     with mock.patch.object(DetectionTask, "bucket", asked):
-        schedule = Schedule.of(task.buckets, {inputs.PASTED: source, inputs.PLAIN: source}, steps)
+        schedule = Schedule.of(
+            task.bucket_names, {inputs.PASTED: source, inputs.PLAIN: source}, steps
+        )
     assert np.count_nonzero(schedule.by_step == schedule.buckets.index(inputs.PLAIN)) == steps // 4
     # Targets stand where the boxes' cells are.
     sample = samples[inputs.PLAIN]

@@ -183,7 +183,7 @@ class DetectionTask(Task):
         """Objects are pasted until the last share of a run ("fading")."""
         return inputs.PASTED if step < self._first_plain else inputs.PLAIN
 
-    def buckets(self, steps: int) -> Sequence[str]:
+    def bucket_names(self, steps: int) -> Sequence[str]:
         pasted = min(self._first_plain, steps)
         return [inputs.PASTED] * pasted + [inputs.PLAIN] * (steps - pasted)
 
