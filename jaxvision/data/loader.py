@@ -54,12 +54,16 @@ class Schedule:
         return cls((bucket,), np.zeros(steps, np.int16), np.arange(steps, dtype=np.int32))
 
     @classmethod
-    def of(cls, bucket_of, sources: Mapping[str, Source], steps: int) -> "Schedule":
-        """From `bucket_of(step)`; buckets that share a source share its order of records."""
+    def of(
+        cls, buckets_of: Callable[[int], Sequence[str]], sources: Mapping[str, Source], steps: int
+    ) -> "Schedule":
+        """From `buckets_of(steps)`, the bucket of each step; buckets that share a source share its
+        order of records."""
         buckets = tuple(sorted(sources))
         if len(buckets) == 1:
             return cls.single(buckets[0], steps)
-        by_step = np.array([buckets.index(bucket_of(s)) for s in range(steps)], np.int16)
+        places = {bucket: place for place, bucket in enumerate(buckets)}
+        by_step = np.array([places[bucket] for bucket in buckets_of(steps)], np.int16)
         ordinal = np.zeros(steps, np.int32)
         for source in {id(s): s for s in sources.values()}.values():
             mine = [i for i, b in enumerate(buckets) if sources[b] is source]

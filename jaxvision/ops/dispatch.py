@@ -120,7 +120,7 @@ def _tell(operation: str, implementation: str, refused: str) -> None:
 
 def over_batch(
     kernel: Callable[..., Any],
-    *batched: jax.Array,
+    *batched: Any,
     whole: tuple[jax.Array, ...] = (),
     heads: int | None = None,
 ) -> Any:

@@ -241,7 +241,7 @@ def training_data(
     steps = steps or round(config.train.epochs * steps_per_epoch)
     size = next(iter(next(iter(task.batch_specs("train").values())).values())).shape[0]
     shares = tuple((a / size, b / size) for a, b in rows_of_host(mesh, size))
-    schedule = Schedule.of(task.bucket, sources, steps)
+    schedule = Schedule.of(task.bucket_names, sources, steps)
     return TrainingBatches(sources, schedule, config.seed, shares), steps_per_epoch
 
 

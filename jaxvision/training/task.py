@@ -164,6 +164,10 @@ class Task(abc.ABC):
             return names[0]
         return names[np.random.default_rng((self.config.seed, 11, step)).integers(len(names))]
 
+    def bucket_names(self, steps: int) -> Sequence[str]:
+        """`bucket` of the first `steps` steps: what a run asks, once."""
+        return [self.bucket(step) for step in range(steps)]
+
     def supervised(self, arrays: Mapping[str, np.ndarray]) -> int | None:
         """How many targets of a host's training batch the loss compares anything with; None where
         it needs none. A run in which there are none at all is refused: its loss would say nothing.

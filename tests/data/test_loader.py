@@ -169,7 +169,7 @@ def test_fewer_records_than_a_batch_are_refused():
 def test_buckets_of_one_source_share_its_order():
     source = Source(Numbers(20), 2, noisy)
     pattern = [0, 1, 1, 0, 1, 0, 0, 1, 0, 1]
-    schedule = Schedule.of(lambda s: "ab"[pattern[s]], {"a": source, "b": source}, 10)
+    schedule = Schedule.of(lambda n: ["ab"[p] for p in pattern[:n]], {"a": source, "b": source}, 10)
     data = TrainingBatches({"a": source, "b": source}, schedule, 5)
     numbers = np.concatenate([batch["number"] for batch in read(data)])
     np.testing.assert_array_equal(np.sort(numbers), np.arange(20))
@@ -178,7 +178,7 @@ def test_buckets_of_one_source_share_its_order():
 
 def test_buckets_of_different_sources_have_orders_of_their_own():
     sources = {"a": Source(Numbers(6), 2, noisy), "b": Source(Numbers(4), 2, noisy)}
-    schedule = Schedule.of(lambda s: "ab"[s % 2], sources, 6)
+    schedule = Schedule.of(lambda n: "ab" * (n // 2), sources, 6)
     data = TrainingBatches(sources, schedule, 5)
     for bucket, count in (("a", 6), ("b", 4)):
         numbers = [data[s].arrays["number"] for s in range(6) if data[s].bucket == bucket]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jaxvision.errors import InputError
 from jaxvision.ops import sparse_voxels as sv
-from jaxvision.ops.sparse_voxels import mosaic_tpu, reference, triton
+from jaxvision.ops.sparse_voxels import mosaic_tpu, pairs, reference, triton
 from ops.voxel_scenes import CAPACITY, padded, scenes, wide_scene
 from tpu_interpreter import STRICT, races_found
 
@@ -30,7 +30,7 @@ LAYERS = {
 @functools.cache
 def runner(name: str, layer: str, interpret=True):
     """The op and both gradients of two shards of coordinates."""
-    convolve = reference.convolve
+    convolve = {"reference": reference.convolve, "pairs": pairs.convolve}.get(name)
     if name in KERNELS:
         convolve = functools.partial(KERNELS[name], interpret=interpret)
 
@@ -90,6 +90,23 @@ def test_kernels_equal_the_reference(kernel, layer, first, second, seed):
     assert_equal(runner(kernel, layer)(*arguments), runner("reference", layer)(*arguments))
 
 
+@pytest.mark.parametrize("layer", LAYERS)
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(first=scenes, second=scenes, seed=st.integers(0, 2**31))
+def test_pairs_equal_the_reference(layer, first, second, seed):
+    arguments = drawn(seed, first, second)
+    assert_equal(runner("pairs", layer)(*arguments), runner("reference", layer)(*arguments))
+
+
+def test_pairs_of_several_chunks_and_features_of_padding_rows_that_are_no_numbers():
+    coords, valid, features, *others = drawn(1, wide_scene(), rows=800)
+    features[:, int(valid.sum()) :] = np.nan
+    arguments = coords, valid, features, *others
+    got = runner("pairs", "submanifold")(*arguments)
+    assert all(np.isfinite(values).all() for values in got)
+    assert_equal(got, runner("reference", "submanifold")(*arguments))
+
+
 FULL = [(0, x, y, -1) for x in range(5) for y in range(-4, 4)]
 
 
@@ -135,7 +152,7 @@ def test_no_races_and_no_reads_out_of_bounds_on_a_tpu():
 
 
 @pytest.mark.xdist_group("interpreted_kernels")
-@pytest.mark.parametrize("kernel", ["reference", *KERNELS])
+@pytest.mark.parametrize("kernel", ["reference", "pairs", *KERNELS])
 def test_gradients_are_the_same_bits_in_twenty_runs(kernel):
     arguments = drawn(4, FULL, FULL[5:])
     first = runner(kernel, "submanifold")(*arguments)

@@ -1,8 +1,8 @@
 """Sparse convolution: the public function, and which implementation runs.
 
-Implementations: "reference" (any device), and the kernels "mosaic_tpu", "triton" and "mosaic_gpu"
-(Hopper in half precision; never a default), which never hold the gathered neighbours in the chip's
-main memory.
+Implementations: "reference" (any device), "pairs" (CPUs), and the kernels "mosaic_tpu", "triton"
+and "mosaic_gpu" (Hopper in half precision; never a default), which never hold the gathered
+neighbours in the chip's main memory.
 """
 
 from collections.abc import Callable
@@ -10,12 +10,13 @@ from collections.abc import Callable
 from jaxtyping import Array, Float
 
 from jaxvision.errors import InputError
-from jaxvision.ops.dispatch import choose, kernel_or_reference
-from jaxvision.ops.sparse_voxels import mosaic_gpu, mosaic_tpu, reference, triton
+from jaxvision.ops.dispatch import KERNELS, choose
+from jaxvision.ops.sparse_voxels import mosaic_gpu, mosaic_tpu, pairs, reference, triton
 from jaxvision.ops.sparse_voxels.kernel_map import KernelMap
 
 CONVOLUTIONS: dict[str, Callable[[Array, Array, KernelMap], Array]] = {
     "reference": reference.convolve,
+    "pairs": pairs.convolve,
     "mosaic_tpu": mosaic_tpu.convolve,
     "triton": triton.convolve,
     "mosaic_gpu": mosaic_gpu.convolve,
@@ -46,5 +47,9 @@ def sparse_convolution(
             f"sparse_convolution: features {features.shape} and a map of "
             f"{neighbours.outputs.shape[::2]} shards and rows"
         )
-    name = choose("sparse_convolution", implementation, CONVOLUTIONS, kernel_or_reference)
+    name = choose("sparse_convolution", implementation, CONVOLUTIONS, _preferred)
     return CONVOLUTIONS[name](features, weights, neighbours)
+
+
+def _preferred(platform: str) -> str:
+    return KERNELS.get(platform, "pairs")

@@ -15,13 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from jaxvision.ops.dispatch import platform
+from jaxvision.ops.sparse_voxels.existing_pairs import Pairs, list_own_pairs, list_pairs
 from jaxvision.ops.sparse_voxels.lookup import find_runs
 from jaxvision.ops.sparse_voxels.sites import Sites, unique_sites
 
 Triple = tuple[int, int, int]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["inputs", "outputs"], meta_fields=["run"])
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["inputs", "outputs", "pairs"],
+    meta_fields=["run"],
+)
 @dataclass(frozen=True)
 class KernelMap:
     """Neighbours of a sparse convolution; a row equal to the other side's capacity is missing.
@@ -30,15 +36,18 @@ class KernelMap:
     outputs: the output row of every (kernel index, input row). An input meets an output under at
         most one kernel index, so the backward is a gather too: no scatter, the same bits each run.
     run: kernel indices in a row that differ in z alone, whose neighbours lie side by side.
+    pairs: the same as lists; None in programs for accelerators, whose kernels read none.
     """
 
     inputs: Int[Array, "s k o"]
     outputs: Int[Array, "s k i"]
     run: int = 1
+    pairs: Pairs | None = None
 
     def transpose(self) -> "KernelMap":
         """The map of the transposed convolution: the same pairs with roles swapped."""
-        return KernelMap(self.outputs, self.inputs, self.run)
+        pairs = None if self.pairs is None else self.pairs.transpose()
+        return KernelMap(self.outputs, self.inputs, self.run, pairs)
 
 
 def kernel_indices(size: Triple) -> np.ndarray:
@@ -78,9 +87,13 @@ def build_kernel_map(
     # 2. The reverse. Between a list and itself an odd kernel is symmetric: index k reads i from o
     #    where the opposite index reads o from i, and no second search is needed.
     same = inputs is outputs and stride == (1, 1, 1)
+    on_cpu = platform() == "cpu"
     if same and all(n % 2 for n in size) and padding == submanifold_padding(size):
-        return KernelMap(to_inputs, to_inputs[:, ::-1], size[2])
-    return KernelMap(to_inputs, _outputs_of(inputs, outputs, size, stride, padding), size[2])
+        pairs = list_own_pairs(to_inputs, outputs.count) if on_cpu else None
+        return KernelMap(to_inputs, to_inputs[:, ::-1], size[2], pairs)
+    pairs = list_pairs(to_inputs, inputs.capacity, outputs.count) if on_cpu else None
+    reverse = _outputs_of(inputs, outputs, size, stride, padding)
+    return KernelMap(to_inputs, reverse, size[2], pairs)
 
 
 def _outputs_of(

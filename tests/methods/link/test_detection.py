@@ -2,6 +2,7 @@
 
 import json
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from jaxvision.data.lidar.boxed_scan import boxes_from_json, boxes_to_json
 from jaxvision.data.lidar.moving_streets import MovingStreets
 from jaxvision.data.lidar.nuscenes_tables import Tables
 from jaxvision.data.lidar.ray_casting import Sensor
+from jaxvision.data.loader import Schedule
 from jaxvision.errors import InputError
 from jaxvision.loading import load_run, read_weights
 from jaxvision.methods.link.detection import evaluation, inputs
+from jaxvision.methods.link.detection.task import DetectionTask
 from jaxvision.methods.link.task import RENAMED_KEYS
 from jaxvision.metrics.detection import Settings
 from jaxvision.registry import make_task
@@ -191,6 +194,15 @@ def test_published_recipe_resamples_pastes_and_fades(nuscenes):
     assert task.bucket(0) == inputs.PASTED
     assert task.bucket(steps * 3 // 4 - 1) == inputs.PASTED
     assert task.bucket(steps * 3 // 4) == task.bucket(steps - 1) == inputs.PLAIN
+    # A run asks once for all steps: the settings are read once, not once a step.
+    ends = steps * 3 // 4 - 2, steps * 3 // 4 + 2
+    assert list(task.bucket_names(steps)[slice(*ends)]) == [task.bucket(s) for s in range(*ends)]
+    asked = mock.Mock(side_effect=AssertionError("one step asked alone"))
+    with mock.patch.object(DetectionTask, "bucket", asked):
+        schedule = Schedule.of(
+            task.bucket_names, {inputs.PASTED: source, inputs.PLAIN: source}, steps
+        )
+    assert np.count_nonzero(schedule.by_step == schedule.buckets.index(inputs.PLAIN)) == steps // 4
     # Targets stand where the boxes' cells are.
     sample = samples[inputs.PLAIN]
     cells = sample["cell0"][sample["mask0"] > 0]

@@ -1,6 +1,7 @@
 """LinK detection as the engine sees it."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -180,10 +181,17 @@ class DetectionTask(Task):
 
     def bucket(self, step: int) -> str:
         """Objects are pasted until the last share of a run ("fading")."""
+        return inputs.PASTED if step < self._first_plain else inputs.PLAIN
+
+    def bucket_names(self, steps: int) -> Sequence[str]:
+        pasted = min(self._first_plain, steps)
+        return [inputs.PASTED] * pasted + [inputs.PLAIN] * (steps - pasted)
+
+    @property
+    def _first_plain(self) -> int:
+        """The first step that pastes nothing."""
         data = self.config.data
-        if not data.paste:
-            return inputs.PLAIN
-        return inputs.PASTED if step < data.paste_share * self.config.train.steps else inputs.PLAIN
+        return math.ceil(data.paste_share * self.config.train.steps) if data.paste else 0
 
     def supervised(self, arrays: Mapping[str, np.ndarray]) -> int:
         """Boxes inside the range that are of a class of the heads."""
