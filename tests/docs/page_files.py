@@ -7,8 +7,13 @@ import numpy as np
 from PIL import Image
 
 import media
+from jaxvision.data import pictures
+from jaxvision.data.scene_flow.moving_planes import MovingPlanes, write_as_flying_things
 from jaxvision.data.word_pieces import SPECIAL
+from jaxvision.methods.camliflow.pretrained import official_model
 from jaxvision.viz.files import write_mp4
+from jaxvision.weights.torch_writer import write_torch_file
+from made_up_kitti import write_kitti
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 WORDS = (
@@ -148,3 +153,25 @@ def triplets(root: str) -> None:
             for number in range(1, 4):
                 picture(f"{root}/sequences/{name}/im{number}.png", 256, 448)
         Path(root, f"tri_{split}list.txt").write_text("\n".join(names * 8) + "\n")
+
+
+def flying_things(root: str) -> None:
+    """The raw subset: two pairs to train on, one to judge."""
+    size = (64, 96)
+    planes = MovingPlanes(pictures.built_in("train"), size, 1, planes=0)
+    for split, numbers in (("train", (0, 2)), ("val", (0,))):
+        for number in numbers:
+            write_as_flying_things(Path(root, split), planes.scene(0), number, size=size)
+
+
+def scene_flow(raw: str) -> None:
+    """Raw frames of FlyingThings3D, and KITTI's training set."""
+    flying_things(raw)
+    write_kitti(Path("kitti_scene_flow"), range(200), size=(120, 96))
+
+
+def camliraft(raw: str, file: str) -> None:
+    """The same, and a file of the published network's names and sizes."""
+    scene_flow(raw)
+    state = {e.name: np.ones(e.shape, e.dtype) for e in official_model("camliraft").entries}
+    write_torch_file(Path(file), {"last_epoch": 150, "state_dict": state, "best_metrics": {}})

@@ -40,15 +40,12 @@ ELSEWHERE = {
     "docs/frozen_features.md": "tests/docs/test_frozen_features.py trains it to its end",
     "docs/adding_a_method.md": "tests/docs/test_adding_a_method.py makes its method and runs it",
     "docs/notebooks/": "tests/docs/test_notebooks.py runs every cell",
-    "docs/own_scene_flow.md": f"{SLOW}camliflow reads its sets and answers its files",
     "docs/scaling.md": "minutes of compilation each; tests/planning plans small programs",
     "docs/performance.md": "measurements of hours",
     "docs/tour.md": "minutes; tests/tour makes a method's page and loads what is shipped",
     "docs/launching.md": "several machines; tests/cli/test_shards.py, tests/stores, tests/launch",
-    "docs/from_authors/camliflow.md": "as docs/own_scene_flow.md",
     "docs/from_authors/cycleacr.md": "AVA's films; tests/data/actions cuts some",
     "docs/from_authors/stmixer.md": "AVA's films, and commands of docs/own_actions.md",
-    "jaxvision/methods/camliflow/": "as docs/own_scene_flow.md",
 }
 # Of other pages, commands that are left out, and why.
 OFFICIAL = (r"^convert", "a published file of its full size; tests/methods/*/test_weights.py")
@@ -128,9 +125,13 @@ def trained(recipe: str, workdir: str, *settings: str) -> None:
 
 
 def fitting(recipe: str, settings: tuple[str, ...]) -> list[str]:
-    """Those of `settings` that a recipe has."""
+    """Those of `settings` that a recipe has. KEY@WORD: of recipes with that word in their name."""
     known = dict(leaves(load_config(recipe)))
-    found = dict(word.partition("=")[::2] for word in settings)
+    found = {}
+    for key, _, value in (word.partition("=") for word in settings):
+        key, _, only = key.partition("@")
+        if only in recipe.partition(":")[0]:
+            found[key] = value
     return [f"--config.{key}={value}" for key, value in found.items() if key in known]
 
 
@@ -206,6 +207,11 @@ SCANS = (
     *("model.network=minkunet", "model.version=baseline"),
 )
 SCENES = {"('scene-0001', ...)": "('scene-0001',)"}
+FLOW = (
+    *(*ONE, "model.width=8", "model.blocks=(1, 1)", "model.levels=1", "model.radius=1"),
+    *("model.pyramid=(128, 64, 32, 24, 16)", "data.points=200"),
+    *("data.size@things=(64, 96)", "data.pairs=8", "train.batch_size=1", "init=()"),
+)
 PEOPLE = (
     *(*ONE, "model.stem_width=8", "model.frames=8", "model.temporal_points=2", "model.queries=4"),
     *("model.query_width=16", "model.query_heads=2", "model.stages=1", "model.hidden=16"),
@@ -319,6 +325,18 @@ RUN: dict[str, Page] = {
         left=((r"^predict", f"{SLOW}umt/language ranks videos and answers questions"),),
     ),
     "jaxvision/methods/emavfi/README.md": Page(make=emavfi),
+    "docs/from_authors/camliflow.md": Page(
+        make=partial(files.camliraft, "DIR", "camliraft_things150e.pt"),
+        small=FLOW,
+        left=(ASKED,),
+        everywhere=True,
+    ),
+    "jaxvision/methods/camliflow/README.md": Page(
+        make=partial(files.scene_flow, "RAW"), small=FLOW, left=(ASKED,)
+    ),
+    "docs/own_scene_flow.md": Page(
+        make=partial(files.scene_flow, "RAW"), small=FLOW, left=(ASKED, TOUR)
+    ),
 }
 
 

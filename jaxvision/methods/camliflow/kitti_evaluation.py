@@ -19,7 +19,7 @@ from jaxvision.data.flow_files import (
 from jaxvision.data.picture_files import read_stored
 from jaxvision.data.scene_flow.frames import FramePair, check_sizes
 from jaxvision.data.scene_flow.geometry import Camera
-from jaxvision.data.scene_flow.kitti import BASELINE, PADDED, SEED, KittiFrames
+from jaxvision.data.scene_flow.kitti import BASELINE, PADDED, SEED, SPLITS, KittiFrames
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
 from jaxvision.methods.camliflow.background_refinement import LARGEST_FLOW, refine
@@ -177,21 +177,50 @@ def submit(
     frames: KittiFrames, answer: Callable[[dict[str, Any]], Mapping[str, Any]], outdir: Path
 ) -> list[Path]:
     """The files that the server takes: disp_0, disp_1 and flow/%06d_10.png, of a rigid background
-    where the folder of semantics is there. answer(batch of one): see `outputs_of`."""
-    part = "testing" if frames.split.startswith("testing") else "training"
-    rigid = (frames.root / part / SEMANTICS).is_dir()
-    written = []
-    records = Estimated(frames)
+    where the folder of semantics is there. answer(batch of one): see `outputs_of`. InputError
+    names a missing file before anything is computed; where another ends the work, nothing stays."""
+    rigid = (frames.root / SPLITS[frames.split][0] / SEMANTICS).is_dir()
+    check_files(frames, rigid)
+    written: list[Path] = []
     for folder in ("disp_0", "disp_1", "flow"):
         (outdir / folder).mkdir(parents=True, exist_ok=True)
-    for index in range(len(frames)):
-        sample = TRANSFORM(records[index], np.random.default_rng(0), "pairs")
-        found = answer({name: jnp.asarray(x)[None] for name, x in sample.items()})
-        flows = Flows(**{name: np.asarray(x[0]) for name, x in found.items()})
-        maps = estimate(frames, index, flows, rigid=rigid)
-        name = f"{frames.number(index):06d}_10.png"
-        write_disparity_png(outdir / "disp_0" / name, maps.disparity_1)
-        write_disparity_png(outdir / "disp_1" / name, maps.disparity_2)
-        write_flow_png(outdir / "flow" / name, maps.flow, maps.flow_valid)
-        written += [outdir / folder / name for folder in ("disp_0", "disp_1", "flow")]
+    try:
+        for index in range(len(frames)):
+            written += submit_record(frames, index, answer, outdir, rigid)
+    except InputError:  # the server takes whole sets
+        for file in written:
+            file.unlink()
+        raise
     return written
+
+
+def check_files(frames: KittiFrames, rigid: bool) -> None:
+    """InputError names the first file that a submission needs and that is not there."""
+    needed = [("calib_cam_to_cam", ".txt")]
+    needed += [(folder, f"_{n}.png") for folder in ("image_2", DISPARITIES) for n in (10, 11)]
+    needed += [(SEMANTICS, "_10.png")] * rigid
+    for index in range(len(frames)):
+        for folder, suffix in needed:
+            frames.file(folder, index, suffix)
+
+
+def submit_record(
+    frames: KittiFrames,
+    index: int,
+    answer: Callable[[dict[str, Any]], Mapping[str, Any]],
+    outdir: Path,
+    rigid: bool,
+) -> list[Path]:
+    """The three files of a record."""
+    sample = TRANSFORM(Estimated(frames)[index], np.random.default_rng(0), "pairs")
+    found = answer({name: jnp.asarray(x)[None] for name, x in sample.items()})
+    flows = Flows(**{name: np.asarray(x[0]) for name, x in found.items()})
+    if not (np.isfinite(flows.flow_2d).all() and np.isfinite(flows.flow_3d).all()):
+        raise InputError(f"{frames.name(index)}: the answer has values that are no numbers")
+    maps = estimate(frames, index, flows, rigid=rigid)
+    name = f"{frames.number(index):06d}_10.png"
+    files = [outdir / folder / name for folder in ("disp_0", "disp_1", "flow")]
+    write_disparity_png(files[0], maps.disparity_1)
+    write_disparity_png(files[1], maps.disparity_2)
+    write_flow_png(files[2], maps.flow, maps.flow_valid)
+    return files

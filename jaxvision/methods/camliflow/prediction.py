@@ -16,7 +16,7 @@ from jaxvision.data.flow_files import write_flo
 from jaxvision.data.scene_flow.frames import FramePair, draw_points, drop_unusable
 from jaxvision.data.scene_flow.kitti import KittiFrames
 from jaxvision.data.scene_flow.sequences import Sequence as FrameSequence
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.camliflow import kitti_evaluation
 from jaxvision.methods.camliflow.inputs import check_points
 from jaxvision.methods.camliflow.model import FlowInputs, Prediction
@@ -101,6 +101,8 @@ def predict_files(
     def answer_kitti(path: Path, table: dict[str, Any], folder: Path) -> list[Path]:
         if not (network.images and network.points):
             raise InputError(f"{path}: KITTI is for networks of pixels and points")
+        for key in table:
+            check_choice(f"{path}: unknown key", key, ("kitti", "split"))
         root, split = table["kitti"], table.get("split", "testing200")
         if type(root) is not str or type(split) is not str:
             raise InputError(f"{path}: expected names of a folder and of a split")

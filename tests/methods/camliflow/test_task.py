@@ -1,6 +1,7 @@
 """CamLiFlow's batches, groups, evaluations and predictions; networks themselves are goldens'."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import jax
@@ -11,8 +12,8 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from jaxvision.data.conversions import collecting
-from jaxvision.data.flow_files import write_flo
-from jaxvision.data.scene_flow import stereo_pair
+from jaxvision.data.flow_files import read_disparity_png, read_flow_png, write_flo
+from jaxvision.data.scene_flow import kitti, stereo_pair
 from jaxvision.data.scene_flow.frames import FramePair
 from jaxvision.data.scene_flow.geometry import Camera
 from jaxvision.errors import InputError
@@ -23,6 +24,7 @@ from jaxvision.methods.camliflow.variants import VARIANTS
 from jaxvision.registry import load_config, make_task
 from jaxvision.training.mesh import make_mesh
 from jaxvision.training.sharding import replicated
+from made_up_kitti import write_kitti
 
 SIZE, POINTS, PYRAMID = (64, 96), 300, "model.pyramid=(128,64,32,24,16)"
 
@@ -242,6 +244,71 @@ def test_half_a_sequence_leaves_nothing(tmp_path, wrong):
     with pytest.raises(InputError, match=said[wrong]):
         prediction.predict_files(task.config, task.network, answer, [given / "walk.json"], out)
     assert list(out.iterdir()) == []
+
+
+@pytest.fixture
+def two_of_kitti(tmp_path, monkeypatch):
+    """{"kitti": ...} of a split of two records, in a JSON file."""
+    monkeypatch.setitem(kitti.SPLITS, "two", ("testing", (0, 3)))
+    write_kitti(tmp_path / "kitti", (0, 3), "testing", size=(120, 64))
+    (tmp_path / "ask.json").write_text('{"kitti": "kitti", "split": "two"}')
+    (tmp_path / "out").mkdir()
+    return tmp_path
+
+
+def submitted(folder, answer=nothing_moves):
+    task = make_task(config_of("camlipwc", "task.predict.points=300"))
+    return prediction.predict_files(
+        task.config, task.network, answer, [folder / "ask.json"], folder / "out"
+    )
+
+
+def test_a_submission_of_no_motion_has_kittis_disparities_twice(two_of_kitti):
+    shutil.rmtree(two_of_kitti / "kitti/testing/semantic_ddr")
+    written = submitted(two_of_kitti)
+    names = [file.relative_to(two_of_kitti / "out/ask").as_posix() for file in written]
+    assert names == [
+        f"{folder}/{number:06d}_10.png"
+        for number in (0, 3)
+        for folder in ("disp_0", "disp_1", "flow")
+    ]
+    given = read_disparity_png(two_of_kitti / "kitti/testing/disp_ganet/000003_10.png")
+    first, second = (read_disparity_png(file) for file in written[3:5])
+    assert (first == given).all()
+    np.testing.assert_allclose(second, given, atol=1 / 128)
+    flow, valid = read_flow_png(written[5])
+    assert flow.shape == (*given.shape, 2)
+    assert valid.all()
+    assert not flow.any()
+
+
+def test_a_submission_that_lacks_a_file_is_refused_before_anything_is_computed(two_of_kitti):
+    answers = []
+    for name in ("disp_ganet/000003_11.png", "semantic_ddr/000003_10.png"):
+        file = two_of_kitti / "kitti/testing" / name
+        file.rename(file.with_suffix(".away"))
+        with pytest.raises(InputError, match=rf"{name}: no such file"):
+            submitted(two_of_kitti, lambda given: answers.append(given) or nothing_moves(given))
+        file.with_suffix(".away").rename(file)
+    (two_of_kitti / "ask.json").write_text('{"kitti": "kitti", "spilt": "two"}')
+    with pytest.raises(InputError, match=r"ask\.json: unknown key 'spilt'; did you mean 'split'"):
+        submitted(two_of_kitti)
+    assert not answers
+
+
+def test_half_a_submission_leaves_nothing(two_of_kitti):
+    answers = []
+    shutil.rmtree(two_of_kitti / "kitti/testing/semantic_ddr")
+
+    def answer(given):
+        answers.append(given)
+        found = nothing_moves(given)
+        return found._replace(final_2d=found.final_2d * np.nan) if len(answers) == 2 else found
+
+    with pytest.raises(InputError, match="testing/000003: the answer has values that are no num"):
+        submitted(two_of_kitti, answer)
+    assert len(answers) == 2
+    assert not [file for file in (two_of_kitti / "out").rglob("*") if file.is_file()]
 
 
 def test_a_file_is_answered_by_one_of_the_devices(tmp_path, monkeypatch):
