@@ -367,6 +367,10 @@ def test_a_run_with_words_gives_its_vision_tower(tmp_path):
     for path in report.loaded:
         place = path.replace("params/", "params/vision/")
         np.testing.assert_array_equal(flatten(loaded)[path], values[place])
+    # Of a published file the recipe does not know for how many frames it was trained.
+    file = load_config("umt/own_head:weights=a.pth", ("data.labels=kinetics400",))
+    with pytest.raises(InputError, match=r"init from a\.pth: nothing was loaded"):
+        initialisation.apply(shapes, file.init, lambda _: unflatten(values))
 
 
 @pytest.mark.xdist_group("frozen_head")
