@@ -13,7 +13,7 @@ import jax
 from jax.sharding import Mesh
 
 from jaxvision.data.class_lists import class_list
-from jaxvision.data.labels import check_same_names
+from jaxvision.data.labels import check_same_names, naming
 from jaxvision.downloads.object_store import fetch_object
 from jaxvision.downloads.published_file import PublishedFile, fetch
 from jaxvision.downloads.shipped import shipped, shipped_names
@@ -376,5 +376,5 @@ def with_names(
     if in_data and not of_run:
         return task
     if in_data:
-        check_same_names(in_data, names, "the data")
+        check_same_names(in_data, names, naming(task.config.data))
     return replace(task, trained_names=names)

@@ -7,8 +7,8 @@ The encoder that was tuned on Kinetics-710 (fetched if it is not here) answers t
 training video once, and one of every validation video; the folder `features` keeps what it says,
 and the head learns from that: one query that attends to all tokens, as V-JEPA's probes do
 (2404.08471). umt/own_head:pooling=mean is a linear probe; size=l, another published file
-(weights=umt/b16_ptk710_f8_res224.pth: stage 1), or the workdir of a run here (weights=runs/mine) is
-another encoder.
+(weights=umt/b16_ptk710_f8_res224.pth: stage 1), or the workdir of a run here (weights=runs/mine;
+also of stage 2 and what is tuned from it) is another encoder.
 Ours, not published. Not run on published weights here; tests train it on small ones.
 """
 

@@ -35,14 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from jaxvision.errors import InputError, check_writable, writing
-    from jaxvision.export import export_model
+    from jaxvision.errors import InputError, check_choice, check_writable, writing
+    from jaxvision.export import PLATFORMS, export_model
     from jaxvision.loading import load_run
 
     if arguments.batch_size is not None and arguments.batch_size < 1:
         raise InputError(f"--batch-size {arguments.batch_size}: expected at least 1")
     check_writable(arguments.out)
     # An artifact is for one device, whatever mesh the run had.
+    for name in arguments.platform:
+        check_choice("--platform", name, [*NAMES_OF_PLATFORMS, *PLATFORMS])
     platforms = [NAMES_OF_PLATFORMS.get(name, name) for name in arguments.platform]
     mesh = ["mesh.data=-1", "mesh.fsdp=1", "mesh.tensor=1"]
     task, _, variables = load_run(

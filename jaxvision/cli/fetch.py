@@ -25,7 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in arguments.names:
         method = name.partition("/")[0]
         if "/" not in name or method not in METHODS:
-            raise InputError(f"{name}: expected METHOD/NETWORK{nearest(method, METHODS)}")
+            ways = f"; jaxvision list {name}" if name in METHODS else nearest(method, METHODS)
+            raise InputError(f"{name}: expected METHOD/NETWORK{ways}")
         if Path(name).exists():
             raise InputError(f"{name}: a file or folder of this name is here: it would be taken")
         print(locate(name))

@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if wrong:
         parser.parse_args([arguments.verb, "--help"]) if wrong[0] == "--help" else None
-        known = [option for option in vars(arguments) if option != "verb"]
+        known = [name for name in vars(arguments) if name not in ("verb", "_override")]
         return refuse(f"unknown argument {wrong[0]!r}{nearest(wrong[0].lstrip('-'), known)}")
     arguments.overrides = overrides
     module = importlib.import_module(f"jaxvision.cli.{arguments.verb}")

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", type=mounted_folder, metavar="DST", help="a new folder, or one to resume"
     )
-    parser.add_argument("--short-side", type=int, default=0, metavar="N", help="videos: in pixels")
+    parser.add_argument("--short-side", type=int, metavar="N", help="videos: in pixels")
     parser.add_argument("--format", choices=("mp4", "frames"), default="mp4", help="default: mp4")
     parser.add_argument(
         "--list",
@@ -232,6 +232,8 @@ def run_videos(arguments: argparse.Namespace, shard: "Shard") -> int:
     from jaxvision.data.prepare_videos import UNREADABLE, Preparation
     from jaxvision.errors import InputError, one_line
 
+    if arguments.short_side is None:
+        raise InputError("say --short-side: pixels, 1 or more (256)")
     if arguments.short_side < 1:
         raise InputError(f"--short-side {arguments.short_side}: expected pixels, 1 or more")
     if arguments.workers < 0:

@@ -12,6 +12,8 @@ FOREIGN = (
     *("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information"),
     "lost+found",
 )
+# What parts of a data set are called; a folder that has only those has no classes.
+PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 MOST_CLASSES = 20  # that a line about classes names
 
 
@@ -57,6 +59,18 @@ def choose(files: Iterable[tuple[Path, Path]], suffixes: Collection[str]) -> Fou
 def class_folders(root: Path) -> tuple[str, ...]:
     """Names of the folders in `root`, sorted, hidden ones left out."""
     return tuple(sorted(p.name for p in root.iterdir() if p.is_dir() and not is_hidden(p, root)))
+
+
+def classes_in(root: Path) -> tuple[str, ...]:
+    """Names of the classes that have a folder each in `root`. InputError where those are the parts
+    of a data set: the classes lie one folder below."""
+    names = class_folders(root)
+    if len(names) > 1 and {name.lower() for name in names} <= PARTS:
+        raise InputError(
+            f"{root}: its folders are {', '.join(names)}: parts of a data set, no classes; "
+            f"expected one of them ({root / names[0]})"
+        )
+    return names
 
 
 def files_by_class(

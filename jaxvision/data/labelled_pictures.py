@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxvision.data.folders import class_folders, classes_text, files_by_class
+from jaxvision.data.folders import classes_in, classes_text, files_by_class
 from jaxvision.data.labels import unquoted
 from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.data.source import FileRecords
@@ -43,7 +43,7 @@ class PictureFiles(FileRecords):
 def class_names(root: str | Path) -> tuple[str, ...]:
     """The class folders of `root`, sorted by name, as ImageNet's are numbered."""
     folder = path_to(root)
-    names = class_folders(folder) if folder.is_dir() else ()
+    names = classes_in(folder) if folder.is_dir() else ()
     if not names:
         raise InputError(f"{root}: expected a folder of class folders")
     return names

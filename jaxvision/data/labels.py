@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxvision.data.class_lists import SOURCES, class_list
 from jaxvision.errors import InputError, nearest
@@ -25,12 +26,21 @@ def unquoted(text: str) -> str:
     return text if quote in inner else inner.replace("\0", quote)
 
 
-def names_wanted() -> InputError:
-    """Where nothing says what the classes are called."""
+def names_wanted(train: str, what: str, suffixes: Sequence[str]) -> InputError:
+    """Where nothing says what the classes are called.
+
+    train: the file that `data.train` names, "" where it names none.  what: that it is where it is
+    no list but ends as one of `suffixes`.
+    """
+    if train.lower().endswith(tuple(suffixes)):
+        return InputError(
+            f"data.train={train}: a {what}; expected a folder of class folders, or a list"
+        )
+    lacking = f"; data.train={train} names none, a list does not" if train else ""
     return InputError(
         "data.labels: expected a file of class names, one a line, or a list of "
         f"{', '.join(SOURCES)}; neither the weights nor a folder of class folders in data.train "
-        "names them"
+        f"names them{lacking}"
     )
 
 
@@ -53,6 +63,12 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     if repeated:
         raise InputError(f"{path}: class {min(repeated)!r} comes twice")
     return names
+
+
+def naming(data: Mapping[str, Any]) -> str:
+    """What of a config's `data` says what its classes are called: for messages."""
+    key = next((name for name in ("labels", "train") if data.get(name)), None)
+    return "the data" if key is None else f"the data (data.{key}={data[key]})"
 
 
 def check_same_names(found: Sequence[str], expected: Sequence[str], where: str) -> None:

@@ -114,7 +114,8 @@ class TrainingBatches:
             if len(source.records) < source.batch_size:
                 raise InputError(
                     f"data for {bucket!r}: {len(source.records)} records are fewer than one batch "
-                    f"of {source.batch_size}"
+                    f"of {source.batch_size}; expected more of them, or a train.batch_size of at "
+                    f"most {len(source.records)}"
                 )
 
     def __len__(self) -> int:

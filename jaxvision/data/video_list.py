@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jaxvision.data.folders import class_folders, classes_text, files_by_class
+from jaxvision.data.folders import classes_in, classes_text, files_by_class
 from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
 from jaxvision.data.frame_shards import ShardedVideo, is_frame_shards, read_index
 from jaxvision.data.labels import unquoted
@@ -148,7 +148,7 @@ def read_class_folders(root: str | Path, names: Sequence[str] | None = None) -> 
     shards = _shards(root)
     if shards is not None:
         return _read_class_shards(root, shards, names)
-    classes = class_folders(root) if names is None else tuple(names)
+    classes = classes_in(root) if names is None else tuple(names)
     found, skipped = files_by_class(root, classes, SUFFIXES, "videos")
     if not found:
         raise InputError(f"{root}: no videos there ({', '.join(SUFFIXES)}) in folders by class")

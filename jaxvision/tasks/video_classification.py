@@ -20,6 +20,7 @@ from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.labels import check_same_names, names_wanted, read_labels
 from jaxvision.data.source import Records, Sample, Source
 from jaxvision.data.tfds import TfdsVideos
+from jaxvision.data.video import SUFFIXES as VIDEO_SUFFIXES
 from jaxvision.data.video_clips import (
     FrameSampling,
     MultiViewClips,
@@ -84,7 +85,7 @@ def class_names(data: ConfigDict) -> tuple[str, ...]:
         raise InputError(f"data.train={data.train}: no such folder or list")
     if data.train and path_to(data.train).is_dir():
         return video_list.read_class_folders(data.train).names
-    raise names_wanted()
+    raise names_wanted(data.train, "video", VIDEO_SUFFIXES)
 
 
 def labelled_videos(data: ConfigDict, split: str, names: Sequence[str]) -> Records:
@@ -106,6 +107,8 @@ def labelled_videos(data: ConfigDict, split: str, names: Sequence[str]) -> Recor
         raise InputError(f"data.{split}: expected a list file or a folder of class folders")
     if path_to(where).is_dir():
         return video_list.read_class_folders(where, names)
+    if not path_to(where).exists():
+        raise InputError(f"data.{split}={where}: no such folder or list")
     items = video_list.read_list(
         where, len(names), data.root, data.frame_template, data.first_frame
     )

@@ -119,6 +119,11 @@ def _apply_one(
         )
         ways = "rename, drop, layers, select_rows or adapt"
         raise InputError(f"init from {link['from']}: {shown}; use {ways}")
+    if not report.loaded:
+        raise InputError(
+            f"init from {link['from']}: nothing was loaded: {len(report.dropped)} parameters are "
+            "there, and what the link says drops them all; these are weights of another network"
+        )
     below = tuple(f"{start}{to}/" for start in _SUBTREES) if to else ("params/",)
     report.kept = sorted(
         path for path in flat if path.startswith(below) and path not in report.loaded

@@ -95,6 +95,7 @@ def start_state(
         state = run.resumed(checkpoints.restore(step, run.target))
         reporter.say(f"resumed from step {step}: {checkpoints.path(step)}")
     else:
+        run.task.evaluations()  # what is wrong with their data is said before weights are fetched
         state, reports = run.initial_state(read_weights)
         for report in reports:
             reporter.say(f"init: {report}")

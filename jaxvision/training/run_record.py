@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.data.atomic_write import atomic_write, open_lines
 from jaxvision.data.folder_lock import folder_lock
-from jaxvision.data.labels import check_same_names
+from jaxvision.data.labels import check_same_names, naming
 from jaxvision.errors import InputError
 from jaxvision.text_files import fits
 from jaxvision.training import manifest
@@ -99,7 +99,7 @@ def check_same_run(workdir: Path, config: ConfigDict, classes: Sequence[str] = (
     if lines:
         raise InputError(f"workdir {workdir} holds a run of another config: {'; '.join(lines)}")
     if trained := class_names_of(workdir):
-        check_same_names(classes, trained, f"workdir {workdir}: the data")
+        check_same_names(classes, trained, f"workdir {workdir}: {naming(config.data)}")
 
 
 def has_saved(workdir: Path) -> bool:

@@ -22,6 +22,8 @@ from jaxvision.weights.torch_names import NAMES
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
+# How pickles of mappings, and of what stands before one in a file, begin.
+_PICKLES = {bytes([first]) for first in b"\x80(}]cIL"}
 # A local file header of the zip format: what its fixed part is, and where its two lengths stand.
 _ZIP_HEADER = 30
 _ZIP_LENGTHS = slice(26, 30)
@@ -140,6 +142,8 @@ def _read_legacy(path: Path) -> Any:
             raise DamagedError(
                 "the zip archive is cut short: its directory, at the end, is missing"
             )
+        if mapped[:1] not in _PICKLES:
+            raise DamagedError("neither torch.save's zip format nor a pickle")
         first = _header(stream)
         if isinstance(first, dict) and stream.tell() == size:
             return first

@@ -150,3 +150,14 @@ def test_a_list_that_is_prepared_is_one_that_training_reads(tmp_path, line):
     lists = (tmp_path / "list.csv",)
     made = Preparation(tmp_path / "videos", tmp_path / "out", 48, lists=lists)
     assert made.names == (str(item.path),)
+
+
+def test_parts_of_a_data_set_are_no_classes(tmp_path):
+    for name in ("train/run/a.mp4", "val/run/b.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"")
+    for read in (read_class_folders, class_names):
+        with pytest.raises(InputError, match=r"folders are train, val: .* expected .*/train"):
+            read(tmp_path)
+    (tmp_path / "boat").mkdir()  # a class may be called "train"
+    assert class_names(tmp_path) == ("boat", "train", "val")

@@ -173,6 +173,11 @@ def comae() -> None:
     files.nyu("nyu_depth_v2_labeled.mat")
 
 
+def video_lists() -> None:
+    VIDEO_LISTS()
+    files.film("long.mp4", 24)
+
+
 def films() -> None:
     files.class_folders("videos", "train", "validation")
     for name in ("clips/a.mp4", "long.mp4"):
@@ -231,9 +236,10 @@ RUN: dict[str, Page] = {
     "README.md": VIDEOMAE,
     "docs/weights.md": VIDEOMAE,
     "docs/from_authors/videomae.md": Page(
-        make=VIDEO_LISTS,
+        make=video_lists,
         small=(*ONE, *VIDEO, "init=()"),
-        left=(OFFICIAL, ASKED),
+        names={"kinetics400": "k400_names.txt", "vit_b_k400.pth": "runs/k400"},
+        left=(OFFICIAL,),
         everywhere=True,
     ),
     "jaxvision/methods/videomae/README.md": Page(
@@ -242,7 +248,7 @@ RUN: dict[str, Page] = {
     "docs/from_authors/umt.md": Page(
         make=VIDEO_LISTS,
         small=(*SMALL_UMT, "init=()"),
-        left=(ASKED, AVA, (r"umt/(stage2|retrieval|multiple|question)", "docs/own_captions.md")),
+        left=(AVA, (r"umt/(stage2|retrieval|multiple|question)", "docs/own_captions.md")),
         everywhere=True,
     ),
     "jaxvision/methods/umt/README.md": Page(
@@ -255,16 +261,24 @@ RUN: dict[str, Page] = {
     "docs/from_authors/comae.md": Page(
         make=comae,
         small=(*ONE, *COMAE),
-        left=(OFFICIAL, ASKED),
+        names={"FILE": "runs/3"},
+        left=(OFFICIAL,),
         everywhere=True,
     ),
     "jaxvision/methods/comae/README.md": Page(
-        make=comae, small=(*ONE, *COMAE), names={"SRC": "SUNRGBD"}, left=(OFFICIAL, ASKED)
+        make=comae,
+        small=(*ONE, *COMAE),
+        names={"SRC": "SUNRGBD"},
+        left=(
+            OFFICIAL,
+            (r"^(evaluate|predict)", "docs/own_rgbd.md and docs/from_authors/comae.md"),
+        ),
     ),
     "docs/from_authors/sparseformer.md": Page(
         make=partial(files.picture_folders, "DIR", "train", "val"),
         small=FORMER,
-        left=(OFFICIAL, ASKED),
+        names={"sparseformer_t_imagenet1k.pth": "runs/tiny"},
+        left=(OFFICIAL,),
         everywhere=True,
     ),
     "jaxvision/methods/sparseformer/README.md": Page(
@@ -276,7 +290,8 @@ RUN: dict[str, Page] = {
     "docs/from_authors/pdpp.md": Page(
         make=partial(files.crosstask, "DIR"),
         small=PLANNER,
-        left=(OFFICIAL, ASKED),
+        names={"1500": "2"},
+        left=(OFFICIAL,),
         everywhere=True,
     ),
     "jaxvision/methods/pdpp/README.md": Page(

@@ -58,6 +58,7 @@ def test_names_that_are_none_are_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for words, expected in (
         (["fetch", "videomae/vit_b_k71"], "no published weights of that name; did you mean 'video"),
+        (["fetch", "videomae"], "videomae: expected METHOD/NETWORK; jaxvision list videomae"),
         (["fetch", "videomea/vit_b_k710"], "expected METHOD/NETWORK; did you mean 'videomae'?"),
         (["fetch", "emavfi/base"], "take it from the folder drive.google.com/drive/folders/16jUa3"),
         (["fetch", "umt/language_b_pretrain"], "name one of umt/b16_5m.pth, umt/b16_17m.pth"),

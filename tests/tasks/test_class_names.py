@@ -67,7 +67,9 @@ def test_a_runs_names_are_kept_and_other_data_refused(tmp_path):
     task = videos_task(f"data.labels={tmp_path / 'labels.txt'}")
     names = ("falling", "rising")
     assert with_names(task, names, of_run=True, compare=False).class_names == names
-    with pytest.raises(InputError, match=r"the data: class 1 is 'flying', .* with 'rising' there"):
+    with pytest.raises(
+        InputError, match=r"data\.labels=.*txt\): class 1 is 'flying', .* 'rising' there"
+    ):
         with_names(task, names, of_run=True, compare=True)
     gone = videos_task(f"data.labels={tmp_path / 'gone.txt'}")
     assert with_names(gone, names, of_run=True, compare=True).class_names == names
@@ -103,5 +105,11 @@ def test_the_setting_at_fault_is_named(tmp_path):
         _ = videos_task().class_names
     with pytest.raises(InputError, match=r"data\.train=trian: no such folder or list"):
         _ = videos_task("data.train=trian").class_names
+    for name in ("a.mp4", "a.txt"):
+        (tmp_path / name).write_text("a.mp4 0\n")
+    with pytest.raises(InputError, match=r"data\.train=.*a\.mp4: a video; expected a folder"):
+        _ = videos_task(f"data.train={tmp_path / 'a.mp4'}").class_names
+    with pytest.raises(InputError, match=r"data\.labels: .*; data\.train=.*a\.txt names none"):
+        _ = videos_task(f"data.train={tmp_path / 'a.txt'}").class_names
     with pytest.raises(InputError, match=r"data\.labels=kinetics40: .*mean 'kinetics400'"):
         _ = videos_task("data.labels=kinetics40").class_names

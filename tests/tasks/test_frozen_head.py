@@ -26,6 +26,7 @@ from jaxvision.training.loop import train
 from jaxvision.training.mesh import make_mesh
 from jaxvision.weights.convert import our_shapes
 from jaxvision.weights.mapping import flatten, unflatten
+from methods.umt.language import small as words
 from methods.umt.small import stage1
 
 SMALL = (
@@ -233,6 +234,14 @@ def test_bad_input_is_one_line(videos, tmp_path, overrides, said):
         started(config, fresh(config_of(videos, tmp_path)))
 
 
+def test_validation_videos_are_looked_for_before_weights_are_read(videos, tmp_path):
+    config = config_of(videos, tmp_path / "features", "data.validation=vidoes")
+    asked: list[str] = []
+    with pytest.raises(InputError, match=r"data\.validation=vidoes: no such folder or list"):
+        train(make_task(config), config, tmp_path / "run", asked.append, jax.devices()[:1])
+    assert not asked
+
+
 def test_features_are_one_processs_work(videos, tmp_path, monkeypatch):
     config = config_of(videos, tmp_path)
     weights = fresh(config)
@@ -341,6 +350,27 @@ def test_a_run_gives_its_network(tmp_path):
     tokens = jax.jit(partial(theirs.model.apply, method=lambda student, x: student.encoder(x)))
     theirs = jnp.mean(tokens(variables, video), axis=1)
     np.testing.assert_allclose(ours[:, 0], theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_with_words_gives_its_vision_tower(tmp_path):
+    """The workdir of a retrieval: the encoder of its videos is the backbone."""
+    retrieval = words.recipe(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(as_json(retrieval)))
+    config = load_config(f"umt/own_head:weights={tmp_path}", ("data.labels=kinetics400",))
+    assert config.model.position_window == (2, 4, 4)
+    shapes = nn.unbox(jax.eval_shape(make_task(config).init, jax.random.key(0)))
+    task = make_task(retrieval)
+    theirs = flatten(nn.unbox(jax.eval_shape(task.init, jax.random.key(0))))
+    values = {path: np.full(theirs[path].shape, len(path), np.float32) for path in theirs}
+    loaded, (report,) = initialisation.apply(shapes, config.init, lambda _: unflatten(values))
+    assert set(report.loaded) == {p for p in flatten(shapes) if p.startswith("params/encoder/")}
+    for path in report.loaded:
+        place = path.replace("params/", "params/vision/")
+        np.testing.assert_array_equal(flatten(loaded)[path], values[place])
+    # Of a published file the recipe does not know for how many frames it was trained.
+    file = load_config("umt/own_head:weights=a.pth", ("data.labels=kinetics400",))
+    with pytest.raises(InputError, match=r"init from a\.pth: nothing was loaded"):
+        initialisation.apply(shapes, file.init, lambda _: unflatten(values))
 
 
 @pytest.mark.xdist_group("frozen_head")

@@ -88,6 +88,11 @@ def test_a_subtree_takes_batch_statistics_along():
         apply({"to": "teacher", "drop": ("^head/",)}, source=source, target=target)
 
 
+def test_a_link_that_loads_nothing_is_refused():
+    with pytest.raises(InputError, match=r"nothing was loaded: \d parameters are there"):
+        apply({"drop": (".",)})
+
+
 def test_layers_of_a_stack():
     source = {"params/stack/kernel": np.arange(6, dtype=np.float32).reshape(3, 2)}
     target = {"params/text/kernel": np.zeros((2, 2), np.float32)}

@@ -232,3 +232,11 @@ def test_pytorch_reads_what_is_written(tmp_path):
         own = value.dtype.kind != "V" and value.dtype != ml_dtypes.bfloat16
         exact = (read if own else read.float()).numpy()
         np.testing.assert_array_equal(exact, value.astype(exact.dtype))
+
+
+def test_a_picture_is_called_no_checkpoint(tmp_path):
+    file = tmp_path / "a.pth"
+    for start in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"<html>"):
+        file.write_bytes(start + bytes(64))
+        with pytest.raises(InputError, match=r"a\.pth: damaged or no PyTorch checkpoint"):
+            read_torch_file(file)

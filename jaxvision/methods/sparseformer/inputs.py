@@ -14,6 +14,7 @@ from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.crops import centre_box, resized_crop_box, short_side_size
 from jaxvision.data.labelled_pictures import Digits, PictureFiles, TfdsPictures
 from jaxvision.data.labels import names_wanted, read_labels
+from jaxvision.data.picture_files import SUFFIXES as PICTURE_SUFFIXES
 from jaxvision.data.source import Records, Sample
 from jaxvision.data.tfds import TfdsRecords
 from jaxvision.errors import InputError, check_choice
@@ -141,5 +142,5 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
     if data.train and not where.exists():
         raise InputError(f"data.train: {where}: no such folder or list")
     if not data.train or not where.is_dir():
-        raise names_wanted()
+        raise names_wanted(data.train, "picture", PICTURE_SUFFIXES)
     return labelled_pictures.class_names(where)

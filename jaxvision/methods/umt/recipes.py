@@ -167,6 +167,10 @@ def finetuning(labels: str, size: str, *, form: str = "", gpus: int = 0) -> Conf
     return config
 
 
+# The encoder of a network that also reads words (stage 2 and what is tuned from it).
+VISION_TOWER = (r"^params/vision/encoder/", "params/encoder/")
+
+
 def head(size: str, *, weights: str, pooling: str) -> ConfigDict:
     """A head on the frozen encoder of `weights`: a published file, or the workdir of a run, whose
     network it then is."""
@@ -175,6 +179,7 @@ def head(size: str, *, weights: str, pooling: str) -> ConfigDict:
     trained = frozen_head.on_video_encoder(config, weights, pooling)
     if trained and "position_window" not in trained:  # of a student, whose positions are its own
         config.model.position_window = grid_of(config.model).window
+        config.init = ({**config.init[0], "rename": (VISION_TOWER,)},)
     return config
 
 
