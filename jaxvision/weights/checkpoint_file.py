@@ -93,14 +93,17 @@ def write_checkpoint(
     tensors: Mapping[str, np.ndarray],
     key: str | None = None,
     prefix: str = "",
+    *,
+    beside: Mapping[str, Any] | None = None,
 ) -> None:
     """Write tensors as `path`'s suffix says (.safetensors, else `torch.save`'s zip format), under
-    `key` (ignored by .safetensors, which has no such level), `prefix` before every name."""
+    `key` with the entries `beside` it (both ignored by .safetensors, which has no such level),
+    `prefix` before every name."""
     named = {prefix + name: np.asarray(array) for name, array in tensors.items()}
     if Path(path).suffix == ".safetensors":
         write_safetensors(path, named)
     else:
-        write_torch_file(path, named if key is None else {key: named})
+        write_torch_file(path, named if key is None else {**(beside or {}), key: named})
 
 
 def _tensors(contents: Mapping) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ The folder holds `variables.safetensors` (our flat paths; tensors that nothing u
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,13 @@ import numpy as np
 
 from jaxvision.errors import InputError, nearest
 from jaxvision.text_files import OrNull, read_json
-from jaxvision.weights.checkpoint_file import CheckpointFile, read_checkpoint, write_checkpoint
+from jaxvision.weights import plain_entries
+from jaxvision.weights.checkpoint_file import (
+    KEYS,
+    CheckpointFile,
+    read_checkpoint,
+    write_checkpoint,
+)
 from jaxvision.weights.mapping import (
     Entry,
     FlatArrays,
@@ -35,6 +41,7 @@ ORIGIN = {
     "key?": OrNull(str),
     "prefix?": str,
     "classes?": [str],
+    "beside?": dict,
 }
 OFFICIAL = "official"
 _UNUSED = "unused/"
@@ -47,6 +54,7 @@ class Origin:
     network: its name here.  layout: "official" or one of the network's others.
     key, prefix: where the file held the tensors and what it put before every name.
     names: the tensors in the file's order.  classes: names of a run's classes, in order.
+    beside: what else the file held, as `plain_entries` has it.
     """
 
     network: str
@@ -55,6 +63,7 @@ class Origin:
     prefix: str = ""
     names: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,9 @@ def official_tensors(file: CheckpointFile, network: OfficialModel) -> tuple[Flat
         if other.recognise(tensors):
             layout = name
             tensors = other.to_official(tensors, [entry.name for entry in network.entries])
-    return tensors, Origin(network.name, layout, file.key, file.prefix, tuple(file.tensors))
+    others = {name: value for name, value in file.rest.items() if name not in KEYS}
+    names, beside = tuple(file.tensors), plain_entries.to_json(others)
+    return tensors, Origin(network.name, layout, file.key, file.prefix, names, beside=beside)
 
 
 def from_run(
@@ -127,7 +138,8 @@ def from_run(
     names = {entry.name for entry in network.entries}
     if set(tensors) != names:
         origin = Origin(network.name)
-    return Converted(mine, unused, origin)
+    # What the initial file says of its own training is not this run's.
+    return Converted(mine, unused, replace(origin, beside={}))
 
 
 def part_of_network(variables: Mapping[str, Any], network: OfficialModel) -> dict[str, Any]:
@@ -159,7 +171,7 @@ def to_file(
     """Write an official file (.safetensors, or else `torch.save`'s format).
 
     layout: "official" or another that the network has; None for that of the file it came from,
-    then also wrapped and ordered as that file was.
+    then also wrapped and ordered as that file was, beside the same plain entries.
     """
     origin = converted.origin
     tensors = to_state_dict(converted.variables, network.entries, converted.unused)
@@ -174,7 +186,8 @@ def to_file(
         return
     if set(origin.names) == set(tensors):
         tensors = {name: tensors[name] for name in origin.names}
-    write_checkpoint(path, tensors, origin.key, origin.prefix)
+    beside = plain_entries.from_json(origin.beside)
+    write_checkpoint(path, tensors, origin.key, origin.prefix, beside=beside)
 
 
 def save(folder: str | Path, converted: Converted) -> None:

@@ -83,6 +83,9 @@ def test_clouds_alone_as_their_owners_store_them(tmp_path):
     assert hidden.flow[0].tolist() == [2, 3, 1]
     drawn = draw_pair(hidden, 12, np.random.RandomState(0))
     assert drawn.flow.shape == drawn.clouds[1].shape == (12, 3)
+    with collecting() as notes:
+        assert len(draw_pair(hidden, 30, np.random.RandomState(0)).flow) == 30
+    assert [(note.kind[:15], note.detail) for note in notes] == [("points repeated", "20 of 30")]
     with pytest.raises(InputError, match=r"expected files such as TEST_A_0000\.npz"):
         len(Hidden(tmp_path, CAMERAS))
 

@@ -99,6 +99,34 @@ def test_a_fine_tuned_run_comes_back_bit_for_bit(official, tmp_path, capsys):
     assert not (tmp_path / "wider.pth").exists()
 
 
+def test_what_a_file_says_of_its_training_comes_back_but_not_with_another_run(tmp_path):
+    path, back = tmp_path / "toy.pth", tmp_path / "back.pth"
+    best = {
+        "epe2d": np.array(2.5, np.float32),
+        "worst": np.array([1, 2], np.int64),
+        "at": [3, "things"],
+    }
+    beside = {"last_epoch": 150, "best_metrics": best}
+    dropped = {"optimizer": {"state": np.zeros(2000, np.float32)}, "numbers": {7: 1.0}}
+    tensors = official_tensors(NETWORK)
+    write_checkpoint(path, tensors, "state_dict", beside={**beside, **dropped})
+    convert.save(tmp_path / "ours", convert.from_file(path, NETWORK))
+    convert.to_file(back, convert.load(tmp_path / "ours"), NETWORK)
+    found = read_checkpoint(back)
+    assert list(found.tensors) == list(tensors)
+    assert found.rest.keys() == {"last_epoch", "best_metrics"}
+    assert found.rest["last_epoch"] == 150
+    metrics = found.rest["best_metrics"]
+    for name in ("epe2d", "worst"):
+        assert metrics[name].dtype == best[name].dtype
+        assert metrics[name].tolist() == best[name].tolist()
+    assert metrics["at"] == best["at"]
+    variables = convert.load(tmp_path / "ours").variables
+    initial = convert.official_tensors(read_checkpoint(path), NETWORK)
+    convert.to_file(back, convert.from_run(variables, NETWORK, "run", initial), NETWORK)
+    assert read_checkpoint(back).rest == {}
+
+
 def test_what_a_run_from_scratch_lacks_is_named(official, tmp_path, capsys):
     workdir, out = trained(tmp_path / "run"), tmp_path / "out.pth"
     argv = ["convert", "toy/small", str(workdir), str(out)]

@@ -67,8 +67,12 @@ def draw_points(pair: FramePair, count: int, draws: np.random.RandomState) -> Fr
             f"enough), expected some to draw {count} of"
         )
     if fewest < count:
-        note(pair.name, "points repeated, as there are too few", f"{fewest} of {count}")
+        note_repeated(pair.name, fewest, count)
     return pair.take(*(draw(len(cloud), count, draws) for cloud in pair.clouds))
+
+
+def note_repeated(name: str, fewest: int, count: int) -> None:
+    note(name, "points repeated, as there are too few", f"{fewest} of {count}")
 
 
 def draw(size: int, count: int, draws: np.random.RandomState) -> Int[np.ndarray, " {count}"]:

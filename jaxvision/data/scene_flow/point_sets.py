@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from jaxvision.data.arrays import read_arrays
 from jaxvision.data.conversions import note
-from jaxvision.data.scene_flow.frames import draw
+from jaxvision.data.scene_flow.frames import draw, note_repeated
 from jaxvision.data.scene_flow.geometry import Camera
 from jaxvision.data.source import FileRecords
 from jaxvision.errors import InputError
@@ -63,7 +63,11 @@ def drop_unusable(pair: PointPair, file: Path) -> PointPair:
 
 
 def draw_pair(pair: PointPair, count: int, draws: np.random.RandomState) -> PointPair:
-    """`count` points of each cloud, the first one's with their truth."""
+    """`count` points of each cloud, the first one's with their truth; with repetitions, which it
+    says, where there are fewer."""
+    fewest = min(len(cloud) for cloud in pair.clouds)
+    if fewest < count:
+        note_repeated(pair.name, fewest, count)
     first, second = (draw(len(cloud), count, draws) for cloud in pair.clouds)
     return PointPair(
         clouds=(pair.clouds[0][first], pair.clouds[1][second]),
