@@ -6,6 +6,7 @@ the same command goes on behind the last, and does not try again what ended the 
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from jaxvision.training.config import as_json
 MACHINES = ("v5e:16x16", "v5p:4x4x8", "v6e:16x16", "tpu7x:4x4x4")
 # Recipes for a laptop, and those whose sizes are the user's.
 LEFT_OUT = {"demo", "own"}
+# Settings of a network that change numbers and not what a training step costs.
+RATES = re.compile("dropout|drop_path|init_scale|momentum|^interval$")
 BEGUN = "begun, and the process ended"
 
 
@@ -34,16 +37,21 @@ class Answer(NamedTuple):
 
 
 def distinct(names: Iterable[str], load: Callable[[str], ConfigDict]) -> list[str]:
-    """The first recipe of each network and stage: of those that differ in their data or schedule
-    alone, a step costs the same."""
-    found: dict[str, str] = {}
+    """One recipe of each network and stage: of those that differ in their data, schedule or rates
+    alone, the one with the largest batch, than which the others cost no more."""
+    found: dict[str, tuple[int, str]] = {}
     for name in sorted(names):
         if not LEFT_OUT.intersection(name.partition("/")[2].split("_")):
             config = as_json(load(name))
             shape = {key: config.get(key) for key in ("method", "model", "teacher", "dtype")}
-            shape |= {"task": config["task"]["name"], "batch": config["train"]["batch_size"]}
-            found.setdefault(json.dumps(shape, sort_keys=True), name)
-    return list(found.values())
+            for part in ("model", "teacher"):
+                if shape[part]:
+                    shape[part] = {k: v for k, v in shape[part].items() if not RATES.search(k)}
+            shape["task"] = config["task"]["name"]
+            key, batch = json.dumps(shape, sort_keys=True), config["train"]["batch_size"]
+            if key not in found or batch > found[key][0]:
+                found[key] = (batch, name)
+    return [name for _, name in found.values()]
 
 
 def fill(

@@ -66,6 +66,13 @@ def test_recipes_that_cost_the_same_are_planned_once():
     assert twice == ["pdpp/coin"]
 
 
+def test_of_recipes_that_differ_in_rates_and_batch_the_largest_batch_is_planned():
+    of_g = [f"videomae/vit_g_{name}_finetune" for name in ("k400", "k710", "k710_to_hmdb51")]
+    batches = [load_config(name).train.batch_size for name in of_g]
+    assert len(set(batches)) == 3
+    assert every_recipe.distinct(of_g, load_config) == [of_g[batches.index(max(batches))]]
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
