@@ -79,6 +79,10 @@ class _Taps(NamedTuple):
         return _Taps(low, high, np.repeat(self.share, channels))
 
 
+# Lines of a frame that are made at a time, so that what lies between stays in a core's cache.
+_LINES = 56
+
+
 def _resized(
     frames: Num[np.ndarray, "t h w c"],
     size: tuple[int, int],
@@ -89,25 +93,43 @@ def _resized(
     rows, columns = _Taps.of(height, size[0]), _Taps.of(width, size[1])
     if mirrored:
         columns = _Taps(*(x[::-1] for x in columns))
-    columns = columns.of_every(channels)
+    parts = [slice(start, start + _LINES) for start in range(0, size[0], _LINES)]
+    down = _Mixing(rows, width * channels)
+    heights = {len(rows.low[part]) for part in parts}
+    across = {height: _Mixing(columns.of_every(channels), height) for height in heights}
     out = np.empty((count, size[0], size[1] * channels), dtype)
-    # Frame by frame, so that what lies between stays in the cache.
+    lines = np.empty((height, width * channels), np.float32)
     for frame, resized in zip(frames, out, strict=True):
-        lines = frame.reshape(height, width * channels).astype(np.float32)
-        if height != size[0]:
-            lines = _mixed(lines, rows, 0)
-        if width != size[1] or mirrored:
-            lines = _mixed(lines, columns, 1)
-        if dtype == np.uint8:
-            np.rint(lines, out=resized, casting="unsafe")
-        else:
-            resized[:] = lines
+        lines.reshape(frame.shape)[:] = frame
+        for part in parts:
+            strip = down(lines, part) if height != size[0] else lines[part]
+            # Columns as rows: to gather whole rows is the quicker by far.
+            strip = np.ascontiguousarray(strip.T)
+            if width != size[1] or mirrored:
+                strip = across[strip.shape[1]](strip, slice(None))
+            if dtype == np.uint8:
+                np.rint(strip, out=strip)
+            np.copyto(resized[part], strip.T, casting="unsafe")
     return out.reshape(count, *size, channels)
 
 
-def _mixed(lines: Float[np.ndarray, "a b"], taps: _Taps, axis: int) -> Float[np.ndarray, "a2 b2"]:
-    low, mixed = lines.take(taps.low, axis), lines.take(taps.high, axis)
-    mixed -= low
-    mixed *= taps.share[:, None] if axis == 0 else taps.share
-    mixed += low
-    return mixed
+class _Mixing:
+    """New rows of `width` numbers, each of two old ones; in memory that the next call reuses."""
+
+    def __init__(self, taps: _Taps, width: int):
+        self._low, self._high = taps.low, taps.high
+        self._share = np.repeat(taps.share[:, None], width, 1)
+        self._memory = np.empty((2, len(taps.low), width), np.float32)
+
+    def __call__(
+        self, rows: Float[np.ndarray, "old width"], part: slice
+    ) -> Float[np.ndarray, "new width"]:
+        """The new rows of `part`."""
+        share = self._share[part]
+        lower, mixed = self._memory[:, : len(share)]
+        rows.take(self._low[part], 0, out=lower, mode="clip")  # other modes copy `out`
+        rows.take(self._high[part], 0, out=mixed, mode="clip")
+        mixed -= lower
+        mixed *= share
+        mixed += lower
+        return mixed

@@ -8,7 +8,7 @@ is an error: never another frame in its place.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from av.stream import Disposition
 from jaxtyping import Float, Int, UInt8
 
 from jaxvision.data.conversions import note
+from jaxvision.data.h264 import has_whole_frames
 from jaxvision.data.pixel_format import PixelFormat
 from jaxvision.data.presentation import Presentation
 from jaxvision.errors import InputError
@@ -141,28 +142,35 @@ class Video:
                 f"{self._path}: damaged after frame {self._reliable - 1}: what follows cannot be "
                 f"numbered (frame {max(wanted)} was asked for)"
             )
-        left = {self._stamps[number]: number for number in wanted}
-        found: dict[int, np.ndarray] = {}
+        left: dict[int, list[int]] = {}  # time stamp: places in the answer
+        for place, number in enumerate(wanted):
+            left.setdefault(self._stamps[number], []).append(place)
+        found: UInt8[np.ndarray, "n h w 3"] | None = None
         for start in self._starts(min(left)):
             try:
-                for stamp, frame in self._decode(start, max(left)):
+                for stamp, frame in self._decode(start, max(left), tuple(left)):
                     if stamp in left:
-                        if not found:
+                        places = left.pop(stamp)
+                        pixels = self._rgb.array(frame)
+                        if found is None:
                             self._note_conversions(frame)
-                        number = left.pop(stamp)
-                        found[number] = self._rgb.array(frame)
-                        self._check_size(found, number)
+                            found = np.empty((len(wanted), *pixels.shape), np.uint8)
+                        self._check_size(wanted[places[0]], pixels, found)
+                        found[places] = pixels
                     if not left:
                         break
             except _BROKEN as error:
                 if start is None:
                     raise InputError(
-                        f"{self._path}: frame {min(left.values())} does not decode "
+                        f"{self._path}: frame {self._earliest(left)} does not decode "
                         f"({_reason(error)})"
                     ) from error
-            if not left:
-                return np.stack([found[number] for number in wanted])
-        raise InputError(f"{self._path}: frame {min(left.values())} does not decode")
+            if found is not None and not left:
+                return found
+        raise InputError(f"{self._path}: frame {self._earliest(left)} does not decode")
+
+    def _earliest(self, stamps: Collection[int]) -> int:
+        return self._stamps.index(min(stamps))
 
     def survivors(self, skipped: list[str]) -> Iterator[tuple[Fraction, av.VideoFrame]]:
         """(seconds in the file's own time, frame) of all that decodes, in order of time. What does
@@ -243,10 +251,9 @@ class Video:
     def _presentation_of(self, frame: av.VideoFrame) -> Presentation:
         return Presentation.of(frame, self._stream.sample_aspect_ratio, self._tracks)
 
-    def _check_size(self, found: dict[int, np.ndarray], number: int) -> None:
-        """InputError where frame `number` is not as large as the earliest found."""
-        first = found[min(found)].shape[:2]
-        size = found[number].shape[:2]
+    def _check_size(self, number: int, pixels: np.ndarray, found: np.ndarray) -> None:
+        """InputError where frame `number` is not as large as the first that was found."""
+        size, first = pixels.shape[:2], found.shape[1:3]
         if size != first:
             raise InputError(_other_size(self._path, number, size, first))
 
@@ -327,14 +334,17 @@ class Video:
         yield from reversed(before[-2:])
         yield None
 
-    def _decode(self, start: int | None, last: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
-        """(time stamp or count, frame) from a key frame on, up to a time stamp."""
+    def _decode(
+        self, start: int | None, last: int | None, wanted: Collection[int] = ()
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        """(time stamp or count, frame) from a key frame on, up to a time stamp. wanted: time stamps
+        of the frames that are asked for, where some may be left out; all must come otherwise."""
         if start is None:
             # The demuxer's own beginning; some formats cannot seek to it by time.
             self._reopen()
         else:
             self._container.seek(start, stream=self._stream, backward=True)
-        for count, frame in enumerate(self._container.decode(self._stream)):
+        for count, frame in enumerate(self._decoded(wanted)):
             stamp = count if self._by_count else frame.pts
             if stamp is None:
                 continue
@@ -346,6 +356,31 @@ class Video:
             # Frames come in order of time, so nothing later can still be wanted.
             if last is not None and stamp >= last:
                 return
+
+    def _decoded(self, wanted: Collection[int]) -> Iterator[av.VideoFrame]:
+        """Frames in order of time from where the file stands. Where a packet is a frame and the
+        wanted ones are known, those that are neither wanted nor needed by others are not decoded,
+        and nothing after the last wanted packet."""
+        if not wanted or not self._packets_are_frames:
+            yield from self._container.decode(self._stream)
+            return
+        decoder, unseen = self._stream.codec_context, set(wanted)
+        try:
+            for packet in self._container.demux(self._stream):
+                decoder.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+                yield from packet.decode()
+                unseen.discard(packet.pts)
+                if not unseen:
+                    yield from decoder.decode(None)
+                    return
+        finally:
+            decoder.skip_frame = "DEFAULT"
+
+    @cached_property
+    def _packets_are_frames(self) -> bool:
+        """Of H.264, whose frames that no other needs are certain to be known as such."""
+        decoder = self._stream.codec_context
+        return not self._by_count and decoder.name == "h264" and has_whole_frames(decoder.extradata)
 
     def _reopen(self) -> None:
         threads = self._stream.thread_count

@@ -13,7 +13,7 @@ def frames() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (2, 27, 31, 3), np.uint8)
 
 
-@pytest.mark.parametrize("size", [(40, 44), (9, 50), (27, 12), (27, 31)])
+@pytest.mark.parametrize("size", [(40, 44), (130, 9), (9, 50), (27, 12), (27, 31)])
 def test_is_the_half_pixel_bilinear(frames, size):
     expected = jax.image.resize(frames.astype(np.float32), (2, *size, 3), "linear", antialias=False)
     found = resize(frames, size)
