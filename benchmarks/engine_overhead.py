@@ -1,11 +1,14 @@
 """What the engine adds to the jitted step it runs.
 
-    python benchmarks/engine_overhead.py [--steps 300] [--rounds 3] [--shared]
+    python benchmarks/engine_overhead.py [--pairs 20] [--size {0,1,2}] [--only-loop] [--shared]
 
-Prints, from one run: the loop over the bare compiled step (same step, same batches already on the
-device), for several sizes of step; the stall of one save; the cost of checksums; start-up by phase;
-and the cost of dispatching a step against the number of leaves in its state. Ratios are what
-counts: absolute times belong to the machine.
+Prints, from one run: the loop (loading, placing, logging) over the bare compiled step (same step,
+same batches already on the device), for several sizes of step or one; the stall of one save; the
+cost of checksums; start-up by phase; and the cost of dispatching a step against the number of
+leaves in its state. Ratios are what counts: absolute times belong to the machine.
+
+Loop and bare step take turns within one training, 50 steps each, and the median of the pairs
+counts: what else the machine does hits both. Reading runs a few batches ahead of either turn.
 
 An accelerator is not its host. So that a CPU can stand for one, the step's threads get the first
 core and the host's work (loader, loop, log) the others; with `--shared` they compete for all.
@@ -18,8 +21,10 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
@@ -30,15 +35,14 @@ from rich.table import Table
 
 from jaxvision.data.source import Source
 from jaxvision.methods.videomae.task import PretrainingTask
-from jaxvision.training import manifest
+from jaxvision.training import loop, manifest
 from jaxvision.training.config import load_config
-from jaxvision.training.loop import train
 from jaxvision.training.run import prepare_run
 from jaxvision.training.sharding import place
 
 # (frames' side, width, depth): steps from a few to some tens of milliseconds on two cores.
 SIZES = ((16, 64, 2), (32, 96, 3), (48, 128, 4))
-WARM_UP = 50
+TURN = 50  # steps
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def recipe(size: tuple[int, int, int], steps: int, save_every: int = 10**6) -> C
         "task.encoder_mask_ratio": 0.75,
         "task.decoder_mask_ratio": 0.5,
         "task.probe": False,
-        "log.every_steps": WARM_UP,
+        "log.every_steps": TURN,
         "log.pictures_every_steps": 0,
         "evaluate.every_steps": 0,
         "checkpoint.every_steps": save_every,
@@ -88,31 +92,64 @@ def recipe(size: tuple[int, int, int], steps: int, save_every: int = 10**6) -> C
     return load_config("videomae/demo", [f"{key}={value}" for key, value in words.items()])
 
 
-def bare_seconds_per_step(config: ConfigDict) -> tuple[float, dict[str, float]]:
-    """The compiled step on batches that are on the device, nothing between; start-up by phase."""
-    run = prepare_run(CheapData(config), config)
-    (step,) = run.compile().values()
-    started = time.perf_counter()
-    state, _ = run.initial_state(lambda source: {})
-    run.seconds["initialise"] = time.perf_counter() - started
-    batch = place(run.data[0].arrays, run.mesh, config.train.batch_size)
-    for _ in range(WARM_UP):
-        state, metrics = step(state, batch)
-    jax.block_until_ready(metrics)
-    started = time.perf_counter()
-    for _ in range(config.train.steps - WARM_UP):
-        state, metrics = step(state, batch)
-    jax.block_until_ready(metrics)
-    return (time.perf_counter() - started) / (config.train.steps - WARM_UP), run.seconds
+class BareStep:
+    """The compiled step on a batch that is on the device, nothing between."""
+
+    def __init__(self, config: ConfigDict):
+        run = prepare_run(CheapData(config), config)
+        (self._step,) = run.compile().values()
+        started = time.perf_counter()
+        self._state, _ = run.initial_state(lambda source: {})
+        run.seconds["initialise"] = time.perf_counter() - started
+        self.phases = run.seconds  # of start-up
+        self._batch = place(run.data[0].arrays, run.mesh, config.train.batch_size)
+
+    def seconds(self, steps: int) -> float:
+        """A step's."""
+        started = time.perf_counter()
+        for _ in range(steps):
+            self._state, metrics = self._step(self._state, self._batch)
+        jax.block_until_ready((self._state, metrics))
+        return (time.perf_counter() - started) / steps
+
+
+def taking_turns(after_log: Callable[[int], None]) -> type[loop.Loop]:
+    """The loop, which lets another go on after each of its logs; both wait for the device then."""
+
+    class Turns(loop.Loop):
+        def log(self, done: int) -> None:
+            super().log(done)
+            after_log(done)
+
+    return Turns
+
+
+def pairs_of_seconds(config: ConfigDict) -> tuple[list[tuple[float, float]], dict[str, float]]:
+    """Seconds a step of the bare step and of the loop, turn by turn; the start-up by phase."""
+    bare = BareStep(config)
+    pairs: list[tuple[float, float]] = []
+    began = 0.0
+
+    def turn(done: int) -> None:
+        nonlocal began
+        took = (time.perf_counter() - began) / TURN
+        alone = bare.seconds(TURN)
+        if done > TURN:  # the first turn warms up
+            pairs.append((alone, took))
+        began = time.perf_counter()
+
+    with tempfile.TemporaryDirectory() as workdir, patch.object(loop, "Loop", taking_turns(turn)):
+        loop.train(CheapData(config), config, Path(workdir), lambda source: {})
+    return pairs, bare.phases
 
 
 def loop_seconds_per_step(config: ConfigDict) -> float:
     """A whole `train`, from its log after the warm-up to its last."""
     with tempfile.TemporaryDirectory() as workdir:
-        train(CheapData(config), config, Path(workdir), lambda source: {})
+        loop.train(CheapData(config), config, Path(workdir), lambda source: {})
         rows = [json.loads(line) for line in (Path(workdir) / "metrics.jsonl").open()]
     times = {row["step"]: row["time"] for row in rows}
-    return (times[config.train.steps] - times[WARM_UP]) / (config.train.steps - WARM_UP)
+    return (times[config.train.steps] - times[TURN]) / (config.train.steps - TURN)
 
 
 def dispatch_seconds(leaves: int, calls: int = 300) -> float:
@@ -155,8 +192,9 @@ def keep_apart(cores: list[int]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=20, help="turns of 50 steps of each")
+    parser.add_argument("--size", type=int, choices=range(len(SIZES)), help="of a step; all")
+    parser.add_argument("--only-loop", action="store_true", help="the first table alone")
     parser.add_argument("--shared", action="store_true", help="one pool of cores for both")
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
@@ -165,33 +203,38 @@ def main() -> None:
         keep_apart(cores)
     logging.getLogger("absl").setLevel(logging.ERROR)
 
-    overhead = Table("step", "bare ms", "loop ms", "loop / bare", title="the loop")
-    phases: dict[str, float] = {}
-    for size in SIZES:
-        config = recipe(size, arguments.steps)
-        pairs = []
-        for _ in range(arguments.rounds):  # side by side, so that both see the same machine
-            bare, phases = bare_seconds_per_step(config)
-            pairs.append((bare, loop_seconds_per_step(config)))
-        bare, loop = (statistics.median(column) for column in zip(*pairs, strict=True))
-        ratio = statistics.median(b / a for a, b in pairs)
-        overhead.add_row(str(size), f"{bare * 1e3:.2f}", f"{loop * 1e3:.2f}", f"{ratio:.3f}")
-
-    saving = recipe(SIZES[1], arguments.steps, save_every=WARM_UP)
-    saves = (arguments.steps - WARM_UP) // WARM_UP
-    stalls = []
-    for _ in range(arguments.rounds):
-        plain = loop_seconds_per_step(recipe(SIZES[1], arguments.steps))
-        steps = arguments.steps - WARM_UP
-        stalls.append((loop_seconds_per_step(saving) - plain) * steps / saves)
-
-    dispatch = Table("leaves", "microseconds a call", title="dispatch")
-    for leaves in (10, 100, 1000):
-        dispatch.add_row(str(leaves), f"{dispatch_seconds(leaves) * 1e6:.0f}")
-
+    overhead = Table(
+        "step", "bare ms", "loop ms", "loop / bare", "half of the pairs", title="the loop"
+    )
+    for size in SIZES if arguments.size is None else [SIZES[arguments.size]]:
+        pairs, phases = pairs_of_seconds(recipe(size, (arguments.pairs + 1) * TURN))
+        bare, took = (statistics.median(column) for column in zip(*pairs, strict=True))
+        low, middle, high = statistics.quantiles([b / a for a, b in pairs], n=4)
+        overhead.add_row(
+            str(size),
+            f"{bare * 1e3:.2f}",
+            f"{took * 1e3:.2f}",
+            f"{middle:.3f}",
+            f"{low:.3f} to {high:.3f}",
+        )
     console = Console()
     console.print("the step on a core of its own" if apart else "step and host on the same cores")
     console.print(overhead)
+    if not arguments.only_loop:
+        other_costs(console, phases)
+
+
+def other_costs(console: Console, phases: dict[str, float]) -> None:
+    steps, every = 5 * TURN, TURN
+    saves = steps // every - 1
+    stalls = []
+    for _ in range(2):
+        plain = loop_seconds_per_step(recipe(SIZES[1], steps))
+        saving = loop_seconds_per_step(recipe(SIZES[1], steps, save_every=every))
+        stalls.append((saving - plain) * (steps - TURN) / saves)
+    dispatch = Table("leaves", "microseconds a call", title="dispatch")
+    for leaves in (10, 100, 1000):
+        dispatch.add_row(str(leaves), f"{dispatch_seconds(leaves) * 1e6:.0f}")
     console.print(f"stall of one save: {statistics.median(stalls) * 1e3:.1f} ms")
     console.print(f"checksums: {checksum_seconds_per_gb():.2f} s per GB")
     shown = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())

@@ -172,11 +172,18 @@ class Loop:
         sources = {id(s): s for s in run.data.sources.values()}.values()
         self.records = sum(len(source.records) for source in sources)
         self.results: dict[str, float] = {}
+        # Asked at every step, for which a config's own look-up is slow.
+        chosen = run.config.evaluate
+        passed = round(chosen.every_epochs * run.steps_per_epoch)
+        self.evaluate_every = chosen.every_steps, passed
+        self.save_every = run.config.checkpoint.every_steps
+        self.save_seconds = 60 * run.config.checkpoint.every_minutes
         self.saved = 0  # the last step that a save was begun of
         self.saved_at = time.monotonic()
 
     def run(self, state: TrainState) -> dict[str, float]:
         first, steps = int(state.step), self.prepared.steps
+        log, best = self.config.log.to_dict(), self.config.checkpoint.best
         # A run that ended between a save and its evaluation owes the latter.
         self.results = self.checkpoints.results(first)
         if first and self.evaluates(first) and not self.checkpoints.evaluated(first):
@@ -202,10 +209,10 @@ class Loop:
                     self.checkpoints.check()
                     done = step + 1
                     last = done == steps
-                    if last or step == first or due(done, self.config.log.every_steps):
+                    if last or step == first or due(done, log["every_steps"]):
                         self.log(done)
                     stopping = stop.agreed(done)
-                    rated = self.config.checkpoint.best and self.evaluates(done)
+                    rated = best and self.evaluates(done)
                     # Before anything that reads other files, and may fail over them.
                     if last or stopping or rated or self.saves(done):
                         self.save(done, state)
@@ -214,7 +221,7 @@ class Loop:
                         raise Preempted(done)
                     if self.evaluates(done):
                         self.evaluate(done, state, stop)
-                    if self.predict and (last or due(done, self.config.log.pictures_every_steps)):
+                    if self.predict and (last or due(done, log["pictures_every_steps"])):
                         self.draw(done, state, host_batch.bucket, batch)
                 self.checkpoints.close()
                 for line in self.conversions.lines("records"):
@@ -240,18 +247,15 @@ class Loop:
     def evaluates(self, done: int) -> bool:
         """Whether an evaluation belongs to this step."""
         last = done == self.prepared.steps
-        chosen = self.config.evaluate
-        passed = round(chosen.every_epochs * self.prepared.steps_per_epoch)
-        asked = last or due(done, chosen.every_steps) or due(done, passed)
+        asked = last or any(due(done, every) for every in self.evaluate_every)
         return bool(self.evaluator.evaluations) and asked
 
     def saves(self, done: int) -> bool:
         """Whether a checkpoint belongs to this step. The clock is asked in a run of one process:
         several would not agree."""
-        chosen = self.config.checkpoint
         passed = time.monotonic() - self.saved_at
-        waited = 0 < 60 * chosen.every_minutes <= passed and jax.process_count() == 1
-        return waited or due(done, chosen.every_steps)
+        waited = 0 < self.save_seconds <= passed and jax.process_count() == 1
+        return waited or due(done, self.save_every)
 
     def placed(
         self, host_batches: Iterator[HostBatch]
@@ -278,6 +282,8 @@ class Loop:
                 self.reporter.say(f"unreadable, replaced: {name}: {reason}")
             self.unreadable.add(name)
         self.count_supervision(host_batch)
+        if not self.unreadable:
+            return
         share, seen = self.config.data.max_unreadable, min(self.records_read, self.records)
         if len(self.unreadable) > share * max(seen, 100):
             name, reason = host_batch.replaced[-1]

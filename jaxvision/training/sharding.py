@@ -1,5 +1,6 @@
 """From logical axis names to shardings of every parameter, with a fallback that is reported."""
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -127,14 +128,19 @@ def put(value: Any, sharding: NamedSharding) -> jax.Array:
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def place(arrays: Mapping[str, Any], mesh: Mesh, size: int) -> dict[str, jax.Array]:
-    """This host's rows -> global arrays on the mesh (no copy between hosts)."""
-    parts = rows_of_host(mesh, size)
+@functools.lru_cache(maxsize=64)
+def _placement(mesh: Mesh, size: int) -> tuple[NamedSharding, dict[int, int]]:
+    """The sharding of a batch of `size` rows; which of this host's rows each part begins with."""
     first_local, offsets = 0, {}
-    for start, stop in parts:
+    for start, stop in rows_of_host(mesh, size):
         offsets[start] = first_local
         first_local += stop - start
-    sharding = batch_sharding(mesh)
+    return batch_sharding(mesh), offsets
+
+
+def place(arrays: Mapping[str, Any], mesh: Mesh, size: int) -> dict[str, jax.Array]:
+    """This host's rows -> global arrays on the mesh (no copy between hosts)."""
+    sharding, offsets = _placement(mesh, size)
 
     def put(array):
         def part(index):

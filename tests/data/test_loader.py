@@ -3,6 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 
+import grain.python as grain
 import numpy as np
 import pytest
 
@@ -65,6 +66,18 @@ def test_every_epoch_is_a_fresh_shuffle_of_all_records():
     numbers = np.concatenate([batch["number"] for batch in read(data)]).reshape(2, 12)
     np.testing.assert_array_equal(np.sort(numbers, axis=1), [np.arange(12)] * 2)
     assert (numbers[0] != numbers[1]).any()
+
+
+@pytest.mark.parametrize(("count", "seed"), [(4, 0), (6, 7), (61, 2**32 - 1)])
+def test_the_order_is_the_one_of_grains_shuffle(count, seed):
+    order = grain.MapDataset.range(count).shuffle(seed=seed).repeat()
+    steps = 3 * (count // 4)  # an epoch's remainder is left out
+    data = TrainingBatches(
+        {"all": Source(Numbers(count), 4, noisy)}, Schedule.single("all", steps), seed
+    )
+    found = np.concatenate([data[step].arrays["number"] for step in range(steps)])
+    wanted = [order[e * count + row] for e in range(3) for row in range(count // 4 * 4)]
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_hosts_share_a_global_batch():
