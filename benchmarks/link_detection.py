@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from memory_held import compiled
 from ml_collections import ConfigDict
 from timing import seconds
 from untrained import untrained
@@ -25,6 +26,14 @@ except ImportError:  # PyTorch is not among the project's dependencies.
     link_detection_torch = link_torch = None
 
 
+class Found(NamedTuple):
+    """rate: scans a second.  program: compiled, of loss and gradients where they were measured, or
+    else of inference."""
+
+    rate: float
+    program: Any
+
+
 def report(
     name: str,
     batch_size: int,
@@ -32,9 +41,9 @@ def report(
     overrides: Sequence[str] = (),
     *,
     training: bool = True,
-) -> float:
+) -> Found:
     """Measures the recipe called `name`, with some settings changed, on made-up streets, voxelised
-    as it says, and prints; returns scans a second.
+    as it says, and prints.
 
     training: also the gradients, and the network beside PyTorch's.
     """
@@ -48,13 +57,13 @@ def report(
     voxels = int(batch["count"].mean())
     print(f"\n{name}: {batch_size} scans a batch, {voxels} voxels a scan")
 
-    predict = jax.jit(lambda v, b: task.predict(v, b, jax.random.key(0)))
+    predict = compiled(lambda v, b: task.predict(v, b, jax.random.key(0)), variables, batch)
     taken = 1000 * np.median(seconds(predict, variables, batch, repeats=repeats))
     rate = 1000 * batch_size / taken
     print(f"inference: {taken:.1f} ms, {rate:.1f} scans a second")
     print(f"voxelisation on the host: {host:.1f} ms a scan")
     if not training:
-        return float(rate)
+        return Found(float(rate), predict)
 
     batch, _ = batch_of(task.packing("train"), config.data.sensor, batch_size)
 
@@ -65,11 +74,12 @@ def report(
 
         return jax.value_and_grad(loss)(variables["params"])
 
-    taken = 1000 * np.median(seconds(jax.jit(step), variables, batch, repeats=repeats))
+    program = compiled(step, variables, batch)
+    taken = 1000 * np.median(seconds(program, variables, batch, repeats=repeats))
     print(f"loss and gradients: {taken:.1f} ms a step")
     if link_torch is not None:
         print(beside_torch(task, variables, batch, repeats), flush=True)
-    return float(rate)
+    return Found(float(rate), program)
 
 
 def batch_of(

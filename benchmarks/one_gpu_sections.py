@@ -4,7 +4,6 @@ import argparse
 import statistics
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import emavfi
 import jax
@@ -17,6 +16,7 @@ import sparseformer
 import umt
 import videomae_step
 import voxel_aggregation
+from memory_held import NONE, memory
 from voxel_streets import copy_bandwidth, implementations, on_hopper
 
 from jaxvision.ops.dispatch import platform
@@ -28,7 +28,6 @@ except ImportError:  # PyTorch is not among the project's dependencies.
 
 # (case, what was measured, whether it is within its bounds; None where there are none)
 Measured = Iterator[tuple[str, str, bool | None]]
-NONE = "not measured"
 # A network of each kind that a CPU compiles in seconds.
 TINY = {
     "model.width": 32,
@@ -213,16 +212,6 @@ def classifier_beside_torch(arguments: argparse.Namespace, rounds: int) -> Measu
         yield f"{arguments.size} classifier {what}", value, None
 
 
-def memory(step: Any) -> str:
-    """What the device has held at most, beside what the compiled program says."""
-    found = step.memory_analysis()
-    parts = found.argument_size_in_bytes, found.temp_size_in_bytes, found.output_size_in_bytes
-    said = sum(parts) - found.alias_size_in_bytes
-    stats = jax.local_devices()[0].memory_stats()
-    held = f"{stats['peak_bytes_in_use'] / 2**30:.2f} GiB held" if stats else NONE
-    return f"{held}, {said / 2**30:.2f} by the compiled program"
-
-
 def umt_step(tiny: bool) -> Measured:
     arguments = argparse.Namespace(
         size="b",
@@ -230,7 +219,8 @@ def umt_step(tiny: bool) -> Measured:
         rounds=1 if tiny else 5,
         settings=TINY_UMT if tiny else {},
     )
-    taken = umt.stage1_seconds(arguments)
+    taken, program = umt.stage1_seconds(arguments)
+    yield "b16 memory", memory(program), None
     step = statistics.median(taken["step"])
     value = f"{step * 1e3:.1f} ms, {arguments.clips / step:.0f} clips/s"
     if umt.RIVAL in taken:
@@ -246,9 +236,11 @@ def pictures(tiny: bool) -> Measured:
         dtype="float32" if tiny else "bfloat16",
         repeats=1 if tiny else 10,
     )
-    for name, rates in sparseformer.pictures_a_second(settings):
+    for place, (name, rates, both_ways) in enumerate(sparseformer.pictures_a_second(settings)):
         value = f"{rates[0]:.0f} pictures/s, {rates[1]:.0f} both ways"
         yield name, value, None
+        if not place:  # later ones may hold less than it did
+            yield f"{name} memory both ways", memory(both_ways), None
         if tiny:
             return
 
@@ -259,16 +251,19 @@ def frames(tiny: bool) -> Measured:
         dtype = "float32" if tiny else "bfloat16"
         model, variables = emavfi.random_network(variant, dtype, **smaller)
         size = (64, 64) if tiny else (1080, 1920)
-        _, best, ratio = emavfi.frame_seconds(model, variables, size, 1.0, 1 if tiny else 5)
-        beside = f", PyTorch {ratio:.2f}x" if ratio else ""
-        yield f"{variant} {size[0]}x{size[1]}", f"{1 / best:.1f} frames/s{beside}", None
+        case = f"{variant} {size[0]}x{size[1]}"
+        found = emavfi.frame_seconds(model, variables, size, 1.0, 1 if tiny else 5)
+        beside = f", PyTorch {found.ratio:.2f}x" if found.ratio else ""
+        yield case, f"{1 / found.best:.1f} frames/s{beside}", None
+        yield f"{case} memory", memory(found.program), None
 
 
 def scans(tiny: bool) -> Measured:
     name = "link/detection_demo" if tiny else "link/nuscenes_centerpoint_elkv3"
     smaller = ["model.neck_layers=1"] if tiny else []
-    rate = link_detection.report(name, 1, 1 if tiny else 5, smaller, training=not tiny)
-    yield name, f"{rate:.1f} scans/s", None
+    found = link_detection.report(name, 1, 1 if tiny else 5, smaller, training=not tiny)
+    yield name, f"{found.rate:.1f} scans/s", None
+    yield f"{name} memory", memory(found.program), None
 
 
 MEASURE: dict[str, Callable[[bool], Measured]] = {

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
+from memory_held import compiled
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
@@ -77,7 +78,7 @@ def random_variables(init: Callable[[jax.Array], Any]) -> Any:
 
 def stage1(arguments: argparse.Namespace) -> Table:
     """Of a step, of the teacher's part of it, and of PyTorch's step."""
-    taken = stage1_seconds(arguments)
+    taken, _ = stage1_seconds(arguments)
     table = Table("stage 1", "ms", "of our step", title=f"{arguments.clips} clips a step")
     for name, seconds in taken.items():
         ratio = statistics.median(a / b for a, b in zip(seconds, taken["step"], strict=True))
@@ -87,9 +88,9 @@ def stage1(arguments: argparse.Namespace) -> Table:
     return table
 
 
-def stage1_seconds(arguments: argparse.Namespace) -> dict[str, list[float]]:
+def stage1_seconds(arguments: argparse.Namespace) -> tuple[dict[str, list[float]], Any]:
     """Of every round, taking turns: of the step, of its teacher, and of PyTorch's step where that
-    is installed."""
+    is installed. And the compiled step."""
     task = Stage1Task(recipe(arguments))
     variables = random_variables(task.init)
     teacher, grid = {"teacher": variables["params"].pop("teacher")}, task.model.grid
@@ -102,7 +103,6 @@ def stage1_seconds(arguments: argparse.Namespace) -> dict[str, list[float]]:
         params = {"params": student | teacher}
         return task.loss(params, batch, jax.random.key(0), True)[0]
 
-    @partial(jax.jit, donate_argnums=0)
     def step(state: tuple, teacher: Any, batch: Any) -> tuple:
         student, moments = state
         value, gradient = jax.value_and_grad(loss)(student, teacher, batch)
@@ -117,9 +117,10 @@ def stage1_seconds(arguments: argparse.Namespace) -> dict[str, list[float]]:
     if rival and abs(rival() - first) > (1e-3 if task.config.dtype == "float32" else 0.05):
         raise SystemExit("PyTorch's loss differs from ours")
     state = [jax.tree.map(jnp.copy, (student, optimizer.init(student)))]
+    program = compiled(step, state[0], teacher, batch, donate_argnums=0)
 
     def our_step() -> jax.Array:
-        state[0], value = step(state[0], teacher, batch)
+        state[0], value = program(state[0], teacher, batch)
         return value
 
     ways: dict[str, Callable[[], Any]] = {
@@ -128,7 +129,8 @@ def stage1_seconds(arguments: argparse.Namespace) -> dict[str, list[float]]:
     }
     if rival:
         ways[RIVAL] = rival
-    return dict(zip(ways, alternately(list(ways.values()), arguments.rounds), strict=True))
+    taken = alternately(list(ways.values()), arguments.rounds)
+    return dict(zip(ways, taken, strict=True)), program
 
 
 def torch_step(

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import pytest
@@ -78,6 +79,19 @@ def test_what_is_wrong_is_seen(one_gpu, tmp_path, monkeypatch):
     assert found["wrong, bfloat16"].value == "1.0e-01, same bits"
     assert found["none, bfloat16"].value == "ValueError: no such kernel"
     assert found["no reference, reference"].value == "ValueError: no such kernel"
+
+
+def test_memory_that_is_held_stands_beside_the_programs(one_gpu, monkeypatch):
+    import memory_held
+
+    x = jnp.ones(2**25)  # an eighth of a GiB
+    program = memory_held.compiled(lambda x: x + 1, x)
+    assert program(x)[0] == 2
+    assert memory_held.memory(program) == "not measured, 0.25 by the compiled program"
+    in_place = memory_held.compiled(lambda x: x + 1, x, donate_argnums=0)
+    device = SimpleNamespace(memory_stats=lambda: {"peak_bytes_in_use": 3 << 29})
+    monkeypatch.setattr(memory_held.jax, "local_devices", lambda: [device])
+    assert memory_held.memory(in_place) == "1.50 GiB held, 0.12 by the compiled program"
 
 
 def test_other_bits_in_another_run_are_seen(one_gpu):
