@@ -361,14 +361,18 @@ class Checkpoints:
 
         def read(path: Path) -> dict[str, Any]:
             tree = dict(reader.metadata(path.absolute()).item_metadata.tree)
-            if "collections" in tree:
-                kept = {n: t for n, t in tree["collections"].items() if n not in without}
-                tree["collections"] = kept
-                if not kept:  # an empty tree would be looked for as a leaf
-                    del tree["collections"]
+            kept = tree.get("collections", {}).items()
+            tree["collections"] = {name: leaves for name, leaves in kept if name not in without}
+            if averaged is False:
+                tree["ema"] = {}
+            elif "params" in (tree.get("ema") or {}):
+                tree["params"] = {}
+            wanted = ("params", "collections", "ema", "constants")
+            # An empty tree would be looked for as a leaf.
+            tree = {name: tree[name] for name in wanted if tree.get(name)}
             arrays = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-            wanted = ocp.args.PyTreeRestore(tree, arrays, partial_restore=True)
-            return reader.restore(path.absolute(), args=wanted)
+            asked = ocp.args.PyTreeRestore(tree, arrays, partial_restore=True)
+            return reader.restore(path.absolute(), args=asked)
 
         with _named(self.path(step)), _without_narration():
             tree = read(self.path(step))
@@ -377,7 +381,8 @@ class Checkpoints:
         average = {} if averaged is False else tree.get("ema") or {}
         if averaged and not average:
             raise InputError(f"{self.path(step)}: no averaged weights there (ema.decay was 0)")
-        params = flatten(average.get("params", tree["params"])) | flatten(rest.get("params", {}))
+        trained = average.get("params") or tree.get("params", {})
+        params = flatten(trained) | flatten(rest.get("params", {}))
         others = {k: v for k, v in average.items() if k != "params"}
         constants = {k: v for k, v in rest.items() if k == "constants"}
         return {"params": unflatten(params), **tree.get("collections", {}), **others, **constants}

@@ -9,14 +9,16 @@ its page's `left`, and is parsed, with all it names, by test_commands.py.
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from docs import page_files as files
 from docs.test_commands import PAGES, ROOT, commands
@@ -96,8 +98,37 @@ COMAE = (
 )
 
 
-def begun(task, config, workdir, read_weights, recipe="", **_):
-    """In place of `loop.train`: see above."""
+def traced_once(name: str) -> Callable:
+    """In place of a method of Flax's modules: equal networks, of whatever commands, are traced once
+    for inputs of the same shapes and types."""
+    usual = getattr(nn.Module, name)
+
+    @cache
+    def traced(module: nn.Module, structure: jax.tree_util.PyTreeDef, others: tuple) -> Callable:
+        """Of the arrays among the arguments; others: what the rest of them are."""
+
+        def method(arrays: list) -> Any:
+            given = iter(arrays)
+            leaves = [next(given) if leaf is None else leaf for leaf in others]
+            arguments, named = jax.tree.unflatten(structure, leaves)
+            return usual(module, *arguments, **named)
+
+        return jax.jit(method)
+
+    def method(module: nn.Module, *arguments: Any, **named: Any) -> Any:
+        leaves, structure = jax.tree.flatten((arguments, named))
+        arrays = [leaf for leaf in leaves if isinstance(leaf, (jax.Array, np.ndarray))]
+        others = tuple(None if isinstance(x, (jax.Array, np.ndarray)) else x for x in leaves)
+        return traced(module, structure, others)(arrays)
+
+    return method
+
+
+TRACED_ONCE = {name: traced_once(name) for name in ("init", "apply")}
+
+
+def begun(task, config, workdir, read_weights, recipe="", *, saved: Collection[str], **_):
+    """In place of `loop.train`: see above.  saved: the workdirs that are asked for anything."""
     check_choices(config)
     classes = list(task.class_names)
     with open_workdir(workdir, config, {"recipe": recipe, CLASSES: classes}):
@@ -109,10 +140,12 @@ def begun(task, config, workdir, read_weights, recipe="", **_):
             values = 0.1 * rng.standard_normal(leaf.shape)
             return put(np.abs(values).astype(leaf.dtype), leaf.sharding)
 
-        with Checkpoints(workdir) as checkpoints:
-            info = {"config": as_json(config), CLASSES: classes}
-            checkpoints.save(1, jax.tree.map(made, run.target), info)
-            checkpoints.close()
+        if str(workdir) in saved:
+            with Checkpoints(workdir) as checkpoints:
+                info = {"config": as_json(config), CLASSES: classes}
+                state = run.target.replace(optimizer={})
+                checkpoints.save(1, jax.tree.map(made, state), info)
+                checkpoints.close()
         record_config(workdir, config)
     return {}
 
@@ -163,7 +196,7 @@ VIDEOMAE = Page(
 def emavfi() -> None:
     for name in ("first.png", "last.png", "frames/0.png", "frames/1.png"):
         files.picture(name, 32, 32)
-    files.film("clip.mp4", 3)
+    files.film("clip.mp4", 3, 32, 32)
     trained("emavfi/demo", "runs/emavfi", *ONE, "model.depths=(1,1,1,1,1)", "data.clips=8")
 
 
@@ -200,7 +233,7 @@ FORMER = (
     *("model.tokens=9", "model.points=4", "data.size=32", "data.short_side=36"),
 )
 PLANNER = (
-    *(*ONE, "model.width=32", "model.multipliers=(1, 1, 1)", "data.channels=4"),
+    *(*ONE, "model.width=32", "model.multipliers=(1, 1)", "data.channels=4"),
     *("task.prediction_samples=4", "train.batch_size=2"),
 )
 SCANS = (
@@ -355,43 +388,51 @@ RUN: dict[str, Page] = {
 }
 
 
-def words_of(words: list[str], page: Page) -> list[str]:
+def commands_of(name: str) -> Iterator[list[str]]:
+    """The words of every command of a page that is run, in order; page.names in their place."""
+    page = RUN[name]
+
     def here(word: str) -> str:
         key, sign, value = word.rpartition("=")
         return key + sign + page.names.get(value, value)
 
-    found = [here(word) for word in words if word != "..."]
-    if "--config" in found and found[0] in ("train", "inspect", "predict", "evaluate"):
-        found += fitting(found[found.index("--config") + 1], page.small)
-        found += ["--config.mesh.data=8"] if found[0] != "train" else []
-    return found
+    for words, mentioned in commands((ROOT / name).read_text()):
+        text = " ".join(words)
+        if mentioned and not page.everywhere:
+            continue
+        if not any(re.search(pattern, text) for pattern, _ in page.left):
+            yield [here(word) for word in words if word != "..."]
+
+
+def fitted(words: list[str], page: Page) -> list[str]:
+    """A command's words with the page's small settings, those that its recipe has."""
+    if "--config" not in words or words[0] not in ("train", "inspect", "predict", "evaluate"):
+        return words
+    settings = fitting(words[words.index("--config") + 1], page.small)
+    return [*words, *settings, *(["--config.mesh.data=8"] if words[0] != "train" else [])]
 
 
 # XLA compiles tests called "emavfi" with care, which takes its time (conftest.py).
 @pytest.mark.parametrize("name", RUN, ids=lambda name: name.replace("emavfi", "interpolation"))
 def test_the_commands_of_a_page_run(name, tmp_path, monkeypatch, capsys):
-    page = RUN[name]
+    page, listed = RUN[name], list(commands_of(name))
+    asked = {word for words in listed if words[0] != "train" for word in words}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXVISION_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(loop, "train", begun)
+    monkeypatch.setattr(loop, "train", partial(begun, saved=asked))
+    for method, traced in TRACED_ONCE.items():
+        monkeypatch.setattr(nn.Module, method, traced)
     (tmp_path / "fetched").write_bytes(b"weights")
     monkeypatch.setattr(published_file, "in_hub_cache", lambda *_: tmp_path / "fetched")
     page.make()
-    ran = []
-    for words, mentioned in commands((ROOT / name).read_text()):
-        text = " ".join(words)
-        if mentioned and not page.everywhere:
-            continue
-        if any(re.search(pattern, text) for pattern, _ in page.left):
-            continue
+    for words in listed:
         capsys.readouterr()
         if words[0] == "train":  # a page may call another run the same
             shutil.rmtree(words[words.index("--workdir") + 1], ignore_errors=True)
-        status = main(words_of(words, page))
+        status = main(fitted(words, page))
         said = capsys.readouterr()
-        assert status == 0, f"jaxvision {text}: {said.err}"
-        ran.append(text)
-    assert ran
+        assert status == 0, f"jaxvision {' '.join(words)}: {said.err}"
+    assert listed
 
 
 def test_every_page_is_run_or_says_why_not():

@@ -393,3 +393,18 @@ def test_weights_of_a_folder_without_a_whole_step_are_refused(finished, tmp_path
         (Checkpoints(workdir).path(step) / "manifest.json").unlink()
     with pytest.raises(InputError, match="no whole checkpoint"):
         read_workdir(workdir)
+
+
+@pytest.mark.parametrize(("averaged", "read"), [(None, "ema"), (False, "params")])
+def test_weights_are_read_without_moments_and_once(tmp_path, monkeypatch, averaged, read):
+    """Of the raw and the averaged weights only those that are asked for, and no moments."""
+    train(tmp_path, **{"ema.decay": 0.5, "train.steps": 2})
+    asked, restore = [], checkpoint.ocp.PyTreeCheckpointer.restore
+
+    def restored(self, path, args):
+        asked.append(set(args.item))
+        return restore(self, path, args=args)
+
+    monkeypatch.setattr(checkpoint.ocp.PyTreeCheckpointer, "restore", restored)
+    assert flatten(Checkpoints(tmp_path).read_variables(2, averaged)["params"])
+    assert asked[0] - {"collections"} == {read}
