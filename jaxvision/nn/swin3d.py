@@ -82,8 +82,8 @@ def partition(x: Tokens, window: Size) -> Float[Array, "b k n c"]:
 def joined(windows: Float[Array, "b k n c"], window: Size, size: Size) -> Tokens:
     """Inverse of `partition`, for a map of `size`."""
     counts = [side // most for side, most in zip(size, window, strict=True)]
-    x = windows.reshape(len(windows), *counts, *window, -1).transpose(0, 1, 4, 2, 5, 3, 6, 7)
-    return x.reshape(len(windows), *size, -1)
+    x = windows.reshape(windows.shape[0], *counts, *window, -1).transpose(0, 1, 4, 2, 5, 3, 6, 7)
+    return x.reshape(windows.shape[0], *size, -1)
 
 
 def shift_mask(size: Size, window: Size, shift: Size) -> Float[np.ndarray, "k n n"]:
@@ -223,7 +223,7 @@ class Swin3D(nn.Module):
         size = [side // cut for side, cut in zip(video.shape[1:4], c.patch, strict=True)]
         cubes = patchify(video, c.patch[0], c.patch[1])
         x = CubeEmbedding(c.width, dtype=c.dtype, name="patch_embedding")(cubes)
-        x = x.reshape(len(video), *size, c.width)
+        x = x.reshape(video.shape[0], *size, c.width)
         if c.patch_norm:
             x = _norm(c, "patch_norm")(x)
         found = [x]

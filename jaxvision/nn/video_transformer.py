@@ -151,7 +151,7 @@ class TransformerMap(nn.Module):
             name="encoder",
         )
         tokens = encoder(clip, deterministic=not train)
-        return layer_norm(self.block, "norm")(tokens).reshape(len(clip), *window, -1)
+        return layer_norm(self.block, "norm")(tokens).reshape(clip.shape[0], *window, -1)
 
 
 class VideoClassifier(nn.Module):

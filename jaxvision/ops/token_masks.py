@@ -83,4 +83,4 @@ def tokens_of_places(places: Int[Array, "f count"], frames: int, size: int) -> I
     m = frames * count."""
     offset = jnp.arange(frames, dtype=places.dtype) * size
     clips = places.reshape(-1, frames, places.shape[-1])
-    return (clips + offset[:, None]).reshape(len(clips), -1)
+    return (clips + offset[:, None]).reshape(clips.shape[0], -1)

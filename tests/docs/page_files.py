@@ -15,7 +15,7 @@ from jaxvision.viz.files import write_mp4
 from jaxvision.weights.torch_writer import write_torch_file
 from made_up_kitti import write_kitti
 
-GOLDENS = Path(__file__).parents[1] / "goldens"
+FILM_SIZE = (64, 80)
 WORDS = (
     *("a", "b", "dog", "runs", "on", "the", "beach", "what", "is", "man", "doing", "walking"),
     *("two", "people", "talk", "?"),
@@ -114,10 +114,12 @@ def video_lists(*lists: str) -> None:
 
 
 def crosstask(root: str) -> None:
-    """CrossTask in its owner's layout: three videos of three actions, features of four numbers."""
+    """CrossTask in its owner's layout: three videos of three actions, features of four numbers; and
+    the features of a video to plan."""
     release, features = Path(root) / "crosstask_release", Path(root) / "processed_data"
     for folder in (release / "annotations", features):
         folder.mkdir(parents=True)
+    np.savez("video.npz", frames_features=noise(12, 4).astype(np.float32) / 255)
     names = {f"23521_{step}": step for step in range(1, 4)}
     np.savez(Path(root) / "ids.npz", **names)
     (Path(root) / "ids.npz").rename(Path(root) / "actions_one_hot.npy")
@@ -146,12 +148,53 @@ def people_lists(*films: str) -> None:
     Path("actions.txt").write_text("walk\ncarry\n")
 
 
-def triplets(root: str) -> None:
+AVA_SECONDS = (900, 904)  # first and last of a film that is cut
+
+
+def ava(labels: str = "annotations/ava_action_list_v2.2_for_activitynet_2019.pbtxt") -> None:
+    """AVA's lists, and a film of two people in both of its layouts: a file a second, and pictures
+    with their list; FILMS, which the former is cut from, has a frame for every five seconds."""
+    first, last = AVA_SECONDS
+    people = [(0.1, 0.2, 0.5, 0.9, 1, 3), (0.5, 0.1, 0.9, 0.8, 2, 4)]
+    rows = "".join(f"film,0902,{','.join(map(str, row))}\n" for row in people)
+    for folder in ("annotations", "boxes", "FILMS", "frame_lists", "frames/film"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    for split in ("train", "val"):
+        for path in (f"{split}.csv", f"annotations/ava_{split}_v2.2.csv"):
+            Path(path).write_text(rows)
+    Path("annotations/ava_val_excluded_timestamps_v2.2.csv").write_text("film,0950\n")
+    named = ((1, "walk"), (2, "carry"))
+    Path(labels).write_text("".join(f'item {{ name: "{n}" id: {i} }}\n' for i, n in named))
+    write_mp4(Path("FILMS/film.mp4"), noise(182, *FILM_SIZE, 3), 0.2)
+    for second in range(first, last + 1):
+        film(f"clips/trainval/film/{second}.mp4", 8, *FILM_SIZE)
+    picture("frames/film/film_000001.jpg", *FILM_SIZE)
+    listed = [f'film 0 {frame} film/film_000001.jpg ""\n' for frame in range(30 * 3)]
+    for split in ("train", "val"):
+        header = "original_vido_id video_id frame_id path labels\n"
+        Path(f"frame_lists/{split}.csv").write_text(header + "".join(listed))
+    height, width = FILM_SIZE
+    image = {"id": 902, "movie": "film", "timestamp": 902, "width": width, "height": height}
+    sides = [(x1 * width, y1 * height, x2 * width, y2 * height) for x1, y1, x2, y2, *_ in people]
+    boxes = [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in sides]
+    detected = [{"image_id": 902, "bbox": box, "score": 0.9} for box in boxes]
+    for file in ("people.json", "boxes/ava_val_det_person_bbox.json"):
+        Path(file).write_text(json.dumps(detected))
+    people_of = [
+        {"id": n, "image_id": 902, "bbox": box, "action_ids": [n + 1]}
+        for n, box in enumerate(boxes)
+    ]
+    for split in ("train", "val"):
+        content = {"images": [image], "annotations": people_of}
+        Path(f"annotations/ava_{split}_v2.2_min.json").write_text(json.dumps(content))
+
+
+def triplets(root: str, side: int = 64) -> None:
     """Vimeo90K's triplets: two to train on and one to test."""
     for split, names in (("train", ("00001/0001", "00001/0002")), ("test", ("00002/0001",))):
         for name in names:
             for number in range(1, 4):
-                picture(f"{root}/sequences/{name}/im{number}.png", 256, 448)
+                picture(f"{root}/sequences/{name}/im{number}.png", side, side)
         Path(root, f"tri_{split}list.txt").write_text("\n".join(names * 8) + "\n")
 
 

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,29 @@ from flax import linen as nn
 
 from docs import page_files as files
 from docs.test_commands import PAGES, ROOT, commands
+from jaxvision import loading
 from jaxvision.cli.main import main
+from jaxvision.data.actions import prepare_ava
+from jaxvision.data.actions.prepare_ava import Cut
 from jaxvision.data.lidar.ray_casting import Sensor
 from jaxvision.data.lidar.streets import write_sequences
 from jaxvision.downloads import published_file
-from jaxvision.registry import load_config
+from jaxvision.methods.pdpp.task import ClassifierTask
+from jaxvision.methods.pdpp.weights import classifier_entries
+from jaxvision.nn.video_transformer import VideoClassifier
+from jaxvision.registry import load_config, make_task
 from jaxvision.training import loop
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.config import as_json, check_choices, leaves
 from jaxvision.training.run import prepare_run
 from jaxvision.training.run_record import CLASSES, open_workdir, record_config
 from jaxvision.training.sharding import put
+from jaxvision.weights.official import OfficialModel
+from jaxvision.weights.torch_writer import write_torch_file
+from jaxvision.weights.video_transformer_entries import classification_entries
 from made_up_nuscenes import write_nuscenes
 
+OFFICIAL_MODEL, RECOGNISE = loading.official_model, loading.recognise
 SLOW = "a minute and more of compilation even of small networks; tests/methods/"
 # Pages whose commands another test runs to their end, or that name what no test can have.
 ELSEWHERE = {
@@ -58,12 +69,16 @@ PLANS = (r"^plan", "minutes of compilation; tests/planning plans small programs"
 @dataclass(frozen=True)
 class Page:
     """make: puts the files there that the commands name.  small: settings, of the recipes that have
-    them.  names: what the page's words stand for here.  left: (pattern, why) of commands.
-    everywhere: commands of sentences and tables are run, too."""
+    them.  names: what the page's words (or KEY=VALUE) stand for here.  networks: the recipe whose
+    small network stands for a published one.  weights: files of those networks, as they are
+    published.  left: (pattern, why) of commands.  everywhere: commands of sentences and tables are
+    run, too."""
 
     make: Callable[[], object] = lambda: None
     small: tuple[str, ...] = ()
     names: dict[str, str] = field(default_factory=dict)
+    networks: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, str] = field(default_factory=dict)
     left: tuple[tuple[str, str], ...] = ()
     everywhere: bool = False
 
@@ -174,7 +189,8 @@ def readme() -> None:
     for name in ("dog.mp4", "clip.mp4"):
         files.film(name)
     data = ("data.train=clips/train", "data.validation=clips/validation", "init=()")
-    trained("videomae/vit_b_k400_finetune", "runs/k400", *ONE, *VIDEO, *data)
+    for workdir in ("runs/k400", "runs/mine"):
+        trained("videomae/vit_b_k400_finetune", workdir, *ONE, *VIDEO, *data)
 
 
 VIDEOMAE = Page(
@@ -186,24 +202,36 @@ VIDEOMAE = Page(
         "videomae/vit_b_k400": "runs/k400",
         "DST": "prepared",
     },
+    networks={
+        f"videomae/{name}": "videomae/vit_b_k400_finetune" for name in ("vit_b_k710", "vit_b_12classes")
+    },
+    weights={"vit_b_k710_dl_from_giant.pth": "videomae/vit_b_k710"},
     left=(
-        *(OFFICIAL, PLANS, TOUR),
-        (r"^(evaluate|predict|export) --workdir runs/mae", "tests/cli/test_main.py runs them"),
+        *(PLANS, TOUR),
+        (r"^evaluate --workdir runs/mae", "tests/cli/test_main.py: a probe of many clips"),
     ),
 )
 
 
+def interpolation() -> None:
+    files.triplets("DIR")
+    for name in ("first", "last", "UCF101/1/frame_00", "UCF101/1/frame_01_gt", "UCF101/1/frame_02"):
+        files.picture(f"{name}.png")
+    files.film("clip.mp4", 2, 64, 64)
+
+
 def emavfi() -> None:
-    for name in ("first.png", "last.png", "frames/0.png", "frames/1.png"):
-        files.picture(name, 32, 32)
-    files.film("clip.mp4", 3, 32, 32)
-    trained("emavfi/demo", "runs/emavfi", *ONE, "model.depths=(1,1,1,1,1)", "data.clips=8")
+    for name in ("first", "last", "frames/0", "frames/1"):
+        files.picture(f"{name}.png")
+    files.film("clip.mp4", 2, 64, 64)
+    trained("emavfi/demo", "runs/emavfi", *INTERPOLATION, "model.unet_ratio=2", "data.clips=8")
 
 
 def comae() -> None:
     files.pairs()
     files.sun_rgbd("SUNRGBD")
     files.nyu("nyu_depth_v2_labeled.mat")
+    files.picture("rgb/a.jpg", 24, 32)
 
 
 def video_lists() -> None:
@@ -236,6 +264,7 @@ PLANNER = (
     *(*ONE, "model.width=32", "model.multipliers=(1, 1)", "data.channels=4"),
     *("task.prediction_samples=4", "train.batch_size=2"),
 )
+PLANNERS = {name: name for name in ("pdpp/crosstask_how", "pdpp/crosstask_how_classifier")}
 SCANS = (
     *(*ONE, "model.width=8", "data.voxels=256", "model.block_share=1.0", "model.neck_layers=0"),
     *("model.level_share=(1.0, 1.0, 1.0, 1.0, 1.0)", "model.planes=(4, 4, 4, 4)"),
@@ -243,6 +272,10 @@ SCANS = (
     *("train.batch_size=2", "data.resample=False", "train.steps=100"),
     # Large kernels take many seconds to be traced.
     *("model.network=minkunet", "model.version=baseline"),
+)
+INTERPOLATION = (
+    *(*ONE, "model.width=4", "model.depths=(1, 1, 1, 1, 1)", "data.crops=((64, 64),)"),
+    "task.augment=False",
 )
 SCENES = {"('scene-0001', ...)": "('scene-0001',)"}
 FLOW = (
@@ -270,13 +303,14 @@ RUN: dict[str, Page] = {
     "docs/weights.md": VIDEOMAE,
     "docs/from_authors/videomae.md": Page(
         make=video_lists,
-        small=(*ONE, *VIDEO, "init=()"),
-        names={"kinetics400": "k400_names.txt", "vit_b_k400.pth": "runs/k400"},
-        left=(OFFICIAL,),
+        small=(*ONE, *VIDEO, "init=()", "data.labels=k400_names.txt"),
+        names={"kinetics400": "k400_names.txt"},
+        networks={"videomae/vit_b_k400": "videomae/vit_b_k400_finetune"},
+        weights={"vit_b_k400.pth": "videomae/vit_b_k400"},
         everywhere=True,
     ),
     "jaxvision/methods/videomae/README.md": Page(
-        make=films, small=(*ONE, *VIDEO, "init=()"), left=(OFFICIAL,)
+        make=films, small=(*ONE, *VIDEO, "init=()")
     ),
     "docs/from_authors/umt.md": Page(
         make=VIDEO_LISTS,
@@ -293,42 +327,45 @@ RUN: dict[str, Page] = {
     ),
     "docs/from_authors/comae.md": Page(
         make=comae,
-        small=(*ONE, *COMAE),
-        names={"FILE": "runs/3"},
-        left=(OFFICIAL,),
+        small=(*ONE, *COMAE, "data.root=DIR"),
+        networks={"comae/base_sunrgbd": "comae/finetune"},
+        weights={"FILE": "comae/base_sunrgbd"},
         everywhere=True,
     ),
     "jaxvision/methods/comae/README.md": Page(
         make=comae,
-        small=(*ONE, *COMAE),
-        names={"SRC": "SUNRGBD"},
-        left=(
-            OFFICIAL,
-            (r"^(evaluate|predict)", "docs/own_rgbd.md and docs/from_authors/comae.md"),
-        ),
+        small=(*ONE, *COMAE, "data.root=sunrgbd"),
+        names={"SRC": "SUNRGBD", "canvas.png": "sunrgbd/val/bedroom/*.png"},
+        networks={"comae/base_sunrgbd": "comae/finetune"},
+        weights={"finetune.pth": "comae/base_sunrgbd"},
     ),
     "docs/from_authors/sparseformer.md": Page(
         make=partial(files.picture_folders, "DIR", "train", "val"),
-        small=FORMER,
-        names={"sparseformer_t_imagenet1k.pth": "runs/tiny"},
-        left=(OFFICIAL,),
+        small=(*FORMER, "data.train@tiny=DIR/train", "data.name@tiny=folder"),
+        networks={"sparseformer/tiny": "sparseformer/tiny"},
+        weights={"sparseformer_t_imagenet1k.pth": "sparseformer/tiny"},
         everywhere=True,
     ),
     "jaxvision/methods/sparseformer/README.md": Page(
         make=partial(files.picture_folders, "mine", "train", "val"),
-        small=FORMER,
+        small=(*FORMER, "data.train@tiny=mine/train", "data.name@tiny=folder"),
         names={"mine/*.png": "mine/val/cat/*.png"},
-        left=(OFFICIAL, (r"workdir runs/tiny", "ImageNet")),
+        networks={"sparseformer/tiny": "sparseformer/tiny"},
+        weights={"sparseformer_t_imagenet1k.pth": "sparseformer/tiny"},
     ),
     "docs/from_authors/pdpp.md": Page(
         make=partial(files.crosstask, "DIR"),
         small=PLANNER,
         names={"1500": "2"},
-        left=(OFFICIAL,),
+        networks=PLANNERS,
+        weights={"planner.pt": "pdpp/crosstask_how"},
         everywhere=True,
     ),
     "jaxvision/methods/pdpp/README.md": Page(
-        make=partial(files.crosstask, "DIR"), small=PLANNER, left=(OFFICIAL, ASKED)
+        make=partial(files.crosstask, "DIR"),
+        small=PLANNER,
+        networks=PLANNERS,
+        weights={"planner.pt": "pdpp/crosstask_how", "mlp.pt": "pdpp/crosstask_how_classifier"},
     ),
     "docs/from_authors/link.md": Page(
         make=partial(scans, "SemanticKITTI", "NUSCENES"),
@@ -347,9 +384,15 @@ RUN: dict[str, Page] = {
         ),
     ),
     "docs/from_authors/emavfi.md": Page(
-        make=partial(files.triplets, "DIR"),
-        small=(*ONE, "model.width=4", "model.depths=(1, 1, 1, 1, 1)", "data.crops=((64, 64),)"),
-        left=(OFFICIAL, ASKED),
+        make=interpolation,
+        small=INTERPOLATION,
+        names={"--config.task.benchmarks.ucf101=DIR": "--config.task.benchmarks.ucf101=UCF101"},
+        networks={f"emavfi/{name}": f"emavfi/{name}" for name in ("base", "base_t", "small")},
+        weights={
+            "ours.pkl": "emavfi/base",
+            "ours_t.pkl": "emavfi/base_t",
+            "ours_small.pkl": "emavfi/small",
+        },
         everywhere=True,
     ),
     "jaxvision/methods/stmixer/README.md": Page(
@@ -394,7 +437,7 @@ def commands_of(name: str) -> Iterator[list[str]]:
 
     def here(word: str) -> str:
         key, sign, value = word.rpartition("=")
-        return key + sign + page.names.get(value, value)
+        return page.names.get(word, key + sign + page.names.get(value, value))
 
     for words, mentioned in commands((ROOT / name).read_text()):
         text = " ".join(words)
@@ -402,6 +445,43 @@ def commands_of(name: str) -> Iterator[list[str]]:
             continue
         if not any(re.search(pattern, text) for pattern, _ in page.left):
             yield [here(word) for word in words if word != "..."]
+
+
+def small_network(name: str, page: Page) -> OfficialModel:
+    """The small network that stands for a published one, with its tensors' official names."""
+    recipe, (method, _, variant) = page.networks[name], name.partition("/")
+    overrides = [word.removeprefix("--config.") for word in fitting(recipe, page.small)]
+    task = make_task(load_config(recipe, overrides))
+    if isinstance(task, ClassifierTask):  # PDPP's of tasks
+        entries = classifier_entries(task.classifier, data_parallel=False)
+        return OfficialModel(name, task.classifier, entries, NotImplemented)
+    if isinstance(task.model, VideoClassifier):
+        entries = classification_entries(task.model)
+        return OfficialModel(name, task.model, entries, NotImplemented)
+    module = import_module(f"jaxvision.methods.{method}.pretrained")
+    return module.network_of(task, name)
+
+
+def official(name: str, tensors: Any = (), dtype: str = "float32", *, page: Page) -> OfficialModel:
+    """In place of `loading.official_model`."""
+    return small_network(name, page) if name in page.networks else OFFICIAL_MODEL(name, tensors, dtype)
+
+
+def recognised(tensors: Any, source: str, *, page: Page) -> OfficialModel:
+    """In place of `loading.recognise`."""
+    if source in page.weights:
+        return small_network(page.weights[source], page)
+    return RECOGNISE(tensors, source)
+
+
+def publish(file: str, name: str, page: Page) -> None:
+    """A file as the network called `name` was published, with made-up values."""
+    rng = np.random.default_rng(0)
+    values = {
+        entry.name: np.abs(0.1 * rng.standard_normal(entry.shape)).astype(entry.dtype)
+        for entry in small_network(name, page).entries
+    }
+    write_torch_file(Path(file), {"model": values})
 
 
 def fitted(words: list[str], page: Page) -> list[str]:
@@ -424,8 +504,14 @@ def test_the_commands_of_a_page_run(name, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(nn.Module, method, traced)
     (tmp_path / "fetched").write_bytes(b"weights")
     monkeypatch.setattr(published_file, "in_hub_cache", lambda *_: tmp_path / "fetched")
+    monkeypatch.setattr(loading, "official_model", partial(official, page=page))
+    monkeypatch.setattr(loading, "recognise", partial(recognised, page=page))
+    monkeypatch.setitem(prepare_ava.CUTS, "seconds", Cut(8, files.AVA_SECONDS, 64))
     page.make()
     for words in listed:
+        for file, network in page.weights.items():
+            if any(file in word for word in words) and not Path(file).exists():
+                publish(file, network, page)
         capsys.readouterr()
         if words[0] == "train":  # a page may call another run the same
             shutil.rmtree(words[words.index("--workdir") + 1], ignore_errors=True)

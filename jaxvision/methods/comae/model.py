@@ -176,7 +176,7 @@ class MultiModalAutoencoder(nn.Module):
             patches = jnp.take_along_axis(patches, indices[..., None], axis=1)
             tokens = embed(patches) + positions[1:][indices]
             first = jnp.broadcast_to(
-                self.class_token.astype(dtype) + positions[0], (len(tokens), 1, width)
+                self.class_token.astype(dtype) + positions[0], (tokens.shape[0], 1, width)
             )
             parts += [first, tokens]
         x = constrain(jnp.concatenate(parts, axis=1), "batch", None, "embed")
@@ -191,7 +191,7 @@ class MultiModalAutoencoder(nn.Module):
         """Predicted values of every patch of (RGB, depth)."""
         dtype, width = self.decoder_block.dtype, self.decoder_block.width
         positions = self.decoder_positions.astype(dtype)
-        rows = jnp.arange(len(latent))[:, None]
+        rows = jnp.arange(latent.shape[0])[:, None]
         parts = []
         for embed, part, indices in zip(
             (self.decoder_rgb_embedding, self.decoder_depth_embedding),
@@ -201,7 +201,7 @@ class MultiModalAutoencoder(nn.Module):
         ):
             tokens = embed(part)
             places = jnp.broadcast_to(
-                self.mask_token.astype(dtype), (len(tokens), self.grid.patches, width)
+                self.mask_token.astype(dtype), (tokens.shape[0], self.grid.patches, width)
             )
             places = places.at[rows, indices].set(tokens[:, 1:])
             parts.append(jnp.concatenate([tokens[:, :1], places], axis=1) + positions)
@@ -264,7 +264,7 @@ class SceneClassifier(nn.Module):
             embed = CubeEmbedding(width, dtype=dtype, name=f"{name}_embedding")
             tokens = embed(self.grid.cut(picture.astype(dtype))) + positions[1:]
             first = jnp.broadcast_to(
-                class_token.astype(dtype) + positions[0], (len(tokens), 1, width)
+                class_token.astype(dtype) + positions[0], (tokens.shape[0], 1, width)
             )
             parts += [first, tokens]
         x = constrain(jnp.concatenate(parts, axis=1), "batch", None, "embed")

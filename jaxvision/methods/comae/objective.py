@@ -11,7 +11,7 @@ def masked_patches(noise: Float[Array, "b n"], kept: int) -> tuple[Array, Array]
     """(indices of the `kept` patches of the smallest noise, in their order; mask: 1 = removed)."""
     order = jnp.argsort(noise, axis=1)
     indices = order[:, :kept]
-    mask = jnp.ones(noise.shape, jnp.int32).at[jnp.arange(len(noise))[:, None], indices].set(0)
+    mask = jnp.ones(noise.shape, jnp.int32).at[jnp.arange(noise.shape[0])[:, None], indices].set(0)
     return indices, mask
 
 

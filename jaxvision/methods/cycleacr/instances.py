@@ -77,7 +77,7 @@ class InstanceInteraction(nn.Module):
         c = self.config
         own = jax.lax.stop_gradient(chosen_slots(actors, exists, c.slots, draws))
         window = window.astype(actors.dtype).at[:, c.before].set(own)
-        memory = window.reshape(len(window), c.moments * c.slots, -1)
+        memory = window.reshape(window.shape[0], c.moments * c.slots, -1)
         x = actors
         for level in range(c.levels):
             last = level == c.levels - 1

@@ -88,7 +88,7 @@ def entries_to_write(
     actors: Float[Array, "b n c"], exists: Bool[Array, "b n"], slots: int, tag: Float[Array, ""]
 ) -> Memory:
     """A row for every clip of a batch."""
-    clips = len(actors)
+    clips = actors.shape[0]
     return Memory(
         chosen_slots(actors, exists, slots),
         jnp.minimum(jnp.sum(exists, axis=-1), slots).astype(jnp.int32),

@@ -289,7 +289,7 @@ class ActionTask(Task):
         the other seconds of its film."""
         found = self.model.apply(variables, batch["clips"], batch["boxes"], method="features")
         seen, width = self.instances, self.model.config.block.width
-        window = jnp.zeros((len(batch["exists"]), seen.moments, seen.slots, width))
+        window = jnp.zeros((batch["exists"].shape[0], seen.moments, seen.slots, width))
         logits = self.model.apply(variables, found, batch["exists"], window, method="classify")
         scores = objective.probabilities(logits, self.second_stage.poses)
         scores = scores * batch["scores"][..., None]

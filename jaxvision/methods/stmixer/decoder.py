@@ -261,7 +261,7 @@ class FirstQueries(nn.Module):
             centred = learned - jnp.mean(learned, axis=-1, keepdims=True)
             variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
             normed = (centred * jax.lax.rsqrt(variance + EPSILON)).astype(c.dtype)
-            return jnp.broadcast_to(normed, (len(sizes), *normed.shape))
+            return jnp.broadcast_to(normed, (sizes.shape[0], *normed.shape))
 
         boxes = geometry.whole_frames(sizes, c.queries)
         return Queries(boxes, rows("spatial_queries"), rows("temporal_queries"))

@@ -19,7 +19,7 @@ def whole_frames(sizes: Float[Array, "b 4"], queries: int) -> Float[Array, "b {q
     """Every query's first box: the whole frame. sizes: (w, h, w, h) of each clip, unpadded."""
     frame = jnp.concatenate([jnp.zeros_like(sizes[:, :2]), sizes[:, :2]], axis=-1)
     boxes = box_ops.to_scale_and_ratio(frame.astype(jnp.float32))
-    return jnp.broadcast_to(boxes[:, None], (len(boxes), queries, 4))
+    return jnp.broadcast_to(boxes[:, None], (boxes.shape[0], queries, 4))
 
 
 def position_code(xyzr: Float[Array, "b n 4"], width: int) -> Float[Array, "b n {width}"]:

@@ -77,7 +77,7 @@ class ClipVision(nn.Module):
         cubes = patchify(video.astype(dtype), self.grid.tubelet, self.grid.patch)
         frames = cubes.reshape(-1, self.places, cubes.shape[-1])
         x = self.patch_embedding(frames)
-        token = jnp.broadcast_to(self.class_embedding.astype(dtype), (len(x), 1, x.shape[-1]))
+        token = jnp.broadcast_to(self.class_embedding.astype(dtype), (x.shape[0], 1, x.shape[-1]))
         x = jnp.concatenate([token, x], axis=1) + self.positions.astype(dtype)
         x = self.pre_norm(x)
         layers = returned_layers(self.depth, self.returned, self.interval)
@@ -90,7 +90,7 @@ class ClipVision(nn.Module):
     def attention(self, earlier: EarlierBlocks) -> Float[Array, "f n"]:
         """What the class token of the last block takes of each patch of a frame: the mean over
         heads, float32. The class token's own share is left out, so that rows sum to less than 1."""
-        first = jnp.zeros((len(earlier.last), 1), jnp.int32)
+        first = jnp.zeros((earlier.last.shape[0], 1), jnp.int32)
         _, weights = self.last_block(earlier.last, 0.0, first)
         return jnp.mean(weights[:, :, 0, 1:], axis=1)
 
@@ -101,7 +101,7 @@ class ClipVision(nn.Module):
         frame by frame."""
         if places is None:
             row = jnp.arange(self.places, dtype=jnp.int32)
-            places = jnp.broadcast_to(row, (len(earlier.last), self.places))
+            places = jnp.broadcast_to(row, (earlier.last.shape[0], self.places))
         tokens = places + 1  # past the class token
         last, _ = self.last_block(earlier.last, 0.0, tokens)
         kept = jnp.take_along_axis(earlier.returned, tokens[None, :, :, None], axis=2)
@@ -109,12 +109,12 @@ class ClipVision(nn.Module):
         x = (x @ self.projection.astype(x.dtype)).astype(jnp.float32)
         if self.normalise:
             x = x / jnp.linalg.norm(x, axis=-1, keepdims=True)
-        return x.reshape(len(x), -1, self.grid.window[0] * places.shape[1], x.shape[-1])
+        return x.reshape(x.shape[0], -1, self.grid.window[0] * places.shape[1], x.shape[-1])
 
     def class_features(self, earlier: EarlierBlocks) -> Float[Array, "f out"]:
         """What CLIP compares with sentences: the projected class token of each frame, float32, of
         any length."""
-        first = jnp.zeros((len(earlier.last), 1), jnp.int32)
+        first = jnp.zeros((earlier.last.shape[0], 1), jnp.int32)
         last, _ = self.last_block(earlier.last, 0.0, first)
         x = self.post_norm(last[:, 0])
         return (x @ self.projection.astype(x.dtype)).astype(jnp.float32)

@@ -127,7 +127,7 @@ class AlignedEncoder(nn.Module):
 
     def pool(self, tokens: Float[Array, "b n d"], frames: int = 0) -> Float[Array, "b f d"]:
         """The normed mean over all tokens (f = 1), or over those of each of `frames` frames."""
-        by_frame = tokens.reshape(len(tokens), frames or 1, -1, tokens.shape[-1])
+        by_frame = tokens.reshape(tokens.shape[0], frames or 1, -1, tokens.shape[-1])
         return self.pooled_norm(jnp.mean(by_frame.astype(jnp.float32), axis=2))
 
     def __call__(

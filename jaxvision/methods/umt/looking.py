@@ -19,7 +19,7 @@ def views(
 ) -> dict[str, UInt8[Array, "b t h w 3"]]:
     """`original`; `attention`: frames as bright as the teacher's class token looks at them, each
     frame's most attended place as it is; `visible`: frames whose masked places are grey."""
-    clips, size = len(video), video.shape[1:4]
+    clips, size = video.shape[0], video.shape[1:4]
     by_place = attention.reshape(clips, *window)
     peak = jnp.max(by_place, axis=(2, 3), keepdims=True)
     brightness = DARKEST + (1 - DARKEST) * by_place / peak

@@ -101,7 +101,7 @@ class PretrainingTask(Task):
         grid, pixels = self.model.grid, to_unit(video)
         cubes = patchify(pixels, grid.tubelet, grid.patch)
         colour, deviation = objective.seen_statistics(cubes, mask == 0)
-        by_clip = (len(video), 1, 1, 1, -1)
+        by_clip = (video.shape[0], 1, 1, 1, -1)
         normalised = (pixels - colour.reshape(by_clip)) / deviation.reshape(by_clip)
         return {"input": normalised, "colour": colour, "deviation": deviation}
 

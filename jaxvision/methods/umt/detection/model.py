@@ -45,7 +45,7 @@ class ActionDetector(nn.Module):
         x = encoder(video, deterministic=deterministic)
         x = layer_norm(self.block, "norm")(x).astype(jnp.float32)
         # Time first: resampling by boxes is linear, and the maximum comes after it.
-        still = jnp.mean(x.reshape(len(video), *window, -1), axis=1)
+        still = jnp.mean(x.reshape(x.shape[0], *window, -1), axis=1)
         inside = roi_align(still, boxes, BINS, 1 / self.grid.patch)
         pooled = jnp.max(inside, axis=(2, 3))
         if features:
