@@ -1,6 +1,9 @@
 """What the commands of the pages name: small files of every kind, in the current folder."""
 
+import contextlib
 import json
+import shutil
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -82,15 +85,24 @@ def nyu(file: str) -> None:
 
 
 def captions() -> None:
-    """Videos with captions, sentences to ask about, and a vocabulary."""
-    for name in "ab":
-        film(f"videos/{name}.mp4")
+    """Videos with captions, choices, questions and answers, sentences to ask about, and a
+    vocabulary."""
+    for name in ("videos/a.mp4", "videos/b.mp4", "a.mp4", "b.mp4", "clip.mp4"):
+        film(name)
     listed = [
         {"video": "a.mp4", "caption": "a dog runs on the beach"},
         {"video": "b.mp4", "caption": ["two people talk", "a walking man"]},
     ]
-    for split in ("train", "val"):
-        Path(f"{split}.json").write_text(json.dumps(listed * 4))
+    for name in ("train", "val", "test"):
+        Path(f"{name}.json").write_text(json.dumps(listed * 4))
+    asked = [{"video": "a.mp4", "question": "what is the man doing?", "answer": "walking"}]
+    Path("questions.json").write_text(json.dumps(asked * 8))
+    Path("answers.json").write_text(json.dumps(["walking", "talk", "a dog"]))
+    with contextlib.closing(sqlite3.connect("webvid.sqlite")) as table:
+        table.execute("CREATE TABLE annos (id INTEGER, filename TEXT, caption TEXT)")
+        rows = [(number, "a.mp4", "a dog runs") for number in range(8)]
+        table.executemany("INSERT INTO annos VALUES (?, ?, ?)", rows)
+        table.commit()
     Path("queries.txt").write_text("a dog runs\ntwo people talk\n")
     Path("vocab.txt").write_text("\n".join([*SPECIAL, *WORDS]) + "\n")
 
@@ -146,6 +158,8 @@ def people_lists(*films: str) -> None:
     for split in ("train", "val"):
         Path(f"{split}.csv").write_text("\n".join([header, *rows]) + "\n")
     Path("actions.txt").write_text("walk\ncarry\n")
+    found = [{"image_id": n, "bbox": [8, 13, 24, 44], "score": 0.9} for n in range(8)]
+    Path("found_people.json").write_text(json.dumps(found))
 
 
 AVA_SECONDS = (900, 904)  # first and last of a film that is cut
@@ -160,7 +174,7 @@ def ava(labels: str = "annotations/ava_action_list_v2.2_for_activitynet_2019.pbt
     for folder in ("annotations", "boxes", "FILMS", "frame_lists", "frames/film"):
         Path(folder).mkdir(parents=True, exist_ok=True)
     for split in ("train", "val"):
-        for path in (f"{split}.csv", f"annotations/ava_{split}_v2.2.csv"):
+        for path in (f"ava_{split}_v2.2.csv", f"annotations/ava_{split}_v2.2.csv"):
             Path(path).write_text(rows)
     Path("annotations/ava_val_excluded_timestamps_v2.2.csv").write_text("film,0950\n")
     named = ((1, "walk"), (2, "carry"))
@@ -168,6 +182,7 @@ def ava(labels: str = "annotations/ava_action_list_v2.2_for_activitynet_2019.pbt
     write_mp4(Path("FILMS/film.mp4"), noise(182, *FILM_SIZE, 3), 0.2)
     for second in range(first, last + 1):
         film(f"clips/trainval/film/{second}.mp4", 8, *FILM_SIZE)
+    shutil.copytree("clips", "AVA/clips")
     picture("frames/film/film_000001.jpg", *FILM_SIZE)
     listed = [f'film 0 {frame} film/film_000001.jpg ""\n' for frame in range(30 * 3)]
     for split in ("train", "val"):

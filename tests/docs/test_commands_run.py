@@ -7,6 +7,7 @@ commands evaluate and answer with. What is not run here stands, with the reason,
 its page's `left`, and is parsed, with all it names, by test_commands.py.
 """
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator
@@ -30,8 +31,11 @@ from jaxvision.data.actions.prepare_ava import Cut
 from jaxvision.data.lidar.ray_casting import Sensor
 from jaxvision.data.lidar.streets import write_sequences
 from jaxvision.downloads import published_file
+from jaxvision.methods.pdpp.classifier import TaskClassifier
 from jaxvision.methods.pdpp.task import ClassifierTask
 from jaxvision.methods.pdpp.weights import classifier_entries
+from jaxvision.methods.umt.language.question_answering import VideoQuestions
+from jaxvision.methods.umt.language.weights import question_entries
 from jaxvision.nn.video_transformer import VideoClassifier
 from jaxvision.registry import load_config, make_task
 from jaxvision.training import loop
@@ -40,11 +44,18 @@ from jaxvision.training.config import as_json, check_choices, leaves
 from jaxvision.training.run import prepare_run
 from jaxvision.training.run_record import CLASSES, open_workdir, record_config
 from jaxvision.training.sharding import put
+from jaxvision.weights.mapping import Entry
 from jaxvision.weights.official import OfficialModel
 from jaxvision.weights.torch_writer import write_torch_file
 from jaxvision.weights.video_transformer_entries import classification_entries
 from made_up_nuscenes import write_nuscenes
 
+# Official names of networks that no demo's task trains.
+BESIDE_DEMOS: dict[type, Callable[[Any], list[Entry]]] = {
+    VideoClassifier: classification_entries,
+    VideoQuestions: question_entries,
+    TaskClassifier: partial(classifier_entries, data_parallel=False),
+}
 OFFICIAL_MODEL, RECOGNISE = loading.official_model, loading.recognise
 SLOW = "a minute and more of compilation even of small networks; tests/methods/"
 # Pages whose commands another test runs to their end, or that name what no test can have.
@@ -57,8 +68,6 @@ ELSEWHERE = {
     "docs/performance.md": "measurements of hours",
     "docs/tour.md": "minutes; tests/tour makes a method's page and loads what is shipped",
     "docs/launching.md": "several machines; tests/cli/test_shards.py, tests/stores, tests/launch",
-    "docs/from_authors/cycleacr.md": "AVA's films; tests/data/actions cuts some",
-    "docs/from_authors/stmixer.md": "AVA's films, and commands of docs/own_actions.md",
 }
 # Of other pages, commands that are left out, and why.
 OFFICIAL = (r"^convert", "a published file of its full size; tests/methods/*/test_weights.py")
@@ -253,6 +262,20 @@ def scans(semantic_kitti: str, nuscenes: str) -> None:
     write_nuscenes(Path(nuscenes), scenes, sensor=small, sweeps_between=1, version=version)
 
 
+def films_of_people() -> None:
+    files.ava()
+    files.people_lists("a.mp4")
+    shutil.copy("videos/a.mp4", "film.mp4")
+
+
+def videos_with_words() -> None:
+    """Lists of videos to classify, AVA's film, and videos with captions, choices and questions."""
+    VIDEO_LISTS()
+    files.ava()
+    files.captions()
+    files.video_lists("train.csv")
+
+
 VIDEO_LISTS = partial(
     files.video_lists, "hybrid_train.csv", "k710/train.csv", "k400/train.csv", "k400/val.csv"
 )
@@ -284,15 +307,29 @@ FLOW = (
     *("data.size@things=(64, 96)", "data.pairs=8", "train.batch_size=1", "init=()"),
 )
 PEOPLE = (
-    *(*ONE, "model.stem_width=8", "model.frames=8", "model.temporal_points=2", "model.queries=4"),
+    *(*ONE, "model.stem_width=8", "model.frames=8", "model.temporal_points=4", "model.queries=4"),
     *("model.query_width=16", "model.query_heads=2", "model.stages=1", "model.hidden=16"),
     *("model.spatial_points=2", "task.short_sides=(32,)", "task.test_short_side=32", "init=()"),
     *("model.width=32", "model.heads=2", "model.layers=1", "model.head_width=16"),
+    *("model.backbone=vit", "task.short_side=32", "task.crop=32", "train.batch_size@/ava=1"),
+    "data.classes@/ava=2",
+)
+DETECTORS = {"stmixer/slowfast_r50_k400": "stmixer/ava_slowfast_r50_k400"}
+LISTS = (
+    *("data.labels@/own=actions.txt", "data.train@/own=train.csv"),
+    *("data.validation@/own=val.csv", "data.root@/own=videos"),
 )
 SMALL_UMT = (
     *(*ONE, *VIDEO, "teacher.width=32", "teacher.heads=2", "teacher.depth=2"),
     *("teacher.output_width=16", "teacher.returned_layers=1", "model.tubelet=1"),
     *("teacher.image_size=(16,16)", "teacher.patch=8"),
+)
+TABLES = (
+    *("data.train@finetune=train.csv", "data.labels@finetune=k400_names.txt"),
+    *("data.train@stage2=webvid.sqlite", "data.train@choice=train.json", "data.root@retrieval=videos"),
+    *("data.train@question=questions.json", "data.train@retrieval=train.json"),
+    *("task.crop@detection=16", "task.short_side@detection=20", "model.tubelet@finetune=1"),
+    *("train.batch_size@detection=1", "language.vocabulary@demo=25"),
 )
 # What pages about published sets and weights leave out.
 ASKED = (r"^(evaluate|predict)", SLOW + "METHOD asks and evaluates small networks")
@@ -313,17 +350,17 @@ RUN: dict[str, Page] = {
         make=films, small=(*ONE, *VIDEO, "init=()")
     ),
     "docs/from_authors/umt.md": Page(
-        make=VIDEO_LISTS,
-        small=(*SMALL_UMT, "init=()"),
-        left=(AVA, (r"umt/(stage2|retrieval|multiple|question)", "docs/own_captions.md")),
+        make=videos_with_words,
+        small=(*WORDS, *SMALL_UMT, *TABLES, "init=()"),
+        networks={"umt/language_b_retrieval": "umt/retrieval"},
+        weights={"b16_17m.pth": "umt/language_b_retrieval"},
         everywhere=True,
     ),
     "jaxvision/methods/umt/README.md": Page(
-        small=(*SMALL_UMT, "data.train=16"),
-        left=(
-            *(OFFICIAL, ASKED, AVA),
-            (r"^train --config umt/(?!demo)", "docs/own_captions.md and docs/from_authors/umt.md"),
-        ),
+        make=videos_with_words,
+        small=(*WORDS, *SMALL_UMT, *TABLES, "init=()", "data.train@demo=16"),
+        networks={"umt/vit_b_k400": "umt/finetune"},
+        weights={"b16_ptk710_ftk710_ftk400_f8_res224.pth": "umt/vit_b_k400"},
     ),
     "docs/from_authors/comae.md": Page(
         make=comae,
@@ -395,15 +432,27 @@ RUN: dict[str, Page] = {
         },
         everywhere=True,
     ),
-    "jaxvision/methods/stmixer/README.md": Page(
-        small=ONE, left=(ASKED, (r"stmixer/own", "docs/own_actions.md"))
+    "docs/from_authors/stmixer.md": Page(
+        make=films_of_people,
+        small=PEOPLE,
+        networks=DETECTORS,
+        weights={"CHECKPOINT": "stmixer/slowfast_r50_k400"},
+        everywhere=True,
     ),
+    "jaxvision/methods/stmixer/README.md": Page(make=films_of_people, small=(*PEOPLE, *LISTS)),
     "docs/own_actions.md": Page(
-        make=partial(files.people_lists, "a.mp4"),
-        small=(*PEOPLE, "data.train=train.csv", "data.validation=val.csv"),
-        left=(ASKED, AVA),
+        make=films_of_people,
+        small=(*PEOPLE, *LISTS),
+        names={"people.json": "found_people.json"},
     ),
-    "jaxvision/methods/cycleacr/README.md": Page(small=ONE, left=(ASKED, AVA)),
+    "docs/from_authors/cycleacr.md": Page(
+        make=films_of_people,
+        small=PEOPLE,
+        networks={"cycleacr/slowfast_r101_k700": "cycleacr/ava_slowfast_r101_k700"},
+        weights={"CHECKPOINT": "cycleacr/slowfast_r101_k700"},
+        everywhere=True,
+    ),
+    "jaxvision/methods/cycleacr/README.md": Page(make=films_of_people, small=PEOPLE),
     "docs/index.md": Page(
         make=partial(files.class_folders, "videos", "train"),
         small=(*ONE, *VIDEO, "init=()"),
@@ -412,8 +461,15 @@ RUN: dict[str, Page] = {
     "docs/own_rgbd.md": Page(make=comae, small=(*ONE, *COMAE)),
     "docs/own_captions.md": Page(
         make=files.captions,
-        small=WORDS,
-        left=((r"^predict", f"{SLOW}umt/language ranks videos and answers questions"),),
+        small=(*WORDS, "data.train@question=questions.json"),
+        networks={
+            "umt/language_b_retrieval": "umt/retrieval",
+            "umt/language_b_answers": "umt/question_answering",
+        },
+        weights={
+            "ret_msrvtt_b16_25m.pth": "umt/language_b_retrieval",
+            "qa_msrvtt_b16_25m.pth": "umt/language_b_answers",
+        },
     ),
     "jaxvision/methods/emavfi/README.md": Page(make=emavfi),
     "docs/from_authors/camliflow.md": Page(
@@ -452,12 +508,10 @@ def small_network(name: str, page: Page) -> OfficialModel:
     recipe, (method, _, variant) = page.networks[name], name.partition("/")
     overrides = [word.removeprefix("--config.") for word in fitting(recipe, page.small)]
     task = make_task(load_config(recipe, overrides))
-    if isinstance(task, ClassifierTask):  # PDPP's of tasks
-        entries = classifier_entries(task.classifier, data_parallel=False)
-        return OfficialModel(name, task.classifier, entries, NotImplemented)
-    if isinstance(task.model, VideoClassifier):
-        entries = classification_entries(task.model)
-        return OfficialModel(name, task.model, entries, NotImplemented)
+    model = task.classifier if isinstance(task, ClassifierTask) else task.model
+    for kind, entries in BESIDE_DEMOS.items():
+        if isinstance(model, kind):
+            return OfficialModel(name, model, entries(model), NotImplemented)
     module = import_module(f"jaxvision.methods.{method}.pretrained")
     return module.network_of(task, name)
 
@@ -478,7 +532,7 @@ def publish(file: str, name: str, page: Page) -> None:
     """A file as the network called `name` was published, with made-up values."""
     rng = np.random.default_rng(0)
     values = {
-        entry.name: np.abs(0.1 * rng.standard_normal(entry.shape)).astype(entry.dtype)
+        entry.name: np.asarray(np.abs(0.1 * rng.standard_normal(entry.shape)), entry.dtype)
         for entry in small_network(name, page).entries
     }
     write_torch_file(Path(file), {"model": values})
@@ -499,6 +553,7 @@ def test_the_commands_of_a_page_run(name, tmp_path, monkeypatch, capsys):
     asked = {word for words in listed if words[0] != "train" for word in words}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXVISION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # what is prepared is so in this process
     monkeypatch.setattr(loop, "train", partial(begun, saved=asked))
     for method, traced in TRACED_ONCE.items():
         monkeypatch.setattr(nn.Module, method, traced)
@@ -517,7 +572,7 @@ def test_the_commands_of_a_page_run(name, tmp_path, monkeypatch, capsys):
             shutil.rmtree(words[words.index("--workdir") + 1], ignore_errors=True)
         status = main(fitted(words, page))
         said = capsys.readouterr()
-        assert status == 0, f"jaxvision {' '.join(words)}: {said.err}"
+        assert status == 0, f"jaxvision {' '.join(words)}: {said.out}{said.err}"
     assert listed
 
 
