@@ -47,9 +47,7 @@ def report(
 
     training: also the gradients, and the network beside PyTorch's.
     """
-    # What is compared must leave nothing out, and the recipe's capacities may be tight.
-    words = [f"train.batch_size={batch_size}", "model.block_share=1.0", *overrides]
-    config = load_config(name, words)
+    config = load_config(name, [f"train.batch_size={batch_size}", *overrides])
     task = make_task(config)
     assert isinstance(task, DetectionTask)
     variables = untrained(task.init, jax.random.key(0))
@@ -58,6 +56,9 @@ def report(
     print(f"\n{name}: {batch_size} scans a batch, {voxels} voxels a scan")
 
     predict = compiled(lambda v, b: task.predict(v, b, jax.random.key(0)), variables, batch)
+    lost = int(np.sum(predict(variables, batch)["overflow"]))
+    if lost:
+        print(f"{lost} voxels and blocks found no room: raise model.level_share, block_share")
     taken = 1000 * np.median(seconds(predict, variables, batch, repeats=repeats))
     rate = 1000 * batch_size / taken
     print(f"inference: {taken:.1f} ms, {rate:.1f} scans a second")

@@ -19,11 +19,13 @@ def untrained(init: Callable, *arguments: Any) -> Any:
     rng = np.random.default_rng(0)
 
     def made(path: tuple, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        # Norms of stacked layers have matrices of them.
+        if str(getattr(path[-1], "key", "")) in ONES:
+            return jnp.ones(leaf.shape, leaf.dtype)
         if len(leaf.shape) > 1 and jnp.issubdtype(leaf.dtype, jnp.floating):
             deviation = 1 / math.sqrt(math.prod(leaf.shape[:-1]))
             return jnp.asarray(deviation * rng.standard_normal(leaf.shape, np.float32), leaf.dtype)
-        ones = str(getattr(path[-1], "key", "")) in ONES
-        return jnp.full(leaf.shape, 1 if ones else 0, leaf.dtype)
+        return jnp.zeros(leaf.shape, leaf.dtype)
 
     shapes = nn.meta.unbox(jax.eval_shape(init, *arguments))
     return jax.tree_util.tree_map_with_path(made, shapes)

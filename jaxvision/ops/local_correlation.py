@@ -34,7 +34,11 @@ def _correlation(first: Array, second: Array, most: int) -> Array:
     def one_row(dy: Array) -> Float[Array, "b h w d"]:
         rows = jax.lax.dynamic_slice_in_dim(padded, dy, height, axis=1)
         shifted = [rows[:, :, dx : dx + width] for dx in range(2 * most + 1)]
-        return jnp.stack([jnp.sum(mine * each, axis=-1) for each in shifted], axis=-1) / channels
+        # A product of vectors: XLA is eight times slower on a CPU to sum over the last axis.
+        products = [
+            jnp.einsum("bhwc,bhwc->bhw", mine, each, precision="highest") for each in shifted
+        ]
+        return jnp.stack(products, axis=-1) / channels
 
     found = jax.lax.map(one_row, jnp.arange(2 * most + 1))
     return jnp.moveaxis(found, 0, -2).reshape(*first.shape[:3], -1)

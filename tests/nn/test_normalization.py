@@ -1,10 +1,14 @@
-"""Batch norm per group of the batch, against the definition written out."""
+"""Norms against their definitions written out; batch norm per group of the batch."""
+
+from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvision.nn.normalization import BatchNorm
+from jaxvision.nn import normalization
+from jaxvision.nn.normalization import BatchNorm, LayerNorm
 
 X = np.random.default_rng(0).normal(2, 3, (8, 5, 4)).astype(np.float32)
 
@@ -52,3 +56,33 @@ def test_padding_does_not_count():
     expected = 2 * (rows - rows.mean(0)) / np.sqrt(rows.var(0) + 1e-5) + 1
     np.testing.assert_allclose(np.asarray(out)[valid], expected, atol=1e-4)
     np.testing.assert_allclose(running["mean"], 0.9 * 0.5 + 0.1 * rows.mean(0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_both_forms_of_the_sums_have_the_same_gradients(norm, platform, monkeypatch):
+    """Against the definition, differentiated by JAX."""
+    monkeypatch.setattr(normalization, "platform", lambda: platform)
+    rng = np.random.default_rng(1)
+    weight = jnp.asarray(rng.normal(size=X.shape), jnp.float32)
+    params = {name: jnp.asarray(rng.normal(size=4), jnp.float32) for name in ("scale", "bias")}
+    axes = (0, 1) if norm == "batch" else -1
+
+    def ours(params, x):
+        if norm == "layer":
+            return LayerNorm().apply({"params": params}, x)
+        stats = {"mean": jnp.zeros(4), "var": jnp.ones(4)}
+        variables = {"params": params, "batch_stats": stats}
+        return BatchNorm().apply(variables, x, False, mutable=["batch_stats"])[0]
+
+    def defined(params, x):
+        epsilon = 1e-6 if norm == "layer" else 1e-5
+        centred = x - x.mean(axes, keepdims=True)
+        deviation = jnp.sqrt(jnp.square(centred).mean(axes, keepdims=True) + epsilon)
+        return centred / deviation * params["scale"] + params["bias"]
+
+    def both(norm):
+        return jax.jit(jax.value_and_grad(lambda p, x: jnp.sum(weight * norm(p, x)), (0, 1)))
+
+    found, expected = (both(norm)(params, jnp.asarray(X)) for norm in (ours, defined))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), found, expected)

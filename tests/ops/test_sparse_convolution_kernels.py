@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jaxvision.errors import InputError
 from jaxvision.ops import sparse_voxels as sv
-from jaxvision.ops.sparse_voxels import mosaic_tpu, pairs, reference, triton
+from jaxvision.ops.sparse_voxels import existing_pairs, mosaic_tpu, pairs, reference, triton
 from ops.voxel_scenes import CAPACITY, padded, scenes, wide_scene
 from tpu_interpreter import STRICT, races_found
 
@@ -98,13 +98,25 @@ def test_pairs_equal_the_reference(layer, first, second, seed):
     assert_equal(runner("pairs", layer)(*arguments), runner("reference", layer)(*arguments))
 
 
-def test_pairs_of_several_chunks_and_features_of_padding_rows_that_are_no_numbers():
+def test_pairs_of_several_chunks_and_features_of_padding_rows_that_are_no_numbers(monkeypatch):
+    monkeypatch.setattr(pairs, "chunk_size", lambda *channels: 128)
     coords, valid, features, *others = drawn(1, wide_scene(), rows=800)
     features[:, int(valid.sum()) :] = np.nan
     arguments = coords, valid, features, *others
-    got = runner("pairs", "submanifold")(*arguments)
+    got = runner.__wrapped__("pairs", "submanifold")(*arguments)
     assert all(np.isfinite(values).all() for values in got)
     assert_equal(got, runner("reference", "submanifold")(*arguments))
+
+
+@pytest.mark.parametrize("rows", [1, 5, 300, 1025])
+def test_every_chunk_size_divides_the_lists(rows):
+    lists = existing_pairs.list_pairs(jnp.zeros((1, 1, rows), jnp.int32), rows, jnp.ones(1))
+    length = lists.inputs.shape[2]
+    assert length >= rows
+    for inputs, outputs in [(1, 1), (5, 8), (16, 32), (33, 20), (128, 64), (5000, 1)]:
+        size = pairs.chunk_size(inputs, outputs)
+        assert 256 <= size <= 1024
+        assert length <= size or length % size == 0
 
 
 FULL = [(0, x, y, -1) for x in range(5) for y in range(-4, 4)]

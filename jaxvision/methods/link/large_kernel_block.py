@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxvision.nn.initializers import torch_default_kernel
 from jaxvision.nn.linear import linear, logical
+from jaxvision.nn.normalization import LayerNorm
 from jaxvision.nn.sparse import SparseConvolution
 from jaxvision.ops.sparse_voxels import KernelMap, Sites
 from jaxvision.ops.voxel_aggregation import BlockMap, Form, aggregate
@@ -16,11 +17,6 @@ from jaxvision.ops.voxel_aggregation import BlockMap, Form, aggregate
 # Published networks feed the position projection differently: whole coordinates of the finest
 # level, or those of the block's own level.
 PositionUnit = Literal["finest", "level"]
-
-
-def layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
-    """The blocks' layer norm, in the module that calls this."""
-    return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, dtype=dtype, name=name)
 
 
 def mix_channels(x: Float[Array, "s v c"], dtype: jnp.dtype) -> Float[Array, "s v c"]:
@@ -34,7 +30,7 @@ def mix_channels(x: Float[Array, "s v c"], dtype: jnp.dtype) -> Float[Array, "s 
         bias=None,
         name="pre_mix",
     )
-    return layer_norm("pre_norm", dtype)(mix(x))
+    return LayerNorm(dtype=dtype, name="pre_norm")(mix(x))
 
 
 # Of the projection of positions, (3, channels).
@@ -78,7 +74,7 @@ class LargeKernelBlock(nn.Module):
             projection = projection * jnp.asarray(sites.stride, jnp.float32)
         wide = aggregate(mixed, projection, sites, blocks, self.form)
         wide, local = (
-            layer_norm(name, self.dtype)(value)
+            LayerNorm(dtype=self.dtype, name=name)(value)
             for name, value in (("norm", wide), ("norm_local", local))
         )
         return jax.nn.relu(wide + local)

@@ -38,7 +38,9 @@ def window_products(
     def one(step: Int[Array, ""]) -> Float[Array, "b m"]:
         row, inside = _place(corners, step, side, second.shape[1:3])
         rows = group_points(flat, row).astype(jnp.float32)
-        return jnp.where(inside, jnp.sum(first.astype(jnp.float32) * rows, axis=-1), 0)
+        # A product of vectors: XLA is slow on a CPU to sum over the last axis.
+        mine = first.astype(jnp.float32)
+        return jnp.where(inside, jnp.einsum("bmc,bmc->bm", mine, rows, precision="highest"), 0)
 
     found = jax.lax.map(one, jnp.arange(side * side))
     return jnp.moveaxis(found, 0, -1).reshape(b, m, side, side)

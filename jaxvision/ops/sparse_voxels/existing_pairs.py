@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-# Pairs whose features are multiplied at once.
-CHUNK = 256
+# Most pairs whose features are multiplied at once: see `pairs.chunk_size`.
+LARGEST_CHUNK = 1024
 
 
 @partial(
@@ -18,7 +18,8 @@ CHUNK = 256
 )
 @dataclass(frozen=True)
 class Pairs:
-    """Input and output row of every pair, one list per kernel index, in whole chunks.
+    """Input and output row of every pair, one list per kernel index; its length is a power of two
+    or a multiple of LARGEST_CHUNK, so that every power of two up to that divides it.
 
     inputs, outputs: rows; behind the last pair of a list, the number of rows of each side.
     counts: pairs in each list.
@@ -38,11 +39,16 @@ class Pairs:
         return Pairs(self.outputs, self.inputs, self.counts, self.voxels, self.own)
 
 
+def power_of_two(least: int) -> int:
+    """The lowest that is not less."""
+    return 1 << (least - 1).bit_length()
+
+
 def list_pairs(rows: Int[Array, "s k o"], inputs: int, voxels: Int[Array, " s"]) -> Pairs:
     """From the input row of every (kernel index, output row), of `inputs` rows; see `KernelMap`."""
     outputs = rows.shape[2]
     most = min(inputs, outputs)  # an input meets at most one output under a kernel index
-    chunk = min(CHUNK, -(-most // 8) * 8)
+    chunk = min(LARGEST_CHUNK, power_of_two(most))
     length = -(-most // chunk) * chunk
     exists = rows < inputs
     place = jnp.where(exists, jnp.cumsum(exists, axis=2) - 1, length)

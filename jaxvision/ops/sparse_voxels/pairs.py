@@ -11,8 +11,23 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvision.ops.dispatch import over_batch
-from jaxvision.ops.sparse_voxels.existing_pairs import CHUNK, Pairs, list_pairs
+from jaxvision.ops.sparse_voxels.existing_pairs import (
+    LARGEST_CHUNK,
+    Pairs,
+    list_pairs,
+    power_of_two,
+)
 from jaxvision.ops.sparse_voxels.kernel_map import KernelMap
+
+# Numbers in a chunk's features, where its pairs are more than the least: so many that the steps of
+# the loop cost little beside its products, and so few that half a chunk at each list's end does.
+CHUNK_VALUES, LEAST_CHUNK = 1 << 14, 256
+
+
+def chunk_size(inputs: int, outputs: int) -> int:
+    """Pairs that are multiplied at once, of so many channels: a power of two."""
+    fitting = CHUNK_VALUES // power_of_two(max(inputs, outputs))
+    return min(max(fitting, LEAST_CHUNK), LARGEST_CHUNK)
 
 
 @jax.custom_vjp
@@ -84,8 +99,8 @@ def _accumulate(
             product = _product("nc,cd->nd", _read(table, read), weights[tap])
             return total.at[write].add(product, mode="promise_in_bounds")
 
-        count = pairs.counts[shard, tap]
-        return _by_chunks(total, reads[shard, tap], writes[shard, tap], count, add), None
+        size = chunk_size(*weights.shape[1:])
+        return _by_chunks(total, (reads, writes, pairs.counts), (shard, tap), size, add), None
 
     total, _ = jax.lax.scan(add_list, _flat(start), jnp.arange(pairs.counts.size))
     return total.reshape(shards, rows + 1, width)[:, :rows].astype(features.dtype)
@@ -105,8 +120,8 @@ def _by_weights(
             return total + _product("nc,nd->cd", _read(table, read), _read(given, write))
 
         def add_shard(shard: Array, total: Array) -> Array:
-            count = pairs.counts[shard, tap]
-            return _by_chunks(total, reads[shard, tap], writes[shard, tap], count, add)
+            lists, size = (reads, writes, pairs.counts), chunk_size(*total.shape)
+            return _by_chunks(total, lists, (shard, tap), size, add)
 
         start = jnp.zeros((features.shape[2], width), jnp.float32)
         return jax.lax.fori_loop(0, shards, add_shard, start)
@@ -122,21 +137,24 @@ def _by_weights(
 
 def _by_chunks(
     total: Array,
-    reads: Int[Array, " p"],
-    writes: Int[Array, " p"],
-    count: Int[Array, ""],
+    lists: tuple[Int[Array, "s k p"], Int[Array, "s k p"], Int[Array, "s k"]],
+    which: tuple[Array, Array],
+    size: int,
     add: Callable[[Array, Array, Array], Array],
 ) -> Array:
-    """total after add(total, inputs, outputs) for every chunk of a list of `count` pairs."""
-    size = min(CHUNK, len(reads))
+    """total after add(total, inputs, outputs) for every `size` pairs of one list.
+
+    lists: inputs, outputs, and how many pairs there are.  which: (shard, kernel index).
+    """
+    *sides, counts = lists
+    size = min(size, sides[0].shape[2])
 
     def one(number: Array, total: Array) -> Array:
-        read, write = (
-            jax.lax.dynamic_slice_in_dim(side, number * size, size) for side in (reads, writes)
-        )
+        start = (*which, number * size)
+        read, write = (jax.lax.dynamic_slice(side, start, (1, 1, size))[0, 0] for side in sides)
         return add(total, read, write)
 
-    return jax.lax.fori_loop(0, (count + size - 1) // size, one, total)
+    return jax.lax.fori_loop(0, (counts[which] + size - 1) // size, one, total)
 
 
 def _flat(values: Float[Array, "s n c"]) -> Float[Array, "s*(n+1) c"]:

@@ -84,8 +84,37 @@ def build_block_map(
     )
 
 
+@jax.custom_vjp
 def phases(positions: Int[Array, "*n 3"], projection: Float[Array, "c 3"]) -> Float[Array, "*n c"]:
     """projection @ position in float32, term by term: never in a matrix unit's lower precision."""
     x, y, z = jnp.moveaxis(positions.astype(jnp.float32)[..., None], -2, 0)
     weight = projection.astype(jnp.float32)
     return x * weight[:, 0] + y * weight[:, 1] + z * weight[:, 2]
+
+
+def _keep(positions: Array, projection: Array) -> tuple[Array, tuple[Array, Array]]:
+    return phases(positions, projection), (positions, projection)
+
+
+def _pull(kept: tuple[Array, Array], cotangent: Array) -> tuple[None, Array]:
+    positions, projection = kept
+    return None, projection_gradient(cotangent, positions).astype(projection.dtype)
+
+
+phases.defvjp(_keep, _pull)
+
+
+def weighted_row_sums(
+    weights: Float[Array, "k *n"], rows: Float[Array, "*n c"]
+) -> Float[Array, "k c"]:
+    """Weighted sums over rows, in full float32: a product of two matrices, since XLA is
+    slow on a CPU to sum over rows."""
+    flat = weights.reshape(len(weights), -1), rows.reshape(-1, rows.shape[-1])
+    return jnp.matmul(*flat, precision=jax.lax.Precision.HIGHEST)
+
+
+def projection_gradient(
+    by_phase: Float[Array, "*n c"], places: Int[Array, "*n 3"]
+) -> Float[Array, "c 3"]:
+    """Gradient by the projection from that by projection @ place."""
+    return weighted_row_sums(jnp.moveaxis(places, -1, 0).astype(jnp.float32), by_phase).T

@@ -4,7 +4,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxvision.ops.voxel_aggregation.blocks import BlockMap, phases
+from jaxvision.ops.voxel_aggregation.blocks import (
+    BlockMap,
+    phases,
+    projection_gradient,
+    weighted_row_sums,
+)
 from jaxvision.ops.voxel_aggregation.chunks import Chunk, by_chunks, read_rows
 from jaxvision.ops.voxel_aggregation.forms import Form, has_waves, part_count
 
@@ -82,22 +87,6 @@ def averages_transpose(
     start = jnp.zeros_like(sums), jnp.zeros_like(cos)
     back, angles = by_chunks(rows.shape[2], _existing_blocks(blocks), start, work)
     return back, projection_gradient(angles[None], blocks.offsets[None])
-
-
-def weighted_row_sums(
-    weights: Float[Array, "k s n"], rows: Float[Array, "s n c"]
-) -> Float[Array, "k c"]:
-    """Weighted sums over shards and rows, in full float32: a product of two matrices, since XLA is
-    slow on a CPU to sum over rows."""
-    flat = weights.reshape(len(weights), -1), rows.reshape(-1, rows.shape[-1])
-    return jnp.matmul(*flat, precision=jax.lax.Precision.HIGHEST)
-
-
-def projection_gradient(
-    by_phase: Float[Array, "s n c"], places: Int[Array, "s n 3"]
-) -> Float[Array, "c 3"]:
-    """Gradient by the projection from that by projection @ place."""
-    return weighted_row_sums(jnp.moveaxis(places, -1, 0).astype(jnp.float32), by_phase).T
 
 
 def _existing_blocks(blocks: BlockMap) -> Int[Array, ""]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxvision.ops.sparse_voxels import kernel_indices
-from jaxvision.ops.voxel_aggregation.blocks import BlockMap, phases
+from jaxvision.ops.voxel_aggregation.blocks import BlockMap, phases, projection_gradient
 from jaxvision.ops.voxel_aggregation.chunks import Chunk, by_chunks, read_rows
 from jaxvision.ops.voxel_aggregation.forms import (
     Factor,
@@ -27,7 +27,6 @@ from jaxvision.ops.voxel_aggregation.gradients import differentiable
 from jaxvision.ops.voxel_aggregation.neighbour_sums import (
     averages_of,
     averages_transpose,
-    projection_gradient,
     split_parts,
 )
 
@@ -151,19 +150,21 @@ def _block_sums(
     shards, count, channels = values.shape
     rows = voxels.share.shape[1]
 
-    def work(chunk: Chunk, sums: Array) -> Array:
+    def work(chunk: Chunk, parts: list[Array]) -> list[Array]:
         factors = voxels.factors(chunk)[taking]
         block_of = chunk.take(voxels.block_of)
         value = chunk.take(values).astype(jnp.float32)
         if taking:
             value *= jnp.take_along_axis(voxels.share, block_of, axis=1)[..., None]
-        terms = jnp.concatenate([value * factor for factor in factors], axis=-1)
         # Beyond the last row, and dropped: what was added before or has no block.
         target = jnp.where(chunk.fresh & (block_of < rows - 1), block_of, rows)
-        return jax.vmap(lambda s, b, t: s.at[b].add(t, mode="drop"))(sums, target, terms)
+        add = jax.vmap(lambda s, b, t: s.at[b].add(t, mode="drop"))
+        # Part by part: XLA is slow on a CPU to compute what it lays side by side.
+        terms = (value * factor for factor in factors)
+        return [add(part, target, term) for part, term in zip(parts, terms, strict=True)]
 
-    start = jnp.zeros((shards, rows, part_count(voxels.form) * channels), jnp.float32)
-    return by_chunks(count, count, start, work)
+    start = [jnp.zeros((shards, rows, channels), jnp.float32)] * part_count(voxels.form)
+    return jnp.concatenate(by_chunks(count, count, start, work), axis=-1)
 
 
 def _total(factors: list[Factor], rows: list[Array]) -> Array:

@@ -84,8 +84,9 @@ class CenterHead(nn.Module):
             x.astype(self.dtype), train
         )
         sizes, tasks = branches(self.velocity), len(self.classes)
-        boxes = self._stack(tasks * len(sizes), True, "box_hidden")(shared, train)
-        heat = self._stack(tasks, False, "heat_hidden")(shared, train)
+        # Unstacked at once: the gradient of picking them one by one is a sum of padded arrays.
+        boxes = jnp.unstack(self._stack(tasks * len(sizes), True, "box_hidden")(shared, train))
+        heat = jnp.unstack(self._stack(tasks, False, "heat_hidden")(shared, train))
         found = []
         for task, classes in enumerate(self.classes):
             maps = {}

@@ -137,22 +137,23 @@ class SegmentationNetwork(nn.Module):
     def _classify_levels(
         self, found: dict[str, Float[Array, "s w c"]], levels: tuple[Level, ...]
     ) -> Float[Array, "s v k"]:
-        """The coarse levels at the voxels they contain, a grouped linear map, and classes."""
-        whole = jnp.stack(
-            [
-                devoxelise_nearest(found[f"x{number}"], levels[number].containing)
-                for number in reversed(range(LEVELS))
-            ],
-            axis=2,
-        )
+        """A linear map of each level's voxels, at the finest voxels that they contain, and classes.
+
+        Upstream brings features to the finest voxels and maps them there: the same, of more rows.
+        """
         kernel = self.param(
             "head_kernel",
             nn.with_logical_partitioning(torch_default_kernel(), (None, "embed", "mlp")),
             (LEVELS, self.width, HEAD // LEVELS),
         )
         bias = self.param("head_bias", torch_default_bias(self.width), (HEAD,))
-        hidden = jnp.einsum("svgc,gcd->svgd", whole, kernel.astype(self.dtype))
-        hidden = jax.nn.relu(hidden.reshape(*hidden.shape[:2], HEAD) + bias.astype(self.dtype))
+        parts = [
+            devoxelise_nearest(found[f"x{number}"] @ weight, levels[number].containing)
+            for number, weight in zip(
+                reversed(range(LEVELS)), kernel.astype(self.dtype), strict=True
+            )
+        ]
+        hidden = jax.nn.relu(jnp.concatenate(parts, axis=-1) + bias.astype(self.dtype))
         return nn.Dense(
             self.classes,
             dtype=self.dtype,
