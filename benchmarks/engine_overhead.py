@@ -7,8 +7,9 @@ same batches already on the device), for several sizes of step or one; the stall
 cost of checksums; start-up by phase; and the cost of dispatching a step against the number of
 leaves in its state. Ratios are what counts: absolute times belong to the machine.
 
-Loop and bare step take turns within one training, 50 steps each, and the median of the pairs
-counts: what else the machine does hits both. Reading runs a few batches ahead of either turn.
+Loop and bare step take turns within one training, 50 steps each. A pair is a turn of the loop and
+the mean of the bare turns before and after it, and the median of the pairs counts: what else the
+machine does hits both. Reading runs a few batches ahead of either turn.
 
 An accelerator is not its host. So that a CPU can stand for one, the step's threads get the first
 core and the host's work (loader, loop, log) the others; with `--shared` they compete for all.
@@ -125,18 +126,19 @@ def taking_turns(after_log: Callable[[int], None]) -> type[loop.Loop]:
 
 
 def pairs_of_seconds(config: ConfigDict) -> tuple[list[tuple[float, float]], dict[str, float]]:
-    """Seconds a step of the bare step and of the loop, turn by turn; the start-up by phase."""
+    """Seconds a step of the bare step, in the turns before and after, and of the loop, turn by
+    turn; the start-up by phase."""
     bare = BareStep(config)
     pairs: list[tuple[float, float]] = []
-    began = 0.0
+    began = before = 0.0
 
     def turn(done: int) -> None:
-        nonlocal began
+        nonlocal began, before
         took = (time.perf_counter() - began) / TURN
-        alone = bare.seconds(TURN)
+        after = bare.seconds(TURN)
         if done > TURN:  # the first turn warms up
-            pairs.append((alone, took))
-        began = time.perf_counter()
+            pairs.append(((before + after) / 2, took))
+        before, began = after, time.perf_counter()
 
     with tempfile.TemporaryDirectory() as workdir, patch.object(loop, "Loop", taking_turns(turn)):
         loop.train(CheapData(config), config, Path(workdir), lambda source: {})
