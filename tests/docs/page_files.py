@@ -13,9 +13,7 @@ import media
 from jaxvision.data import pictures
 from jaxvision.data.scene_flow.moving_planes import MovingPlanes, write_as_flying_things
 from jaxvision.data.word_pieces import SPECIAL
-from jaxvision.methods.camliflow.pretrained import official_model
 from jaxvision.viz.files import write_mp4
-from jaxvision.weights.torch_writer import write_torch_file
 from made_up_kitti import write_kitti
 
 FILM_SIZE = (64, 80)
@@ -223,13 +221,17 @@ def flying_things(root: str) -> None:
 
 
 def scene_flow(raw: str) -> None:
-    """Raw frames of FlyingThings3D, and KITTI's training set."""
+    """Raw frames of FlyingThings3D, KITTI's training set, and a walk of two frames, also as the
+    tour's pair."""
     flying_things(raw)
     write_kitti(Path("kitti_scene_flow"), range(200), size=(120, 96))
-
-
-def camliraft(raw: str, file: str) -> None:
-    """The same, and a file of the published network's names and sizes."""
-    scene_flow(raw)
-    state = {e.name: np.ones(e.shape, e.dtype) for e in official_model("camliraft").entries}
-    write_torch_file(Path(file), {"last_epoch": 150, "state_dict": state, "best_metrics": {}})
+    pair = Path("page/camliflow_stereo/given")
+    pair.mkdir(parents=True)
+    frames = [{"image": f"{n}.png", "cloud": f"{n}.npy"} for n in range(2)]
+    walk = {"camera": [100.0, 47.5, 31.5], "frames": frames}
+    places = np.random.default_rng(0).uniform((-1, -1, 4), (1, 1, 9), (300, 3))
+    for folder, name in ((Path(), "walk"), (pair, "motorcycle")):
+        (folder / f"{name}.json").write_text(json.dumps(walk))
+        for number in range(2):
+            picture(str(folder / f"{number}.png"), 64, 96)
+            np.save(folder / f"{number}.npy", places.astype(np.float32))

@@ -57,7 +57,6 @@ BESIDE_DEMOS: dict[type, Callable[[Any], list[Entry]]] = {
     TaskClassifier: partial(classifier_entries, data_parallel=False),
 }
 OFFICIAL_MODEL, RECOGNISE = loading.official_model, loading.recognise
-SLOW = "a minute and more of compilation even of small networks; tests/methods/"
 # Pages whose commands another test runs to their end, or that name what no test can have.
 ELSEWHERE = {
     "docs/own_videos.md": "tests/docs/test_own_videos.py trains it to its end",
@@ -70,7 +69,6 @@ ELSEWHERE = {
     "docs/launching.md": "several machines; tests/cli/test_shards.py, tests/stores, tests/launch",
 }
 # Of other pages, commands that are left out, and why.
-OFFICIAL = (r"^convert", "a published file of its full size; tests/methods/*/test_weights.py")
 TOUR = (r"^tour", "minutes; tests/tour makes a method's page")
 PLANS = (r"^plan", "minutes of compilation; tests/planning plans small programs")
 
@@ -212,12 +210,13 @@ VIDEOMAE = Page(
         "DST": "prepared",
     },
     networks={
-        f"videomae/{name}": "videomae/vit_b_k400_finetune" for name in ("vit_b_k710", "vit_b_12classes")
+        f"videomae/{name}": "videomae/vit_b_k400_finetune"
+        for name in ("vit_b_k710", "vit_b_12classes")
     },
     weights={"vit_b_k710_dl_from_giant.pth": "videomae/vit_b_k710"},
     left=(
         *(PLANS, TOUR),
-        (r"^evaluate --workdir runs/mae", "tests/cli/test_main.py: a probe of many clips"),
+        (r"^evaluate --workdir runs/mae", "tests/cli/test_main.py evaluates the demo's run"),
     ),
 )
 
@@ -257,9 +256,15 @@ def films() -> None:
 def scans(semantic_kitti: str, nuscenes: str) -> None:
     """Small scans in the layouts of both, below these folders."""
     small = Sensor(beams=8, azimuths=64)
-    write_sequences(Path(semantic_kitti), {0: 2, 8: 1}, sensor=small)
+    write_sequences(Path(semantic_kitti), {0: 2, 8: 1, 11: 1}, sensor=small)
     scenes, version = {"scene-0001": 3, "scene-0003": 1}, "v1.0-trainval"
     write_nuscenes(Path(nuscenes), scenes, sensor=small, sweeps_between=1, version=version)
+
+
+def walk() -> None:
+    files.scene_flow("RAW")
+    assert main(["prepare", "flyingthings3d", "RAW", "flyingthings3d"]) == 0
+    trained("camliflow/camliraft_things", "runs/camliraft", *FLOW)
 
 
 def films_of_people() -> None:
@@ -293,6 +298,8 @@ SCANS = (
     *("model.level_share=(1.0, 1.0, 1.0, 1.0, 1.0)", "model.planes=(4, 4, 4, 4)"),
     *("model.neck_widths=(4, 4)", "model.joined_width=4", "model.head_width=4"),
     *("train.batch_size=2", "data.resample=False", "train.steps=100"),
+    *("task.evaluation_batch=8", "task.evaluation_voxels=256", "task.evaluation_points=512"),
+    *("task.candidates=16", "task.kept=4"),
     # Large kernels take many seconds to be traced.
     *("model.network=minkunet", "model.version=baseline"),
 )
@@ -301,9 +308,15 @@ INTERPOLATION = (
     "task.augment=False",
 )
 SCENES = {"('scene-0001', ...)": "('scene-0001',)"}
+VOXEL_NETWORKS = {
+    "link/linkunet_cos_3x7_kitti": "link/kitti_linkunet_cos_3x7",
+    "link/centerpoint_elkv3_nuscenes": "link/nuscenes_centerpoint_elkv3",
+}
 FLOW = (
     *(*ONE, "model.width=8", "model.blocks=(1, 1)", "model.levels=1", "model.radius=1"),
-    *("model.pyramid=(128, 64, 32, 24, 16)", "data.points=200"),
+    *("model.pyramid=(128, 64, 32, 24, 16)", "data.points=200", "task.predict.points=200"),
+    *("model.iterations=1", "model.training_iterations=1", "task.evaluation_batch=8"),
+    "model.fusions=('motion',)",
     *("data.size@things=(64, 96)", "data.pairs=8", "train.batch_size=1", "init=()"),
 )
 PEOPLE = (
@@ -312,7 +325,7 @@ PEOPLE = (
     *("model.spatial_points=2", "task.short_sides=(32,)", "task.test_short_side=32", "init=()"),
     *("model.width=32", "model.heads=2", "model.layers=1", "model.head_width=16"),
     *("model.backbone=vit", "task.short_side=32", "task.crop=32", "train.batch_size@/ava=1"),
-    "data.classes@/ava=2",
+    "data.classes@stmixer/ava=2",
 )
 DETECTORS = {"stmixer/slowfast_r50_k400": "stmixer/ava_slowfast_r50_k400"}
 LISTS = (
@@ -326,14 +339,24 @@ SMALL_UMT = (
 )
 TABLES = (
     *("data.train@finetune=train.csv", "data.labels@finetune=k400_names.txt"),
-    *("data.train@stage2=webvid.sqlite", "data.train@choice=train.json", "data.root@retrieval=videos"),
+    *(
+        "data.train@stage2=webvid.sqlite",
+        "data.train@choice=train.json",
+        "data.root@retrieval=videos",
+    ),
     *("data.train@question=questions.json", "data.train@retrieval=train.json"),
     *("task.crop@detection=16", "task.short_side@detection=20", "model.tubelet@finetune=1"),
     *("train.batch_size@detection=1", "language.vocabulary@demo=25"),
 )
-# What pages about published sets and weights leave out.
-ASKED = (r"^(evaluate|predict)", SLOW + "METHOD asks and evaluates small networks")
-AVA = (r"ava_|runs/ava|prepare ava|detection", "AVA's films; tests/data/actions cuts some")
+# 13 to 90 seconds of compilation each, of the smallest networks.
+LABELLED = (
+    r"^(evaluate|predict) .*kitti",
+    "tests/methods/link/test_segmentation.py evaluates a run and labels scans",
+)
+DETECTED = (
+    r"^evaluate .*nuscenes",
+    "tests/methods/link/test_detection.py evaluates a run, and fuses views",
+)
 
 RUN: dict[str, Page] = {
     "README.md": VIDEOMAE,
@@ -346,9 +369,7 @@ RUN: dict[str, Page] = {
         weights={"vit_b_k400.pth": "videomae/vit_b_k400"},
         everywhere=True,
     ),
-    "jaxvision/methods/videomae/README.md": Page(
-        make=films, small=(*ONE, *VIDEO, "init=()")
-    ),
+    "jaxvision/methods/videomae/README.md": Page(make=films, small=(*ONE, *VIDEO, "init=()")),
     "docs/from_authors/umt.md": Page(
         make=videos_with_words,
         small=(*WORDS, *SMALL_UMT, *TABLES, "init=()"),
@@ -408,17 +429,21 @@ RUN: dict[str, Page] = {
         make=partial(scans, "SemanticKITTI", "NUSCENES"),
         small=SCANS,
         names=SCENES,
-        left=(ASKED, (r"link/kitti", "LinK's README")),
+        networks=VOXEL_NETWORKS,
+        weights={
+            "max-iou-val.pt": "link/linkunet_cos_3x7_kitti",
+            "epoch_20.pth": "link/centerpoint_elkv3_nuscenes",
+        },
+        left=(LABELLED, DETECTED),
         everywhere=True,
     ),
     "jaxvision/methods/link/README.md": Page(
         make=partial(scans, "FOLDER", "FOLDER"),
         small=SCANS,
-        left=(
-            *(OFFICIAL, ASKED),
-            (r"demo", "tests/methods/link trains them"),
-            (r"link/nuscenes", "docs/from_authors/link.md"),
-        ),
+        names=SCENES,
+        networks=VOXEL_NETWORKS,
+        weights={"max-iou-val.pt": "link/linkunet_cos_3x7_kitti"},
+        left=(LABELLED,),
     ),
     "docs/from_authors/emavfi.md": Page(
         make=interpolation,
@@ -473,17 +498,23 @@ RUN: dict[str, Page] = {
     ),
     "jaxvision/methods/emavfi/README.md": Page(make=emavfi),
     "docs/from_authors/camliflow.md": Page(
-        make=partial(files.camliraft, "DIR", "camliraft_things150e.pt"),
+        make=partial(files.scene_flow, "DIR"),
         small=FLOW,
-        left=(ASKED,),
+        networks={"camliflow/camliraft": "camliflow/camliraft_things"},
+        weights={"camliraft_things150e.pt": "camliflow/camliraft"},
         everywhere=True,
     ),
     "jaxvision/methods/camliflow/README.md": Page(
-        make=partial(files.scene_flow, "RAW"), small=FLOW, left=(ASKED,)
+        make=partial(files.scene_flow, "RAW"),
+        small=FLOW,
+        left=(
+            (
+                r"^evaluate .*kitti_scene_flow",
+                "40 pictures of KITTI's one size; tests/data/test_scene_flow.py judges made-up ones",
+            ),
+        ),
     ),
-    "docs/own_scene_flow.md": Page(
-        make=partial(files.scene_flow, "RAW"), small=FLOW, left=(ASKED, TOUR)
-    ),
+    "docs/own_scene_flow.md": Page(make=walk, small=FLOW, left=(TOUR,)),
 }
 
 
@@ -505,7 +536,7 @@ def commands_of(name: str) -> Iterator[list[str]]:
 
 def small_network(name: str, page: Page) -> OfficialModel:
     """The small network that stands for a published one, with its tensors' official names."""
-    recipe, (method, _, variant) = page.networks[name], name.partition("/")
+    recipe, method = page.networks[name], name.partition("/")[0]
     overrides = [word.removeprefix("--config.") for word in fitting(recipe, page.small)]
     task = make_task(load_config(recipe, overrides))
     model = task.classifier if isinstance(task, ClassifierTask) else task.model
@@ -518,7 +549,9 @@ def small_network(name: str, page: Page) -> OfficialModel:
 
 def official(name: str, tensors: Any = (), dtype: str = "float32", *, page: Page) -> OfficialModel:
     """In place of `loading.official_model`."""
-    return small_network(name, page) if name in page.networks else OFFICIAL_MODEL(name, tensors, dtype)
+    return (
+        small_network(name, page) if name in page.networks else OFFICIAL_MODEL(name, tensors, dtype)
+    )
 
 
 def recognised(tensors: Any, source: str, *, page: Page) -> OfficialModel:
