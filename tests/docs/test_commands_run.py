@@ -510,7 +510,7 @@ RUN: dict[str, Page] = {
         left=(
             (
                 r"^evaluate .*kitti_scene_flow",
-                "40 pictures of KITTI's one size; tests/data/test_scene_flow.py judges made-up ones",
+                "40 pictures of KITTI's size; tests/data/test_scene_flow.py judges made-up ones",
             ),
         ),
     ),
