@@ -43,11 +43,11 @@ def distinct(names: Iterable[str], load: Callable[[str], ConfigDict]) -> list[st
     for name in sorted(names):
         if not LEFT_OUT.intersection(name.partition("/")[2].split("_")):
             config = as_json(load(name))
-            shape = {key: config.get(key) for key in ("method", "model", "teacher", "dtype")}
+            shape = {"method": config["method"], "task": config["task"]["name"]}
+            shape["dtype"] = config.get("dtype")
             for part in ("model", "teacher"):
-                if shape[part]:
-                    shape[part] = {k: v for k, v in shape[part].items() if not RATES.search(k)}
-            shape["task"] = config["task"]["name"]
+                sizes = config.get(part) or {}
+                shape[part] = {key: sizes[key] for key in sizes if not RATES.search(key)}
             key, batch = json.dumps(shape, sort_keys=True), config["train"]["batch_size"]
             if key not in found or batch > found[key][0]:
                 found[key] = (batch, name)
