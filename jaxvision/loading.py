@@ -335,6 +335,8 @@ def load_run(
         names, of_run = class_names_of(workdir), True
     elif config.init:
         chain, names, of_run = config.init, (), False
+        if not any(word.startswith("init") for word in overrides):
+            check_names_known(task)
     else:
         raise InputError("no weights: give --workdir, --weights or --config.init")
     keys = {word.partition("=")[0] for word in overrides}
@@ -355,6 +357,19 @@ def load_run(
     where = flatten(shardings)
     placed = {path: put(value, where[path]) for path, value in flatten(loaded).items()}
     return task, mesh, unflatten(placed)
+
+
+def check_names_known(task: Task) -> None:
+    """InputError where a recipe without weights of its own cannot say what its classes are: what it
+    lacks is weights, which know them."""
+    try:
+        _ = task.class_names
+    except InputError as error:
+        first = task.config.init[0]["from"]
+        raise InputError(
+            "no weights: give --workdir or --weights; the recipe's own init "
+            f"({first}) is what a training starts from"
+        ) from error
 
 
 def with_names(

@@ -20,9 +20,10 @@ def job_folder(folder: Path, job: Mapping[str, Any]) -> Iterator[None]:
 
     job: all that the answers depend on, by name. The same job may come again and go on. InputError
     where another job's answers, or files of no job, lie there. A block that fails before it wrote
-    anything leaves no note.
+    anything leaves no note, and no folder that was not there.
     """
     note = folder / NOTE
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     mine = _as_json(job)
     if note.is_file():
         check_same_job(folder, mine)
@@ -41,6 +42,9 @@ def job_folder(folder: Path, job: Mapping[str, Any]) -> Iterator[None]:
     finally:
         if note.is_file() and [path.name for path in folder.iterdir()] == [NOTE]:
             note.unlink()
+            with contextlib.suppress(OSError):  # another process may write there by now
+                for path in made:
+                    path.rmdir()
 
 
 def _read(note: Path) -> Mapping[str, Any]:

@@ -41,10 +41,18 @@ BATCHES_AHEAD = 2  # on the devices, of evaluations whose outputs stay there
 
 
 class Evaluator:
-    """Compiles each evaluation once and runs it as often as asked."""
+    """Compiles each evaluation once and runs it as often as asked. evaluations: the task's, where
+    they have been made before."""
 
     def __init__(
-        self, task: Task, mesh: Mesh, workers: int = 0, threads: int = 1, patience: float = 0.0
+        self,
+        task: Task,
+        mesh: Mesh,
+        workers: int = 0,
+        threads: int = 1,
+        patience: float = 0.0,
+        *,
+        evaluations: Mapping[str, Evaluation] | None = None,
     ):
         self._task, self._mesh = task, mesh
         self._reading: dict[str, Any] = {
@@ -60,7 +68,7 @@ class Evaluator:
         self._told: set[str] = set()  # about conversions
         self._asked_to_stop: Callable[[], bool] = lambda: False
         self._stored: StoredOutputs | None = None
-        self.evaluations = dict(task.evaluations())
+        self.evaluations = dict(task.evaluations() if evaluations is None else evaluations)
         for name, evaluation in self.evaluations.items():
             check_batch(evaluation.batch_specs, mesh)
             self._look_for_files(name, evaluation.source)

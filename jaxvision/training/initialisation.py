@@ -12,6 +12,7 @@ from jaxvision.text_files import a_count, read_json
 from jaxvision.weights.mapping import flatten, unflatten
 
 KEYS = ("from", "to", "rename", "drop", "layers", "select_rows", "adapt")
+SHOWN = 2  # of what does not fit
 # What a link with `to` takes along: a subtree's parameters and its batch statistics.
 _SUBTREES = ("params/", "batch_stats/")
 # adapt(path, value, shape) -> the value in that shape: `Task.adapt`.
@@ -102,7 +103,7 @@ def _apply_one(
                 array = np.asarray(array)[..., _rows(rows)]
         # 3. Into its place, in the place's shape.
         if target not in flat:
-            problems.append(f"{path} has no place ({target})")
+            problems.append(f"{path} has no place" + f" ({target})" * (target != path))
             continue
         shape, note = tuple(flat[target].shape), ""
         if link.get("adapt") and adapt and array.shape != shape:
@@ -114,11 +115,11 @@ def _apply_one(
             flat[target] = np.asarray(array)
             report.loaded.append(target)
     if problems:
-        shown = "; ".join(problems[:6]) + (
-            f"; and {len(problems) - 6} more" if len(problems) > 6 else ""
-        )
-        ways = "rename, drop, layers, select_rows or adapt"
-        raise InputError(f"init from {link['from']}: {shown}; use {ways}")
+        shown = "; ".join(problems[:SHOWN]) + ("; ..." if len(problems) > SHOWN else "")
+        count = f"{len(problems)} of its {len(source)} values do not fit: {shown}"
+        ways = "use rename, drop, layers, select_rows or adapt"
+        told = ways if report.loaded else "these are weights of another network"
+        raise InputError(f"init from {link['from']}: {count}; {told}")
     if not report.loaded:
         raise InputError(
             f"init from {link['from']}: nothing was loaded: {len(report.dropped)} parameters are "

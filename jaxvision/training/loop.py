@@ -95,7 +95,8 @@ def start_state(
         state = run.resumed(checkpoints.restore(step, run.target))
         reporter.say(f"resumed from step {step}: {checkpoints.path(step)}")
     else:
-        run.task.evaluations()  # what is wrong with their data is said before weights are fetched
+        # What is wrong with their data is said before weights are fetched.
+        run.evaluations = run.task.evaluations()
         state, reports = run.initial_state(read_weights)
         for report in reports:
             reporter.say(f"init: {report}")
@@ -151,7 +152,8 @@ class Loop:
         self.prepared, self.checkpoints, self.reporter = run, checkpoints, reporter
         data = run.config.data
         # Before minutes of compilation: it looks for the files that it will read.
-        self.evaluator = Evaluator(run.task, run.mesh, data.workers, data.threads, data.patience)
+        readers = data.workers, data.threads, data.patience
+        self.evaluator = Evaluator(run.task, run.mesh, *readers, evaluations=run.evaluations)
         buckets = ", ".join(run.task.batch_specs("train"))
         reporter.say(f"start-up: compiling the step ({buckets})")
         self.compiled = run.compile()

@@ -35,7 +35,7 @@ from jaxvision.training.state import (
     unboxed_init,
 )
 from jaxvision.training.step import Step, check_row_writes, make_step
-from jaxvision.training.task import BatchSpecs, Task
+from jaxvision.training.task import BatchSpecs, Evaluation, Task
 from jaxvision.weights.mapping import flatten, unflatten
 
 ReadWeights = Callable[[str], Mapping[str, Any]]
@@ -55,6 +55,7 @@ class Run:
     target: TrainState  # shapes and shardings of the state
     fallbacks: list[Fallback]
     seconds: dict[str, float] = field(default_factory=dict)  # of start-up, by phase
+    evaluations: Mapping[str, Evaluation] | None = None  # the task's, once they have been made
 
     def initial_state(self, read_weights: ReadWeights) -> tuple[TrainState, list]:
         """Fresh variables created directly sharded, with the initialisation chain put in."""
@@ -94,7 +95,7 @@ class Run:
         check_batch(task.batch_specs("train"), self.mesh, self.config.train.accumulate)
         data, _ = training_data(task, self.config, self.mesh, self.steps)
         self.seconds["features"] = time.perf_counter() - started
-        return replace(self, task=task, data=data)
+        return replace(self, task=task, data=data, evaluations=None)
 
     def _shapes(self) -> dict[str, Any]:
         return jax.tree.map(

@@ -212,6 +212,7 @@ def load(folder: str | Path) -> Converted:
     if not is_converted(folder):
         raise InputError(f"{folder}: no converted weights there (no {RECORD})")
     record = read_json(folder / RECORD, ORIGIN)
+    plain_entries.from_json(record.get("beside", {}), f"{folder / RECORD}: beside")
     origin = Origin(**{key: record[key] for key in record if key in Origin.__dataclass_fields__})
     names, classes = tuple(record["names"]), tuple(record.get("classes", ()))
     origin = replace(origin, names=names, classes=classes)

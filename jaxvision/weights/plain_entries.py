@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxvision.errors import InputError
+
 # Values of an entry, tensors' included: with more it is an optimizer or a network.
 MOST_VALUES = 1000
 _TENSOR = {"dtype", "values"}
@@ -40,12 +42,24 @@ def _to_json(value: Any, left: list[int]) -> Any:
     raise ValueError("not plain")
 
 
-def from_json(value: Any) -> Any:
-    """What `to_json` was given; a tuple as a list."""
+def from_json(value: Any, where: str = "beside") -> Any:
+    """What `to_json` was given; a tuple as a list. InputError names the place of what cannot be a
+    tensor.  where: of `value`."""
     if isinstance(value, list):
-        return [from_json(each) for each in value]
+        return [from_json(each, f"{where}[{number}]") for number, each in enumerate(value)]
     if isinstance(value, dict):
         if value.keys() == _TENSOR:
-            return np.asarray(value["values"], np.dtype(value["dtype"]))
-        return {key: from_json(each) for key, each in value.items()}
+            return _tensor(value["values"], value["dtype"], where)
+        return {key: from_json(each, f"{where}.{key}") for key, each in value.items()}
     return value
+
+
+def _tensor(values: Any, dtype: Any, where: str) -> np.ndarray:
+    """An array of numbers, as `to_json` takes them apart."""
+    try:
+        kind = np.dtype(dtype if isinstance(dtype, str) else "O")
+        if kind.kind in "biuf":
+            return np.asarray(values, kind)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{where}: no tensor of {dtype!r} ({error})") from error
+    raise InputError(f"{where}: dtype {dtype!r}; expected one of numbers, such as float32")

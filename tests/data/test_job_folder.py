@@ -46,7 +46,10 @@ def test_hidden_files_are_nobodys(tmp_path):
 
 
 def test_a_job_that_wrote_nothing_leaves_nothing(tmp_path):
-    with pytest.raises(KeyError), job_folder(tmp_path / "out", {"multiple": 2}):
-        raise KeyError
-    assert list((tmp_path / "out").iterdir()) == []
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for out in (tmp_path / "new" / "out", mine):
+        with pytest.raises(KeyError), job_folder(out, {"multiple": 2}):
+            raise KeyError
+    assert list(tmp_path.rglob("*")) == [mine]
     answer(tmp_path / "out", multiple=4)

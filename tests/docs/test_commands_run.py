@@ -354,8 +354,13 @@ LABELLED = (
     "tests/methods/link/test_segmentation.py evaluates a run and labels scans",
 )
 DETECTED = (
-    r"^evaluate .*nuscenes",
-    "tests/methods/link/test_detection.py evaluates a run, and fuses views",
+    r"^(evaluate|predict) .*nuscenes",
+    "tests/methods/link/test_detection.py evaluates a run, finds boxes, and fuses views",
+)
+JUDGED = (
+    r"^evaluate .*(kitti_scene_flow|benchmarks.things)",
+    "pictures of the sets' own sizes; tests/data/test_scene_flow.py and "
+    "tests/methods/camliflow/test_task.py judge small ones",
 )
 
 RUN: dict[str, Page] = {
@@ -443,7 +448,7 @@ RUN: dict[str, Page] = {
         names=SCENES,
         networks=VOXEL_NETWORKS,
         weights={"max-iou-val.pt": "link/linkunet_cos_3x7_kitti"},
-        left=(LABELLED,),
+        left=(LABELLED, DETECTED),
     ),
     "docs/from_authors/emavfi.md": Page(
         make=interpolation,
@@ -502,17 +507,13 @@ RUN: dict[str, Page] = {
         small=FLOW,
         networks={"camliflow/camliraft": "camliflow/camliraft_things"},
         weights={"camliraft_things150e.pt": "camliflow/camliraft"},
+        left=(JUDGED,),
         everywhere=True,
     ),
     "jaxvision/methods/camliflow/README.md": Page(
         make=partial(files.scene_flow, "RAW"),
         small=FLOW,
-        left=(
-            (
-                r"^evaluate .*kitti_scene_flow",
-                "40 pictures of KITTI's size; tests/data/test_scene_flow.py judges made-up ones",
-            ),
-        ),
+        left=(JUDGED,),
     ),
     "docs/own_scene_flow.md": Page(make=walk, small=FLOW, left=(TOUR,)),
 }

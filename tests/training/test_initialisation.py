@@ -43,6 +43,14 @@ def test_what_does_not_fit_is_listed():
     assert "use rename, drop, layers, select_rows or adapt" in str(error.value)
 
 
+def test_weights_of_another_network_are_one_short_line():
+    source = {f"params/blocks_{n}/attention/projection/kernel": np.ones((4, 4)) for n in range(99)}
+    with pytest.raises(InputError, match="99 of its 99 values do not fit: params/") as error:
+        apply({}, source=source)
+    assert "these are weights of another network" in str(error.value)
+    assert len(str(error.value)) < 300
+
+
 def test_drop_keeps_initial_values_and_says_so():
     values, (report,) = apply({"drop": ("head/",)})
     np.testing.assert_array_equal(values["params/encoder/kernel"], 1)

@@ -441,3 +441,17 @@ def test_debug_stops_at_the_first_nan(tmp_path):
     config = toy_config(debug=True)
     with pytest.raises(FloatingPointError, match="nan"):
         loop.train(ToyTask(config, Points(poison=(5,))), config, tmp_path, None, jax.devices()[:1])
+
+
+def test_evaluations_are_made_once(tmp_path):
+    """Of large data sets they read lists for a while."""
+    made = []
+
+    class Counting(ToyTask):
+        def evaluations(self):
+            made.append(self)
+            return super().evaluations()
+
+    config = toy_config(**{"train.steps": 1})
+    loop.train(Counting(config), config, tmp_path, None, jax.devices()[:1])
+    assert len(made) == 1

@@ -1,6 +1,7 @@
 """A trained run becomes an official file, with what training does not touch from its first file."""
 
 import dataclasses
+import json
 from types import SimpleNamespace
 
 import jax
@@ -199,3 +200,17 @@ def test_the_entry_that_a_file_was_read_from_is_said(tmp_path, capsys):
     (tmp_path / "folder").mkdir()
     line = refused(capsys, *argv[:2], tmp_path / "folder", tmp_path / "x.pth", "--entry=model")
     assert "is a folder" in line
+
+
+@pytest.mark.parametrize(
+    ("dtype", "said"),
+    [("float31", "no tensor of 'float31'"), ("O", "dtype 'O'; expected one of numbers")],
+)
+def test_a_record_edited_by_hand_is_refused_by_key(official, tmp_path, capsys, dtype, said):
+    folder = tmp_path / "converted"
+    assert main(["convert", "toy/small", str(official), str(folder)]) == 0
+    record = json.loads((folder / "conversion.json").read_text())
+    record["beside"] = {"best": [{"dtype": dtype, "values": [1.0]}]}
+    (folder / "conversion.json").write_text(json.dumps(record))
+    line = refused(capsys, "convert", "toy/small", folder, tmp_path / "back.pth")
+    assert f"{folder / 'conversion.json'}: beside.best[0]: {said}" in line

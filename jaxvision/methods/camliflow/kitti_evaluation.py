@@ -2,6 +2,7 @@
 points by the distributed disparities, and the background as estimated or made rigid.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -182,14 +183,18 @@ def submit(
     rigid = (frames.root / SPLITS[frames.split][0] / SEMANTICS).is_dir()
     check_files(frames, rigid)
     written: list[Path] = []
-    for folder in ("disp_0", "disp_1", "flow"):
-        (outdir / folder).mkdir(parents=True, exist_ok=True)
+    folders = [outdir / name for name in ("disp_0", "disp_1", "flow")]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         for index in range(len(frames)):
             written += submit_record(frames, index, answer, outdir, rigid)
     except InputError:  # the server takes whole sets
         for file in written:
             file.unlink()
+        for folder in (*folders, outdir):
+            with contextlib.suppress(OSError):  # somebody else's files are in it
+                folder.rmdir()
         raise
     return written
 

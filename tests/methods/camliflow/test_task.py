@@ -308,7 +308,7 @@ def test_half_a_submission_leaves_nothing(two_of_kitti):
     with pytest.raises(InputError, match="testing/000003: the answer has values that are no num"):
         submitted(two_of_kitti, answer)
     assert len(answers) == 2
-    assert not [file for file in (two_of_kitti / "out").rglob("*") if file.is_file()]
+    assert not list((two_of_kitti / "out").rglob("*"))
 
 
 def test_a_file_is_answered_by_one_of_the_devices(tmp_path, monkeypatch):
