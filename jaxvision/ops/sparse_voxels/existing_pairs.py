@@ -38,6 +38,21 @@ class Pairs:
         one that lists all indices."""
         return Pairs(self.outputs, self.inputs, self.counts, self.voxels, self.own)
 
+    def all_listed(self, capacity: int) -> "Pairs":
+        """The same with a list for the middle kernel index, too.  capacity: rows of each side."""
+        if not self.own:
+            return self
+        shards, taps, length = self.inputs.shape
+        middle, voxels = taps // 2, self.voxels[:, None, None]
+        rows = jnp.broadcast_to(jnp.arange(length), (shards, 1, length))
+        own = jnp.where(rows < voxels, rows, capacity)
+
+        def with_own(lists: Array, own: Array) -> Array:
+            return jnp.concatenate([lists[:, :middle], own, lists[:, middle:]], axis=1)
+
+        counts = with_own(self.counts, self.voxels[:, None])
+        return Pairs(with_own(self.inputs, own), with_own(self.outputs, own), counts, self.voxels)
+
 
 def power_of_two(least: int) -> int:
     """The lowest that is not less."""

@@ -15,19 +15,19 @@ from jaxvision.ops.sparse_voxels.existing_pairs import (
     LARGEST_CHUNK,
     Pairs,
     list_pairs,
-    power_of_two,
 )
 from jaxvision.ops.sparse_voxels.kernel_map import KernelMap
 
-# Numbers in a chunk's features, where its pairs are more than the least: so many that the steps of
-# the loop cost little beside its products, and so few that half a chunk at each list's end does.
-CHUNK_VALUES, LEAST_CHUNK = 1 << 14, 256
+# Most channels, and the pairs that are multiplied at once: so many that the steps of the loop cost
+# little beside its products, and so few that half a chunk at each list's end does. As measured:
+# docs/performance.md.
+CHUNKS, LEAST_CHUNK = {16: LARGEST_CHUNK, 64: 512}, 256
 
 
 def chunk_size(inputs: int, outputs: int) -> int:
     """Pairs that are multiplied at once, of so many channels: a power of two."""
-    fitting = CHUNK_VALUES // power_of_two(max(inputs, outputs))
-    return min(max(fitting, LEAST_CHUNK), LARGEST_CHUNK)
+    widest = max(inputs, outputs)
+    return next((size for channels, size in CHUNKS.items() if widest <= channels), LEAST_CHUNK)
 
 
 @jax.custom_vjp
@@ -80,7 +80,10 @@ def _pairs(neighbours: KernelMap) -> Pairs:
 def _accumulate(
     features: Float[Array, "s i c"], pairs: Pairs, weights: Float[Array, "k c d"], rows: int
 ) -> Float[Array, "s o d"]:
-    """Sum over all pairs of features[input] @ weights[k] into `rows` rows, in float32."""
+    """Sum over all pairs of features[input] @ weights[k] into `rows` rows, in float32.
+
+    Behind a list's last pair nothing is written, so that it does not matter what is read there.
+    """
     shards, read_rows, _ = features.shape
     width = weights.shape[2]
     start = jnp.zeros((shards, rows, width), jnp.float32)
@@ -89,28 +92,35 @@ def _accumulate(
         product = _product("svc,cd->svd", features, weights[middle])
         start = jnp.where(_exists(pairs, rows), product, 0)
         weights = jnp.concatenate([weights[:middle], weights[middle + 1 :]])
-    table = _flat(features)
-    reads, writes = _flat_rows(pairs.inputs, read_rows), _flat_rows(pairs.outputs, rows)
+    table, start = (each.reshape(-1, each.shape[-1]) for each in (features, start))
+    shard = jnp.arange(shards)[:, None, None]
+    reads = pairs.inputs + read_rows * shard
+    writes = jnp.where(pairs.outputs < rows, pairs.outputs + rows * shard, len(start))
 
     def add_list(total: Array, number: Array) -> tuple[Array, None]:
         tap, shard = jnp.divmod(number, shards)
 
         def add(total: Array, read: Array, write: Array) -> Array:
-            product = _product("nc,cd->nd", _read(table, read), weights[tap])
-            return total.at[write].add(product, mode="promise_in_bounds")
+            product = _product("nc,cd->nd", table.at[read].get(mode="clip"), weights[tap])
+            return total.at[write].add(product, mode="drop")
 
         size = chunk_size(*weights.shape[1:])
         return _by_chunks(total, (reads, writes, pairs.counts), (shard, tap), size, add), None
 
-    total, _ = jax.lax.scan(add_list, _flat(start), jnp.arange(pairs.counts.size))
-    return total.reshape(shards, rows + 1, width)[:, :rows].astype(features.dtype)
+    total, _ = jax.lax.scan(add_list, start, jnp.arange(pairs.counts.size))
+    return total.reshape(shards, rows, width).astype(features.dtype)
 
 
 def _by_weights(
     features: Float[Array, "s i c"], cotangent: Float[Array, "s o d"], pairs: Pairs
 ) -> Float[Array, "k c d"]:
-    """Sum over all pairs of features[input] cotangent[output]^T, in float32."""
+    """Sum over all pairs of features[input] cotangent[output]^T, in float32.
+
+    Voxels that meet themselves are pairs like the others here: XLA would copy all features
+    transposed for one product.
+    """
     shards, rows, width = cotangent.shape
+    pairs = pairs.all_listed(rows)
     table, given = _flat(features), _flat(cotangent)
     reads = _flat_rows(pairs.inputs, features.shape[1])
     writes = _flat_rows(pairs.outputs, rows)
@@ -126,13 +136,7 @@ def _by_weights(
         start = jnp.zeros((features.shape[2], width), jnp.float32)
         return jax.lax.fori_loop(0, shards, add_shard, start)
 
-    found = jax.lax.map(of_tap, jnp.arange(pairs.counts.shape[1]))
-    if not pairs.own:
-        return found
-    exist = jnp.where(_exists(pairs, rows), features, 0)
-    own = _product("svc,svd->cd", exist, cotangent)
-    middle = len(found) // 2
-    return jnp.concatenate([found[:middle], own[None], found[middle:]])
+    return jax.lax.map(of_tap, jnp.arange(pairs.counts.shape[1]))
 
 
 def _by_chunks(
