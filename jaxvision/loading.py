@@ -13,7 +13,7 @@ import jax
 from jax.sharding import Mesh
 
 from jaxvision.data.class_lists import class_list
-from jaxvision.data.labels import check_same_names, naming
+from jaxvision.data.labels import check_same_names
 from jaxvision.downloads.object_store import fetch_object
 from jaxvision.downloads.published_file import PublishedFile, fetch
 from jaxvision.downloads.shipped import shipped, shipped_names
@@ -121,7 +121,7 @@ def class_names(source: str | Path) -> tuple[str, ...]:
 
 def names_of(network: OfficialModel) -> tuple[str, ...]:
     """The names of an official network's classes, () where they are not known."""
-    return class_list(network.class_list) if network.class_list else ()
+    return class_list(network.class_list) if network.class_list else network.class_names
 
 
 def published(method: str) -> list[dict[str, str]]:
@@ -334,9 +334,9 @@ def load_run(
         read = partial(read_workdir, step=step, without=task.training_only)
         names, of_run = class_names_of(workdir), True
     elif config.init:
-        chain, names, of_run = config.init, (), False
         if not any(word.startswith("init") for word in overrides):
             check_names_known(task)
+        chain, names, of_run = config.init, names_of_chain(config.init), True
     else:
         raise InputError("no weights: give --workdir, --weights or --config.init")
     keys = {word.partition("=")[0] for word in overrides}
@@ -357,6 +357,22 @@ def load_run(
     where = flatten(shardings)
     placed = {path: put(value, where[path]) for path, value in flatten(loaded).items()}
     return task, mesh, unflatten(placed)
+
+
+def names_of_chain(links: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The class names of the runs that links of an `init` take as they are, () where none does.
+    InputError where two have others."""
+    found: tuple[str, ...] = ()
+    for link in links:
+        demo = shipped(link["from"])
+        path = demo.folder if demo else Path(link["from"])
+        if link.keys() <= {"from", "to"} and not link.get("to") and path.is_dir():
+            converted = convert.is_converted(path)
+            names = convert.load(path).origin.classes if converted else class_names_of(path)
+            if found and names:
+                check_same_names(names, found, f"init from {link['from']}")
+            found = found or tuple(names)
+    return found
 
 
 def check_names_known(task: Task) -> None:
@@ -391,5 +407,5 @@ def with_names(
     if in_data and not of_run:
         return task
     if in_data:
-        check_same_names(in_data, names, naming(task.config.data))
+        check_same_names(in_data, names, task.names_from())
     return replace(task, trained_names=names)

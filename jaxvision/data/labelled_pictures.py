@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from jaxvision.data.folders import classes_in, classes_text, files_by_class
-from jaxvision.data.labels import unquoted
+from jaxvision.data.labels import names_wanted, read_labels, unquoted
 from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.data.source import FileRecords
 from jaxvision.data.tfds import TfdsRecords
@@ -47,6 +47,19 @@ def class_names(root: str | Path) -> tuple[str, ...]:
     if not names:
         raise InputError(f"{root}: expected a folder of class folders")
     return names
+
+
+def names_of(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of a config's `data`: those of its labels file, else of the class folders of `train`, below
+    `root`. InputError says what is lacking."""
+    if data["labels"]:
+        return read_labels(data["labels"])
+    where = path_to(data["root"]) / data["train"]
+    if data["train"] and not where.exists():
+        raise InputError(f"data.train: {where}: no such folder or list")
+    if not data["train"] or not where.is_dir():
+        raise names_wanted(data["train"], "picture", SUFFIXES)
+    return class_names(where)
 
 
 def picture_folder(root: str | Path, classes: Sequence[str]) -> PictureFiles:

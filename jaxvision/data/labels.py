@@ -65,10 +65,14 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     return names
 
 
-def naming(data: Mapping[str, Any]) -> str:
-    """What of a config's `data` says what its classes are called: for messages."""
-    key = next((name for name in ("labels", "train") if data.get(name)), None)
-    return "the data" if key is None else f"the data (data.{key}={data[key]})"
+def naming(data: Mapping[str, Any], *keys: str) -> str:
+    """What of a config's `data` says what its classes are called, for messages: the first of `keys`
+    that is not empty."""
+    key = next((name for name in keys if data.get(name)), None)
+    if key is None:
+        return "the data"
+    short = isinstance(data[key], (str, int))  # tables and lists are long
+    return f"the data (data.{key}={data[key]})" if short else f"the data (data.{key})"
 
 
 def check_same_names(found: Sequence[str], expected: Sequence[str], where: str) -> None:

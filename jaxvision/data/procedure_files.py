@@ -23,6 +23,9 @@ CROSSTASK_ACTIONS, COIN_TASKS, COIN_ACTIONS, NIV_ACTIONS = 105, 180, 778, 48
 NIV_ARRAYS = ("num_steps", "steps_ids", "steps_starts", "steps_ends")
 NIV_TASKS = ("changing_tire", "coffee", "cpr", "jump_car", "repot")
 FEATURES = "frames_features"
+PLAIN_FILE = "labels.json"
+# Of tasks and of actions, by id.
+Names = tuple[Sequence[str], Sequence[str]]
 
 
 # Entries of the annotation files of each layout; ids are texts in some releases.
@@ -52,8 +55,7 @@ def crosstask(root: Path, split: str, channels: int | None, raw: bool = False) -
     A video any of whose actions starts beyond its features is dropped, as published.
     """
     release = root / "crosstask_release"
-    ids = _crosstask_actions(root)
-    titles, names = _crosstask_names(release / "tasks_primary.txt", ids)
+    ids, names = _crosstask_actions(root), crosstask_names(root)
     dropped: Counter[str] = Counter()
 
     def videos() -> Iterator[Video]:
@@ -79,9 +81,9 @@ def crosstask(root: Path, split: str, channels: int | None, raw: bool = False) -
                 dropped["an action starts beyond the features"] += 1
                 continue
             video = Video(vid, CROSSTASK_TASKS.index(task), steps, features)
-            yield check_video(video, channels, len(CROSSTASK_TASKS), len(names), str(path))
+            yield check_video(video, channels, len(CROSSTASK_TASKS), CROSSTASK_ACTIONS, str(path))
 
-    return _split(videos(), titles, names, dropped, f"CrossTask {split} in {root}")
+    return _split(videos(), names, dropped, f"CrossTask {split} in {root}")
 
 
 def _crosstask_actions(root: Path) -> Mapping[str, int]:
@@ -97,8 +99,9 @@ def _crosstask_actions(root: Path) -> Mapping[str, int]:
     return ids
 
 
-def _crosstask_names(path: Path, ids: Mapping[str, int]) -> tuple[list[str], list[str]]:
+def crosstask_names(root: Path) -> Names:
     """Titles of tasks and texts of actions, as far as `tasks_primary.txt` tells them."""
+    path, ids = root / "crosstask_release" / "tasks_primary.txt", _crosstask_actions(root)
     titles = dict.fromkeys(CROSSTASK_TASKS, "")
     actions = [f"action {number}" for number in range(CROSSTASK_ACTIONS)]
     blocks = read_text(path).split("\n\n") if path.is_file() else []
@@ -134,12 +137,31 @@ def _known(ids: Mapping[str, int], key: str, source: Path) -> int:
     return ids[key]
 
 
+COIN_FILES = {"train": "coin_train_70.json", "test": "coin_test_30.json"}
+
+
+def coin_names(root: Path) -> Names:
+    """What the lists of both splits, as far as they are there, call tasks and actions."""
+    tasks = {number: f"task {number}" for number in range(COIN_TASKS)}
+    actions = {number: f"action {number}" for number in range(COIN_ACTIONS)}
+    lists = [root / file for file in COIN_FILES.values()]
+    for path in [path for path in lists if is_there(path)] or lists:
+        with reading(path, "procedures"):
+            for entry in read_json(path, [COIN_ENTRY]):
+                for about in entry.values():
+                    tasks[int(about["recipe_type"])] = about["class"]
+                    for step in about["annotation"]:
+                        number = int(step["id"]) - 1
+                        actions[number] = step.get("label", actions.get(number, ""))
+    return (
+        [tasks[number] for number in range(COIN_TASKS)],
+        [actions[number] for number in range(COIN_ACTIONS)],
+    )
+
+
 def coin(root: Path, split: str, channels: int | None) -> Procedures:
     """COIN. A video that ends after its features do is dropped, as published."""
-    path = root / {"train": "coin_train_70.json", "test": "coin_test_30.json"}[split]
-    dropped: Counter[str] = Counter()
-    tasks = [f"task {number}" for number in range(COIN_TASKS)]
-    actions = [f"action {number}" for number in range(COIN_ACTIONS)]
+    path, dropped = root / COIN_FILES[split], Counter[str]()
 
     def videos() -> Iterator[Video]:
         for entry in read_json(path, [COIN_ENTRY]):
@@ -159,11 +181,8 @@ def coin(root: Path, split: str, channels: int | None) -> Procedures:
                     continue
                 video = Video(vid, recipe, steps, features)
                 yield check_video(video, channels, COIN_TASKS, COIN_ACTIONS, str(file))
-                tasks[recipe] = about["class"]
-                for step, (action, _, _) in zip(about["annotation"], steps, strict=True):
-                    actions[action] = step.get("label", actions[action])
 
-    return _split(videos(), tasks, actions, dropped, f"COIN {split} in {root}")
+    return _split(videos(), coin_names(root), dropped, f"COIN {split} in {root}")
 
 
 def niv(root: Path, split: str, channels: int | None) -> Procedures:
@@ -190,21 +209,24 @@ def niv(root: Path, split: str, channels: int | None) -> Procedures:
             video = Video(file.stem, int(entry["task_id"]), steps, frames_of(file, arrays))
             yield check_video(video, channels, len(NIV_TASKS), NIV_ACTIONS, str(file))
 
-    actions = [f"action {number}" for number in range(NIV_ACTIONS)]
-    return _split(videos(), NIV_TASKS, actions, dropped, f"NIV {split} in {root}")
+    return _split(videos(), niv_names(root), dropped, f"NIV {split} in {root}")
+
+
+def niv_names(root: Path) -> Names:
+    """NIV's files call no action by name."""
+    return NIV_TASKS, [f"action {number}" for number in range(NIV_ACTIONS)]
 
 
 def plain(root: Path, split: str, channels: int | None) -> Procedures:
     """One's own data: `labels.json` {"tasks": [names], "actions": [names]} and `<split>.json`, a
     list of {"feature": file under root, "task": name, "steps": [[action name, start, end], ...]}.
     """
-    labels = read_json(root / "labels.json", PLAIN_LABELS)
     path = root / f"{split}.json"
-    tasks, actions = labels["tasks"], labels["actions"]
+    tasks, actions = plain_names(root)
 
     def place(name: str, names: Sequence[str], what: str) -> int:
         if name not in names:
-            raise InputError(f"{path}: {what} {name!r} is not in labels.json")
+            raise InputError(f"{path}: {what} {name!r} is not in {PLAIN_FILE}")
         return names.index(name)
 
     def videos() -> Iterator[Video]:
@@ -219,22 +241,29 @@ def plain(root: Path, split: str, channels: int | None) -> Procedures:
             )
             yield check_video(video, channels, len(tasks), len(actions), str(file))
 
-    return _split(videos(), tasks, actions, Counter(), str(path))
+    return _split(videos(), (tasks, actions), Counter(), str(path))
+
+
+def plain_names(root: Path) -> Names:
+    """InputError for a name that comes twice."""
+    path = root / PLAIN_FILE
+    labels = read_json(path, PLAIN_LABELS)
+    for what in PLAIN_LABELS:
+        repeated = [name for name, count in Counter(labels[what]).items() if count > 1]
+        if repeated:
+            raise InputError(f"{path}: {min(repeated)!r} comes twice among {what}")
+    return labels["tasks"], labels["actions"]
 
 
 def _split(
-    entries: Iterator[Video],
-    tasks: Sequence[str],
-    actions: Sequence[str],
-    dropped: Counter[str],
-    source: str,
+    entries: Iterator[Video], names: Names, dropped: Counter[str], source: str
 ) -> Procedures:
     with reading(source, "procedures"):
         videos = list(entries)
     if not videos:
         why = "; ".join(f"{count} dropped: {reason}" for reason, count in dropped.items())
         raise InputError(f"{source}: an empty split{f' ({why})' if why else ''}")
-    return Procedures(videos, tasks, actions, dropped)
+    return Procedures(videos, *names, dropped)
 
 
 def crosstask_raw(root: Path, split: str, channels: int | None) -> Procedures:
@@ -242,7 +271,15 @@ def crosstask_raw(root: Path, split: str, channels: int | None) -> Procedures:
     return crosstask(root, split, channels, raw=True)
 
 
-# Readers by `config.data.name`, and the horizons each dataset's protocol has.
+# Readers by `config.data.name`, of a split and of names alone, and the horizons each dataset's
+# protocol has.
+NAMES: dict[str, Callable[[Path], Names]] = {
+    "crosstask_how": crosstask_names,
+    "crosstask_base": crosstask_names,
+    "coin": coin_names,
+    "niv": niv_names,
+    "plain": plain_names,
+}
 READERS: dict[str, Callable[[Path, str, int | None], Procedures]] = {
     "crosstask_how": crosstask,
     "crosstask_base": crosstask_raw,

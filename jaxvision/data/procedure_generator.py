@@ -88,8 +88,13 @@ class ProcedureWorld:
 
     def split(self, split: str, videos: int) -> Procedures:
         """`videos` videos of "train" or "test"; no video is in both."""
-        return Procedures(
-            [self.video(number, split) for number in range(videos)],
-            [f"task {number}" for number in range(self.tasks)],
-            [f"action {number}" for number in range(self.actions)],
-        )
+        made = [self.video(number, split) for number in range(videos)]
+        return Procedures(made, self.task_names, self.action_names)
+
+    @property
+    def task_names(self) -> list[str]:
+        return [f"task {number}" for number in range(self.tasks)]
+
+    @property
+    def action_names(self) -> list[str]:
+        return [f"action {number}" for number in range(self.actions)]

@@ -59,7 +59,7 @@ def train(
     stored = StoredSteps(workdir, copies) if copies and jax.process_index() == 0 else None
     with (
         writing(workdir),
-        open_workdir(workdir, config, facts, stored.bring if stored else None),
+        open_workdir(workdir, config, facts, stored.bring if stored else None, task.names_from()),
         jax.debug_nans(config.debug),
     ):
         run = prepare_run(task, config, devices)

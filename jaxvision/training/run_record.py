@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.data.atomic_write import atomic_write, open_lines
 from jaxvision.data.folder_lock import folder_lock
-from jaxvision.data.labels import check_same_names, naming
+from jaxvision.data.labels import check_same_names
 from jaxvision.errors import InputError
 from jaxvision.text_files import fits
 from jaxvision.training import manifest
@@ -59,11 +59,13 @@ def open_workdir(
     config: ConfigDict,
     facts: Mapping[str, Any] | None = None,
     bring: Callable[[], None] | None = None,
+    names_from: str = "the data",
 ) -> Iterator[Path]:
     """Make and lock `workdir` for one run of `config`, and note this start in it (`record_config`
     follows).
 
     facts: of the run, for its table.  bring: called under the lock, may put a run there.
+    names_from: what names the classes of `facts`, for messages.
 
     InputError where it cannot be written, holds a run of another config (the difference is shown),
     or is in use. The lock is the kernel's: it goes with the process, however that ends.
@@ -78,15 +80,17 @@ def open_workdir(
     with folder_lock(workdir / ".lock", f"workdir {workdir}"):
         if bring is not None:
             bring()
-        check_same_run(workdir, config, (facts or {}).get(CLASSES, ()))
+        check_same_run(workdir, config, (facts or {}).get(CLASSES, ()), names_from)
         record(workdir, facts or {})
         yield workdir
 
 
-def check_same_run(workdir: Path, config: ConfigDict, classes: Sequence[str] = ()) -> None:
+def check_same_run(
+    workdir: Path, config: ConfigDict, classes: Sequence[str] = (), names_from: str = "the data"
+) -> None:
     """InputError with the difference where `workdir` holds a run of another config or of classes
-    with other names, or a config that cannot be read. Where no step was ever saved there is no run
-    yet."""
+    with other names, which `names_from` has, or a config that cannot be read. Where no step was
+    ever saved there is no run yet."""
     file = workdir / "config.json"
     if not file.exists() or not has_saved(workdir):
         return
@@ -99,7 +103,7 @@ def check_same_run(workdir: Path, config: ConfigDict, classes: Sequence[str] = (
     if lines:
         raise InputError(f"workdir {workdir} holds a run of another config: {'; '.join(lines)}")
     if trained := class_names_of(workdir):
-        check_same_names(classes, trained, f"workdir {workdir}: {naming(config.data)}")
+        check_same_names(classes, trained, f"workdir {workdir}: {names_from}")
 
 
 def has_saved(workdir: Path) -> bool:

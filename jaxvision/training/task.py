@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
+from jaxvision.data.labels import naming
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError
 
@@ -135,6 +136,10 @@ class Task(abc.ABC):
     def names_in_data(self) -> tuple[str, ...]:
         """Of the classes, as the data of the config have them. InputError says what is lacking."""
         return ()
+
+    def names_from(self) -> str:
+        """Which setting or file `names_in_data` has them from, for messages."""
+        return naming(self.config.data, "labels", "train")
 
     @abc.abstractmethod
     def init(self, rng: PRNGKeyArray) -> Variables:

@@ -33,6 +33,7 @@ class OfficialModel:
     preprocess: uint8 frames [t, h, w, 3] RGB, or the path of a video, -> the module's input.
     layouts: other layouts its weights are published in, by name.
     class_list: which of `data.class_lists` its outputs are; "" where they are none, or not known.
+    class_names: of its outputs, where no such list has them.
     """
 
     name: str
@@ -41,3 +42,4 @@ class OfficialModel:
     preprocess: Callable[[Any], Any]
     layouts: Mapping[str, OtherLayout] = field(default_factory=dict)
     class_list: str = ""
+    class_names: tuple[str, ...] = ()

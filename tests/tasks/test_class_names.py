@@ -2,17 +2,25 @@
 said where nothing names them."""
 
 import json
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from jaxvision import class_names
 from jaxvision.data.class_lists import SOURCES, class_list
 from jaxvision.data.labels import check_same_names, read_labels
 from jaxvision.errors import InputError
-from jaxvision.loading import names_of, official_model, with_names
+from jaxvision.loading import names_of, names_of_chain, official_model, with_names
 from jaxvision.registry import make_task
-from jaxvision.training.config import load_config
-from jaxvision.training.run_record import class_names_of
+from jaxvision.tasks.action_names import names_of_ava
+from jaxvision.training import manifest
+from jaxvision.training.config import as_json, load_config
+from jaxvision.training.run_record import check_same_run, class_names_of
+from jaxvision.viz.files import write_mp4
 
 
 def videos_task(*overrides):
@@ -48,6 +56,9 @@ def test_official_networks_know_their_classes():
     for network, name in known.items():
         assert class_names(network) == class_list(name)
         assert names_of(official_model(network)) == class_list(name)
+    streets = class_names("link/linkunet_cos_3x7_kitti")
+    assert (len(streets), streets[1], streets[-1]) == (20, "car", "traffic-sign")
+    assert class_names("link/centerpoint_elkv3_nuscenes")[2] == "construction_vehicle"
     for network in ("videomae/vit_s_pretrain", "umt/vit_b_k710", "videomae/vit_b_12classes"):
         with pytest.raises(InputError, match="what its classes are called is not known"):
             class_names(network)
@@ -75,6 +86,196 @@ def test_a_runs_names_are_kept_and_other_data_refused(tmp_path):
     assert with_names(gone, names, of_run=True, compare=True).class_names == names
     with pytest.raises(InputError, match=r"gone\.txt"):
         with_names(gone, names, of_run=True, compare=True, must_read=True)
+
+
+# Of every kind of data whose classes are the user's: files that call them `names`, in their order,
+# and the settings that say so.
+
+
+def labels_file(folder: Path, names: Sequence[str]) -> list[str]:
+    (folder / "labels.txt").write_text("\n".join(names) + "\n")
+    return [f"data.labels={folder / 'labels.txt'}"]
+
+
+def class_folders(folder: Path, names: Sequence[str]) -> list[str]:
+    for name in names:
+        (folder / "train" / name).mkdir(parents=True)
+        (folder / "train" / name / "a.mp4").touch()
+    return [f"data.train={folder / 'train'}"]
+
+
+def scene_folders(folder: Path, names: Sequence[str]) -> list[str]:
+    class_folders(folder, names)
+    return ["data.name=pairs", f"data.root={folder}", "data.train=train"]
+
+
+def label_map(folder: Path, names: Sequence[str]) -> list[str]:
+    blocks = [f'item {{ name: "{name}" id: {n} }}\n' for n, name in enumerate(names, 1)]
+    (folder / "map.pbtxt").write_text("".join(blocks))
+    return [f"data.labels={folder / 'map.pbtxt'}", f"data.classes={len(names)}"]
+
+
+def tubes(folder: Path, names: Sequence[str]) -> list[str]:
+    content: dict = {"labels": list(names), "nframes": {"v": 4}, "resolution": {"v": (40, 80)}}
+    content |= {"train_videos": [["v"]], "test_videos": [["v"]]}
+    content["gttubes"] = {"v": {0: [np.array([[2, 0, 0, 39, 19]], np.float32)]}}
+    (folder / "GT.pkl").write_bytes(pickle.dumps(content))
+    return [f"data.tubes={folder / 'GT.pkl'}", f"data.classes={len(names)}"]
+
+
+def procedure_labels(folder: Path, names: Sequence[str]) -> list[str]:
+    """The first is a task."""
+    labels = {"tasks": names[:1], "actions": names[1:]}
+    (folder / "labels.json").write_text(json.dumps(labels))
+    return ["data.name=plain", f"data.root={folder}"]
+
+
+def table_of_ids(folder: Path, names: Sequence[str]) -> list[str]:
+    """The first is the one that is ignored."""
+    return [f"data.classes={ {name: (n,) for n, name in enumerate(names[1:], 1)} }"]
+
+
+def tasks_of_heads(folder: Path, names: Sequence[str]) -> list[str]:
+    return [f"data.tasks=({tuple(names[:1])},{tuple(names[1:])})"]
+
+
+class Named(NamedTuple):
+    """place: what a refusal points at, in the folder F.  names: of the classes as written, and in
+    the task where they are others."""
+
+    recipe: str
+    write: Callable[[Path, Sequence[str]], list[str]]
+    place: str
+    names: tuple[str, ...] = ("carry", "sit", "walk")
+    kept: tuple[str, ...] = ()
+
+
+PROCEDURE = ("task: carry", "action: sit", "action: walk")
+NAMED = [
+    *(
+        Named(recipe, labels_file, "data.labels=F/labels.txt")
+        for recipe in (
+            *("videomae/own_videos", "videomae/own_head", "umt/finetune", "umt/own_head"),
+            *("sparseformer/tiny", "sparseformer/own_head", "comae/finetune"),
+            *("stmixer/own", "cycleacr/own"),
+        )
+    ),
+    *(
+        Named(recipe, class_folders, "data.train=F/train")
+        for recipe in ("videomae/own_videos", "umt/finetune", "sparseformer/own_head")
+    ),
+    Named("comae/finetune", scene_folders, "data.train=train"),
+    *(
+        Named(recipe, label_map, "data.labels=F/map.pbtxt")
+        for recipe in ("stmixer/ava_vit_b_k400", "cycleacr/ava_vit_l_k700", "umt/detection")
+    ),
+    *(
+        Named(recipe, tubes, "data.tubes=F/GT.pkl")
+        for recipe in ("stmixer/ucf24", "cycleacr/ucf24")
+    ),
+    *(
+        Named(recipe, procedure_labels, "data.root=F), labels.json", kept=PROCEDURE)
+        for recipe in ("pdpp/demo", "pdpp/niv_classifier")
+    ),
+    Named("link/own", table_of_ids, "data.classes)", ("ignored", "sit", "walk")),
+    Named("link/own_boxes", tasks_of_heads, "data.tasks)"),
+]
+
+
+@pytest.mark.parametrize("named", NAMED, ids=lambda n: f"{n.recipe}-{n.write.__name__}")
+def test_every_method_keeps_the_names_it_was_trained_with_and_refuses_others(named, tmp_path):
+    task = make_task(load_config(named.recipe, named.write(tmp_path, named.names)))
+    names = named.kept or named.names
+    assert task.names_in_data() == task.class_names == names
+    same = with_names(task, names, of_run=True, compare=True)
+    assert same.class_names == names
+    place = named.place.replace("F", str(tmp_path))
+    first, second, third = names
+    kind = third.rpartition(" ")[0]
+    other = f"{kind} run".strip()
+    for trained, said in (
+        ((first, second, other), f"class 2 is {third!r}, but the weights were trained with"),
+        ((first, third, second), f"class 1 is {second!r}, but the weights were trained with"),
+        ((first, second), f"3 classes, but the weights were trained on 2; it adds {third!r}"),
+        ((*names, other), f"3 classes, but the weights were trained on 4; it lacks {other!r}"),
+    ):
+        kept = with_names(task, trained, of_run=True, compare=False)
+        assert kept.class_names == trained
+        for refuse in (
+            lambda trained=trained: with_names(task, trained, of_run=True, compare=True),
+            lambda trained=trained: resume(tmp_path / "run", task, trained),
+        ):
+            with pytest.raises(InputError) as caught:
+                refuse()
+            assert place in str(caught.value)
+            assert said in str(caught.value)
+            assert "\n" not in str(caught.value)
+
+
+def resume(workdir, task, trained):
+    """What a training does first of all in a workdir of a run with the classes `trained`."""
+    step = workdir / "checkpoints" / "00000001"
+    step.mkdir(parents=True, exist_ok=True)
+    (step / manifest.NAME).write_text("{}")
+    (workdir / "run.json").write_text(json.dumps({"classes": trained}))
+    (workdir / "config.json").write_text(json.dumps(as_json(task.config)))
+    check_same_run(workdir, task.config, task.class_names, task.names_from())
+
+
+@pytest.mark.parametrize("recipe", ["stmixer/own", "cycleacr/own"])
+def test_a_run_is_evaluated_without_the_file_of_its_names(recipe, tmp_path):
+    write_mp4(tmp_path / "a.mp4", np.zeros((20, 32, 64, 3), np.uint8), 10)
+    rows = "clip,time,person,x1,y1,x2,y2,label\na.mp4,0.5,ann,0,0,0.5,1,walk\n"
+    (tmp_path / "list.csv").write_text(rows)
+    files = [f"data.root={tmp_path}", f"data.validation={tmp_path / 'list.csv'}"]
+    small = ("model.frames=4", "data.labels=gone.txt")
+    task = make_task(load_config(recipe, [*files, *small]))
+    protocol = with_names(task, ("carry", "walk"), True, compare=True).evaluations()["key_frames"]
+    (source,) = protocol.source.values()
+    (bucket,) = protocol.source
+    sample = source.transform(source.records[0], np.random.default_rng(0), bucket)
+    assert sample["actions"][0].tolist() == [0, 1]
+    with pytest.raises(InputError, match=r"list\.csv:2: label 'walk'"):
+        with_names(task, ("carry", "run"), True, compare=True).evaluations()
+
+
+def test_answers_of_scans_are_in_the_trained_order(tmp_path):
+    """Settings of one run with the weights of another."""
+    settings = "data.classes={'car': (10, 252), 'person': (30,), 'road': (40,)}"
+    task = make_task(load_config("link/own", [settings]))
+    classes = with_names(task, ("ignored", "road", "car"), True, compare=False).classes
+    assert classes.names == ("ignored", "road", "car")
+    assert classes.raw_ids == ((0,), (40,), (10, 252))
+    with pytest.raises(InputError, match=r"data\.classes: no raw ids of 'tree'"):
+        _ = with_names(task, ("ignored", "tree"), True, compare=False).classes
+    boxes = make_task(load_config("link/own_boxes"))
+    names = ("pedestrian", "truck", "car")
+    assert with_names(boxes, names, True, compare=False).packing("test").classes == names
+
+
+def test_names_of_avas_ids(tmp_path):
+    """A label map names the actions that count; the others have AVA's names, too."""
+    public = class_list("ava")
+    assert names_of_ava("", 80) == public
+    (tmp_path / "map.pbtxt").write_text(f'item {{ name: "{public[10]}" id: 11 }}\n')
+    assert names_of_ava(str(tmp_path / "map.pbtxt"), 80) == public
+    (tmp_path / "map.pbtxt").write_text('item { name: "hop" id: 2 }\n')
+    assert names_of_ava(str(tmp_path / "map.pbtxt"), 3) == ("action 1", "hop", "action 3")
+    with pytest.raises(InputError, match=r"map\.pbtxt: label id 2; expected 1 to 1"):
+        names_of_ava(str(tmp_path / "map.pbtxt"), 1)
+
+
+def test_names_come_with_runs_that_an_init_takes_whole(tmp_path):
+    for run, names in (("a", ("walk", "run")), ("b", ("run", "walk"))):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "run.json").write_text(json.dumps({"classes": names}))
+    a, b = ({"from": str(tmp_path / run)} for run in "ab")
+    assert names_of_chain([a]) == ("walk", "run")
+    assert names_of_chain([{**a, "drop": ("^head",)}, {**a, "to": "teacher"}]) == ()
+    assert names_of_chain([{**a, "drop": ("^head",)}, {**b, "to": ""}]) == ("run", "walk")
+    assert names_of_chain([{"from": "stmixer/demo"}]) == class_names("stmixer/demo")
+    with pytest.raises(InputError, match=r"init from .*b: class 0 is 'run'"):
+        names_of_chain([a, b])
 
 
 def test_a_task_without_classes_takes_no_names():
@@ -113,3 +314,5 @@ def test_the_setting_at_fault_is_named(tmp_path):
         _ = videos_task(f"data.train={tmp_path / 'a.txt'}").class_names
     with pytest.raises(InputError, match=r"data\.labels=kinetics40: .*mean 'kinetics400'"):
         _ = videos_task("data.labels=kinetics40").class_names
+    with pytest.raises(InputError, match=r"data\.labels: expected a file .* neither the weights"):
+        _ = make_task(load_config("comae/finetune", ["data.train="])).class_names

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int
 
-from jaxvision.errors import InputError
+from jaxvision.errors import InputError, nearest
 
 # A raw id that stands in no table, in LinK's and SPVNAS's training labels.
 UNMAPPED = 255
@@ -62,6 +62,20 @@ class Classes:
     def written_ids(self, classes: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         """The raw id written for each predicted class."""
         return np.array([ids[0] for ids in self.raw_ids], np.int32)[classes]
+
+    def in_order(self, names: Sequence[str]) -> "Classes":
+        """Those of a network that was trained with `names`, the ignored one first, which the table
+        calls as it likes. InputError for a class whose raw ids it does not say."""
+        ids = dict(zip(self.names[1:], self.raw_ids[1:], strict=True))
+        for name in names[1:]:
+            if name not in ids:
+                raise InputError(
+                    f"data.classes: no raw ids of {name!r}, a class that the weights were trained "
+                    f"on{nearest(name, ids)}"
+                )
+        return Classes(
+            tuple(names), (self.raw_ids[0], *(ids[name] for name in names[1:])), self.known_ids
+        )
 
     @classmethod
     def of_table(cls, table: Mapping[str, tuple[int, ...]], known_ids: int) -> "Classes":

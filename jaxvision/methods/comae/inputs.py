@@ -9,7 +9,6 @@ from PIL import Image
 
 from jaxvision.data import labelled_pictures, pictures, rgbd
 from jaxvision.data.hha import hha
-from jaxvision.data.labels import read_labels
 from jaxvision.data.rooms import KINDS, RoomPictures
 from jaxvision.data.source import Records
 from jaxvision.errors import InputError, check_choice
@@ -45,9 +44,7 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
     data = config.data
     if data.name == "rooms":
         return tuple(KINDS)
-    if data.labels:
-        return read_labels(data.labels)
-    return labelled_pictures.class_names(path_to(data.root) / data.train)
+    return labelled_pictures.names_of(data)
 
 
 def records_of(config: ConfigDict, split: str, names: Sequence[str] = ()) -> Records:

@@ -16,7 +16,13 @@ from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 
 from jaxvision.data.actions import pixel_boxes
-from jaxvision.data.actions.ava_files import KeyFrames, read_excluded, read_truth, rows_of_people
+from jaxvision.data.actions.ava_files import (
+    KeyFrames,
+    counted_labels,
+    read_excluded,
+    read_truth,
+    rows_of_people,
+)
 from jaxvision.data.source import Source
 from jaxvision.methods.cycleacr import films
 from jaxvision.methods.cycleacr.head import ActorFeatures
@@ -139,18 +145,18 @@ def _classified(
     return jax.lax.with_sharding_constraint(found, PartitionSpec())
 
 
-def truth_of(config: ConfigDict) -> Truth:
-    """The people that an evaluation compares with."""
+def truth_of(config: ConfigDict, names: Sequence[str]) -> Truth:
+    """The people that an evaluation compares with.  names: of the actions."""
     frames = KeyFrames()
     if config.data.name == "ava":
-        labels = films.counted_labels(config)
+        labels = counted_labels(config.data.labels)
         rows, _, _ = read_truth(path_to(config.data.truth), frames, labels)
         excluded: set[int] = set()
         if config.data.excluded:
             excluded = read_excluded(path_to(config.data.excluded), frames)
         return Truth(FrameBoxes(*rows), lambda moment: frames.number(*moment), excluded)
     found = []
-    records = films.annotated(config, "validation")
+    records = films.annotated(config, "validation", names)
     for index in range(len(records)):
         image, people = records[index].image, records[index].people
         shares = pixel_boxes.shares(people.boxes.astype(np.float64), (image.width, image.height))

@@ -1,17 +1,14 @@
-"""The films of a recipe: names of what people do, key frames with people, and how large a memory of
-them is."""
+"""The films of a recipe: key frames with people, and how large a memory of them is."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from jaxvision.data.actions.ava_files import read_label_map
-from jaxvision.data.actions.film_figures import ACTIONS, ASKED, FilmFigures
+from jaxvision.data.actions.film_figures import FilmFigures
 from jaxvision.data.actions.key_frames import own_key_frames, tube_key_frames
 from jaxvision.data.actions.own_lists import read_own_list
-from jaxvision.data.labels import read_labels
-from jaxvision.errors import InputError, check_choice
+from jaxvision.errors import InputError
 from jaxvision.methods.cycleacr.memory import Moment, moments_code, row_numbers
 from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks import boxed_people
@@ -24,43 +21,6 @@ AVA_FILMS, AVA_SECONDS = 235, 897
 # A memory has a multiple of these rows, so that meshes of up to as many devices split it evenly.
 ROWS_MULTIPLE = 256
 Records = FilmFigures | boxed_people.BoxedMoments
-
-
-def class_names(config: ConfigDict) -> tuple[str, ...]:
-    """Of every column of the actions, in order."""
-    data = config.data
-    check_choice("data.name", data.name, DATA_NAMES)
-    if data.name == "figures":
-        return ACTIONS
-    if data.name == "tubes":
-        labels = tubes_of(config).labels
-        if len(labels) != data.classes:
-            raise InputError(f"{data.tubes}: {len(labels)} labels; data.classes={data.classes}")
-        return labels
-    if not data.labels:
-        what = "AVA's label map" if data.name == "ava" else "a file of the actions' names"
-        raise InputError(f"data.labels: expected {what}")
-    if data.name == "own":
-        return read_labels(data.labels)
-    names = read_label_map(path_to(data.labels))
-    if max(names) > data.classes:
-        raise InputError(f"{data.labels}: label id {max(names)}; expected 1 to {data.classes}")
-    return tuple(names.get(number, f"action {number}") for number in range(1, data.classes + 1))
-
-
-def class_count(config: ConfigDict) -> int:
-    """Columns of the actions: of AVA and tubes known without their files."""
-    known = config.data.name in ("ava", "tubes")
-    return config.data.classes if known else len(class_names(config))
-
-
-def counted_labels(config: ConfigDict) -> list[int]:
-    """Ids, from 1, of the classes that an evaluation counts."""
-    if config.data.name == "ava":
-        return sorted(read_label_map(path_to(config.data.labels)))
-    if config.data.name == "figures":
-        return [ACTIONS.index(name) + 1 for name in ASKED]
-    return list(range(1, class_count(config) + 1))
 
 
 def is_here(config: ConfigDict) -> bool:
@@ -82,11 +42,11 @@ def has_validation(config: ConfigDict) -> bool:
     return config.data.name == "tubes" or bool(config.data.validation)
 
 
-def records_of(config: ConfigDict, split: str) -> Records:
+def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
     """The key frames of "train" (annotated people) or "validation" (those of `data.boxes`; without
     such a file the annotated ones of figures, tubes and own lists). InputError where nobody is on
-    any of them."""
-    records, data = _records(config, split), config.data
+    any of them.  names: of the actions."""
+    records, data = _records(config, split, names), config.data
     if not len(records):
         asked = split == "validation" and data.boxes
         key = training_file(config) if split == "train" or data.name == "tubes" else split
@@ -97,21 +57,21 @@ def records_of(config: ConfigDict, split: str) -> Records:
     return records
 
 
-def _records(config: ConfigDict, split: str) -> Records:
+def _records(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
     data = config.data
     if split == "train" or data.name == "figures":
-        return annotated(config, split)
+        return annotated(config, split, names)
     if data.name != "ava":
         boxes = path_to(data.boxes) if data.boxes else None
-        return _listed(config, split, boxes)
+        return _listed(config, split, names, boxes)
     if not data.boxes:
         raise InputError("data.boxes: expected a file of detected people")
     files = path_to(data.validation), path_to(data.boxes), path_to(data.root)
     return boxed_people.detected(*files, data.classes, config.task.box_threshold)
 
 
-def annotated(config: ConfigDict, split: str) -> Records:
-    """The annotated people of "train" or "validation"."""
+def annotated(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
+    """The annotated people of "train" or "validation".  names: of the actions."""
     data = config.data
     if data.name == "figures":
         return FilmFigures(
@@ -123,11 +83,11 @@ def annotated(config: ConfigDict, split: str) -> Records:
         )
     if data.name == "ava":
         return boxed_people.annotated(path_to(data[split]), path_to(data.root), data.classes)
-    return _listed(config, split)
+    return _listed(config, split, names)
 
 
 def _listed(
-    config: ConfigDict, split: str, detected: Path | None = None
+    config: ConfigDict, split: str, names: Sequence[str], detected: Path | None = None
 ) -> boxed_people.BoxedMoments:
     data, root = config.data, path_to(config.data.root)
     if data.name == "tubes":
@@ -137,7 +97,7 @@ def _listed(
         return listed(frames.items, 1.0, detected, config.task.box_threshold)
     if not data[split]:
         raise InputError(f"data.{split}: expected a file of annotations")
-    moments = read_own_list(path_to(data[split]), class_names(config), data.unit)
+    moments = read_own_list(path_to(data[split]), names, data.unit)
     frames = own_key_frames(moments, root, data.unit)
     return listed(frames.items, data.every, detected, config.task.box_threshold)
 

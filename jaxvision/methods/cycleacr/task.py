@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from jaxvision.data import video_list
+from jaxvision.data.actions.film_figures import ACTIONS, ASKED
 from jaxvision.data.source import Source
 from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.cycleacr import evaluation, films, inputs, objective, prediction, variants
@@ -30,6 +31,7 @@ from jaxvision.methods.cycleacr.memory import (
 from jaxvision.methods.cycleacr.model import Detector, PlainMap, SlowFastMaps
 from jaxvision.methods.cycleacr.pretrained import DEVIATION, MEAN
 from jaxvision.tasks import dispatch, people_in_films
+from jaxvision.tasks.action_names import ActionsOfPeople
 from jaxvision.tasks.boxed_people import FilmMoment
 from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
 from jaxvision.viz.people import SeenPerson, best_actions, draw_people
@@ -37,14 +39,20 @@ from jaxvision.viz.people import SeenPerson, best_actions, draw_people
 LOSSES, CROPPED = ("focal", "entropy"), ("keep", "drop")
 
 
-class ActionTask(Task):
+class ActionTask(ActionsOfPeople):
     """What people of key frames do, by boxes of them. Batches: see `inputs.ClipTransform`."""
 
+    data_names = films.DATA_NAMES
     input_suffixes = video_list.SUFFIXES
     beside_endings = ("_people.json",)
 
-    def names_in_data(self) -> tuple[str, ...]:
-        return films.class_names(self.config)
+    def drawn_actions(self) -> tuple[str, ...]:
+        return ACTIONS
+
+    def counted_labels(self) -> list[int]:
+        if self.config.data.name == "figures":
+            return [ACTIONS.index(name) + 1 for name in ASKED]
+        return super().counted_labels()
 
     @cached_property
     def model(self) -> Detector:
@@ -66,13 +74,6 @@ class ActionTask(Task):
         for side, what in ((inputs.MULTIPLE, "which clips are padded to"), (crop, "task.crop")):
             if side % patch:
                 raise InputError(f"model.patch={patch}: does not divide {side}, {what}")
-
-    @property
-    def classes(self) -> int:
-        """Columns of the actions; a trained network knows them without the data."""
-        if self.config.data.name == "own":
-            return len(self.class_names)
-        return films.class_count(self.config)
 
     @property
     def instances(self) -> InstanceConfig:
@@ -135,7 +136,7 @@ class ActionTask(Task):
 
     @cached_property
     def records(self) -> films.Records:
-        return films.records_of(self.config, "train")
+        return films.records_of(self.config, "train", self.class_names)
 
     @cached_property
     def moments(self) -> list[Moment] | None:
@@ -300,7 +301,7 @@ class ActionTask(Task):
         config, task = self.config, self.config.task
         if not films.has_validation(config):
             return {}
-        records = films.records_of(config, "validation")
+        records = films.records_of(config, "validation", self.class_names)
         buckets = inputs.buckets_of(records.sizes(), config, 0)
         transform, size = self.transform(buckets, False, {}), task.evaluation_batch
         by_bucket, moments = inputs.records_by_bucket(records, buckets), records.moments()
@@ -313,8 +314,8 @@ class ActionTask(Task):
                     bucket.name: [moments[row] for row in rows] for bucket, rows in buckets.items()
                 },
                 stage=self.second_stage,
-                truth=evaluation.truth_of(config),
-                labels=films.counted_labels(config),
+                truth=evaluation.truth_of(config, self.class_names),
+                labels=self.counted_labels(),
                 names=self.class_names,
                 more=evaluation.tube_results(config),
             )

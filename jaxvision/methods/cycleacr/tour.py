@@ -20,7 +20,7 @@ COLUMNS = [ACTIONS.index(name) for name in ASKED]
 
 def write(config: ConfigDict, folder: Path) -> dict[str, UInt8[np.ndarray, "seconds actions"]]:
     """Films with the place of their figure in each second; by film, what it does."""
-    records, seconds = films.records_of(config, "validation"), config.data.seconds
+    records, seconds = films.records_of(config, "validation", ()), config.data.seconds
     assert isinstance(records, FilmFigures)
     truth = {}
     for number in range(FILMS):

@@ -63,7 +63,7 @@ def show_street(answers: Path, truth: LabelledPoints) -> Shown:
 
 def write_boxed_street(config: ConfigDict, folder: Path) -> BoxedScan:
     """Two turns of the sensor in one file, and the boxes beside it."""
-    records = detection.records_of(config, "test")
+    records = detection.records_of(config, "test", ())
     # Of a few streets the one with most cars.
     scan = max((records[n] for n in range(8)), key=lambda scan: scan.names.count(CAR))
     scan.merged().astype("<f4").tofile(folder / f"{STREET}.bin")

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from jaxvision.data.arrays import read_arrays
-from jaxvision.data.procedure_files import HORIZONS, PLAIN_LABELS, READERS, frames_of
+from jaxvision.data.labels import naming
+from jaxvision.data.procedure_files import HORIZONS, NAMES, PLAIN_FILE, READERS, frames_of
 from jaxvision.data.procedure_generator import ProcedureWorld
 from jaxvision.data.procedures import (
     OBSERVATION_SECONDS,
@@ -27,7 +28,6 @@ from jaxvision.data.procedures import (
 from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.methods.pdpp.state import StateLayout
 from jaxvision.stores.stored_path import path_to
-from jaxvision.text_files import read_json
 from jaxvision.training.task import BatchSpecs
 
 SPLITS = ("train", "test")
@@ -58,16 +58,37 @@ def layout_of(config: ConfigDict, trained: Labels | None = None) -> StateLayout:
     if not (classes and actions):
         if trained is not None:
             counts = (len(trained.tasks), len(trained.actions))
-        elif config.data.name == "generated":
-            found = world_of(config)
-            counts = (found.tasks, found.actions)
-        elif config.data.name == "plain":
-            labels = read_json(path_to(config.data.root) / "labels.json", PLAIN_LABELS)
-            counts = (len(labels["tasks"]), len(labels["actions"]))
         else:
-            raise InputError("model.classes and model.actions: expected counts above 0")
+            labels = labels_of(config)
+            counts = (len(labels.tasks), len(labels.actions))
         classes, actions = classes or counts[0], actions or counts[1]
     return StateLayout(classes, actions, OBSERVATION_SECONDS * config.data.channels)
+
+
+def labels_of(config: ConfigDict) -> Labels:
+    """Names of tasks and actions, as the data have them; no video is read."""
+    data = config.data
+    if data.name == "generated":
+        world = world_of(config)
+        return Labels(world.task_names, world.action_names)
+    return Labels(*NAMES[data.name](root_of(config)))
+
+
+def names_from(config: ConfigDict) -> str:
+    """What `labels_of` has them from, for messages."""
+    data = config.data
+    file = f", {PLAIN_FILE}" if data.name == "plain" else ""
+    return naming(data, "root", "name") + file
+
+
+def root_of(config: ConfigDict) -> Path:
+    """The folder of a data set. InputError where none is named, and for an unknown data set."""
+    data = config.data
+    if data.name not in READERS:
+        raise InputError(f"data.name {data.name!r}{nearest(data.name, ('generated', *READERS))}")
+    if not data.root:
+        raise InputError(f"data.root is empty; expected the folder of {data.name}")
+    return path_to(data.root)
 
 
 def world_of(config: ConfigDict) -> ProcedureWorld:
@@ -114,12 +135,8 @@ def read_procedures(config: ConfigDict, split: str) -> Procedures:
     data = config.data
     if data.name == "generated":
         return world_of(config).split(split, data[f"{split}_videos"])
-    if data.name not in READERS:
-        known = ("generated", *READERS)
-        raise InputError(f"data.name {data.name!r}{nearest(data.name, known)}")
-    if not data.root:
-        raise InputError(f"data.root is empty; expected the folder of {data.name}")
-    return READERS[data.name](path_to(data.root), split, data.channels)
+    root = root_of(config)
+    return READERS[data.name](root, split, data.channels)
 
 
 def window_specs(layout: StateLayout, horizon: int, size: int) -> BatchSpecs:

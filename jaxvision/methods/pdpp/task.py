@@ -1,5 +1,6 @@
 """PDPP as the engine sees it: the planner (with a task classifier), and the classifier alone."""
 
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,10 @@ class WindowTask(Task):
     input_suffixes = (".npy", ".npz")
 
     def names_in_data(self) -> tuple[str, ...]:
-        return inputs.windows_of(self.config, "test")[1].in_one_list()
+        return inputs.labels_of(self.config).in_one_list()
+
+    def names_from(self) -> str:
+        return inputs.names_from(self.config)
 
     @property
     def trained_labels(self) -> inputs.Labels | None:
@@ -286,8 +290,11 @@ class PlannerTask(WindowTask):
         if self.trained_labels is not None:
             return self.trained_labels
         try:
-            return inputs.windows_of(self.config, "test")[1]
-        except InputError:
+            return inputs.labels_of(self.config)
+        except InputError as error:
+            logging.getLogger("jaxvision").warning(
+                "%s: tasks and actions, whose names the weights do not hold, are numbered", error
+            )
             layout = self.layout
             return inputs.Labels(
                 [f"task {number}" for number in range(layout.classes)],

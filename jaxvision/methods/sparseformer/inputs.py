@@ -13,8 +13,6 @@ from jaxvision.data import labelled_pictures
 from jaxvision.data.augment.rand_augment import RandAugment
 from jaxvision.data.crops import centre_box, resized_crop_box, short_side_size
 from jaxvision.data.labelled_pictures import Digits, PictureFiles, TfdsPictures
-from jaxvision.data.labels import names_wanted, read_labels
-from jaxvision.data.picture_files import SUFFIXES as PICTURE_SUFFIXES
 from jaxvision.data.source import Records, Sample
 from jaxvision.data.tfds import TfdsRecords
 from jaxvision.errors import InputError, check_choice
@@ -134,13 +132,6 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
     check_choice("data.name", data.name, DATASETS)
     if data.name == "digits":
         return tuple("0123456789")
-    if data.labels:
-        return read_labels(data.labels)
-    if data.name == "tfds":
+    if data.name == "tfds" and not data.labels:
         return TfdsPictures(TfdsRecords(data.dataset, "train", data.root)).classes
-    where = path_to(data.root) / data.train
-    if data.train and not where.exists():
-        raise InputError(f"data.train: {where}: no such folder or list")
-    if not data.train or not where.is_dir():
-        raise names_wanted(data.train, "picture", PICTURE_SUFFIXES)
-    return labelled_pictures.class_names(where)
+    return labelled_pictures.names_of(data)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
 
-from jaxvision.data.actions import ava_files, clip_frames, pixel_boxes
+from jaxvision.data.actions import clip_frames, pixel_boxes
 from jaxvision.data.actions.ava_people import read_frame_list, read_people
 from jaxvision.data.actions.key_frames import (
     KeyFrame,
@@ -20,14 +20,12 @@ from jaxvision.data.actions.key_frames import (
     own_key_frames,
     tube_key_frames,
 )
-from jaxvision.data.actions.moving_figures import ACTIONS, MOTIONS, FigureClip, MovingFigures
+from jaxvision.data.actions.moving_figures import FigureClip, MovingFigures
 from jaxvision.data.actions.own_lists import read_own_list
 from jaxvision.data.actions.size_buckets import size_buckets
-from jaxvision.data.class_lists import class_list
 from jaxvision.data.fixed_point_resize import opencv_resize
-from jaxvision.data.labels import read_labels
 from jaxvision.data.source import Records, RecordSubset
-from jaxvision.errors import InputError, check_choice
+from jaxvision.errors import InputError
 from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks.tube_scores import tubes_of
 
@@ -68,35 +66,6 @@ class BucketRecords(RecordSubset):
         return self.told
 
 
-def class_names(config: ConfigDict) -> tuple[str, ...]:
-    """Of every column of the actions, in order."""
-    data = config.data
-    check_choice("data.name", data.name, DATA_NAMES)
-    if data.name == "figures":
-        return MOTIONS if data.motions else ACTIONS
-    if data.name == "tubes":
-        labels = tuple(tubes_of(config).labels)
-        if len(labels) != data.classes:
-            raise InputError(f"{data.tubes}: {len(labels)} labels; data.classes={data.classes}")
-        return labels
-    if data.name == "ava" and not data.labels:
-        return class_list("ava")[: data.classes]
-    if not data.labels:
-        raise InputError("data.labels: expected a file of the actions' names")
-    if data.name == "own":
-        return read_labels(data.labels)
-    names = ava_files.read_label_map(path_to(data.labels))
-    if max(names) > data.classes:
-        raise InputError(f"{data.labels}: label id {max(names)}; expected 1 to {data.classes}")
-    return tuple(names.get(number, f"action {number}") for number in range(1, data.classes + 1))
-
-
-def class_count(config: ConfigDict) -> int:
-    """Columns of the actions: of AVA and tubes known without their files."""
-    known = config.data.name in ("ava", "tubes")
-    return config.data.classes if known else len(class_names(config))
-
-
 def is_here(config: ConfigDict) -> bool:
     """Whether the training's annotations can be looked at."""
     data = config.data
@@ -104,13 +73,6 @@ def is_here(config: ConfigDict) -> bool:
         return True
     file = data.tubes if data.name == "tubes" else data.train
     return bool(file) and path_to(file).is_file()
-
-
-def counted_labels(config: ConfigDict) -> list[int]:
-    """Ids, from 1, of the classes that an evaluation counts."""
-    if config.data.name == "ava":
-        return ava_files.counted_labels(config.data.labels)
-    return list(range(1, class_count(config) + 1))
 
 
 def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:

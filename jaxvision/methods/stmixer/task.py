@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from jaxvision.data import video_list
 from jaxvision.data.actions.ava_files import KeyFrames, read_excluded
-from jaxvision.data.actions.moving_figures import FigureClip
+from jaxvision.data.actions.moving_figures import ACTIONS, MOTIONS, FigureClip
 from jaxvision.data.actions.pixel_boxes import shares
 from jaxvision.data.source import Source
 from jaxvision.errors import check_choice
@@ -24,6 +24,7 @@ from jaxvision.methods.stmixer.model import Detector
 from jaxvision.methods.stmixer.objective import Truth, Weights
 from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks import dispatch, people_in_films
+from jaxvision.tasks.action_names import ActionsOfPeople
 from jaxvision.tasks.people_in_films import People
 from jaxvision.tasks.tube_scores import tubes_of
 from jaxvision.training.layer_decay import decays
@@ -35,18 +36,14 @@ MEAN, DEVIATION = 0.45, 0.225
 BOXES = ("predicted", "frame")
 
 
-class DetectionTask(Task):
+class DetectionTask(ActionsOfPeople):
     """People of key frames and what they do. Batches: see `inputs.ClipTransform`."""
 
+    data_names = inputs.DATA_NAMES
     input_suffixes = video_list.SUFFIXES
 
-    def names_in_data(self) -> tuple[str, ...]:
-        return inputs.class_names(self.config)
-
-    @property
-    def classes(self) -> int:
-        """Columns of the actions."""
-        return len(self.trained_names) or inputs.class_count(self.config)
+    def drawn_actions(self) -> tuple[str, ...]:
+        return MOTIONS if self.config.data.motions else ACTIONS
 
     @cached_property
     def model(self) -> Detector:
@@ -196,7 +193,7 @@ class DetectionTask(Task):
                 numbers={bucket.name: rows.numbers for bucket, rows in buckets.items()},
                 truth=partial(_truth, records),
                 choice=self.choice,
-                labels=inputs.counted_labels(config),
+                labels=self.counted_labels(),
                 names=self.class_names,
                 excluded=_excluded(config, records),
                 whole_frames=task.boxes == "frame",

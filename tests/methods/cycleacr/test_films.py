@@ -57,7 +57,7 @@ def test_an_own_list_is_trained_on_and_asked(folder):
     assert sample["fast"].shape == (4, 32, 32, 3)
     assert (sample["row"], sample["exists"].sum()) == (1, 2)
     np.testing.assert_array_equal(sample["actions"][:2], [[0, 0, 1], [0, 0, 0]])
-    truth = evaluation.truth_of(task.config).rows
+    truth = evaluation.truth_of(task.config, task.class_names).rows
     np.testing.assert_array_equal(truth.label, [2, 3])
     np.testing.assert_allclose(truth.box, [[0, 0, 0.5, 1], [0.5, 0, 1, 1]])
     assert set(task.evaluations()) == {"key_frames"}
@@ -76,12 +76,12 @@ def test_key_frames_without_anybody_are_refused(folder):
         r"data\.boxes=.*boxes\.json: nobody with a score of at least 0\.8 on any key frame; 0 "
     )
     with pytest.raises(InputError, match=expected):
-        films.records_of(config, "validation")
+        make_task(config).evaluations()
     # Shares that are said to be pixels: every box is less than one.
     with pytest.raises(
         InputError, match=r"data\.train=.*list\.csv: nobody on .*3 boxes were empty"
     ):
-        films.records_of(own(folder, "data.unit=pixels"), "train")
+        make_task(own(folder, "data.unit=pixels")).source("train")
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,7 @@ def test_every_frame_of_a_tube_is_a_moment(folder):
     task = make_task(config)
     assert task.class_names == ("jump", "run")
     assert task.moments == [("v", 2), ("v", 3)]
-    labels = films.counted_labels(config)
-    assert labels == [1, 2]
+    assert task.counted_labels() == [1, 2]
     # What is said of both frames' person is all true: every one of ACT's results is whole.
     box, scores = np.array([[0, 0, 0.5, 0.5]]), np.array([[0.0, 1.0]])
     results = evaluation.tube_results(config)
@@ -142,6 +141,6 @@ def test_every_frame_of_a_tube_is_a_moment(folder):
     ],
 )
 def test_tubes_of_another_data_set_are_refused(folder, more, message):
-    config = tubes(folder, more)
+    task = make_task(tubes(folder, more))
     with pytest.raises(InputError, match=message):
-        films.class_names(config) and films.records_of(config, "validation")
+        films.records_of(task.config, "validation", task.class_names)

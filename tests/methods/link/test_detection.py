@@ -95,7 +95,7 @@ def test_predictions_are_written_in_the_scans_own_frame(trained, tmp_path):
     assert {path.name for path in written} == {
         *("own.json", "own_above.png", "own_ahead.png", "own.html")
     }
-    boxes, names = boxes_from_json(out / "own.json", task.classes)
+    boxes, names = boxes_from_json(out / "own.json", task.class_names)
     assert len(names) > 0
     assert np.abs(boxes[:, :2]).max() < 25
     scores = [box["score"] for box in json.loads((out / "own.json").read_text())["boxes"]]
@@ -128,7 +128,7 @@ def test_boxes_of_several_views_are_fused():
 
 def test_the_first_scan_is_drawn_with_its_truth():
     task = make_task(small_config(**{"data.train": 1}))
-    scan = inputs.records_of(task.config, "train")[0]
+    scan = inputs.records_of(task.config, "train", task.class_names)[0]
     sample = task.packing("train")(scan, np.random.default_rng(0), inputs.PLAIN)
     batch = {name: np.asarray(value)[None] for name, value in sample.items()}
     outputs = {
@@ -222,7 +222,8 @@ def perfect(records, classes) -> dict:
 
 def test_perfect_boxes_score_full_marks_in_the_world(nuscenes):
     config = small_config("link/nuscenes_centerpoint_elkv3", **nuscenes)
-    records, classes = inputs.records_of(config, "test"), inputs.class_names(config)
+    classes = inputs.class_names(config)
+    records = inputs.records_of(config, "test", classes)
     tables = Tables(records.root, "v1.0-mini")
     scans = perfect(records, classes)
     result = evaluation.evaluate_in_world(scans, records, tables, classes)
@@ -267,7 +268,7 @@ def test_the_same_rules_hold_in_the_sensors_frame():
 )
 def test_refused_settings(overrides, message):
     with pytest.raises(InputError, match=message):
-        inputs.records_of(make_task(small_config(**overrides)).config, "train")
+        make_task(small_config(**overrides)).source("train")
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED_KEYS.items())

@@ -1,6 +1,6 @@
 """From a detection recipe's data to scans with boxes, voxels, targets and batches."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -59,8 +59,9 @@ def grid_of(config: ConfigDict) -> VoxelGrid:
     return grid
 
 
-def records_of(config: ConfigDict, split: str) -> Records:
-    """Scans with boxes of "train" or "test"; data.train and data.test say which ones they are."""
+def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
+    """Scans with boxes of "train" or "test"; data.train and data.test say which ones they are.
+    names: of the classes."""
     check_names(config, split, DATASETS)
     data = config.data
     part = data[split]
@@ -69,12 +70,12 @@ def records_of(config: ConfigDict, split: str) -> Records:
         return MovingStreets(int(part), seed, sensor_of(config), data.sweeps)
     root = root_of(config)
     if data.name == "own":
-        return OwnBoxedScans.open(root / str(part), class_names(config), ScanFormat.of_config(data))
+        return OwnBoxedScans.open(root / str(part), names, ScanFormat.of_config(data))
     scenes = nuscenes.scenes_of(part)
     frames = NuscenesFrames.open(root, data.version, scenes, data.sweeps, data.index)
     if split == "train" and data.resample:
-        names = [frame.with_points_inside().names for frame in frames.frames]
-        return RecordSubset(frames, balanced(names, class_names(config), config.seed))
+        found = [frame.with_points_inside().names for frame in frames.frames]
+        return RecordSubset(frames, balanced(found, names, config.seed))
     return frames
 
 

@@ -32,12 +32,13 @@ SPARSE = 50_000
 
 
 class Setting(NamedTuple):
-    """What a dataset decides. tasks: classes of each.  points, voxels: most of a voxel, of a scan.
-    kept: boxes a task leaves.  limits: of centres (m)."""
+    """What a dataset decides. tasks: classes of each.  names: of all, where known.  points, voxels:
+    most of a voxel, of a scan.  kept: boxes a task leaves.  limits: of centres (m)."""
 
     tasks: tuple[int, ...]
     velocity: bool
     grid: VoxelGrid
+    names: tuple[str, ...] = ()
     points: int = 10
     voxels: int = 160_000
     candidates: int = 1000
@@ -58,13 +59,22 @@ class Setting(NamedTuple):
         )
 
 
-NUSCENES_TASKS = (1, 2, 2, 1, 2, 2)
+NUSCENES_TASKS = (
+    ("car",),
+    ("truck", "construction_vehicle"),
+    ("bus", "trailer"),
+    ("barrier",),
+    ("motorcycle", "bicycle"),
+    ("pedestrian", "traffic_cone"),
+)
+NUSCENES_CLASSES = tuple(name for task in NUSCENES_TASKS for name in task)
+NUSCENES_COUNTS = tuple(map(len, NUSCENES_TASKS))
 FINE = VoxelGrid((-54.0, -54.0, -5.0, 54.0, 54.0, 3.0), (0.075, 0.075, 0.2))
 COARSE = VoxelGrid((-51.2, -51.2, -5.0, 51.2, 51.2, 3.0), (0.1, 0.1, 0.2))
 WAYMO = VoxelGrid((-75.2, -75.2, -2.0, 75.2, 75.2, 4.0), (0.1, 0.1, 0.15))
 SETTINGS = {
-    "nuscenes": Setting(NUSCENES_TASKS, True, FINE),
-    "nuscenes_01": Setting(NUSCENES_TASKS, True, COARSE, voxels=120_000),
+    "nuscenes": Setting(NUSCENES_COUNTS, True, FINE, names=NUSCENES_CLASSES),
+    "nuscenes_01": Setting(NUSCENES_COUNTS, True, COARSE, names=NUSCENES_CLASSES, voxels=120_000),
     "waymo": Setting(
         (3,),
         False,
@@ -134,7 +144,7 @@ def detector(name: str, dtype: str = "float32") -> OfficialModel | None:
     setting = SETTINGS[found[2] or "nuscenes"]
     if found[3]:
         tasks = tuple(map(int, found[3].split("_")))
-        setting = setting._replace(tasks=tasks, velocity=not found[4])
+        setting = setting._replace(tasks=tasks, velocity=not found[4], names=())
     wide = int(found[5] or FIRST_PLANES)
     model = Detector(
         classes=setting.tasks,
@@ -152,6 +162,7 @@ def detector(name: str, dtype: str = "float32") -> OfficialModel | None:
         detector_entries(model),
         lambda scan: pack_sweeps(scan, setting),
         {"spconv1": SPCONV_1},
+        class_names=setting.names,
     )
 
 

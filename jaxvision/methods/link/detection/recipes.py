@@ -5,7 +5,12 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from jaxvision.methods.link.detection.backbone import MOMENTUM, Version
-from jaxvision.methods.link.detection.pretrained import EDGE, SETTINGS, level_shares
+from jaxvision.methods.link.detection.pretrained import (
+    EDGE,
+    NUSCENES_TASKS,
+    SETTINGS,
+    level_shares,
+)
 from jaxvision.training.config import base_config
 
 
@@ -29,14 +34,6 @@ class DetectionRecipe(NamedTuple):
     sweeps: int
 
 
-NUSCENES_TASKS = (
-    ("car",),
-    ("truck", "construction_vehicle"),
-    ("bus", "trailer"),
-    ("barrier",),
-    ("motorcycle", "bicycle"),
-    ("pedestrian", "traffic_cone"),
-)
 NUSCENES_PASTE = {
     "car": 2,
     "truck": 3,

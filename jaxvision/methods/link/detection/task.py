@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from jaxvision.data.labels import naming
 from jaxvision.data.lidar import own_scans
 from jaxvision.data.lidar.hard_voxels import VoxelGrid
 from jaxvision.data.lidar.nuscenes_tables import Tables
@@ -62,19 +63,19 @@ class DetectionTask(Task):
             raise InputError(
                 f"data.range, data.voxel_size: {error}; widen the range or halve voxels"
             ) from None
-        unknown = [name for name in data.paste if name not in self.classes]
+        names = self.names_in_data()
+        unknown = [name for name in data.paste if name not in names]
         if unknown:
-            raise InputError(f"data.paste: class {unknown[0]!r}{nearest(unknown[0], self.classes)}")
-        wrong = [name for name in self.classes if data.name == "nuscenes" and name not in CLASSES]
+            raise InputError(f"data.paste: class {unknown[0]!r}{nearest(unknown[0], names)}")
+        wrong = [name for name in names if data.name == "nuscenes" and name not in CLASSES]
         if wrong:
             raise InputError(f"data.tasks: class {wrong[0]!r}{nearest(wrong[0], CLASSES)}")
 
     def names_in_data(self) -> tuple[str, ...]:
-        return self.classes
-
-    @cached_property
-    def classes(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)
+
+    def names_from(self) -> str:
+        return naming(self.config.data, "tasks")
 
     @cached_property
     def grid(self) -> VoxelGrid:
@@ -152,7 +153,7 @@ class DetectionTask(Task):
             velocity=self.model.velocity,
         )
         return inputs.DetectionPacking(
-            classes=self.classes,
+            classes=self.class_names,
             grid=self.grid,
             maker=maker,
             voxels=data.voxels if training else task.evaluation_voxels,
@@ -169,7 +170,7 @@ class DetectionTask(Task):
 
     def source(self, split: str) -> Source | Mapping[str, Source]:
         return Source(
-            inputs.records_of(self.config, split),
+            inputs.records_of(self.config, split, self.class_names),
             self.config.train.batch_size,
             replace(self.packing("train"), bank=inputs.bank_of(self.config)),
         )
@@ -280,14 +281,14 @@ class DetectionTask(Task):
             return self.predict(variables, batch, rng) | truth
 
         size = task.evaluation_batch
-        source = Source(inputs.records_of(self.config, "test"), size, packing)
+        source = Source(inputs.records_of(self.config, "test", self.class_names), size, packing)
         tables = Tables(path_to(data.root), data.version) if data.name == "nuscenes" else None
         return {
             "scans": detection_evaluation(
                 source,
                 {"scans": packing.specs(size)},
                 outputs,
-                self.classes,
+                self.class_names,
                 fused=self.fused,
                 max_range_m=task.max_range_m,
                 tables=tables,
@@ -297,11 +298,11 @@ class DetectionTask(Task):
     def render(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The first scan from above: boxes found, and the truth in white."""
         found = {name: np.asarray(value) for name, value in outputs.items()}
-        answer = boxes_of_scan(found, 0, self.classes, fused=False)
+        answer = boxes_of_scan(found, 0, self.class_names, fused=False)
         first = {name: np.asarray(batch[name])[0] for name in ("features", "truth")}
         points = first["features"][: int(np.ravel(batch["count"])[0])]
         truth = first["truth"][: int(np.ravel(batch["truth_count"])[0])]
-        return {"birds_eye": prediction.picture_above(points, answer, truth, self.classes)}
+        return {"birds_eye": prediction.picture_above(points, answer, truth, self.class_names)}
 
     def predict_files(self, variables: Variables, paths: list[Path], outdir: Path) -> list[Path]:
         """Boxes as JSON, two pictures and a page to look around in, per scan."""
@@ -316,5 +317,5 @@ class DetectionTask(Task):
         if data.name == "nuscenes" and data.root:
             known = prediction.KeyFrames.open(path_to(data.root), data.version, data.sweeps)
         return prediction.predict_files(
-            paths, outdir, detect, self.classes, form=ScanFormat.of_config(data), known=known
+            paths, outdir, detect, self.class_names, form=ScanFormat.of_config(data), known=known
         )

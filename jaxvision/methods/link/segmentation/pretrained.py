@@ -10,6 +10,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
+from jaxvision.data.lidar.classes import NUSCENES, SEMANTIC_KITTI
 from jaxvision.data.lidar.own_scans import read_scan
 from jaxvision.data.lidar.scan import check_points
 from jaxvision.data.lidar.voxels import capacity_for, voxelise
@@ -45,8 +46,8 @@ KERNELS = {
     "linkencoder_cos_3x7": Kernel("linkencoder", "cos", 3, 7, groups=2),
     "minkunet": Kernel("minkunet", edge=None),
 }
-# Classes and voxel size (m) by dataset.
-DATASETS = {"kitti": (20, 0.05), "nuscenes": (17, 0.15)}
+# Class names and voxel size (m) by dataset.
+DATASETS = {"kitti": (SEMANTIC_KITTI.names, 0.05), "nuscenes": (NUSCENES.names, 0.15)}
 VARIANTS = tuple(f"{kernel}_{data}" for kernel in KERNELS for data in DATASETS)
 
 
@@ -84,10 +85,10 @@ def segmenter(name: str, dtype: str = "float32") -> OfficialModel | None:
     if not found or found[1] not in KERNELS:
         return None
     kernel = KERNELS[found[1]]
-    classes, size = DATASETS.get(found[2], (0, 0.05))
+    names, size = DATASETS.get(found[2], ((), 0.05))
     model = SegmentationNetwork(
         network=kernel.network,
-        classes=classes or int(found[2].removesuffix("classes")),
+        classes=len(names) or int(found[2].removesuffix("classes")),
         width=int(found[3] or WIDTH),
         form=kernel.form,
         groups=kernel.groups,
@@ -98,6 +99,7 @@ def segmenter(name: str, dtype: str = "float32") -> OfficialModel | None:
         ScanSegmenter(model, LevelCapacities(kernel.edge, kernel.neighbours)),
         network_entries(model),
         lambda scan: pack_scan(scan, size),
+        class_names=names,
     )
 
 
@@ -149,7 +151,7 @@ def name_of(tensors: Mapping[str, np.ndarray]) -> str | None:
         network = "linkencoder" if "classifier.2.weight" in tensors else "linkunet"
         size = "cos_x_2x3" if "elk1.alpha" in tensors else "cos_3x7"
         kernel = f"{network}_{size}".replace("linkencoder_cos_3x7", "linkencoder_cos_3x5")
-    labels = {count: name for name, (count, _) in DATASETS.items()}
+    labels = {len(names): name for name, (names, _) in DATASETS.items()}
     classes = labels.get(last.shape[0], f"{last.shape[0]}classes")
     narrow = "" if width == WIDTH else f"_{width}wide"
     return f"{kernel}_{classes}{narrow}"

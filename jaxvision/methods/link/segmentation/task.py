@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from jaxvision.data.labels import naming
 from jaxvision.data.lidar import own_scans
 from jaxvision.data.lidar.classes import Classes
 from jaxvision.data.lidar.scan_format import ScanFormat
@@ -50,11 +51,15 @@ class SegmentationTask(Task):
             )
 
     def names_in_data(self) -> tuple[str, ...]:
-        return self.classes.names
+        return inputs.class_names(self.config)
+
+    def names_from(self) -> str:
+        return naming(self.config.data, "classes", "name")
 
     @cached_property
     def classes(self) -> Classes:
-        return inputs.classes_of(self.config)
+        """As the weights were trained with them."""
+        return inputs.classes_of(self.config).in_order(self.class_names)
 
     @cached_property
     def model(self) -> SegmentationNetwork:

@@ -13,11 +13,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxvision.data import video_list
 from jaxvision.data.actions import clip_frames, pixel_boxes
-from jaxvision.data.actions.ava_files import read_label_map
 from jaxvision.data.actions.json_files import Image, read_detected
 from jaxvision.data.actions.moving_figures import ACTIONS, MovingFigures
 from jaxvision.data.actions.size_buckets import size_buckets
-from jaxvision.data.class_lists import class_list
 from jaxvision.data.source import RecordSubset, Source
 from jaxvision.errors import InputError, check_choice
 from jaxvision.methods.umt.detection import evaluation
@@ -26,6 +24,7 @@ from jaxvision.methods.umt.detection.objective import action_loss
 from jaxvision.nn.video_transformer import block_multiply_adds, block_of, grid_of
 from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks import boxed_people, people_in_films
+from jaxvision.tasks.action_names import ActionsOfPeople
 from jaxvision.tasks.boxed_people import (
     Augmentation,
     BoxedClips,
@@ -35,7 +34,7 @@ from jaxvision.tasks.boxed_people import (
 )
 from jaxvision.tasks.people_in_films import People
 from jaxvision.training.layer_decay import layer_decay_group
-from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Task, Variables
+from jaxvision.training.task import Aux, Batch, BatchSpecs, Evaluation, Group, Variables
 from jaxvision.viz.people import SeenPerson, best_actions, draw_people
 
 # Of red, green and blue, 0 to 255: other than in pretraining, as published.
@@ -45,29 +44,15 @@ DATA_NAMES = ("ava", "figures")
 CROP = "crop"  # the bucket of training
 
 
-class ActionDetectionTask(Task):
+class ActionDetectionTask(ActionsOfPeople):
     """What people do whose boxes are known. Batches: see `boxed_people.BoxedClips`."""
 
+    data_names = DATA_NAMES
     input_suffixes = video_list.SUFFIXES
     beside_endings = ("_people.json",)
 
-    def names_in_data(self) -> tuple[str, ...]:
-        data = self.config.data
-        check_choice("data.name", data.name, DATA_NAMES)
-        if data.name == "figures":
-            return ACTIONS
-        if not data.labels:
-            return class_list("ava")[: data.classes]
-        names = read_label_map(path_to(data.labels))
-        if max(names) > data.classes:
-            raise InputError(f"{data.labels}: label id {max(names)}; expected 1 to {data.classes}")
-        return tuple(names.get(number, f"action {number}") for number in range(1, self.classes + 1))
-
-    @property
-    def classes(self) -> int:
-        """Columns of the actions: known without AVA's files."""
-        data = self.config.data
-        return data.classes if data.name == "ava" else len(self.class_names)
+    def drawn_actions(self) -> tuple[str, ...]:
+        return ACTIONS
 
     @cached_property
     def model(self) -> ActionDetector:
