@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxvision.data.arrays import read_arrays
-from jaxvision.data.procedure_files import READERS, frames_of
+from jaxvision.data.procedure_files import NAMES, READERS, frames_of
 from jaxvision.data.procedure_generator import ProcedureWorld
 from jaxvision.data.procedures import Procedures, Video, cut_windows
 from jaxvision.errors import InputError
@@ -46,6 +46,18 @@ def test_coin_reads_archives_named_npy(tmp_path):
     np.testing.assert_array_equal(read.videos[0].features, features(9))
     assert read.actions[2] == "step 6"
     assert read.tasks[7] == "MakeTea"
+
+
+def test_coins_names_are_those_of_both_lists(tmp_path):
+    """Whichever split is read, and whatever of its features is there."""
+    make_coin(tmp_path, features(9))
+    steps = [{"id": 5, "segment": [0.0, 1.5], "label": "pour"}]
+    about = {"recipe_type": 9, "class": "MakeSoup", "annotation": steps}
+    (tmp_path / "coin_test_30.json").write_text(json.dumps([{"v9": about}]))
+    read = READERS["coin"](tmp_path, "train", CHANNELS)
+    assert (read.tasks[7], read.tasks[9], read.tasks[1]) == ("MakeTea", "MakeSoup", "task 1")
+    assert (read.actions[2], read.actions[4], read.actions[5]) == ("step 6", "pour", "action 5")
+    assert NAMES["coin"](tmp_path) == (read.tasks, read.actions)
 
 
 with_nan = features(9)
@@ -167,9 +179,14 @@ def test_plain_layout(tmp_path):
     (tmp_path / "train.json").write_text(json.dumps([entry]))
     read = READERS["plain"](tmp_path, "train", CHANNELS)
     assert read.videos[0].steps == [(0, 0.0, 3.0), (1, 4.0, 6.0)]
+    assert NAMES["plain"](tmp_path) == (read.tasks, read.actions)
     entry["steps"][1][0] = "stir"
     (tmp_path / "train.json").write_text(json.dumps([entry]))
     with pytest.raises(InputError, match=r"is not in labels\.json"):
+        READERS["plain"](tmp_path, "train", CHANNELS)
+    labels = {"tasks": ["tea"], "actions": ["boil", "pour", "boil"]}
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    with pytest.raises(InputError, match=r"labels\.json: 'boil' comes twice among actions"):
         READERS["plain"](tmp_path, "train", CHANNELS)
 
 

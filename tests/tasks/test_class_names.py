@@ -265,6 +265,13 @@ def test_names_of_avas_ids(tmp_path):
         names_of_ava(str(tmp_path / "map.pbtxt"), 1)
 
 
+def test_a_planner_without_names_says_what_has_them(caplog):
+    task = make_task(load_config("pdpp/crosstask_how"))
+    labels = task.labels()
+    assert (labels.tasks[17], labels.actions[104]) == ("task 17", "action 104")
+    assert "data.root is empty; expected the folder of crosstask_how" in caplog.text
+
+
 def test_names_come_with_runs_that_an_init_takes_whole(tmp_path):
     for run, names in (("a", ("walk", "run")), ("b", ("run", "walk"))):
         (tmp_path / run).mkdir()
