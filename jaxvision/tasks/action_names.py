@@ -1,7 +1,8 @@
 """What people of films do, by name: of AVA's files, of tubes, of one's own lists, of drawn
 figures."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
 
 from jaxvision.data.actions import ava_files
 from jaxvision.data.class_lists import class_list
@@ -10,6 +11,8 @@ from jaxvision.errors import InputError, check_choice
 from jaxvision.stores.stored_path import path_to
 from jaxvision.tasks.tube_scores import tubes_of
 from jaxvision.training.task import Task
+
+Read = TypeVar("Read")
 
 
 class ActionsOfPeople(Task):
@@ -51,6 +54,16 @@ class ActionsOfPeople(Task):
         """Columns of the actions: of AVA and tubes known without their files."""
         data = self.config.data
         return data.classes if data.name in ("ava", "tubes") else len(self.class_names)
+
+    def read_films(self, read: Callable[[], Read]) -> Read | None:
+        """What `read` reads of the training's films. None where they are gone, for a task that
+        answers: a list of them may be there still."""
+        try:
+            return read()
+        except InputError:
+            if not self.trained_names:
+                raise
+            return None
 
     def counted_labels(self) -> list[int]:
         """Ids, from 1, of the classes that an evaluation counts."""

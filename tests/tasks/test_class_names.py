@@ -237,6 +237,13 @@ def test_a_run_is_evaluated_without_the_file_of_its_names(recipe, tmp_path):
     assert sample["actions"][0].tolist() == [0, 1]
     with pytest.raises(InputError, match=r"list\.csv:2: label 'walk'"):
         with_names(task, ("carry", "run"), True, compare=True).evaluations()
+    # Exports ask for the shapes of batches: the list of the training is there, its films are not.
+    (tmp_path / "labels.txt").write_text("carry\nwalk\n")
+    gone = (f"data.train={tmp_path / 'list.csv'}", f"data.labels={tmp_path / 'labels.txt'}")
+    task = make_task(load_config(recipe, ["model.frames=4", "data.root=gone", *gone]))
+    assert with_names(task, ("carry", "walk"), True, compare=False).batch_specs("train")
+    with pytest.raises(InputError, match=r"gone/a\.mp4"):
+        task.batch_specs("train")
 
 
 def test_answers_of_scans_are_in_the_trained_order(tmp_path):

@@ -128,11 +128,10 @@ class ActionTask(ActionsOfPeople):
     def buckets(self) -> dict[inputs.Bucket, list[int]]:
         """Of training; of films of usual shapes where the data are not here, as for a plan."""
         config = self.config
-        sizes: tuple[inputs.Size, ...] = inputs.USUAL_SIZES
-        if films.is_here(config):
-            sizes = tuple(self.records.sizes())
-        least = config.train.batch_size if films.is_here(config) else 1
-        return inputs.buckets_of(sizes, config, config.task.crop, least)
+        here = films.is_here(config)
+        sizes = self.read_films(lambda: tuple(self.records.sizes())) if here else None
+        least = 1 if sizes is None else config.train.batch_size
+        return inputs.buckets_of(sizes or inputs.USUAL_SIZES, config, config.task.crop, least)
 
     @cached_property
     def records(self) -> films.Records:

@@ -85,8 +85,9 @@ class DetectionTask(ActionsOfPeople):
     @cached_property
     def buckets(self) -> dict[inputs.Bucket, inputs.BucketRows]:
         """Of training; of films of usual shapes where the data are not here, as for a plan."""
-        if inputs.is_here(self.config):
-            return self.training_buckets[1]
+        here = inputs.is_here(self.config)
+        if here and (found := self.read_films(lambda: self.training_buckets)):
+            return found[1]
         task = self.config.task
         return inputs.buckets_of(inputs.USUAL_SIZES, tuple(task.short_sides), task.most_buckets)
 
