@@ -86,10 +86,7 @@ def files_by_class(
         skipped[f"{what} in no class's folder"] += len(loose.files)
     for name in folders:
         if name not in names:
-            raise InputError(
-                f"{root / name}: its name is none of the {len(names)} classes "
-                f"({', '.join(names[:8])}): a folder of no class"
-            )
+            raise no_class(root / name, names)
         files, passed = files_below(root / name, suffixes)
         skipped.update(passed)
         if not files:
@@ -98,6 +95,14 @@ def files_by_class(
             raise InputError(f"{root / name}: an empty class: no {what} there ({expected}){there}")
         found[name] = files
     return found, dict(skipped)
+
+
+def no_class(folder: Path, names: Sequence[str]) -> InputError:
+    """What is said of a folder that is none of the classes `names`."""
+    return InputError(
+        f"{folder}: its name is none of the {len(names)} classes ({', '.join(names[:8])}): a "
+        "folder of no class"
+    )
 
 
 def skipped_text(skipped: Mapping[str, int]) -> str:

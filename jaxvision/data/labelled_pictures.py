@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from jaxvision.data.folders import classes_in, classes_text, files_by_class
-from jaxvision.data.labels import names_wanted, read_labels, unquoted
+from jaxvision.data.labels import names_wanted, naming, read_labels, unquoted
 from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.data.source import FileRecords
 from jaxvision.data.tfds import TfdsRecords
@@ -60,6 +60,13 @@ def names_of(data: Mapping[str, Any]) -> tuple[str, ...]:
     if not data["train"] or not where.is_dir():
         raise names_wanted(data["train"], "picture", SUFFIXES)
     return class_names(where)
+
+
+def names_from(data: Mapping[str, Any]) -> str:
+    """What `names_of` has them from, for messages."""
+    if data["labels"] or not isinstance(data["train"], str) or not data["train"]:
+        return naming(data, "labels", "name")
+    return f"the data (data.train: {path_to(data['root']) / data['train']})"
 
 
 def picture_folder(root: str | Path, classes: Sequence[str]) -> PictureFiles:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from jaxvision.data.folders import classes_text
+from jaxvision.data.folders import classes_text, no_class
 from jaxvision.data.hha import hha
 from jaxvision.data.labelled_pictures import class_names, picture_folder
 from jaxvision.data.picture_files import (
@@ -165,7 +165,7 @@ def pair_folder(root: str | Path, classes: Sequence[str], unit: str = "millimetr
     for name in class_names(root):
         folder = path_to(root) / name
         if name not in number:
-            raise InputError(f"{folder}: its name is none of the {len(classes)} classes")
+            raise no_class(folder, classes)
         pictures, depths = (_by_stem(folder / kind) for kind in ("rgb", "depth"))
         for stem, path in {**depths, **pictures}.items():
             if stem not in pictures or stem not in depths:

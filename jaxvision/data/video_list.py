@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jaxvision.data.folders import classes_in, classes_text, files_by_class
+from jaxvision.data.folders import classes_in, classes_text, files_by_class, no_class
 from jaxvision.data.frame_sequence import FrameFolder, FrameSequence
 from jaxvision.data.frame_shards import ShardedVideo, is_frame_shards, read_index
 from jaxvision.data.labels import unquoted
@@ -167,7 +167,7 @@ def _read_class_shards(
     classes = tuple(folders if names is None else names)
     unknown = [name for name in folders if name not in classes]
     if unknown:
-        raise InputError(f"{root / unknown[0]}: a folder of no class; classes: {classes[:8]}")
+        raise no_class(root / unknown[0], classes)
     items = [
         LabelledVideo(root / name, classes.index(name.split("/")[0]), shard)
         for name, shard in sorted(shards.items(), key=lambda item: item[0].split("/"))

@@ -162,9 +162,10 @@ NAMED = [
     ),
     *(
         Named(recipe, class_folders, "data.train=F/train")
-        for recipe in ("videomae/own_videos", "umt/finetune", "sparseformer/own_head")
+        for recipe in ("videomae/own_videos", "umt/finetune")
     ),
-    Named("comae/finetune", scene_folders, "data.train=train"),
+    Named("sparseformer/own_head", class_folders, "data.train: F/train"),
+    Named("comae/finetune", scene_folders, "data.train: F/train"),
     *(
         Named(recipe, label_map, "data.labels=F/map.pbtxt")
         for recipe in ("stmixer/ava_vit_b_k400", "cycleacr/ava_vit_l_k700", "umt/detection")

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
+from jaxvision.data.labelled_pictures import names_from
 from jaxvision.data.normalisation import IMAGENET, normalise
 from jaxvision.data.picture_files import SUFFIXES
 from jaxvision.data.rgbd_transforms import EvaluationPair, TrainingPair
@@ -252,6 +253,9 @@ class ClassificationTask(PairTask):
 
     def names_in_data(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)
+
+    def names_from(self) -> str:
+        return names_from(self.config.data)
 
     @cached_property
     def model(self) -> SceneClassifier:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from jaxvision.data.augment.rand_augment import RandAugment
+from jaxvision.data.labelled_pictures import names_from
 from jaxvision.data.normalisation import normalise, statistics
 from jaxvision.data.picture_files import SUFFIXES, read_picture
 from jaxvision.data.source import Source
@@ -68,6 +69,9 @@ class ClassificationTask(Task):
 
     def names_in_data(self) -> tuple[str, ...]:
         return inputs.class_names(self.config)
+
+    def names_from(self) -> str:
+        return names_from(self.config.data)
 
     @property
     def headed(self) -> bool:
