@@ -78,20 +78,22 @@ def naming(data: Mapping[str, Any], *keys: str) -> str:
 def check_same_names(found: Sequence[str], expected: Sequence[str], where: str) -> None:
     """InputError with the first difference where classes are not called what they were called when
     the weights were trained.  where: what names them `found`."""
+    lacking = [name for name in expected if name not in found]
+    strange = [name for name in found if name not in expected]
+    named = "".join(
+        f"; {what} {', '.join(map(repr, names[:3]))}"
+        for what, names in (("it lacks", lacking), ("it adds", strange))
+        if names
+    )
     if len(found) != len(expected):
-        lacking = [name for name in expected if name not in found]
-        strange = [name for name in found if name not in expected]
-        named = "".join(
-            f"; {what} {', '.join(map(repr, names[:3]))}"
-            for what, names in (("it lacks", lacking), ("it adds", strange))
-            if names
-        )
         raise InputError(
             f"{where}: {len(found)} classes, but the weights were trained on {len(expected)}{named}"
         )
     for number, (name, trained) in enumerate(zip(found, expected, strict=True)):
         if name != trained:
+            # Sorted names move up where one is another: then the first difference is not the cause.
+            told = named if name in expected or trained in found else ""
             raise InputError(
                 f"{where}: class {number} is {name!r}, but the weights were trained with "
-                f"{trained!r} there"
+                f"{trained!r} there{told}"
             )

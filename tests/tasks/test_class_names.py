@@ -301,8 +301,13 @@ def test_a_task_without_classes_takes_no_names():
 def test_other_classes_are_named():
     with pytest.raises(InputError, match=r"it lacks 'b'; it adds 'c', 'd'"):
         check_same_names(("a", "c", "d"), ("a", "b"), "the data")
-    with pytest.raises(InputError, match="class 0 is 'b'"):
+    with pytest.raises(InputError, match=r"class 0 is 'b', .* 'a' there$"):
         check_same_names(("b", "a"), ("a", "b"), "the data")
+    # A folder that got another name is elsewhere among the others.
+    with pytest.raises(InputError, match=r"class 0 is 'b', .* there; it lacks 'a'; it adds 'z'"):
+        check_same_names(("b", "z"), ("a", "b"), "the data")
+    with pytest.raises(InputError, match=r"class 1 is 'z', .* 'b' there$"):
+        check_same_names(("a", "z"), ("a", "b"), "the data")
 
 
 def test_names_are_in_the_runs_table_or_its_newest_checkpoint(tmp_path):
