@@ -223,7 +223,9 @@ def apply_override(config: ConfigDict, override: str) -> None:
 
 def parse_table(key: str, text: str, old: Mapping[str, Any]) -> ConfigDict:
     """`{"name": value, ...}` in place of a table whose names are a user's own: one that is empty,
-    or whose values are tuples as the new ones are (class names and their labels)."""
+    or whose values are tuples as the new ones are (class names and their labels); those of a run
+    are lists, as JSON has them."""
+    old = {name: tuple(v) if isinstance(v, list) else v for name, v in old.items()}
     expected = f"set one of {', '.join(sorted(old))}" if old else "expected {'name': value, ...}"
     if old and all(isinstance(value, tuple) for value in old.values()):
         first = next(iter(old.items()))

@@ -261,6 +261,20 @@ def test_answers_of_scans_are_in_the_trained_order(tmp_path):
     assert with_names(boxes, names, True, compare=False).packing("test").classes == names
 
 
+def test_a_run_of_scans_takes_data_with_other_ids_of_its_classes(tmp_path):
+    """A run's settings are JSON, which knows lists alone."""
+    run = tmp_path / "config.json"
+    config = load_config("link/own", ["data.classes={'car': (10, 252), 'road': (40,)}"])
+    run.write_text(json.dumps(as_json(config)))
+    names = make_task(config).class_names
+    task = make_task(load_config(str(run), ["data.classes={'car': (1,), 'road': (2, 3)}"]))
+    found = with_names(task, names, True, compare=True).classes
+    assert (found.names, found.raw_ids) == (names, ((0,), (1,), (2, 3)))
+    other = make_task(load_config(str(run), ["data.classes={'auto': (1,), 'road': (2,)}"]))
+    with pytest.raises(InputError, match=r"data\.classes\): class 1 is 'auto', .* 'car' there"):
+        with_names(other, names, True, compare=True)
+
+
 def test_names_of_avas_ids(tmp_path):
     """A label map names the actions that count; the others have AVA's names, too."""
     public = class_list("ava")
