@@ -1,6 +1,7 @@
 """What people of films do, by name: of AVA's files, of tubes, of one's own lists, of drawn
 figures."""
 
+import abc
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
@@ -23,9 +24,9 @@ class ActionsOfPeople(Task):
 
     data_names: ClassVar[tuple[str, ...]]
 
+    @abc.abstractmethod
     def drawn_actions(self) -> tuple[str, ...]:
         """What drawn figures do."""
-        raise NotImplementedError
 
     def names_in_data(self) -> tuple[str, ...]:
         """Of every column of the actions, in order."""
