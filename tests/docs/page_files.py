@@ -72,12 +72,12 @@ def sun_rgbd(root: str) -> None:
 
 
 def nyu(file: str) -> None:
-    """NYU Depth v2's labelled file of two pictures, and its lists."""
+    """NYU Depth v2's labelled file of two smaller pictures, and its lists."""
     import h5py
 
     with h5py.File(file, "w") as stored:
-        stored["images"] = np.stack([noise(3, 640, 480)] * 2)
-        stored["depths"] = np.full((2, 640, 480), 1.5, np.float32)
+        stored["images"] = np.stack([noise(3, 160, 120)] * 2)
+        stored["depths"] = np.full((2, 160, 120), 1.5, np.float32)
         stored["rawDepths"] = stored["depths"][:]
     Path("train.txt").write_text("1\tkitchen\n")
     Path("val.txt").write_text("2\tkitchen\n")

@@ -66,6 +66,7 @@ VIDEO = (
     *("model.width=32", "model.heads=2", "model.depth=1"),
     *("model.decoder_width=16", "model.decoder_depth=1"),
     *("task.crop=16", "task.short_side=16", "task.segments=1", "task.crops=1"),
+    "model.remat=none",
 )
 
 
@@ -88,7 +89,7 @@ def films() -> None:
 
 
 VIDEO_LISTS = ("hybrid_train.csv", "k710/train.csv", "k400/train.csv", "k400/val.csv")
-EVERY_METHOD = Page(
+README = Page(
     make=readme,
     runs=dict.fromkeys(("runs/k400", "runs/mine"), "videomae/vit_b_k400_finetune"),
     small=(*ONE, *VIDEO, "data.train=clips/train", "data.validation=clips/validation", "init=()"),
@@ -109,8 +110,8 @@ EVERY_METHOD = Page(
     ),
 )
 VIDEOMAE = {
-    "README.md": EVERY_METHOD,
-    "docs/weights.md": EVERY_METHOD,
+    "README.md": README,
+    "docs/weights.md": Page(run_by={"^(fetch|predict) ": "README.md"}),
     "docs/index.md": Page(
         make=partial(files.class_folders, "videos", "train"),
         small=(*ONE, *VIDEO, "init=()"),
@@ -168,6 +169,7 @@ UMT = {
         small=(*SMALL_UMT, "data.train@demo=16"),
         networks={"umt/vit_b_k400": "umt/finetune"},
         weights={"b16_ptk710_ftk710_ftk400_f8_res224.pth": "umt/vit_b_k400"},
+        run_by={"^predict --workdir runs/found": "docs/own_captions.md"},
     ),
     "docs/own_captions.md": Page(
         make=files.captions,
@@ -280,7 +282,6 @@ SCANS = (
     # Large kernels take many seconds to be traced.
     *("model.network=minkunet", "model.version=baseline"),
 )
-SCENES = {"('scene-0001', ...)": "('scene-0001',)"}
 VOXEL_NETWORKS = {
     "link/linkunet_cos_3x7_kitti": "link/kitti_linkunet_cos_3x7",
     "link/centerpoint_elkv3_nuscenes": "link/nuscenes_centerpoint_elkv3",
@@ -296,19 +297,19 @@ DETECTED = (
 )
 
 
-def scans(semantic_kitti: str, nuscenes: str) -> None:
-    """Small scans in the layouts of both, below these folders."""
+def scans() -> None:
+    """Small ones in the layouts of both data sets."""
     small = Sensor(beams=8, azimuths=64)
-    write_sequences(Path(semantic_kitti), {0: 2, 8: 1, 11: 1}, sensor=small)
+    write_sequences(Path("SemanticKITTI"), {0: 2, 8: 1, 11: 1}, sensor=small)
     scenes, version = {"scene-0001": 3, "scene-0003": 1}, "v1.0-trainval"
-    write_nuscenes(Path(nuscenes), scenes, sensor=small, sweeps_between=1, version=version)
+    write_nuscenes(Path("NUSCENES"), scenes, sensor=small, sweeps_between=1, version=version)
 
 
 LINK = {
     "docs/from_authors/link.md": Page(
-        make=partial(scans, "SemanticKITTI", "NUSCENES"),
+        make=scans,
         small=SCANS,
-        names=SCENES,
+        names={"('scene-0001', ...)": "('scene-0001',)"},
         networks=VOXEL_NETWORKS,
         weights={
             "max-iou-val.pt": "link/linkunet_cos_3x7_kitti",
@@ -318,12 +319,11 @@ LINK = {
         everywhere=True,
     ),
     "jaxvision/methods/link/README.md": Page(
-        make=partial(scans, "FOLDER", "FOLDER"),
         small=SCANS,
-        names=SCENES,
         networks=VOXEL_NETWORKS,
         weights={"max-iou-val.pt": "link/linkunet_cos_3x7_kitti"},
         left=(LABELLED, DETECTED),
+        run_by={"^prepare|^train .*link/(kitti|nuscenes)": "docs/from_authors/link.md"},
     ),
 }
 
@@ -374,7 +374,7 @@ PEOPLE = (
     *("model.spatial_points=2", "task.short_sides=(32,)", "task.test_short_side=32", "init=()"),
     *("model.width=32", "model.heads=2", "model.layers=1", "model.head_width=16"),
     *("model.backbone=vit", "task.short_side=32", "task.crop=32", "train.batch_size@/ava=1"),
-    "data.classes@stmixer/ava=2",
+    *("data.classes@stmixer/ava=2", "model.remat=none"),
 )
 LISTS = (
     *("data.labels@/own=actions.txt", "data.train@/own=train.csv"),
@@ -394,6 +394,7 @@ PEOPLES_PAGES = {
         small=PEOPLE,
         networks={"stmixer/slowfast_r50_k400": "stmixer/ava_slowfast_r50_k400"},
         weights={"CHECKPOINT": "stmixer/slowfast_r50_k400"},
+        run_by={"^predict": "docs/own_actions.md"},
         everywhere=True,
     ),
     "jaxvision/methods/stmixer/README.md": Page(
@@ -446,10 +447,9 @@ CAMLIFLOW = {
         everywhere=True,
     ),
     "jaxvision/methods/camliflow/README.md": Page(
-        make=partial(files.scene_flow, "RAW"),
         small=FLOW,
         left=(JUDGED,),
-        run_by={"^predict": "docs/own_scene_flow.md"},
+        run_by={"^(prepare|predict) |camliraft_(things|kitti)": "docs/own_scene_flow.md"},
     ),
     "docs/own_scene_flow.md": Page(
         make=walk,
