@@ -25,7 +25,7 @@ class Page:
     with that word in their name.  names: what the page's words (or KEY=VALUE) stand for here.
     networks: the recipe whose small network stands for a published one.  weights: files of those
     networks, as they are published.  left: (pattern, why) of commands.  run_by: {pattern: page} of
-    commands that another page runs in the same way.  everywhere: commands of sentences and tables
+    commands that a page runs in the same way.  everywhere: commands of sentences and tables
     are run, too."""
 
     make: Callable[[], object] = lambda: None
@@ -107,6 +107,7 @@ README = Page(
     left=(
         *(PLANS, TOUR),
         (r"^evaluate --workdir runs/mae", "tests/cli/test_main.py evaluates the demo's run"),
+        (r"^export", "tests/docs/test_own_videos.py exports a run"),
     ),
 )
 VIDEOMAE = {
@@ -261,6 +262,8 @@ PDPP = {
         names={"1500": "2"},
         networks=PLANNERS,
         weights={"planner.pt": "pdpp/crosstask_how"},
+        # Its next command evaluates the same and more.
+        run_by={"^evaluate --workdir runs/t3$": "docs/from_authors/pdpp.md"},
         everywhere=True,
     ),
     "jaxvision/methods/pdpp/README.md": Page(
@@ -414,7 +417,11 @@ PEOPLES_PAGES = {
         weights={"CHECKPOINT": "cycleacr/slowfast_r101_k700"},
         everywhere=True,
     ),
-    "jaxvision/methods/cycleacr/README.md": Page(make=films_of_people, small=PEOPLE),
+    "jaxvision/methods/cycleacr/README.md": Page(
+        make=films_of_people,
+        small=PEOPLE,
+        left=((r"^evaluate", "docs/from_authors/cycleacr.md evaluates a run with found boxes"),),
+    ),
 }
 
 # CamLiFlow.

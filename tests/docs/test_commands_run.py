@@ -85,7 +85,7 @@ def test_every_page_is_run_or_says_why_not():
 
 
 @pytest.mark.parametrize("name", [name for name, page in RUN.items() if page.run_by])
-def test_what_another_page_runs_is_run_there(name):
+def test_what_is_run_elsewhere_is_run_there(name):
     """A command of the same verb and recipe, with these options and settings or more."""
     for pattern, page in RUN[name].run_by.items():
         mine = [form for words, form in forms(name) if matches(pattern, words)]
