@@ -7,6 +7,7 @@ commands evaluate and answer with (small_networks.py). What is not run here is p
 names, by test_commands.py.
 """
 
+import gc
 import itertools
 import re
 import shutil
@@ -60,7 +61,16 @@ def run(words: list[str], page: Page, capsys: pytest.CaptureFixture) -> None:
     assert status == 0, f"jaxvision {' '.join(words)}: {said.out}{said.err}"
 
 
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """Tracing makes many objects beside many that stay, which each search for garbage goes over."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 # XLA compiles tests called "emavfi" with care, which takes its time (conftest.py).
+@pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("name", RUN, ids=lambda name: name.replace("emavfi", "interpolation"))
 def test_the_commands_of_a_page_run(name, tmp_path, monkeypatch, capsys):
     page, listed = RUN[name], list(commands_of(name))
