@@ -107,7 +107,6 @@ README = Page(
     left=(
         *(PLANS, TOUR),
         (r"^evaluate --workdir runs/mae", "tests/cli/test_main.py evaluates the demo's run"),
-        (r"^export", "tests/docs/test_own_videos.py exports a run"),
     ),
 )
 VIDEOMAE = {
@@ -417,11 +416,7 @@ PEOPLES_PAGES = {
         weights={"CHECKPOINT": "cycleacr/slowfast_r101_k700"},
         everywhere=True,
     ),
-    "jaxvision/methods/cycleacr/README.md": Page(
-        make=films_of_people,
-        small=PEOPLE,
-        left=((r"^evaluate", "docs/from_authors/cycleacr.md evaluates a run with found boxes"),),
-    ),
+    "jaxvision/methods/cycleacr/README.md": Page(make=films_of_people, small=PEOPLE),
 }
 
 # CamLiFlow.
