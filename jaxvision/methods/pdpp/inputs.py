@@ -71,7 +71,8 @@ def labels_of(config: ConfigDict) -> Labels:
     if data.name == "generated":
         world = world_of(config)
         return Labels(world.task_names, world.action_names)
-    return Labels(*NAMES[data.name](root_of(config)))
+    root = root_of(config)
+    return Labels(*NAMES[data.name](root))
 
 
 def names_from(config: ConfigDict) -> str:

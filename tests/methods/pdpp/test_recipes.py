@@ -86,6 +86,7 @@ def test_what_no_recipe_has_is_refused(recipe, override, named):
         ("task.baseline=noisy", lambda task: task.sampler, "did you mean 'noise'"),
         ("task.classifier=join", lambda task: task.has_classifier, "did you mean 'joint'"),
         ("data.name=crostask_how", lambda task: task.source("train"), "mean 'crosstask_how'"),
+        ("data.name=crostask_how", lambda task: task.class_names, "mean 'crosstask_how'"),
         ("data.name=coin", lambda task: task.source("train"), "data.root is empty"),
     ],
 )
