@@ -107,14 +107,14 @@ def test_training_on_ones_own_folder_and_predicting(folder, tmp_path):
     assert load_run(None, (), run, None)[0].class_names == ("dark", "light")
     (renamed / "dark").rename(renamed / "dim")
     with pytest.raises(
-        InputError, match=r"data\.train=.*\): class 0 is 'dim', .* with 'dark' there"
+        InputError, match=r"data\.train: .*renamed\): class 0 is 'dim', .* with 'dark' there"
     ):
         load_run(None, (f"data.train={renamed}",), run, None)
     renamed.rename(folder)
     assert load_run(None, (), run, None)[0].class_names == ("dark", "light")
     with pytest.raises(InputError, match="class 0 is 'dim'"):
         load_run(None, (), run, None, compare_names=True)
-    with pytest.raises(InputError, match=r"run: the data \(data\.train=.*\): class 0 is 'dim'"):
+    with pytest.raises(InputError, match=r"run: the data \(data\.train: .*\): class 0 is 'dim'"):
         train(make_task(config), config, run, read_weights, jax.devices()[:1])
     (folder / "dim").rename(folder / "dark")
 
