@@ -57,16 +57,23 @@ class QuestionTask(WordsTask):
                 raise InputError(f'{file}: record {number}: expected an "answer" to learn')
         return records
 
+    @cached_property
+    def most_answers(self) -> int:
+        """Different ones of a question of the training; one where its file is not named, as for a
+        plan (MSRVTT-QA and MSVD-QA have one)."""
+        if not self.config.data.train:
+            return 1
+        return max(len(set(record.answers)) for record in self.questions)
+
     def source(self, split: str) -> Source:
         task = self.config.task
         records, clips = self.questions, self.clips(self.model.vision.grid.frames)
-        most = max(len(set(record.answers)) for record in records)
-        transform = QuestionClips(clips, task.answer_length, most)
+        transform = QuestionClips(clips, task.answer_length, self.most_answers)
         return Source(AnnotatedVideos(records), self.config.train.batch_size, transform)
 
     def batch_specs(self, split: str) -> BatchSpecs:
         task, batch = self.config.task, self.config.train.batch_size
-        most = max(len(set(record.answers)) for record in self.questions)
+        most = self.most_answers
         return {
             "questions": {
                 "video": self.video_of(self.model.vision.grid.frames),

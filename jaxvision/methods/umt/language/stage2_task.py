@@ -69,9 +69,13 @@ class Stage2Task(PairsTask):
             media["video"] = self.records("train")
         if data.pictures:
             media["image"] = self.records("pictures", "image")
-        if not media:
+        if not self.has_annotations:
             raise InputError("data.train, data.pictures: expected an annotation file of either")
         return media
+
+    @property
+    def has_annotations(self) -> bool:
+        return bool(self.config.data.train or self.config.data.pictures)
 
     def frames(self, bucket: str) -> int:
         return self.model.vision.grid.frames if bucket == "video" else 1
@@ -93,7 +97,9 @@ class Stage2Task(PairsTask):
         return {"params": {**mine, TEACHER: its}}
 
     def batch_specs(self, split: str) -> BatchSpecs:
-        return {name: self.fields(self.frames(name)) for name in self.sources}
+        """Of both media where no annotations are named, as for a plan."""
+        media = self.sources if self.has_annotations else ("video", "image")
+        return {name: self.fields(self.frames(name)) for name in media}
 
     def source(self, split: str) -> Mapping[str, Source]:
         return {
@@ -103,9 +109,13 @@ class Stage2Task(PairsTask):
 
     @cached_property
     def masking(self) -> WordMasking:
+        """By the user's vocabulary; by BERT's ids where no annotations are named, as for a plan."""
+        rate = self.config.task.word_mask_ratio
+        if not self.has_annotations:
+            return WordMasking(rate=rate, vocabulary=self.config.language.vocabulary)
         pieces = self.pieces
         return WordMasking(
-            rate=self.config.task.word_mask_ratio,
+            rate=rate,
             padding=pieces.id("[PAD]"),
             begin=pieces.id("[CLS]"),
             mask=pieces.id("[MASK]"),

@@ -151,3 +151,20 @@ def test_a_tiny_pretrained_network_starts_the_tasks(tmp_path):
     answer = flatten(filled)["params/answer/encoder/fusion/layers/self_attention/query/kernel"]
     text = flatten(values)["params/text/fusion/layers/self_attention/query/kernel"]
     np.testing.assert_array_equal(answer, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "lacking"),
+    [
+        ("stage2", r"data\.train, data\.pictures: expected an annotation file"),
+        ("question_answering", r"data\.train: expected questions"),
+    ],
+)
+def test_batches_are_known_without_annotations_for_a_plan_and_no_training_begins(name, lacking):
+    task = make_task(load_config(f"umt/{name}"))
+    for fields in task.batch_specs("train").values():
+        few = {k: jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype) for k, x in fields.items()}
+        made = jax.eval_shape(lambda batch: task.prepare(batch, jax.random.key(0), True), few)
+        assert made["input"].shape == few["video"].shape
+    with pytest.raises(InputError, match=lacking):
+        task.source("train")
