@@ -78,6 +78,8 @@ def naming(data: Mapping[str, Any], *keys: str) -> str:
 def check_same_names(found: Sequence[str], expected: Sequence[str], where: str) -> None:
     """InputError with the first difference where classes are not called what they were called when
     the weights were trained.  where: what names them `found`."""
+    if tuple(found) == tuple(expected):
+        return
     lacking = [name for name in expected if name not in found]
     strange = [name for name in found if name not in expected]
     named = "".join(

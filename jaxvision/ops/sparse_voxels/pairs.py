@@ -11,11 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvision.ops.dispatch import over_batch
-from jaxvision.ops.sparse_voxels.existing_pairs import (
-    LARGEST_CHUNK,
-    Pairs,
-    list_pairs,
-)
+from jaxvision.ops.sparse_voxels.existing_pairs import LARGEST_CHUNK, Pairs, list_pairs
 from jaxvision.ops.sparse_voxels.kernel_map import KernelMap
 
 # Most channels, and the pairs that are multiplied at once: so many that the steps of the loop cost
