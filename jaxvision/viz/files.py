@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from jaxvision.data.atomic_write import atomic_write
+from jaxvision.data.reencoding import SAME_BYTES
 
 
 def write_png(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> None:
@@ -25,7 +26,7 @@ def write_mp4(path: Path, video: UInt8[np.ndarray, "t height width 3"], fps: flo
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "18"}
+        stream.options = {"crf": "18", **SAME_BYTES}
         for frame in video[:, :height, :width]:
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
             container.mux(stream.encode(picture))

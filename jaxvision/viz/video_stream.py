@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from jaxvision.data.atomic_write import atomic_write
 from jaxvision.data.presentation import Presentation
-from jaxvision.data.reencoding import EXACT_TIMES, TIME_BASE
+from jaxvision.data.reencoding import EXACT_TIMES, SAME_BYTES, TIME_BASE
 from jaxvision.data.video import open_media
 
 
@@ -45,7 +45,7 @@ def write_segment(
         assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"
         # Without B-frames packets are in order of time, also from one segment to the next.
-        stream.options = {"crf": str(quality), "bf": "0"}
+        stream.options = {"crf": str(quality), "bf": "0", **SAME_BYTES}
         stream.codec_context.time_base = TIME_BASE
         presentation.tag(stream.codec_context)
         for time, image in itertools.chain([first], frames):

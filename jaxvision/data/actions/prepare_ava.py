@@ -24,7 +24,7 @@ from PIL import Image
 from jaxvision.data.actions.ava_files import BOX_COLUMNS, check_box, finite_number, rows_of
 from jaxvision.data.actions.ava_people import FIRST_SECOND, LAST_SECOND
 from jaxvision.data.atomic_write import atomic_write, path_inside
-from jaxvision.data.reencoding import GROUP, QUALITY, even_size
+from jaxvision.data.reencoding import SHORT_GROUPS, even_size
 from jaxvision.data.shards import WHOLE, Shard
 from jaxvision.data.video import SUFFIXES, Video
 from jaxvision.errors import InputError
@@ -182,7 +182,7 @@ def _write_second(
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1
-        stream.options = {"crf": str(QUALITY), "g": str(GROUP), "bf": "0"}
+        stream.options = SHORT_GROUPS
         for picture in film.frames(numbers):
             image = Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC)
             frame = av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
