@@ -21,7 +21,7 @@ EXACT_TIMES = {"movie_timescale": "90000", "video_track_timescale": "90000"}
 # time: of 224 x 160 pixels one file in six was another one.
 SAME_BYTES = {"mbtree": "0"}
 # x264's for files that clips are read from: a clip is decoded from the key frame before it.
-SHORT_GROUPS = {"crf": "18", "g": "30", "bf": "0", **SAME_BYTES}
+SHORT_GROUPS: dict[str, object] = {"crf": "18", "g": "30", "bf": "0", **SAME_BYTES}
 
 
 def even_size(height: int, width: int, short_side: int) -> tuple[int, int]:

@@ -1,14 +1,17 @@
 """The real training step of a recipe, compiled for machines that are not here."""
 
 import re
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jax.stages import Compiled, Lowered
 from ml_collections import ConfigDict
 
 from jaxvision.errors import InputError
@@ -184,8 +187,10 @@ def build(program: Program, bucket: str) -> CompiledStep:
     with jax.set_mesh(program.mesh):
         traced = program.jitted.trace(program.target, abstract_batch(fields, program.mesh))
         counted = count(traced.jaxpr)
+        lowered, options = traced.lower(), OPTIONS.get(program.topology.chip.platform, {})
         try:
-            compiled = traced.lower().compile(OPTIONS.get(program.topology.chip.platform))
+            compiled = lowered.compile(options)
+            text = text_of(compiled, lowered, options)
         except jax.errors.JaxRuntimeError as error:
             message = str(error)
             if "RESOURCE_EXHAUSTED" not in message:
@@ -210,7 +215,7 @@ def build(program: Program, bucket: str) -> CompiledStep:
     arguments = float(memory.argument_size_in_bytes)
     return CompiledStep(
         bucket=bucket,
-        text=compiled.as_text(),
+        text=text,
         arguments=arguments,
         temporaries=temporaries,
         code=code,
@@ -219,6 +224,26 @@ def build(program: Program, bucket: str) -> CompiledStep:
         counted=counted,
         seconds=time.perf_counter() - started,
     )
+
+
+def text_of(compiled: Compiled, lowered: Lowered, options: Mapping[str, Any]) -> str:
+    """The compiled program.
+
+    JAX cannot read every TPU program back (0.10.2 none that scatters on a v5p's sparse cores, with
+    several operands): such a one is compiled again, and the compiler writes its text itself.
+    """
+    try:
+        text = compiled.as_text()
+        assert text is not None
+        return text
+    except jax.errors.JaxRuntimeError:
+        with tempfile.TemporaryDirectory() as folder:
+            dump: dict[str, str | bool] = {"xla_dump_to": folder, "xla_dump_hlo_as_text": True}
+            lowered.compile({**options, **dump})
+            texts = list(Path(folder).glob("*.after_optimizations.txt"))
+            if len(texts) != 1:
+                raise
+            return texts[0].read_text()
 
 
 def devices_per_chip(program: Program) -> int:

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import pytest
 from PIL import Image
 
@@ -59,6 +60,18 @@ def test_slices_are_joined_by_their_network(capsys):
     # Four chips share their host.
     assert plan["times"]["network"] == pytest.approx(sent * 4 / 1e9)
     assert plan["bound"] == "network"
+
+
+def test_a_program_that_jax_cannot_read_back_is_written_by_the_compiler(capsys, monkeypatch):
+    def unreadable(self):
+        raise jax.errors.JaxRuntimeError("INTERNAL: RET_CHECK failure: async-update instruction")
+
+    options = ["--topology=v5e:2x2", "--config.mesh.fsdp=2"]
+    (read,) = planned(capsys, *options)
+    monkeypatch.setattr(jax.stages.Compiled, "as_text", unreadable)
+    (written,) = planned(capsys, *options)
+    assert read["hbm_bytes"] and read["collectives"]
+    assert written | {"compile_seconds": 0} == read | {"compile_seconds": 0}
 
 
 def test_out_of_memory_is_an_answer(capsys, monkeypatch):
