@@ -1,9 +1,10 @@
 """The real training step of a recipe, compiled for machines that are not here."""
 
+import contextlib
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,13 +179,29 @@ def batches_here(task: Task) -> int:
         return 0
 
 
-def build(program: Program, bucket: str) -> CompiledStep:
-    """Compile the step of a bucket. Out of memory is an answer, not an error."""
+@contextlib.contextmanager
+def least_effort() -> Iterator[None]:
+    """Within, XLA's TPU compiler tries the least for a program's speed: mostly, it does not search
+    for the best tiles of every convolution and product."""
+    usual = jax.config.jax_optimization_level  # type: ignore[attr-defined]
+    jax.config.update("jax_optimization_level", "O0")
+    try:
+        yield
+    finally:
+        jax.config.update("jax_optimization_level", usual)
+
+
+def build(program: Program, bucket: str, quick: bool = False) -> CompiledStep:
+    """Compile the step of a bucket. Out of memory is an answer, not an error.
+
+    quick: with `least_effort`.
+    """
     started = time.perf_counter()
     fields = program.task.batch_specs("train")[bucket]
     arguments = sum(program.state_bytes().values()) + program.batch_bytes(bucket)
     capacity = program.topology.chip.hbm / devices_per_chip(program)
-    with jax.set_mesh(program.mesh):
+    effort = least_effort() if quick else contextlib.nullcontext()
+    with jax.set_mesh(program.mesh), effort:
         traced = program.jitted.trace(program.target, abstract_batch(fields, program.mesh))
         counted = count(traced.jaxpr)
         lowered, options = traced.lower(), OPTIONS.get(program.topology.chip.platform, {})

@@ -97,11 +97,14 @@ def _add(file: Path, answer: Answer) -> None:
 
 def table(answers: Iterable[Answer]) -> str:
     """Markdown: a row of each bucket."""
-    head = ("recipe", "bucket", "machine", "chips", "fits", "GiB of a chip", "step at least, s")
-    lines = [f"| {' | '.join((*head, 'bound by', 'price'))} |", "| --- " * (len(head) + 2) + "|"]
+    head = (
+        *("recipe", "bucket", "machine", "chips", "fits", "GiB of a chip", "step at least, s"),
+        *("bound by", "price", "compiled"),
+    )
+    lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     for answer in answers:
         if not answer.plans:
-            cells = (answer.recipe, "", answer.machine, "", answer.said, "", "", "", "")
+            cells = (answer.recipe, "", answer.machine, "", answer.said, *[""] * 5)
             lines.append(f"| {' | '.join(cells)} |")
         for each in answer.plans:
             remedy = f"with {settings(each['remedy'])}" if each["remedy"] else "no"
@@ -115,6 +118,7 @@ def table(answers: Iterable[Answer]) -> str:
                 number(each["seconds"]) if each["seconds"] else "",
                 each["bound"] or "",
                 number(each["price"]) if each["price"] else "",
+                "quick" if each.get("quick") else "whole",
             )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -52,7 +52,9 @@ class Plan:
     devices JAX makes of it.
 
     changes: settings that differ from the recipe's.  remedy: settings with which it would fit,
-    where it does not.  measured_seconds, measured_peak: of a run on that machine, if there was one.
+    where it does not.  quick: compiled with `least_effort`; such a program moves more, so that its
+    traffic (`hbm_bytes`) is not told, nor in `times`.  measured_seconds, measured_peak: of a run on
+    that machine, if there was one.
     """
 
     topology: str
@@ -84,6 +86,7 @@ class Plan:
     remedy: dict[str, Any] = field(default_factory=dict)
     fallbacks: list[str] = field(default_factory=list)
     compile_seconds: float = 0.0
+    quick: bool = False
     measured_seconds: float | None = None
     measured_peak: float | None = None
 
@@ -104,7 +107,10 @@ class Target:
 
 
 class Planner:
-    """Plans of one recipe. `compiled` counts compilations."""
+    """Plans of one recipe. `compiled` counts compilations.
+
+    quick: each with the least effort, for TPUs alone.
+    """
 
     def __init__(
         self,
@@ -112,8 +118,11 @@ class Planner:
         make_task: Callable[[ConfigDict], Task],
         assumptions: Assumptions,
         say: Callable[[str], None] = lambda text: None,
+        *,
+        quick: bool = False,
     ):
         self.config, self.make_task, self.assumptions = config, make_task, assumptions
+        self.quick = quick
         self.say, self.compiled, self.lacks_classes = say, 0, False
 
     def program(self, target: Target, changes: dict[str, Any]) -> Program:
@@ -146,7 +155,7 @@ class Planner:
         for bucket in program.buckets:
             self.say(f"compiling {bucket!r} for {target.topology.name}{shown}")
             self.compiled += 1
-            yield self.answer(program, build(program, bucket), changes)
+            yield self.answer(program, build(program, bucket, self.quick), changes)
 
     def answer(self, program: Program, built: CompiledStep, changes: dict) -> Plan:
         """Everything that follows from what the compiler said."""
@@ -171,12 +180,13 @@ class Planner:
             executed_flops=built.counted,
             fallbacks=[str(fallback) for fallback in program.fallbacks],
             compile_seconds=built.seconds,
+            quick=self.quick,
         )
         if built.text is None:
             return Plan(**common)
         module = parse(built.text)
         sent = collectives(module, mesh)
-        moved, compiled = bytes_moved(module), multiply_adds(module)
+        moved, compiled = 0.0 if self.quick else bytes_moved(module), multiply_adds(module)
         # Kernels are opaque to the compiled text; the traced step knows them.
         flops = max(compiled, built.counted / mesh.devices.size)
         assumed = self.assumptions
@@ -198,7 +208,7 @@ class Planner:
         return Plan(
             **common,
             compiled_flops=compiled * per_chip or None,  # cuBLAS's are not in the text
-            hbm_bytes=moved * per_chip,
+            hbm_bytes=None if self.quick else moved * per_chip,
             collectives=sent,
             times=times,
             seconds=seconds,

@@ -75,6 +75,27 @@ def test_a_program_that_jax_cannot_read_back_is_written_by_the_compiler(capsys, 
     assert written | {"compile_seconds": 0} == read | {"compile_seconds": 0}
 
 
+def test_a_quick_plan_is_compiled_with_the_least_effort(capsys, monkeypatch):
+    levels, compile_ = [], jax.stages.Lowered.compile
+
+    def noted(self, *arguments):
+        levels.append(jax.config.jax_optimization_level)
+        return compile_(self, *arguments)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", noted)
+    usual, quick = (
+        planned(capsys, "--topology=v5e:2x2", "--config.train.batch_size=16", *more)[0]
+        for more in ((), ("--quick",))
+    )
+    assert levels == ["UNKNOWN", "O0"]
+    assert (usual["quick"], quick["quick"]) == (False, True)
+    assert quick["memory"]["parameters"] == usual["memory"]["parameters"]
+    assert quick["executed_flops"] == usual["executed_flops"]
+    # The traffic of a program that was not made fast bounds nothing.
+    assert (quick["hbm_bytes"], quick["times"]["memory"]) == (None, 0)
+    assert 0 < quick["seconds"] <= usual["seconds"]
+
+
 def test_out_of_memory_is_an_answer(capsys, monkeypatch):
     monkeypatch.setattr(search, "remedy", lambda planner, target, plan: plan)
     (plan,) = planned(capsys, "--topology=v5e:2x4", "--config.train.batch_size=4194304")
@@ -96,6 +117,7 @@ def test_a_search_ranks_what_fits(capsys):
     ("options", "message"),
     [
         (["--topology=v5e:3x3"], "no such v5e; nearest: v5e:2x4"),
+        (["--topology=h100:8", "--quick"], "--quick: expected TPUs, not h100:8"),
         (
             ["--topology=v5e:2x2", "--config.mesh.fsdp=3"],
             "topology 'v5e:2x2': mesh data=-1, fsdp=3, tensor=1 needs 3 devices",
