@@ -17,7 +17,7 @@ from jaxvision.data.labels import check_same_names
 from jaxvision.downloads.object_store import fetch_object
 from jaxvision.downloads.published_file import PublishedFile, fetch
 from jaxvision.downloads.shipped import shipped, shipped_names
-from jaxvision.errors import InputError, nearest
+from jaxvision.errors import InputError, check_choice, nearest
 from jaxvision.export import DESCRIPTION
 from jaxvision.registry import METHODS, load_config, make_task
 from jaxvision.stores.local_copies import cache_folder
@@ -51,6 +51,8 @@ def load(
     `model.apply(variables, preprocess(video), features=True)`. InputError lists every tensor that
     is missing, left over or of another shape.
     """
+    check_choice("dtype", dtype, ("float32", "bfloat16"))
+    network_called(name)
     source = locate(name if weights is None else weights)
     if (source / "checkpoints").is_dir():
         network = official_model(name, dtype=dtype)
@@ -65,6 +67,7 @@ def load(
             converted = replace(converted, variables=part)
         convert.check_shapes(converted.variables, network, str(source))
     else:
+        check_is_weights(source, str(source))
         file = read_checkpoint(source)
         network = official_model(name, file.tensors, dtype)
         converted = convert.from_checkpoint(file, network, str(source))
@@ -73,9 +76,7 @@ def load(
 
 def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32") -> OfficialModel:
     """The network called "<method>/<variant>"; `tensors`: the names in a file about to be read."""
-    method, slash, variant = name.partition("/")
-    if method not in METHODS or not slash:
-        raise InputError(f"{name}: expected METHOD/VARIANT{nearest(method, METHODS)}")
+    method, variant = network_called(name)
     module = _pretrained(method)
     if module is None:
         raise InputError(f"{METHODS[method].title} ({method}) has no published networks here yet")
@@ -83,6 +84,15 @@ def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32
         task = make_task(load_config(demo.recipe, [f"dtype={dtype}"]))
         return module.network_of(task, name)
     return module.official_model(variant, tensors, dtype)
+
+
+def network_called(name: str) -> tuple[str, str]:
+    """(method, variant) of "<method>/<variant>"; InputError where it is no such name."""
+    method, slash, variant = str(name).partition("/")
+    if method not in METHODS or not slash:
+        known = f"; jaxvision list {name}" if name in METHODS else nearest(method, METHODS)
+        raise InputError(f"{name or repr(name)}: expected METHOD/NETWORK{known}")
+    return method, variant
 
 
 def recognise(tensors: Mapping[str, Any], source: str) -> OfficialModel:
@@ -142,6 +152,8 @@ def locate(source: str | Path) -> Path:
     published file by the name of its network ("videomae/vit_b_k710") or its own
     ("umt/b16_25m.pth"), or the address of a file in an object store ("gs://bucket/w.pth"), fetched
     if it is not here yet."""
+    if not str(source):
+        raise InputError("weights: an empty name; expected a file, a folder or METHOD/NETWORK")
     if is_address(str(source)):
         return fetch_object(str(source), cache_folder(), partial(print, file=sys.stderr))
     path, name = Path(source), str(source)
@@ -176,11 +188,13 @@ def _pretrained(method: str) -> Any:
 
 class NamedWeights(NamedTuple):
     """variables: host arrays.  class_names: that they were trained with; () where it is not known.
-    of_run: whether a run here was trained, and the names are those of its data."""
+    of_run: whether a run here was trained, and the names are those of its data.  method: whose
+    network it is."""
 
     variables: Mapping[str, Any]
     class_names: tuple[str, ...]
     of_run: bool
+    method: str
 
 
 def read_weights(source: str) -> Mapping[str, Any]:
@@ -194,16 +208,31 @@ def read_named_weights(source: str) -> NamedWeights:
     path = locate(source)
     if (path / "checkpoints").is_dir():
         variables = read_workdir(path, without=Task.training_only)
-        return NamedWeights(variables, class_names_of(path), True)
+        return NamedWeights(
+            variables, class_names_of(path), True, load_config(str(config_of(path))).method
+        )
     if convert.is_converted(path):
         converted = convert.load(path)
         origin, found = converted.origin, convert.computable(converted.variables)
-        return NamedWeights(found, names_in_folder(origin), bool(origin.classes))
+        names = names_in_folder(origin)
+        return NamedWeights(found, names, bool(origin.classes), method_of(origin.network))
+    check_is_weights(path, source)
+    file = read_checkpoint(path)
+    network = recognise(file.tensors, source)
+    converted = convert.from_checkpoint(file, network, source)
+    found = convert.computable(converted.variables)
+    return NamedWeights(found, names_of(network), False, method_of(network.name))
+
+
+def method_of(network: str) -> str:
+    return network.partition("/")[0]
+
+
+def check_is_weights(path: Path, source: str) -> None:
+    """InputError where `path`, which is no workdir and no folder that was converted, is no file.
+    source: what was asked for."""
     if path.is_file():
-        file = read_checkpoint(path)
-        network = recognise(file.tensors, source)
-        converted = convert.from_checkpoint(file, network, source)
-        return NamedWeights(convert.computable(converted.variables), names_of(network), False)
+        return
     if not path.exists():
         raise InputError(f"{source}: no such file or folder of weights")
     raise InputError(
@@ -329,6 +358,8 @@ def load_run(
         named = read_named_weights(str(weights))
         chain, read = [{"from": str(weights)}], lambda _: named.variables
         names, of_run = named.class_names, named.of_run
+        if not names:
+            check_method(task, named.method, str(weights))
     elif workdir is not None:
         chain = [{"from": str(workdir)}]
         read = partial(read_workdir, step=step, without=task.training_only)
@@ -385,6 +416,19 @@ def check_names_known(task: Task) -> None:
         raise InputError(
             "no weights: give --workdir or --weights; the recipe's own init "
             f"({first}) is what a training starts from"
+        ) from error
+
+
+def check_method(task: Task, method: str, source: str) -> None:
+    """InputError where a task cannot say what its classes are since its weights, those in `source`,
+    are of another method."""
+    try:
+        _ = task.class_names
+    except InputError as error:
+        if method == task.config.method:
+            raise
+        raise InputError(
+            f"{source}: weights of {method!r}; the recipe is of {task.config.method!r}"
         ) from error
 
 

@@ -18,15 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from jaxvision.errors import InputError, nearest
-    from jaxvision.loading import locate
-    from jaxvision.registry import METHODS
+    from jaxvision.errors import InputError
+    from jaxvision.loading import locate, network_called
 
     for name in arguments.names:
-        method = name.partition("/")[0]
-        if "/" not in name or method not in METHODS:
-            ways = f"; jaxvision list {name}" if name in METHODS else nearest(method, METHODS)
-            raise InputError(f"{name}: expected METHOD/NETWORK{ways}")
+        network_called(name)
         if Path(name).exists():
             raise InputError(f"{name}: a file or folder of this name is here: it would be taken")
         print(locate(name))

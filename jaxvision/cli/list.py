@@ -1,5 +1,5 @@
 """What there is: the methods, with the recipes to begin with; of one method every recipe by its
-job, and the published weights; of one recipe what it says of itself.
+job, and the weights, shipped and published; of one recipe what it says of itself.
 
 NAME:gpus=8 is a recipe that takes arguments, with their defaults.
 """
@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         mine = {r: file for r, file in known.items() if r.startswith(f"{name}/")}
         print_recipes(console, mine, () if arguments.method else BEGIN_WITH)
     if arguments.method:
+        print_shipped(console, arguments.method)
         print_published(Console(soft_wrap=True), arguments.method)
     return 0
 
@@ -93,6 +94,23 @@ def with_arguments(recipe: str, file: Path) -> str:
     ]
     given = [f"{k.arg}={ast.unparse(k.value)}" for call in calls for k in call.keywords]
     return f"{recipe}:{','.join(given) or '...'}"
+
+
+def print_shipped(console: Any, method: str) -> None:
+    """The weights of a method that come with this library, and what each was measured to do."""
+    from rich.markup import escape
+
+    from jaxvision.downloads.shipped import shipped, shipped_names
+
+    mine = [name for name in shipped_names() if name.startswith(f"{method}/")]
+    if mine:
+        console.print(
+            "\nweights that come with it, by name: --weights NAME, or jaxvision.load(NAME)"
+        )
+    for demo in filter(None, map(shipped, mine)):
+        console.print(
+            f" {demo.name}  [dim]{demo.parameters:,} parameters; {escape(demo.told)}[/dim]"
+        )
 
 
 def print_published(console: Any, method: str) -> None:

@@ -14,6 +14,7 @@ def add_config(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument(
         "--config.KEY=VALUE",
         dest="_override",
+        metavar="",
         action="append",
         help="change one setting, e.g. --config.optim.clip_norm=1.0",
     )

@@ -36,11 +36,17 @@ def names_wanted(train: str, what: str, suffixes: Sequence[str]) -> InputError:
         return InputError(
             f"data.train={train}: a {what}; expected a folder of class folders, or a list"
         )
-    lacking = f"; data.train={train} names none, a list does not" if train else ""
+    lists = ", ".join(SOURCES)
+    if not train:
+        return InputError(
+            f"nothing names the classes, nor do the weights: expected data.train, a folder of "
+            f"class folders of {what}s, or data.labels, a file of names, one a line, or a list of "
+            f"{lists}"
+        )
     return InputError(
-        "data.labels: expected a file of class names, one a line, or a list of "
-        f"{', '.join(SOURCES)}; neither the weights nor a folder of class folders in data.train "
-        f"names them{lacking}"
+        f"data.labels: expected a file of class names, one a line, or a list of {lists}; neither "
+        "the weights nor a folder of class folders in data.train names them; "
+        f"data.train={train} names none, a list does not"
     )
 
 

@@ -10,6 +10,8 @@ from jaxvision.data.conversions import Note, collecting
 from jaxvision.data.source import Records, Source
 from jaxvision.errors import InputError
 
+LOOKED_FOR = 16  # files of a training set: before minutes of compilation, not all of it
+
 
 def listed_files(source: Source | Mapping[str, Source]) -> list[Path]:
     """The files of a source's records, each once, where they know them."""
@@ -22,6 +24,18 @@ def listed_files(source: Source | Mapping[str, Source]) -> list[Path]:
 
 def _files_of(records: Records) -> list[Path]:
     return getattr(records, "files", list)()
+
+
+def look_for_some(source: Source | Mapping[str, Source]) -> None:
+    """InputError where none of a few of a source's files is there, those all over its list: a root
+    or a list that is not meant. Some may lack, which the loader replaces; not nearly all."""
+    files = listed_files(source)
+    some = files[:: max(len(files) // LOOKED_FOR, 1)]
+    if some and not any(path.exists() for path in some):
+        raise InputError(
+            f"{some[0]}: no such file, which the training data list; there is none of the "
+            f"{len(some)} that were looked for of {len(files)}"
+        )
 
 
 class Opened(NamedTuple):

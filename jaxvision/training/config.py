@@ -297,7 +297,10 @@ def check_choices(config: ConfigDict) -> None:
     if config.evaluate.weights == "ema" and not config.ema.decay:
         raise InputError("evaluate.weights is 'ema' but ema.decay is 0: no average is kept")
     if bool(config.train.steps) == bool(config.train.epochs):
-        raise InputError("set exactly one of train.steps and train.epochs")
+        raise InputError(
+            f"set exactly one of train.steps and train.epochs, which are {config.train.steps} and "
+            f"{config.train.epochs}; the other is 0"
+        )
     for key in (
         "train.batch_size",
         "train.accumulate",

@@ -15,6 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxvision.data.conversions import Conversions
+from jaxvision.data.listed_files import look_for_some
 from jaxvision.data.loader import HostBatch, batches
 from jaxvision.errors import InputError, writing
 from jaxvision.training.checkpoint import Checkpoints, SaveError
@@ -153,6 +154,7 @@ class Loop:
         data = run.config.data
         # Before minutes of compilation: it looks for the files that it will read.
         readers = data.workers, data.threads, data.patience
+        look_for_some(run.data.sources)
         self.evaluator = Evaluator(run.task, run.mesh, *readers, evaluations=run.evaluations)
         buckets = ", ".join(run.task.batch_specs("train"))
         reporter.say(f"start-up: compiling the step ({buckets})")

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxvision.cli.list import JOBS
-from jaxvision.cli.main import main
+from jaxvision.cli.main import VERBS, main
 from jaxvision.data import pictures
 from jaxvision.loading import answering_mesh
 from jaxvision.registry import METHODS, Method
@@ -170,6 +170,7 @@ def test_list_names_methods_and_recipes(capsys):
     places = [lines.index(f"  {job}:") for job in JOBS.values() if f"  {job}:" in lines]
     assert places == sorted(places)
     assert lines[places[0] + 1].startswith("    videomae/demo  VideoMAE V2 pretraining in mini")
+    assert [line for line in lines if line.startswith(" videomae/demo  503,540 parameters; hidden")]
     known = [line.split()[0] for line in lines if line.startswith("    videomae/")]
     assert {name.partition(":")[0] for name in known} == {
         name for name in recipes() if name.startswith("videomae/")
@@ -199,6 +200,15 @@ def test_list_shows_a_recipe_and_its_arguments(tmp_path, monkeypatch, capsys):
     assert "pdpp/small:gpus=8" in capsys.readouterr().out
     line = refused(capsys, "list", "pdpp/small:gpsu=1")
     assert "no recipe argument 'gpsu'; did you mean 'gpus'?" in line
+
+
+def test_help_names_no_variable_of_ours(capsys):
+    for verb in VERBS:
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+    told = capsys.readouterr().out
+    assert "--config.KEY=VALUE" in told
+    assert "_OVERRIDE" not in told
 
 
 def test_no_verb_teaches(capsys):
@@ -364,4 +374,6 @@ def test_a_recipe_without_weights_asks_for_weights(tmp_path, capsys):
     argv = ["predict", "--config=videomae/vit_b_k400_finetune", str(tmp_path / "clip.mp4")]
     line = refused(capsys, *argv, f"--out={tmp_path / 'out'}")
     assert "no weights: give --workdir or --weights" in line
+    line = refused(capsys, *argv, "--weights=emavfi/demo", f"--out={tmp_path / 'out'}")
+    assert "emavfi/demo: weights of 'emavfi'; the recipe is of 'videomae'" in line
     assert not (tmp_path / "out").exists()

@@ -7,12 +7,16 @@ import pytest
 from PIL import Image
 
 from jaxvision.data import flow_files
+from jaxvision.data.listed_files import look_for_some
 from jaxvision.data.scene_flow import augmentation, geometry, sintel
+from jaxvision.data.scene_flow.driving import Driving
 from jaxvision.data.scene_flow.frames import FramePair, draw_points
 from jaxvision.data.scene_flow.geometry import Camera
 from jaxvision.data.scene_flow.kitti import PADDED, KittiFrames
+from jaxvision.data.source import Source
 from jaxvision.errors import InputError
 from jaxvision.methods.camliflow.background_refinement import refine
+from jaxvision.methods.camliflow.inputs import WithTruth
 from jaxvision.methods.camliflow.kitti_evaluation import Flows, background_of, counts_of, truth_of
 from jaxvision.methods.camliflow.point_evaluation import cameras_of
 
@@ -111,6 +115,13 @@ def test_a_missing_file_of_kitti_is_named(tmp_path):
     ):
         with pytest.raises(InputError, match=f"{re.escape(file)}: no such file, which KITTI's"):
             read(1)
+    # A folder that is another one is known before minutes of compilation.
+    (training / "image_2/000000_10.png").touch()
+    look_for_some(Source(WithTruth(frames), 1))
+    for lost in (WithTruth(KittiFrames(tmp_path / "x", "training40")), Driving(tmp_path)):
+        assert len(lost.files()) == len(lost)
+        with pytest.raises(InputError, match=r"_10\.png: no such|left/0001\.png: no such"):
+            look_for_some(Source(lost, 1))
     with pytest.raises(InputError, match="unknown split"):
         KittiFrames(tmp_path, "training16")
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+import jaxvision
 from downloads.file_server import FileServer
 from jaxvision.cli.main import main
 from jaxvision.errors import InputError
@@ -69,3 +70,19 @@ def test_names_that_are_none_are_one_line(tmp_path, monkeypatch, capsys):
         assert expected in err
     with pytest.raises(InputError, match=r"gone\.pth: no such file or folder of weights"):
         read_named_weights("gone.pth")
+
+
+def test_what_python_is_given_wrong_is_one_line_that_names_it(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for arguments, expected in (
+        (("emavfi",), "emavfi: expected METHOD/NETWORK; jaxvision list emavfi"),
+        (("",), "'': expected METHOD/NETWORK; known: camliflow,"),
+        (("emavfi/demoo",), "did you mean 'emavfi/demo'?"),
+        (("emavfi/demo", None, "float23"), "dtype 'float23'; did you mean 'float32'?"),
+        (("emavfi/demo", tmp_path / "folder"), "folder: expected the workdir of a run"),
+        (("emavfi/demo", "gone.pth"), "gone.pth: no such file or folder of weights"),
+        (("emavfi/demo", ""), "weights: an empty name; expected a file, a folder"),
+    ):
+        with pytest.raises(InputError) as told:
+            jaxvision.load(*arguments)
+        assert expected in str(told.value)

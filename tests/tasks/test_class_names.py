@@ -336,7 +336,9 @@ def test_names_are_in_the_runs_table_or_its_newest_checkpoint(tmp_path):
 
 
 def test_the_setting_at_fault_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"data\.labels: expected a file .* kinetics400"):
+    with pytest.raises(
+        InputError, match=r"expected data\.train, .* videos, or data\.labels, "
+    ):
         _ = videos_task().class_names
     with pytest.raises(InputError, match=r"data\.train=trian: no such folder or list"):
         _ = videos_task("data.train=trian").class_names
@@ -348,5 +350,7 @@ def test_the_setting_at_fault_is_named(tmp_path):
         _ = videos_task(f"data.train={tmp_path / 'a.txt'}").class_names
     with pytest.raises(InputError, match=r"data\.labels=kinetics40: .*mean 'kinetics400'"):
         _ = videos_task("data.labels=kinetics40").class_names
-    with pytest.raises(InputError, match=r"data\.labels: expected a file .* neither the weights"):
+    with pytest.raises(InputError, match=r"expected data\.train, .* of pictures, or data\.labels"):
         _ = make_task(load_config("comae/finetune", ["data.train="])).class_names
+    with pytest.raises(InputError, match=r"data\.train=mine: data\.name is 'tfds', .*name=folder"):
+        _ = make_task(load_config("sparseformer/tiny", ["data.train=mine"])).class_names

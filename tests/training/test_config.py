@@ -177,7 +177,7 @@ def test_difference_leaves_out_how_a_run_is_carried_out():
     [
         ("dtype", "float16", "dtype 'float16': expected 'float32' or 'bfloat16'"),
         ("evaluate.weights", "ema", "evaluate.weights is 'ema' but ema.decay is 0"),
-        ("train.epochs", 1.0, "set exactly one of train.steps and train.epochs"),
+        ("train.epochs", 1.0, "set exactly one of train.steps and train.epochs, which are"),
         ("train.accumulate", 3, "train.accumulate=3 does not divide train.batch_size=16"),
         ("train.norm_groups", 3, "train.norm_groups=3 does not divide 16 records"),
         ("train.loss_groups", 5, "train.loss_groups=5 does not divide 16 records"),

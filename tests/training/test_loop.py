@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from jaxvision.data.listed_files import look_for_some
+from jaxvision.data.source import Source
 from jaxvision.errors import InputError
 from jaxvision.training import loop
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.preemption import Preempted
+from jaxvision.training.run import Run
 from jaxvision.weights.mapping import flatten
 from training.toy import Points, ToyTask, toy_config
 
@@ -213,6 +216,17 @@ def test_listed_files_of_an_evaluation_are_looked_for_at_the_start(tmp_path):
             run(tmp_path / "run")
         assert Checkpoints(tmp_path / "run").steps() == []
         assert run(tmp_path / "run", **{"evaluate.max_unreadable": 1})[0]["whole/records"] == 40
+
+
+def test_training_files_of_which_none_is_there_are_told_before_the_compilation(tmp_path):
+    """A root that is misspelt, not after minutes of it."""
+    points = Listed(folder=tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "compile", lambda self: pytest.fail("compiled"))
+        with pytest.raises(InputError, match=r"/here: no such file.*none of the 2 .* of 2"):
+            run(tmp_path / "run", points)
+    (tmp_path / "gone").touch()
+    look_for_some(Source(points, 1))
 
 
 def test_an_evaluation_may_leave_records_out_and_says_so(tmp_path, capsys):

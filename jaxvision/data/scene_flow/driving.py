@@ -73,10 +73,8 @@ class Driving:
         pair = ALL[index]
         sequence, way = Path(*pair[:3]), pair.direction
         numbers = (pair.number, pair.neighbour)
-        pictures, disparities = (self.root / part for part in ("frames_finalpass", "disparity"))
-        images = [
-            np.asarray(read_picture(pictures / sequence / f"left/{n:04d}.png")) for n in numbers
-        ]
+        disparities = self.root / "disparity"
+        images = [np.asarray(read_picture(self._picture(pair, n))) for n in numbers]
         first, second = (
             read_disparity(disparities / sequence / f"left/{n:04d}.pfm") for n in numbers
         )
@@ -103,6 +101,13 @@ class Driving:
             flow_3d=(end - start)[near],
             name=self.name(index),
         )
+
+    def files(self) -> list[Path]:
+        """The first picture of every record."""
+        return [self._picture(pair, pair.number) for pair in ALL]
+
+    def _picture(self, pair: Pair, number: int) -> Path:
+        return self.root / "frames_finalpass" / Path(*pair[:3]) / f"left/{number:04d}.png"
 
     def _near(self, points: Float[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
         return np.isfinite(points).all(axis=-1) & (points[..., 2] < self.farthest)

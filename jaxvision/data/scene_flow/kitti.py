@@ -61,10 +61,17 @@ class KittiFrames:
 
     def file(self, folder: str, index: int, suffix: str) -> Path:
         """A file of a record. InputError where it is not there."""
-        path = self.root / SPLITS[self.split][0] / folder / f"{self.number(index):06d}{suffix}"
+        path = self._path(folder, index, suffix)
         if not path.is_file():
             raise InputError(f"{path}: no such file, which KITTI's {folder} should hold")
         return path
+
+    def files(self) -> list[Path]:
+        """Where the first picture of every record is expected."""
+        return [self._path("image_2", index, "_10.png") for index in range(len(self))]
+
+    def _path(self, folder: str, index: int, suffix: str) -> Path:
+        return self.root / SPLITS[self.split][0] / folder / f"{self.number(index):06d}{suffix}"
 
     def name(self, index: int) -> str:
         return f"{SPLITS[self.split][0]}/{self.number(index):06d}"

@@ -4,6 +4,7 @@ Fields are those that the network has a branch for; see `PairTransform.specs`.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -43,6 +44,9 @@ class WithTruth:
 
     def name(self, index: int) -> str:
         return self.frames.name(index)
+
+    def files(self) -> list[Path]:
+        return self.frames.files()
 
 
 def moving_planes(

@@ -50,6 +50,9 @@ class Estimated:
     def name(self, index: int) -> str:
         return self.frames.name(index)
 
+    def files(self) -> list[Path]:
+        return self.frames.files()
+
 
 class Flows(NamedTuple):
     """An answer to one padded pair, and the points that it is about."""

@@ -132,6 +132,11 @@ def class_names(config: ConfigDict) -> tuple[str, ...]:
     check_choice("data.name", data.name, DATASETS)
     if data.name == "digits":
         return tuple("0123456789")
+    if data.name == "tfds" and data.train:
+        raise InputError(
+            f"data.train={data.train}: data.name is 'tfds', which reads data.dataset="
+            f"{data.dataset}; expected data.name=folder for folders and lists of one's own"
+        )
     if data.name == "tfds" and not data.labels:
         return TfdsPictures(TfdsRecords(data.dataset, "train", data.root)).classes
     return labelled_pictures.names_of(data)
