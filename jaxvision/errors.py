@@ -99,8 +99,11 @@ def check_writable(out: Path, file: bool = False) -> None:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{there} is a file, expected a folder")
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        try:
+            with tempfile.TemporaryFile(dir=there):
+                pass
+        except FileNotFoundError as error:  # of /proc and its like, which make nothing anew
+            raise InputError(f"{out}: nothing can be made in {there}") from error
 
 
 FEW = 24  # names that one line can hold

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from jaxvision.downloads.shipped import shipped
-    from jaxvision.errors import InputError, check_choice, writing
+    from jaxvision.errors import InputError, check_choice, check_writable, writing
     from jaxvision.registry import METHODS, tour_stops
     from jaxvision.viz.tour_page import Chapter, tour_page
 
@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_choice("--only", name, known)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there and not empty; expected a new folder (--out)")
+    check_writable(out)
     # 2. Every method, one after the other: one that fails leaves the others alone.
     chosen = arguments.only or known
     chapters, failures = [], 0

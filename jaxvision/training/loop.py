@@ -74,6 +74,8 @@ def train(
         with checkpoints, Reporter(workdir, run.steps, jax.process_index() == 0) as reporter:
             reporter.config(as_json(config))
             state = start_state(run, checkpoints, reporter, read_weights)
+            if (step := int(state.step)) >= run.steps:
+                reporter.say(f"step {step} was the last one: nothing is left to train")
             run = run.before_training(state, reporter.say)
             loop = Loop(run, checkpoints, reporter, workdir)
             record_config(workdir, config)

@@ -60,13 +60,17 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, page: Page, asked: Collection[
     monkeypatch.setattr(loop, "train", partial(begun, saved=asked))
     for owner, name, traced in TRACED_ONCE:
         monkeypatch.setattr(owner, name, traced)
-    # A program for one device is compiled sooner than one for the tests' eight.
-    for module in (loading, training_run):
-        monkeypatch.setattr(module, "make_mesh", on_one_device)
+    use_one_device(monkeypatch)
     monkeypatch.setattr(published_file, "in_hub_cache", lambda *_: here / "fetched")
     monkeypatch.setattr(loading, "official_model", partial(official, page=page))
     monkeypatch.setattr(loading, "recognise", partial(recognised, page=page))
     monkeypatch.setitem(prepare_ava.CUTS, "seconds", Cut(8, files.AVA_SECONDS, 64))
+
+
+def use_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program for one device is compiled sooner than one for the tests' eight."""
+    for module in (loading, training_run):
+        monkeypatch.setattr(module, "make_mesh", on_one_device)
 
 
 def on_one_device(axes: dict[str, int], devices: Any = None) -> jax.sharding.Mesh:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import media
+from docs.small_networks import use_one_device
 from jaxvision.cli.main import main
 from jaxvision.loading import class_names
 
@@ -17,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "frozen_features.md"
 # What makes the recipe small; the page's own settings stay.
 SMALL = [
     *("--config.train.batch_size=8", "--config.train.epochs=2.0"),
-    *("--config.evaluate.every_epochs=0.0", "--config.mesh.data=8"),
+    *("--config.evaluate.every_epochs=0.0", "--config.mesh.data=1"),
 ]
 NETWORK = [
     *("--config.model.frames=4", "--config.model.image_size=(16,16)", "--config.model.patch=8"),
@@ -29,6 +30,7 @@ NETWORK = [
 @pytest.mark.xdist_group("cli")
 def test_the_page_leads_to_a_head(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    use_one_device(monkeypatch)
     media.bars(Path("videos"), train=4, validation=2)
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     said = []

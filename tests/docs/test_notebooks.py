@@ -9,6 +9,7 @@ import pytest
 from flax import linen as nn
 
 import media
+from docs.small_networks import use_one_device
 from jaxvision.data.video import Video
 from jaxvision.registry import load_config, make_task
 from jaxvision.viz.files import write_mp4
@@ -49,6 +50,7 @@ def test_every_notebook_is_run():
 @pytest.mark.xdist_group("frozen_head")
 def test_classify_and_probe(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    use_one_device(monkeypatch)
     videos = media.bars(tmp_path / "videos", train=8, validation=2)
     yours = {"VIDEOS": str(videos), "RECIPE": "videomae/own_head", "SETTINGS": SMALL_VIDEOS}
     left = run("classify_and_probe.md", yours)

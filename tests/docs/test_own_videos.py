@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from docs.small_networks import use_one_device
 from jaxvision.cli.main import main
 from jaxvision.viz.files import write_mp4
 
@@ -26,7 +27,7 @@ SMALL = [
     "--config.train.batch_size=8",
     "--config.train.epochs=1.0",
     "--config.optim.learning_rate.warmup_epochs=0",
-    "--config.mesh.data=8",
+    "--config.mesh.data=1",
 ]
 
 
@@ -37,6 +38,7 @@ def blocks(language: str) -> list[str]:
 @pytest.mark.xdist_group("cli")
 def test_the_page_leads_to_a_model(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    use_one_device(monkeypatch)
     rng = np.random.default_rng(0)
     for split, count in (("train", 4), ("validation", 2)):
         for name in ("falling", "rising"):

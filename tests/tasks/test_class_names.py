@@ -336,9 +336,7 @@ def test_names_are_in_the_runs_table_or_its_newest_checkpoint(tmp_path):
 
 
 def test_the_setting_at_fault_is_named(tmp_path):
-    with pytest.raises(
-        InputError, match=r"expected data\.train, .* videos, or data\.labels, "
-    ):
+    with pytest.raises(InputError, match=r"expected data\.train, .* videos, or data\.labels, "):
         _ = videos_task().class_names
     with pytest.raises(InputError, match=r"data\.train=trian: no such folder or list"):
         _ = videos_task("data.train=trian").class_names

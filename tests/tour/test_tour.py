@@ -64,6 +64,7 @@ def test_a_method_shows_what_it_read(tmp_path, capsys, monkeypatch):
         (["--only=sparsformer"], "--only 'sparsformer'; did you mean 'sparseformer'?"),
         (["--config.seed=1"], "--config.seed=1: a tour takes its demos as they are"),
         (["--out=gs://a/b"], "expected a folder"),
+        (["--out=/proc/a"], "/proc/a: nothing can be made in /proc"),
     ],
 )
 def test_bad_input_is_one_line(words, told, tmp_path, capsys, monkeypatch):

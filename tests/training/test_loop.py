@@ -277,6 +277,14 @@ class Unlabelled(Points):
         return record if index == self.labelled else {**record, "label": -1}
 
 
+def test_a_run_that_is_done_says_so(tmp_path, capsys):
+    told = "step 6 was the last one: nothing is left to train"
+    run(tmp_path)
+    assert told not in capsys.readouterr().out
+    run(tmp_path)
+    assert told in capsys.readouterr().out
+
+
 def test_a_run_without_anything_to_learn_from_is_refused(tmp_path):
     """After an epoch, or after the whole of a shorter run; one label that counts is enough."""
     for steps, read in ((6, 48), (2, 32)):
