@@ -379,7 +379,13 @@ def load_run(
     mesh = make_mesh(answering_mesh(config.mesh.to_dict(), overrides, recipe is None))
     shapes, shardings, _ = abstract_variables(task, mesh)
     shapes = answering_variables(task, shapes)
-    loaded, reports = initialisation.apply(shapes, chain, read, task.adapt)
+    try:
+        loaded, reports = initialisation.apply(shapes, chain, read, task.adapt)
+    except InputError as error:
+        demo = shipped(str(weights))
+        if demo is None or demo.recipe == recipe:
+            raise
+        raise InputError(f"{error}; {demo.name} is of --config {demo.recipe}") from error
     found = {path for report in reports for path in report.loaded}
     lacking = [path for path in flatten(shapes) if path not in found and path[:7] == "params/"]
     if lacking:

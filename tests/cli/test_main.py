@@ -376,4 +376,8 @@ def test_a_recipe_without_weights_asks_for_weights(tmp_path, capsys):
     assert "no weights: give --workdir or --weights" in line
     line = refused(capsys, *argv, "--weights=emavfi/demo", f"--out={tmp_path / 'out'}")
     assert "emavfi/demo: weights of 'emavfi'; the recipe is of 'videomae'" in line
+    argv = ["predict", "--config=umt/demo", "--weights=umt/demo", str(tmp_path / "clip.mp4")]
+    line = refused(capsys, *argv, f"--out={tmp_path / 'out'}")
+    assert "do not fit" in line
+    assert "; umt/demo is of --config umt/demo:stage=" in line
     assert not (tmp_path / "out").exists()

@@ -4,6 +4,8 @@ import contextlib
 import json
 import shutil
 import sqlite3
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +34,18 @@ def picture(path: str, height: int = 64, width: int = 64) -> None:
     Image.fromarray(noise(height, width, 3)).save(path)
 
 
-def film(path: str, frames: int = 9, height: int = 32, width: int = 48) -> None:
+def film(path: str, frames: int = 9, height: int = 32, width: int = 48, fps: float = 8) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_mp4(Path(path), noise(frames, height, width, 3), 8)
+    Path(path).write_bytes(film_of(frames, height, width, fps))
+
+
+@cache
+def film_of(frames: int, height: int, width: int, fps: float) -> bytes:
+    """Encoded once, for all pages."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "film.mp4"
+        write_mp4(file, noise(frames, height, width, 3), fps)
+        return file.read_bytes()
 
 
 def class_folders(root: str, *splits: str) -> None:
@@ -178,7 +189,7 @@ def ava(labels: str = "annotations/ava_action_list_v2.2_for_activitynet_2019.pbt
     Path("annotations/ava_val_excluded_timestamps_v2.2.csv").write_text("film,0950\n")
     named = ((1, "walk"), (2, "carry"))
     Path(labels).write_text("".join(f'item {{ name: "{n}" id: {i} }}\n' for i, n in named))
-    write_mp4(Path("FILMS/film.mp4"), noise(182, *FILM_SIZE, 3), 0.2)
+    film("FILMS/film.mp4", 182, *FILM_SIZE, fps=0.2)
     for second in range(first, last + 1):
         film(f"clips/trainval/film/{second}.mp4", 8, *FILM_SIZE)
     shutil.copytree("clips", "AVA/clips")
@@ -222,17 +233,13 @@ def flying_things(root: str) -> None:
 
 
 def scene_flow(raw: str) -> None:
-    """Raw frames of FlyingThings3D, KITTI's training set, and a walk of two frames, also as the
-    tour's pair."""
+    """Raw frames of FlyingThings3D, KITTI's training set, and a walk of two frames."""
     flying_things(raw)
     write_kitti(Path("kitti_scene_flow"), range(200), size=(120, 96))
-    pair = Path("page/camliflow_stereo/given")
-    pair.mkdir(parents=True)
     frames = [{"image": f"{n}.png", "cloud": f"{n}.npy"} for n in range(2)]
     walk = {"camera": [100.0, 47.5, 31.5], "frames": frames}
     places = np.random.default_rng(0).uniform((-1, -1, 4), (1, 1, 9), (300, 3))
-    for folder, name in ((Path(), "walk"), (pair, "motorcycle")):
-        (folder / f"{name}.json").write_text(json.dumps(walk))
-        for number in range(2):
-            picture(str(folder / f"{number}.png"), 64, 96)
-            np.save(folder / f"{number}.npy", places.astype(np.float32))
+    Path("walk.json").write_text(json.dumps(walk))
+    for number in range(2):
+        picture(f"{number}.png", 64, 96)
+        np.save(f"{number}.npy", places.astype(np.float32))

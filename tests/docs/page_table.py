@@ -125,7 +125,11 @@ VIDEOMAE = {
         weights={"vit_b_k400.pth": "videomae/vit_b_k400"},
         everywhere=True,
     ),
-    "jaxvision/methods/videomae/README.md": Page(make=films, small=(*ONE, *VIDEO, "init=()")),
+    "jaxvision/methods/videomae/README.md": Page(
+        make=films,
+        small=(*ONE, *VIDEO, "init=()"),
+        run_by={"^evaluate .* --only test": "docs/from_authors/videomae.md"},
+    ),
 }
 
 # UMT.
@@ -216,7 +220,9 @@ COMAE = {
         weights={"finetune.pth": "comae/base_sunrgbd"},
     ),
     "docs/own_rgbd.md": Page(
-        make=rooms, small=SMALL_COMAE, run_by={"^prepare nyud": "jaxvision/methods/comae/README.md"}
+        make=rooms,
+        small=SMALL_COMAE,
+        run_by={"^(prepare nyud|evaluate)": "jaxvision/methods/comae/README.md"},
     ),
 }
 
@@ -244,13 +250,13 @@ SPARSEFORMER = {
     "docs/tour.md": Page(
         make=partial(files.picture, "digits/0.png", 32, 32),
         small=(*ONE, "train.batch_size=64"),
-        left=(TOUR,),
+        left=(TOUR, (r"^predict", "tests/tour/test_tour.py answers digits by it")),
     ),
 }
 
 # PDPP.
 PLANNER = (
-    *(*ONE, "model.width=32", "model.multipliers=(1, 1)", "data.channels=4"),
+    *(*ONE, "model.width=32", "model.multipliers=(1,)", "data.channels=4"),
     "task.prediction_samples=4",
 )
 PLANNERS = {name: name for name in ("pdpp/crosstask_how", "pdpp/crosstask_how_classifier")}
@@ -458,6 +464,8 @@ CAMLIFLOW = {
         runs={"runs/camliraft": "camliflow/camliraft_things"},
         small=FLOW,
         left=(TOUR,),
+        # The tour's pair is answered as the walk is.
+        run_by={"^predict .*motorcycle": "docs/own_scene_flow.md"},
     ),
 }
 

@@ -192,6 +192,7 @@ class PairsTask(WordsTask):
         `predictions.answer_files`."""
         clips = self.clips(self.config.task.test_frames, training=False)
         score = jax.jit(lambda variables, video, *words: self.scores(variables, video, *words))
+        told = jax.jit(_told)
 
         def answer(frames: np.ndarray, sentences: Sequence[str]) -> list[dict[str, float]]:
             # Few shapes are compiled: rows behind the last sentence are empty.
@@ -200,12 +201,10 @@ class PairsTask(WordsTask):
             ids, mask = clips.pieces.encode(cleaned, clips.length)
             video = normalise(jnp.asarray(frames)[None])
             pairs, temperature = score(variables, video, ids[None], mask[None])
-            pairs = jax.tree.map(lambda x: x[:, :count], pairs)
-            _, chosen = multiple_choice_scores(pairs.similarity, pairs.matching, temperature)
-            match = jax.nn.softmax(pairs.matching.astype(jnp.float32))[..., 1]
-            said = {"similarity": pairs.similarity, "match": match, "choice": chosen}
-            columns = [np.asarray(column[0], float).tolist() for column in said.values()]
-            return [dict(zip(said, row, strict=True)) for row in zip(*columns, strict=True)]
+            pairs = jax.tree.map(lambda x: np.asarray(x)[:, :count], pairs)
+            names, scores = ("similarity", "match", "choice"), told(pairs, temperature)
+            columns = [np.asarray(column[0], float).tolist() for column in scores]
+            return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
         return answer_files(
             paths,
@@ -223,6 +222,13 @@ class PairsTask(WordsTask):
             for clip, match in zip(batch["video"][:4], outputs["match"][:4], strict=True)
         ]
         return {"clips": np.concatenate(rows)}
+
+
+def _told(pairs: PairScores, temperature: Float[Array, ""]) -> tuple[Float[Array, "b n"], ...]:
+    """Similarity, match and choice of each video's texts: one program for a count of texts."""
+    _, chosen = multiple_choice_scores(pairs.similarity, pairs.matching, temperature)
+    match = jax.nn.softmax(pairs.matching.astype(jnp.float32))[..., 1]
+    return pairs.similarity, match, chosen
 
 
 class RetrievalTask(PairsTask):
