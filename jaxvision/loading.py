@@ -26,6 +26,7 @@ from jaxvision.text_files import read_json
 from jaxvision.training import initialisation
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.compilation_cache import keep_compiled_programs
+from jaxvision.training.config import config_of_run
 from jaxvision.training.mesh import make_mesh, resolve
 from jaxvision.training.run_record import class_names_of
 from jaxvision.training.settings import SETTINGS
@@ -189,7 +190,7 @@ def _pretrained(method: str) -> Any:
 class NamedWeights(NamedTuple):
     """variables: host arrays.  class_names: that they were trained with; () where it is not known.
     of_run: whether a run here was trained, and the names are those of its data.  method: whose
-    network it is."""
+    network it is; "" where it is not known."""
 
     variables: Mapping[str, Any]
     class_names: tuple[str, ...]
@@ -208,9 +209,7 @@ def read_named_weights(source: str) -> NamedWeights:
     path = locate(source)
     if (path / "checkpoints").is_dir():
         variables = read_workdir(path, without=Task.training_only)
-        return NamedWeights(
-            variables, class_names_of(path), True, load_config(str(config_of(path))).method
-        )
+        return NamedWeights(variables, class_names_of(path), True, method_of_run(path))
     if convert.is_converted(path):
         converted = convert.load(path)
         origin, found = converted.origin, convert.computable(converted.variables)
@@ -226,6 +225,13 @@ def read_named_weights(source: str) -> NamedWeights:
 
 def method_of(network: str) -> str:
     return network.partition("/")[0]
+
+
+def method_of_run(workdir: Path) -> str:
+    """Whose network was trained in `workdir`; "" where its config does not say."""
+    with contextlib.suppress(InputError):
+        return str(config_of_run(config_of(workdir)).get("method", ""))
+    return ""
 
 
 def check_is_weights(path: Path, source: str) -> None:
@@ -431,7 +437,7 @@ def check_method(task: Task, method: str, source: str) -> None:
     try:
         _ = task.class_names
     except InputError as error:
-        if method == task.config.method:
+        if method in ("", task.config.method):
             raise
         raise InputError(
             f"{source}: weights of {method!r}; the recipe is of {task.config.method!r}"

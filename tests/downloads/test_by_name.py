@@ -6,7 +6,7 @@ import jaxvision
 from downloads.file_server import FileServer
 from jaxvision.cli.main import main
 from jaxvision.errors import InputError
-from jaxvision.loading import locate, published, read_named_weights
+from jaxvision.loading import locate, method_of_run, published, read_named_weights
 from jaxvision.registry import METHODS
 
 
@@ -86,3 +86,10 @@ def test_what_python_is_given_wrong_is_one_line_that_names_it(tmp_path):
         with pytest.raises(InputError) as told:
             jaxvision.load(*arguments)
         assert expected in str(told.value)
+
+
+def test_weights_of_a_run_whose_config_is_unknown_say_no_method(tmp_path):
+    assert method_of_run(tmp_path) == ""
+    for config, method in (("{", ""), ('{"method": "umt"}', "umt")):
+        (tmp_path / "config.json").write_text(config)
+        assert method_of_run(tmp_path) == method
