@@ -175,7 +175,7 @@ def test_a_folder_that_is_no_class_is_refused(folder):
 def test_classes_without_a_name_are_one_line(folder):
     with pytest.raises(InputError, match=r"data\.train: trian: no such folder or list"):
         _ = make_task(config_of(folder, "data.train=trian")).class_names
-    with pytest.raises(InputError, match=r"data\.labels: expected a file of class names"):
+    with pytest.raises(InputError, match=r"nothing names the classes.*expected data\.train"):
         _ = make_task(config_of(folder, "data.train=")).class_names
     with pytest.raises(InputError, match=r"0\.png: a picture; expected a folder of class folders"):
         _ = make_task(config_of(folder, f"data.train={folder / 'dark' / '0.png'}")).class_names
