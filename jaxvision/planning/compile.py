@@ -181,8 +181,7 @@ def batches_here(task: Task) -> int:
 
 @contextlib.contextmanager
 def least_effort() -> Iterator[None]:
-    """Within, XLA's TPU compiler tries the least for a program's speed: mostly, it does not search
-    for the best tiles of every convolution and product."""
+    """Within, XLA's TPU compiler tries the least for a program's speed."""
     usual = jax.config.jax_optimization_level  # type: ignore[attr-defined]
     jax.config.update("jax_optimization_level", "O0")
     try:
@@ -246,8 +245,8 @@ def build(program: Program, bucket: str, quick: bool = False) -> CompiledStep:
 def text_of(compiled: Compiled, lowered: Lowered, options: Mapping[str, Any]) -> str:
     """The compiled program.
 
-    JAX cannot read every TPU program back (0.10.2 none that scatters on a v5p's sparse cores, with
-    several operands): such a one is compiled again, and the compiler writes its text itself.
+    JAX cannot read every TPU program back (0.10.2 not some whose sparse cores scatter, met on v5p
+    and v6e): such a one is compiled again, and the compiler writes its text itself.
     """
     try:
         text = compiled.as_text()
