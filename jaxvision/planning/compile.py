@@ -205,8 +205,7 @@ def build(program: Program, bucket: str, quick: bool = False) -> CompiledStep:
         counted = count(traced.jaxpr)
         lowered, options = traced.lower(), OPTIONS.get(program.topology.chip.platform, {})
         try:
-            compiled = lowered.compile(options)
-            text = text_of(compiled, lowered, options)
+            compiled, text = compiled_with_text(lowered, options)
         except jax.errors.JaxRuntimeError as error:
             message = str(error)
             if "RESOURCE_EXHAUSTED" not in message:
@@ -225,6 +224,7 @@ def build(program: Program, bucket: str, quick: bool = False) -> CompiledStep:
                 seconds=seconds,
             )
     memory = compiled.memory_analysis()
+    assert memory is not None
     code = float(memory.generated_code_size_in_bytes)
     new_outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
     temporaries = float(memory.temp_size_in_bytes + new_outputs)
@@ -242,24 +242,19 @@ def build(program: Program, bucket: str, quick: bool = False) -> CompiledStep:
     )
 
 
-def text_of(compiled: Compiled, lowered: Lowered, options: Mapping[str, Any]) -> str:
-    """The compiled program.
+def compiled_with_text(lowered: Lowered, options: Mapping[str, Any]) -> tuple[Compiled, str]:
+    """The compiled program, and its text as the compiler itself writes it.
 
     JAX cannot read every TPU program back (0.10.2 not some whose sparse cores scatter, met on v5p
-    and v6e): such a one is compiled again, and the compiler writes its text itself.
+    and v6e), so that `as_text` is asked only of a compiler that writes none.
     """
-    try:
-        text = compiled.as_text()
-        assert text is not None
-        return text
-    except jax.errors.JaxRuntimeError:
-        with tempfile.TemporaryDirectory() as folder:
-            dump: dict[str, str | bool] = {"xla_dump_to": folder, "xla_dump_hlo_as_text": True}
-            lowered.compile({**options, **dump})
-            texts = list(Path(folder).glob("*.after_optimizations.txt"))
-            if len(texts) != 1:
-                raise
-            return texts[0].read_text()
+    with tempfile.TemporaryDirectory() as folder:
+        dump: dict[str, str | bool] = {"xla_dump_to": folder, "xla_dump_hlo_as_text": True}
+        compiled = lowered.compile({**options, **dump})
+        texts = list(Path(folder).glob("*.after_optimizations.txt"))
+        text = texts[0].read_text() if len(texts) == 1 else compiled.as_text()
+    assert text is not None
+    return compiled, text
 
 
 def devices_per_chip(program: Program) -> int:
