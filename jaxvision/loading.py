@@ -1,9 +1,9 @@
 """From a file or a workdir to weights in hand."""
 
 import contextlib
-import importlib
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,16 +12,13 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from jaxvision.data.class_lists import class_list
 from jaxvision.data.labels import check_same_names
-from jaxvision.downloads.object_store import fetch_object
-from jaxvision.downloads.published_file import PublishedFile, fetch
-from jaxvision.downloads.shipped import shipped, shipped_names
-from jaxvision.errors import InputError, check_choice, nearest
+from jaxvision.downloads.shipped import shipped
+from jaxvision.errors import InputError, check_choice
 from jaxvision.export import DESCRIPTION
-from jaxvision.registry import METHODS, load_config, make_task
+from jaxvision.networks import locate, names_of, network_called, official_model, recognise
+from jaxvision.registry import load_config, make_task
 from jaxvision.stores.local_copies import cache_folder
-from jaxvision.stores.store import is_address
 from jaxvision.text_files import read_json
 from jaxvision.training import initialisation
 from jaxvision.training.checkpoint import Checkpoints
@@ -75,40 +72,6 @@ def load(
     return network.model, convert.computable(converted.variables), network.preprocess
 
 
-def official_model(name: str, tensors: Iterable[str] = (), dtype: str = "float32") -> OfficialModel:
-    """The network called "<method>/<variant>"; `tensors`: the names in a file about to be read."""
-    method, variant = network_called(name)
-    module = _pretrained(method)
-    if module is None:
-        raise InputError(f"{METHODS[method].title} ({method}) has no published networks here yet")
-    if (demo := shipped(name)) is not None:
-        task = make_task(load_config(demo.recipe, [f"dtype={dtype}"]))
-        return module.network_of(task, name)
-    return module.official_model(variant, tensors, dtype)
-
-
-def network_called(name: str) -> tuple[str, str]:
-    """(method, variant) of "<method>/<variant>"; InputError where it is no such name."""
-    method, slash, variant = str(name).partition("/")
-    if method not in METHODS or not slash:
-        known = f"; jaxvision list {name}" if name in METHODS else nearest(method, METHODS)
-        raise InputError(f"{name or repr(name)}: expected METHOD/NETWORK{known}")
-    return method, variant
-
-
-def recognise(tensors: Mapping[str, Any], source: str) -> OfficialModel:
-    """The network whose official tensors a file holds, whichever method's it is."""
-    for method in METHODS:
-        module = _pretrained(method)
-        network = module.recognise(tensors) if module else None
-        if network is not None:
-            return network
-    raise InputError(
-        f"{source}: its tensors ({', '.join(list(tensors)[:3])} ...) are of no published network "
-        "known here"
-    )
-
-
 def class_names(source: str | Path) -> tuple[str, ...]:
     """What the outputs of a classifier mean, in order.
 
@@ -130,61 +93,11 @@ def class_names(source: str | Path) -> tuple[str, ...]:
     return names
 
 
-def names_of(network: OfficialModel) -> tuple[str, ...]:
-    """The names of an official network's classes, () where they are not known."""
-    return class_list(network.class_list) if network.class_list else network.class_names
-
-
-def published(method: str) -> list[dict[str, str]]:
-    """A method's published weights: `network`, `file`, and what else is known of each, by name."""
-    module = _pretrained(method)
-    return module.published() if module else []
-
-
 def names_in_folder(origin: convert.Origin) -> tuple[str, ...]:
     """Of converted weights: the run's, else the network's, () where they are not known."""
     with contextlib.suppress(InputError):  # of a network that has no name of its own: an encoder
         return origin.classes or names_of(official_model(origin.network, origin.names))
     return ()
-
-
-def locate(source: str | Path) -> Path:
-    """Where weights lie: `source` itself, those that are shipped for a demo ("emavfi/demo"), or a
-    published file by the name of its network ("videomae/vit_b_k710") or its own
-    ("umt/b16_25m.pth"), or the address of a file in an object store ("gs://bucket/w.pth"), fetched
-    if it is not here yet."""
-    if not str(source):
-        raise InputError("weights: an empty name; expected a file, a folder or METHOD/NETWORK")
-    if is_address(str(source)):
-        return fetch_object(str(source), cache_folder(), partial(print, file=sys.stderr))
-    path, name = Path(source), str(source)
-    method, slash, rest = name.partition("/")
-    if path.exists() or not slash or method not in METHODS:
-        return path
-    if (demo := shipped(name)) is not None:
-        return demo.folder
-    rows = [PublishedFile.of_row(row) for row in published(method)]
-    found = [row for row in rows if row.network == name or row.file == rest]
-    if not found:
-        known = [*(row.network for row in rows), *shipped_names()]
-        raise InputError(
-            f"{source}: no such file, and no published weights of that name{nearest(name, known)}"
-        )
-    if len(found) > 1:
-        files = ", ".join(f"{method}/{row.file}" for row in found)
-        raise InputError(f"{source}: published as several files: name one of {files}")
-    return fetch(found[0], say=partial(print, file=sys.stderr))
-
-
-def _pretrained(method: str) -> Any:
-    """The module of a method that knows its published networks, or None where it has none yet."""
-    name = f"jaxvision.methods.{method}.pretrained"
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and name.startswith(error.name):
-            return None
-        raise
 
 
 class NamedWeights(NamedTuple):
@@ -360,12 +273,12 @@ def load_run(
     keep_programs()
     task = make_task(config)
     read: Callable[[str], Mapping[str, Any]] = read_weights
+    belonging: AbstractContextManager = contextlib.nullcontext()
     if weights is not None:
         named = read_named_weights(str(weights))
         chain, read = [{"from": str(weights)}], lambda _: named.variables
         names, of_run = named.class_names, named.of_run
-        if not names:
-            check_method(task, named.method, str(weights))
+        belonging = says_whose(str(weights), named.method, config.method, recipe)
     elif workdir is not None:
         chain = [{"from": str(workdir)}]
         read = partial(read_workdir, step=step, without=task.training_only)
@@ -381,17 +294,12 @@ def load_run(
         key.startswith("data.") and key not in SETTINGS for key in keys
     )
     compare = compare_names or own_data
-    task = with_names(task, names, of_run, compare, must_read="data.labels" in keys)
     mesh = make_mesh(answering_mesh(config.mesh.to_dict(), overrides, recipe is None))
-    shapes, shardings, _ = abstract_variables(task, mesh)
-    shapes = answering_variables(task, shapes)
-    try:
+    with belonging:
+        task = with_names(task, names, of_run, compare, must_read="data.labels" in keys)
+        shapes, shardings, _ = abstract_variables(task, mesh)
+        shapes = answering_variables(task, shapes)
         loaded, reports = initialisation.apply(shapes, chain, read, task.adapt)
-    except InputError as error:
-        demo = shipped(str(weights))
-        if demo is None or demo.recipe == recipe:
-            raise
-        raise InputError(f"{error}; {demo.name} is of --config {demo.recipe}") from error
     found = {path for report in reports for path in report.loaded}
     lacking = [path for path in flatten(shapes) if path not in found and path[:7] == "params/"]
     if lacking:
@@ -431,17 +339,22 @@ def check_names_known(task: Task) -> None:
         ) from error
 
 
-def check_method(task: Task, method: str, source: str) -> None:
-    """InputError where a task cannot say what its classes are since its weights, those in `source`,
-    are of another method."""
+@contextlib.contextmanager
+def says_whose(source: str, method: str, wanted: str, recipe: str | None) -> Iterator[None]:
+    """Around what fails where the weights in `source` are not a recipe's: says whose they are.
+
+    method: that they are of, "" where it is not known.  wanted: the recipe's.
+    """
     try:
-        _ = task.class_names
+        yield
     except InputError as error:
-        if method in ("", task.config.method):
-            raise
-        raise InputError(
-            f"{source}: weights of {method!r}; the recipe is of {task.config.method!r}"
-        ) from error
+        demo = shipped(source)
+        if method not in ("", wanted):
+            wrong = f"{source}: weights of {method!r}; the recipe is of {wanted!r}"
+            raise InputError(wrong) from error
+        if demo is not None and demo.recipe != recipe:
+            raise InputError(f"{error}; {demo.name} is of --config {demo.recipe}") from error
+        raise
 
 
 def with_names(

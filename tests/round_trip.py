@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvision.loading import official_model
+from jaxvision.networks import official_model
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint, write_checkpoint
 from jaxvision.weights.official import OfficialModel

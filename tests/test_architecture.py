@@ -30,10 +30,12 @@ ALLOWED = {
     "registry": {"training", "tasks", "methods"},
     "planning": {"training", "viz"},
     "downloads": {"data"},
-    "loading": {"registry", "training", "weights", "methods", "data", "export", "downloads"},
+    "networks": {"registry", "weights", "methods", "data", "downloads"},
+    "loading": {"networks", "registry", "training", "weights", "data", "export", "downloads"},
     "export": {"training", "weights", "data"},
     "cli": {
         "registry",
+        "networks",
         "loading",
         "export",
         "downloads",

@@ -20,7 +20,7 @@ import compiled_goldens
 import text_goldens
 from golden_case import Case
 from jaxvision.export import export_one, predictor
-from jaxvision.loading import published
+from jaxvision.networks import published
 from jaxvision.planning.flops import count
 from jaxvision.registry import METHODS, load_config, make_task, settings
 from jaxvision.training.config import recipes

@@ -30,7 +30,7 @@ suppress_warnings = ["myst.header"]
 
 def published_weights() -> str:
     """The page of every published file, as `jaxvision list METHOD` has it."""
-    from jaxvision.loading import published
+    from jaxvision.networks import published
     from jaxvision.registry import METHODS
 
     lines = [

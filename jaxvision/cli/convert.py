@@ -57,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from jaxvision.errors import InputError, check_writable, writing
-    from jaxvision.loading import locate, official_from_run, official_model
+    from jaxvision.loading import official_from_run
+    from jaxvision.networks import locate, official_model
     from jaxvision.weights import convert
     from jaxvision.weights.checkpoint_file import read_checkpoint
 

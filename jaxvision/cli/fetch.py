@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from jaxvision.errors import InputError
-    from jaxvision.loading import locate, network_called
+    from jaxvision.networks import locate, network_called
 
     for name in arguments.names:
         network_called(name)

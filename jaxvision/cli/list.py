@@ -115,7 +115,7 @@ def print_shipped(console: Any, method: str) -> None:
 
 def print_published(console: Any, method: str) -> None:
     """The weights a method's authors published, and what each was measured to do."""
-    from jaxvision.loading import published
+    from jaxvision.networks import published
 
     rows = published(method)
     if rows:

@@ -15,7 +15,7 @@ from flax import linen as nn
 
 from docs import page_files as files
 from docs.page_table import Page
-from jaxvision import loading
+from jaxvision import loading, networks
 from jaxvision.data.actions import prepare_ava
 from jaxvision.data.actions.prepare_ava import Cut
 from jaxvision.downloads import published_file
@@ -47,7 +47,7 @@ BESIDE_DEMOS: dict[type, Callable[[Any], list[Entry]]] = {
     VideoQuestions: question_entries,
     TaskClassifier: partial(classifier_entries, data_parallel=False),
 }
-OFFICIAL_MODEL, RECOGNISE = loading.official_model, loading.recognise
+OFFICIAL_MODEL, RECOGNISE = networks.official_model, networks.recognise
 
 
 def put_in_place(monkeypatch: pytest.MonkeyPatch, page: Page, asked: Collection[str]) -> None:
@@ -62,8 +62,9 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, page: Page, asked: Collection[
         monkeypatch.setattr(owner, name, traced)
     use_one_device(monkeypatch)
     monkeypatch.setattr(published_file, "in_hub_cache", lambda *_: here / "fetched")
-    monkeypatch.setattr(loading, "official_model", partial(official, page=page))
-    monkeypatch.setattr(loading, "recognise", partial(recognised, page=page))
+    for module in (loading, networks):
+        monkeypatch.setattr(module, "official_model", partial(official, page=page))
+        monkeypatch.setattr(module, "recognise", partial(recognised, page=page))
     monkeypatch.setitem(prepare_ava.CUTS, "seconds", Cut(8, files.AVA_SECONDS, 64))
 
 
@@ -134,14 +135,14 @@ def small_network(name: str, page: Page) -> OfficialModel:
 
 
 def official(name: str, tensors: Any = (), dtype: str = "float32", *, page: Page) -> OfficialModel:
-    """In place of `loading.official_model`."""
+    """In place of `networks.official_model`."""
     return (
         small_network(name, page) if name in page.networks else OFFICIAL_MODEL(name, tensors, dtype)
     )
 
 
 def recognised(tensors: Any, source: str, *, page: Page) -> OfficialModel:
-    """In place of `loading.recognise`."""
+    """In place of `networks.recognise`."""
     if source in page.weights:
         return small_network(page.weights[source], page)
     return RECOGNISE(tensors, source)

@@ -15,7 +15,7 @@ import pytest
 from jaxvision.cli.main import VERBS, make_parser
 from jaxvision.downloads.shipped import shipped_names
 from jaxvision.errors import InputError
-from jaxvision.loading import official_model, published
+from jaxvision.networks import official_model, published
 from jaxvision.registry import METHODS, load_config
 from jaxvision.training.config import leaves, read_config, recipes
 

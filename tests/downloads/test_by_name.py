@@ -6,7 +6,8 @@ import jaxvision
 from downloads.file_server import FileServer
 from jaxvision.cli.main import main
 from jaxvision.errors import InputError
-from jaxvision.loading import locate, method_of_run, published, read_named_weights
+from jaxvision.loading import method_of_run, read_named_weights
+from jaxvision.networks import locate, published
 from jaxvision.registry import METHODS
 
 

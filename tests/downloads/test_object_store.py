@@ -6,7 +6,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from jaxvision import loading
+from jaxvision import networks
 from jaxvision.cli.main import main
 from jaxvision.downloads.object_store import fetch_object
 from jaxvision.errors import InputError
@@ -92,7 +92,7 @@ def test_a_full_disk_is_the_disks_fault(store, tmp_path):
 
 def test_weights_may_lie_in_a_store(store, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("JAXVISION_CACHE", str(tmp_path))
-    assert loading.locate("memory://bucket/w.pth").read_bytes() == b"weights"
+    assert networks.locate("memory://bucket/w.pth").read_bytes() == b"weights"
     (tmp_path / "a.mp4").touch()
     words = ["predict", str(tmp_path / "a.mp4"), "--config=pdpp/demo", f"--out={tmp_path / 'out'}"]
     assert main([*words, "--weights=memory://bucket/none.pth"]) == 2

@@ -14,7 +14,8 @@ from jaxvision import class_names
 from jaxvision.data.class_lists import SOURCES, class_list
 from jaxvision.data.labels import check_same_names, read_labels
 from jaxvision.errors import InputError
-from jaxvision.loading import names_of, names_of_chain, official_model, with_names
+from jaxvision.loading import names_of_chain, with_names
+from jaxvision.networks import names_of, official_model
 from jaxvision.registry import make_task
 from jaxvision.tasks.action_names import names_of_ava
 from jaxvision.training import manifest

@@ -15,7 +15,8 @@ import media
 from jaxvision.data.feature_files import FeatureFiles, first_view
 from jaxvision.data.loader import Schedule, TrainingBatches
 from jaxvision.errors import InputError
-from jaxvision.loading import load_run, official_model, read_weights
+from jaxvision.loading import load_run, read_weights
+from jaxvision.networks import official_model
 from jaxvision.nn.token_head import AttentionPool, token_head
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.registry import load_config, make_task

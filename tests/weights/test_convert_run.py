@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvision import loading
+from jaxvision import loading, networks
 from jaxvision.cli.main import main
 from jaxvision.errors import InputError
 from jaxvision.registry import METHODS, Method
@@ -42,13 +42,13 @@ WIDER = dataclasses.replace(
 @pytest.fixture(autouse=True)
 def published(monkeypatch):
     """The toy's networks, as those of a method."""
-    networks = {"small": NETWORK, "wider": WIDER}
+    known = {"small": NETWORK, "wider": WIDER}
     module = SimpleNamespace(
-        official_model=lambda name, tensors, dtype: networks[name],
+        official_model=lambda name, tensors, dtype: known[name],
         recognise=lambda tensors: NETWORK if "norm.running_mean" in tensors else None,
     )
     monkeypatch.setitem(METHODS, "toy", Method("Toy", "0", ""))
-    monkeypatch.setattr(loading, "_pretrained", lambda name: module if name == "toy" else None)
+    monkeypatch.setattr(networks, "_pretrained", lambda name: module if name == "toy" else None)
 
 
 @pytest.fixture(scope="module")

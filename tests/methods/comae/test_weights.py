@@ -9,7 +9,6 @@ import pytest
 from flax import linen as nn
 
 from jaxvision.errors import InputError
-from jaxvision.loading import official_model, recognise
 from jaxvision.methods.comae.model import (
     MultiModalAutoencoder,
     PatchContrast,
@@ -17,6 +16,7 @@ from jaxvision.methods.comae.model import (
     SceneClassifier,
 )
 from jaxvision.methods.comae.pretrained import entries_of
+from jaxvision.networks import official_model, recognise
 from jaxvision.nn.transformer import BlockConfig
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import write_checkpoint

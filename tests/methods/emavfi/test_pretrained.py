@@ -8,8 +8,8 @@ from PIL import Image
 import jaxvision
 from jaxvision.cli.main import main
 from jaxvision.errors import InputError
-from jaxvision.loading import recognise
 from jaxvision.methods.emavfi.pretrained import official_model, preprocess, published
+from jaxvision.networks import recognise
 from jaxvision.weights.checkpoint_file import read_checkpoint, write_checkpoint
 
 

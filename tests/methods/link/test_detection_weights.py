@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import jaxvision
-from jaxvision.loading import official_model, recognise
 from jaxvision.methods.link.detection.weights import SPCONV_1, has_old_kernels
+from jaxvision.networks import official_model, recognise
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import write_checkpoint
 from round_trip import assert_same, official_tensors, round_trip

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxvision
-from jaxvision.loading import official_model, recognise
+from jaxvision.networks import official_model, recognise
 from jaxvision.weights.checkpoint_file import write_checkpoint
 from round_trip import official_tensors, round_trip
 

@@ -8,8 +8,9 @@ import pytest
 import jaxvision
 from jaxvision.cli.main import main
 from jaxvision.errors import InputError
-from jaxvision.loading import load_run, recognise
+from jaxvision.loading import load_run
 from jaxvision.methods.pdpp.pretrained import SETTINGS, observations, official_model, published
+from jaxvision.networks import recognise
 from jaxvision.weights.checkpoint_file import read_checkpoint
 from jaxvision.weights.torch_writer import write_torch_file
 

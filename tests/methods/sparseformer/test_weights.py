@@ -9,7 +9,6 @@ import pytest
 from flax import linen as nn
 
 from jaxvision.errors import InputError
-from jaxvision.loading import official_model, recognise
 from jaxvision.methods.sparseformer.architecture import PLAIN, Unit, paper_units
 from jaxvision.methods.sparseformer.model import SparseFormer
 from jaxvision.methods.sparseformer.variants import PUBLISHED, VARIANTS, find_variant
@@ -20,6 +19,7 @@ from jaxvision.methods.sparseformer.weights import (
     to_package_name,
     to_paper_name,
 )
+from jaxvision.networks import official_model, recognise
 from jaxvision.weights import convert, to_variables
 from jaxvision.weights.checkpoint_file import write_checkpoint
 from jaxvision.weights.mapping import flatten

@@ -10,11 +10,12 @@ from flax import linen as nn
 
 from jaxvision.cli.main import main
 from jaxvision.errors import InputError
-from jaxvision.loading import official_model, read_weights, recognise
+from jaxvision.loading import read_weights
 from jaxvision.methods.umt.clip_layouts import to_hugging_face, to_visual
 from jaxvision.methods.umt.language.published import published_words
 from jaxvision.methods.umt.language.variants import find
 from jaxvision.methods.umt.variants import PUBLISHED, VARIANTS, find_variant
+from jaxvision.networks import official_model, recognise
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint, write_checkpoint
 from jaxvision.weights.mapping import flatten

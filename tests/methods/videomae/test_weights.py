@@ -11,10 +11,11 @@ from flax import linen as nn
 import jaxvision
 from jaxvision.cli.main import main
 from jaxvision.errors import InputError
-from jaxvision.loading import official_model, read_weights, recognise
+from jaxvision.loading import read_weights
 from jaxvision.methods.videomae.hugging_face import from_official
 from jaxvision.methods.videomae.transfer import from_pretraining
 from jaxvision.methods.videomae.variants import PUBLISHED, VARIANTS
+from jaxvision.networks import official_model, recognise
 from jaxvision.training import initialisation
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint, write_checkpoint

@@ -8,9 +8,9 @@ import pytest
 from flax import linen as nn
 
 from jaxvision.errors import InputError
-from jaxvision.loading import official_model
 from jaxvision.methods.umt.language import names, recipes, transfer
 from jaxvision.methods.umt.task import make_task
+from jaxvision.networks import official_model
 from jaxvision.training import initialisation
 from jaxvision.training.config import load_config
 from jaxvision.weights import convert

@@ -7,12 +7,12 @@ import pytest
 from flax import linen as nn
 
 from jaxvision.errors import InputError
-from jaxvision.loading import official_model, recognise
 from jaxvision.methods.umt.language.names import to_old_spelling
 from jaxvision.methods.umt.language.question_answering import VideoQuestions
 from jaxvision.methods.umt.language.variants import VARIANTS, find
 from jaxvision.methods.umt.language.weights import question_entries, video_text_entries
 from jaxvision.methods.umt.task import make_task
+from jaxvision.networks import official_model, recognise
 from jaxvision.weights import convert
 from jaxvision.weights.checkpoint_file import read_checkpoint, write_checkpoint
 from jaxvision.weights.mapping import flatten
