@@ -28,7 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from jaxvision.data.job_folder import NOTE, job_folder
-    from jaxvision.data.shards import asked_shard, finished_shards, remove_shards, shard_folder
+    from jaxvision.data.shards import (
+        asked_shard,
+        check_no_shards,
+        finished_shards,
+        remove_shards,
+        shard_folder,
+    )
     from jaxvision.errors import Unanswered, writing
     from jaxvision.loading import config_of, load_run
     from jaxvision.registry import load_config
@@ -72,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     # 3. Everyone's: those of the shards are passed over as answered before.
     with kept_in_store(staged, NOTE):
+        if not arguments.merge:
+            check_no_shards(out)
         shards = finished_shards(out, job) if arguments.merge else []
         with writing(out), job_folder(out, job):
             gather_answers(shards, out)

@@ -85,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxvision.data.shards import (
         WHOLE,
         asked_shard,
+        check_no_shards,
         finished_shards,
         remove_shards,
         shard_folder,
@@ -99,6 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
         if shard is not None:
             with shard_folder(target, shard, job):
                 return prepare(arguments, shard)
+        if not arguments.merge:
+            check_no_shards(target)
         folders = finished_shards(target, job) if arguments.merge else []
         if folders and arguments.what in MERGES:
             status = MERGES[arguments.what](arguments, folders)

@@ -145,6 +145,16 @@ def finished_shards(out: Path, job: Mapping[str, Any]) -> list[Path]:
     return [shard.folder(out) for shard in shards]
 
 
+def check_no_shards(out: Path) -> None:
+    """InputError where shards lie in `out`: one machine that does all takes nothing of theirs."""
+    counts = sorted({count for _, count in _there(out)})
+    if counts:
+        raise InputError(
+            f"{out / FOLDER}: holds shards of {' and '.join(map(str, counts))}; expected --merge "
+            "once all have finished, --shard I/N to go on with one, or a new folder"
+        )
+
+
 def of_a_shard(name: str) -> bool:
     """Whether a file of OUT, by its path from there, is one of a shard's."""
     return name.startswith(f"{FOLDER}/")

@@ -11,7 +11,7 @@ from data.test_prepare_things import write_frames
 from jaxvision import loading
 from jaxvision.cli.main import main
 from jaxvision.data import prepare_videos
-from jaxvision.data.shards import FOLDER, Shard
+from jaxvision.data.shards import FINISHED, FOLDER, Shard
 from jaxvision.errors import InputError
 from jaxvision.tasks.label_prediction import predict_files
 from jaxvision.training.mesh import make_mesh
@@ -98,6 +98,18 @@ def test_a_shard_of_predictions_goes_on_where_it_stopped(labels, tmp_path, monke
     assert in_shards(2, *argv, f"--out={out}") == [0, 0, 0]
     assert len(task.asked) == 6 - 1, "what the stopped shard had answered is passed over"
     assert not (out / FOLDER).exists()
+
+
+def test_one_machine_leaves_the_shards_of_others(labels, tmp_path, capsys):
+    (task, argv), out = labels, tmp_path / "out"
+    assert main([*argv, f"--out={out}", "--shard=1/2"]) == 0
+    task.asked.clear()
+    assert main([*argv, f"--out={out}"]) == 2
+    assert "parts: holds shards of 2; expected --merge once" in capsys.readouterr().err
+    assert (out / FOLDER / "1-of-2" / FINISHED).exists()
+    assert (task.asked, list(out.glob("*.json"))) == ([], [])
+    assert main(["prepare", "videos", str(tmp_path / "texts"), str(out)]) == 2
+    assert "parts: holds shards of 2" in capsys.readouterr().err
 
 
 def test_what_has_no_answer_is_named_by_its_shard_and_by_the_merge(labels, tmp_path, capsys):
