@@ -123,13 +123,29 @@ def check_network(method: str, name: str, known: Collection[str]) -> None:
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the closest of `known`; where none is close all of them, or the
-    least distant of many."""
+    """`"; did you mean 'x'?"` for what `wrong` is short for ("lr"), else the closest of `known`;
+    where none is close all of them, or the least distant of many."""
     known = sorted(known)
-    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    close = _meant(wrong, known) or difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
     if len(known) > FEW:
         least = difflib.get_close_matches(wrong, known, n=5, cutoff=0.0)
         return f"; nearest of {len(known)}: {', '.join(least)}"
     return f"; known: {', '.join(known)}"
+
+
+def _meant(wrong: str, known: Iterable[str]) -> list[str]:
+    """Of `known` (or tables in it), those of which `wrong` has initials: "optim.lr" is short for
+    "optim.learning_rate"."""
+    words = wrong.split(".")
+    tables = [name.split(".")[: len(words)] for name in known]
+    return [
+        ".".join(table)
+        for table in tables
+        if len(table) == len(words)
+        and all(
+            word in (name, "".join(part[:1] for part in name.split("_")))
+            for word, name in zip(words, table, strict=True)
+        )
+    ]

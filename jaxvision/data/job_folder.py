@@ -61,20 +61,21 @@ def _as_json(job: Mapping[str, Any]) -> dict[str, Any]:
 def check_same_job(folder: Path, job: Mapping[str, Any]) -> None:
     """InputError, with the first difference, where the note of `folder` tells of another job."""
     theirs, mine = _read(folder / NOTE), _as_json(job)
-    for key in sorted({*theirs, *mine}):
-        there, here = theirs.get(key), mine.get(key)
-        if there != here:
-            key, there, here = _first_difference(key, there, here)
-            raise InputError(
-                f"{folder}: holds another job's answers ({key}: {_short(there)} there, "
-                f"{_short(here)} here); expected a new or empty folder"
-            )
+    if theirs != mine:
+        key = min(k for k in {*theirs, *mine} if theirs.get(k) != mine.get(k))
+        key, there, here = _first_difference(key, theirs.get(key), mine.get(key))
+        raise InputError(
+            f"{folder}: holds another job's answers ({key}: {_short(there)} there, "
+            f"{_short(here)} here); expected a new or empty folder"
+        )
 
 
 def _first_difference(key: str, there: Any, here: Any) -> tuple[str, Any, Any]:
-    """The innermost key at which two values differ, and what stands there."""
+    """The innermost key at which two values differ, and what stands there. Of a table's own values
+    before those of tables in it: a config's method says more than its settings."""
     if isinstance(there, dict) and isinstance(here, dict):
-        inner = next(k for k in sorted({*there, *here}) if there.get(k) != here.get(k))
+        differing = [k for k in {*there, *here} if there.get(k) != here.get(k)]
+        inner = min(differing, key=lambda k: (isinstance(there.get(k, here.get(k)), dict), k))
         return _first_difference(f"{key}.{inner}", there.get(inner), here.get(inner))
     if isinstance(there, list) and isinstance(here, list):
         lacking = [value for value in here if value not in there]

@@ -32,6 +32,12 @@ def test_another_jobs_folder_is_refused(tmp_path, other, why):
     assert not (tmp_path / "out" / "b.png").exists()
 
 
+def test_of_two_configs_the_method_is_named_before_its_settings(tmp_path):
+    answer(tmp_path / "out", config={"checkpoint": {"keep": 2}, "method": "link"})
+    with pytest.raises(InputError, match=r"\(config\.method: link there, umt here\)"):
+        answer(tmp_path / "out", config={"checkpoint": {"keep": 3}, "method": "umt"})
+
+
 def test_files_of_no_job_are_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match=r"holds files of no job \(thesis.txt\)"):

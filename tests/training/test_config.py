@@ -39,6 +39,7 @@ def test_overrides_keep_the_type_they_replace(tmp_path):
     ("override", "message"),
     [
         ("optim.clip_nrom=1.0", "no config key 'optim.clip_nrom'; did you mean 'optim.clip_norm'?"),
+        ("optim.lr=1.0", "no config key 'optim.lr'; did you mean 'optim.learning_rate'?"),
         ("trian.steps=1", "no config key 'trian'; did you mean"),
         ("train.steps=many", "config key 'train.steps': expected int like 3000, got 'many'"),
         ("train.steps=1.5", "config key 'train.steps': expected int"),
