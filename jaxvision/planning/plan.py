@@ -186,7 +186,7 @@ class Planner:
             return Plan(**common)
         module = parse(built.text)
         sent = collectives(module, mesh)
-        moved, compiled = 0.0 if self.quick else bytes_moved(module), multiply_adds(module)
+        moved, compiled = None if self.quick else bytes_moved(module), multiply_adds(module)
         # Kernels are opaque to the compiled text; the traced step knows them.
         flops = max(compiled, built.counted / mesh.devices.size)
         assumed = self.assumptions
@@ -208,7 +208,7 @@ class Planner:
         return Plan(
             **common,
             compiled_flops=compiled * per_chip or None,  # cuBLAS's are not in the text
-            hbm_bytes=None if self.quick else moved * per_chip,
+            hbm_bytes=None if moved is None else moved * per_chip,
             collectives=sent,
             times=times,
             seconds=seconds,

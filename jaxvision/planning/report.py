@@ -22,7 +22,7 @@ ROWS: tuple[tuple[str, Callable[[Plan], str]], ...] = (
     ("TFLOP a chip, as compiled", lambda p: tera(p.compiled_flops)),
     ("GB a chip's memory moves", lambda p: gb(p.hbm_bytes)),
     ("seconds: compute", lambda p: seconds(p.times.compute if p.times else None)),
-    ("seconds: memory", lambda p: seconds(p.times.memory if p.times and not p.quick else None)),
+    ("seconds: memory", lambda p: seconds(p.times.memory if p.times else None)),
     ("seconds: links", lambda p: seconds(p.times.links if p.times else None)),
     ("seconds: network", lambda p: seconds(p.times.network if p.times else None)),
     ("seconds a step, at least", lambda p: seconds(p.seconds)),

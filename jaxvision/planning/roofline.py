@@ -14,22 +14,25 @@ from jaxvision.planning.topologies import Topology
 class Roofline:
     """Seconds of a step if each resource alone had to do its part at its full rate.
 
-    The three overlap at best, so a step takes at least the longest.
+    They overlap at best, so a step takes at least the longest of those that are known.
     """
 
     compute: float
-    memory: float
+    memory: float | None  # not of a program that was compiled with the least effort
     links: float  # within slices (or nodes)
     network: float  # between them
 
     @property
     def seconds(self) -> float:
-        return max(self.compute, self.memory, self.links, self.network)
+        return max(self._known.values())
 
     @property
     def bound(self) -> str:
-        parts = vars(self)
-        return max(parts, key=lambda name: parts[name])
+        return max(self._known, key=lambda name: self._known[name])
+
+    @property
+    def _known(self) -> dict[str, float]:
+        return {name: time for name, time in vars(self).items() if time is not None}
 
 
 def roofline(
@@ -37,14 +40,14 @@ def roofline(
     mesh: Mesh,
     *,
     flops: float,
-    bytes_moved: float,
+    bytes_moved: float | None,
     collectives: Iterable[Collective],
     host_network: float,
     of_peak: float = 1.0,
 ) -> Roofline:
     """The times of one step.
 
-    flops, bytes_moved: of one device.  host_network: bytes a second between slices, per host.
+    flops, bytes_moved: of one device; None = not known.  host_network: bytes a second between slices, per host.
     of_peak: the share of the peak rate that the arithmetic units are assumed to reach.
     """
     chip = topology.chip
@@ -58,7 +61,7 @@ def roofline(
         network += collective.crossing / network_rate
     return Roofline(
         flops * per_chip / (chip.flops * of_peak),
-        bytes_moved * per_chip / chip.hbm_rate,
+        None if bytes_moved is None else bytes_moved * per_chip / chip.hbm_rate,
         links,
         network,
     )
