@@ -3,7 +3,6 @@
 import contextlib
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -269,11 +268,12 @@ def load_run(
     The task's classes are called as in the run that was trained. compare_names: InputError where
     the data call them otherwise; so it is wherever the command names data of its own.
     """
+    # 1. The task, and where its weights are from.
     config = load_config(recipe or str(config_of(workdir)), overrides)
     keep_programs()
     task = make_task(config)
     read: Callable[[str], Mapping[str, Any]] = read_weights
-    belonging: AbstractContextManager = contextlib.nullcontext()
+    belonging: contextlib.AbstractContextManager = contextlib.nullcontext()
     if weights is not None:
         named = read_named_weights(str(weights))
         chain, read = [{"from": str(weights)}], lambda _: named.variables
@@ -289,6 +289,7 @@ def load_run(
         chain, names, of_run = config.init, names_of_chain(config.init), True
     else:
         raise InputError("no weights: give --workdir, --weights or --config.init")
+    # 2. Its classes are those of the weights; its variables lie on a mesh of the devices here.
     keys = {word.partition("=")[0] for word in overrides}
     own_data = recipe is not None or any(
         key.startswith("data.") and key not in SETTINGS for key in keys
@@ -300,6 +301,7 @@ def load_run(
         shapes, shardings, _ = abstract_variables(task, mesh)
         shapes = answering_variables(task, shapes)
         loaded, reports = initialisation.apply(shapes, chain, read, task.adapt)
+    # 3. All parameters are there, each in its place.
     found = {path for report in reports for path in report.loaded}
     lacking = [path for path in flatten(shapes) if path not in found and path[:7] == "params/"]
     if lacking:

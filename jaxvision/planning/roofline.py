@@ -47,8 +47,9 @@ def roofline(
 ) -> Roofline:
     """The times of one step.
 
-    flops, bytes_moved: of one device; None = not known.  host_network: bytes a second between slices, per host.
-    of_peak: the share of the peak rate that the arithmetic units are assumed to reach.
+    flops, bytes_moved: of one device; None = not known.  host_network: bytes a second between
+    slices, per host.  of_peak: the share of the peak rate that the arithmetic units are assumed to
+    reach.
     """
     chip = topology.chip
     per_chip = max(mesh.devices.size // topology.chips, 1)
