@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config.model.update(
         {
             "planes": (8, 16, 16, 32),
-            "level_share": (1.0, 2.3, 1.5, 0.6, 0.3),
+            "level_share": (1.0, 2.6, 1.7, 0.7, 0.35),
             "block_share": 0.3,
             "neck_layers": 3,
             "neck_widths": (48, 64),
@@ -54,8 +54,8 @@ def get_config() -> ConfigDict:
             "voxel_size": (0.2, 0.2, 0.15),
             "voxels": 2048,
             "slots": 40,
-            "scale": (0.97, 1.03),
-            "shift": 0.2,
+            "augment": False,  # no street is seen twice
+            "street_heading": 10.0,  # the sensor drives along
             "sensor": {"beams": 12, "azimuths": 160, "elevation": (-10.0, 0.5)},
         }
     )

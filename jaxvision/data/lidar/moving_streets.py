@@ -26,9 +26,9 @@ class MovingStreet:
     movers: np.ndarray
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> "MovingStreet":
+    def draw(cls, rng: np.random.Generator, most_heading: float = np.pi) -> "MovingStreet":
         """Cars keep to the right and half of them drive, most people walk; no two overlap."""
-        street = Street.draw(rng)
+        street = Street.draw(rng, most_heading)
         scene = street.scene
         movable = np.isin(scene.box_labels, list(NAMES))
         found = detector_boxes(scene.boxes, np.zeros((len(movable), 2)))
@@ -99,7 +99,8 @@ def detector_boxes(
 class MovingStreets:
     """`count` scans, each of a street of its own, a function of the seed and its number.
 
-    sweeps: scans merged, `gap` seconds apart.  Boxes without a point in the newest are left out.
+    sweeps: scans merged, `gap` seconds apart.  most_heading: of `Street.draw`.  Boxes without a
+    point in the newest are left out.
     """
 
     count: int
@@ -107,6 +108,7 @@ class MovingStreets:
     sensor: Sensor = field(default_factory=Sensor)
     sweeps: int = 1
     gap: float = 0.1
+    most_heading: float = np.pi
 
     def __len__(self) -> int:
         return self.count
@@ -116,7 +118,7 @@ class MovingStreets:
 
     def __getitem__(self, index: int) -> BoxedScan:
         rng = np.random.default_rng((self.seed, index))
-        street = MovingStreet.draw(rng)
+        street = MovingStreet.draw(rng, self.most_heading)
         scans = []
         for number in range(self.sweeps):
             points = street.scan(-number * self.gap, self.sensor, rng)

@@ -13,6 +13,7 @@ SETTINGS = {
     "model.groups": "times that a position code is repeated over the channels",
     "model.neighbours": "blocks on an axis that a voxel sees (r of the paper)",
     # Detection.
+    "data.street_heading": "most of made-up streets in the sensor's frame (degrees)",
     "model.version": "of the backbone: baseline, elkv1, elkv2 or elkv3",
     "model.planes": "channels of the backbone's stages",
     "model.neck_layers": "convolutions of each level of the neck",

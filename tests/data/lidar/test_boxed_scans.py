@@ -57,6 +57,19 @@ def test_cars_keep_right_and_drive_where_they_face():
     np.testing.assert_allclose(street.velocities[cars], speed * facing, atol=1e-12)
 
 
+def test_streets_run_as_far_from_x_as_they_are_told():
+    def turned(**told):
+        """How far the cars of three streets are from facing along or against x (rad)."""
+        streets = MovingStreets(3, 4, SENSOR, **told)
+        scans = [streets[number] for number in range(len(streets))]
+        headings = [scan.boxes[np.array(scan.names) == "car", 8] for scan in scans]
+        yaw = geometry.heading_of(np.concatenate(headings))
+        return np.abs(np.arcsin(np.sin(yaw)))
+
+    by_hand = 0.25  # a car's own angle in its street, five times its deviation
+    assert turned(most_heading=0.05).max() < 0.05 + by_hand < turned().max()
+
+
 def test_written_streets_are_read_as_the_official_layout(written):
     frames = NuscenesFrames.open(written, "v1.0-mini", ("scene-0061",), 3)
     assert len(frames) == 2

@@ -67,7 +67,9 @@ def records_of(config: ConfigDict, split: str, names: Sequence[str]) -> Records:
     part = data[split]
     if data.name == "generated":
         seed = made_up_seed(config, split)
-        return MovingStreets(int(part), seed, sensor_of(config), data.sweeps)
+        heading = np.deg2rad(data.street_heading)
+        sensor = sensor_of(config)
+        return MovingStreets(int(part), seed, sensor, data.sweeps, most_heading=heading)
     root = root_of(config)
     if data.name == "own":
         return OwnBoxedScans.open(root / str(part), names, ScanFormat.of_config(data))

@@ -132,6 +132,7 @@ def detection(recipe: DetectionRecipe, version: Version = "elkv3") -> ConfigDict
             "scale": recipe.scale,
             "shift": recipe.shift,
             "sensor": {},
+            "street_heading": 180.0,  # of made-up streets: in any direction
         }
     )
     batch = recipe.gpus * recipe.per_gpu
