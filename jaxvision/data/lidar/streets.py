@@ -84,7 +84,7 @@ class Street:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, most_heading: float = np.pi) -> "Street":
-        """most_heading: of the street in the sensor's frame (rad); pi = it runs in any direction."""
+        """most_heading: of the street in the sensor's frame (rad); pi: it runs in any direction."""
         heading, road = rng.uniform(-most_heading, most_heading), rng.uniform(3.5, 5.5)
         offset = rng.uniform(-road / 2, road / 2)
         kerb = road + rng.uniform(2, 4)
