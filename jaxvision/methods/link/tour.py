@@ -1,6 +1,7 @@
 """LinK on the tour: a street scan with a class for every point, and one with boxes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,14 +63,22 @@ def show_street(answers: Path, truth: LabelledPoints) -> Shown:
 
 
 def write_boxed_street(config: ConfigDict, folder: Path) -> BoxedScan:
-    """Two turns of the sensor in one file, and the boxes beside it."""
+    """Two turns of the sensor in one file, and the boxes in the detector's range beside it."""
     records = detection.records_of(config, "test", ())
     # Of a few streets the one with most cars.
-    scan = max((records[n] for n in range(8)), key=lambda scan: scan.names.count(CAR))
+    scans = (within(records[n], config.task.max_range_m) for n in range(8))
+    scan = max(scans, key=lambda scan: scan.names.count(CAR))
     scan.merged().astype("<f4").tofile(folder / f"{STREET}.bin")
     table = {"boxes": boxes_to_json(scan.boxes, scan.names)}
     (folder / f"{STREET}.json").write_text(json.dumps(table))
     return scan
+
+
+def within(scan: BoxedScan, most: float) -> BoxedScan:
+    """With the boxes whose centres are up to `most` metres away."""
+    near = np.hypot(scan.boxes[:, 0], scan.boxes[:, 1]) <= most
+    names = tuple(name for name, kept in zip(scan.names, near, strict=True) if kept)
+    return replace(scan, boxes=scan.boxes[near], names=names)
 
 
 def show_boxed_street(answers: Path, scan: BoxedScan) -> Shown:

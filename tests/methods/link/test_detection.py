@@ -19,6 +19,7 @@ from jaxvision.loading import load_run, read_weights
 from jaxvision.methods.link.detection import evaluation, inputs
 from jaxvision.methods.link.detection.task import DetectionTask
 from jaxvision.methods.link.task import RENAMED_KEYS
+from jaxvision.methods.link.tour import within
 from jaxvision.metrics.detection import Settings
 from jaxvision.registry import make_task
 from jaxvision.training.config import load_config
@@ -285,3 +286,12 @@ def test_refused_classes(nuscenes):
     for key, value in (("data.tasks", "(('tram',),)"), ("data.tasks", "(('car',),)")):
         with pytest.raises(InputError, match=r"class '(tram|\w+)'"):
             make_task(small_config("link/nuscenes_centerpoint_elkv3", **nuscenes, **{key: value}))
+
+
+def test_a_tour_counts_the_boxes_that_the_detector_may_find():
+    scan = MovingStreets(1, 77, Sensor(**SENSOR))[0]
+    far = np.hypot(*scan.boxes[:, :2].T)
+    most = float(np.median(far))
+    near = within(scan, most)
+    assert 0 < len(near.boxes) == len(near.names) == (far <= most).sum() < len(far)
+    assert near.names == tuple(np.array(scan.names)[far <= most])
