@@ -36,17 +36,15 @@ def names_wanted(train: str, what: str, suffixes: Sequence[str]) -> InputError:
         return InputError(
             f"data.train={train}: a {what}; expected a folder of class folders, or a list"
         )
-    lists = ", ".join(SOURCES)
+    labels = f"a file of class names, one a line, or a list of {', '.join(SOURCES)}"
     if not train:
         return InputError(
-            f"nothing names the classes, nor do the weights: expected data.train, a folder of "
-            f"class folders of {what}s, or data.labels, a file of names, one a line, or a list of "
-            f"{lists}"
+            "nothing names the classes, nor do the weights: expected data.train, a folder of class "
+            f"folders of {what}s, or data.labels, {labels}"
         )
     return InputError(
-        f"data.labels: expected a file of class names, one a line, or a list of {lists}; neither "
-        "the weights nor a folder of class folders in data.train names them; "
-        f"data.train={train} names none, a list does not"
+        f"data.labels: expected {labels}; neither the weights nor a folder of class folders in "
+        f"data.train names them; data.train={train} names none, a list does not"
     )
 
 
