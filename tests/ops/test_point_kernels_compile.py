@@ -108,7 +108,7 @@ def test_point_correlations_compiled_for_every_tpu(target):
                 )
             )
             compiled = jax.jit(correlation_both_ways).lower(*arguments).compile()
-            assert compiled.as_text().count("tpu_custom_call") == 3
+            assert compiled.as_text().count('custom_call_target="tpu_custom_call"') == 3
             # The features of all neighbours are 134 MB in float32, as are the larger one's pairs
             # in bfloat16. Gradients are made in float32.
             room = compiled.memory_analysis().temp_size_in_bytes
