@@ -28,13 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from jaxvision.data.job_folder import NOTE, job_folder
-    from jaxvision.data.shards import (
-        asked_shard,
-        check_no_shards,
-        finished_shards,
-        remove_shards,
-        shard_folder,
-    )
+    from jaxvision.data.shards import asked_shard, remove_shards, shard_folder, shards_to_merge
     from jaxvision.errors import Unanswered, writing
     from jaxvision.loading import config_of, load_run
     from jaxvision.registry import load_config
@@ -78,17 +72,17 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     # 3. Everyone's: those of the shards are passed over as answered before.
     with kept_in_store(staged, NOTE):
-        if not arguments.merge:
-            check_no_shards(out)
-        shards = finished_shards(out, job) if arguments.merge else []
+        shards = shards_to_merge(out, job, arguments.merge)
         with writing(out), job_folder(out, job):
             gather_answers(shards, out)
             try:
                 answer_files(task, variables, paths, out, staged.shown)
             except Unanswered:
-                remove_shards(out)
+                if shards:
+                    remove_shards(out)
                 raise
-            remove_shards(out)
+            if shards:
+                remove_shards(out)
     return 0
 
 

@@ -85,10 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxvision.data.shards import (
         WHOLE,
         asked_shard,
-        check_no_shards,
-        finished_shards,
         remove_shards,
         shard_folder,
+        shards_to_merge,
     )
     from jaxvision.errors import check_writable, writing
 
@@ -100,9 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         if shard is not None:
             with shard_folder(target, shard, job):
                 return prepare(arguments, shard)
-        if not arguments.merge:
-            check_no_shards(target)
-        folders = finished_shards(target, job) if arguments.merge else []
+        folders = shards_to_merge(target, job, arguments.merge)
         if folders and arguments.what in MERGES:
             status = MERGES[arguments.what](arguments, folders)
         else:

@@ -145,14 +145,18 @@ def finished_shards(out: Path, job: Mapping[str, Any]) -> list[Path]:
     return [shard.folder(out) for shard in shards]
 
 
-def check_no_shards(out: Path) -> None:
-    """InputError where shards lie in `out`: one machine that does all takes nothing of theirs."""
+def shards_to_merge(out: Path, job: Mapping[str, Any], merge: bool) -> list[Path]:
+    """What one machine that does all takes over: with `merge` what `finished_shards` finds, else
+    nothing, and InputError where shards lie in `out`."""
+    if merge:
+        return finished_shards(out, job)
     counts = sorted({count for _, count in _there(out)})
     if counts:
         raise InputError(
             f"{out / FOLDER}: holds shards of {' and '.join(map(str, counts))}; expected --merge "
             "once all have finished, --shard I/N to go on with one, or a new folder"
         )
+    return []
 
 
 def of_a_shard(name: str) -> bool:

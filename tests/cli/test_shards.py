@@ -112,6 +112,19 @@ def test_one_machine_leaves_the_shards_of_others(labels, tmp_path, capsys):
     assert "parts: holds shards of 2" in capsys.readouterr().err
 
 
+def test_a_shard_that_begins_beside_one_machine_stays(labels, tmp_path, monkeypatch):
+    (task, argv), out = labels, tmp_path / "out"
+    answer = task.predict_files
+
+    def beside(*arguments):
+        (out / FOLDER / "1-of-2").mkdir(parents=True)
+        return answer(*arguments)
+
+    monkeypatch.setattr(task, "predict_files", beside)
+    assert main([*argv, f"--out={out}"]) == 0
+    assert (out / FOLDER / "1-of-2").is_dir()
+
+
 def test_what_has_no_answer_is_named_by_its_shard_and_by_the_merge(labels, tmp_path, capsys):
     (_, argv), out = labels, tmp_path / "out"
     (tmp_path / "texts/c.txt").write_text("broken")
