@@ -3,7 +3,6 @@
 import pytest
 
 from compiled_goldens import (
-    COMPILED_ON_REQUEST,
     FOLDER,
     RECIPES,
     memory,
@@ -32,7 +31,7 @@ def test_sharded_as_before(recipe):
     assert found == lines[-len(found) :]
 
 
-@pytest.mark.parametrize("recipe", [r for r in RECIPES if r not in COMPILED_ON_REQUEST])
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_compiled_as_before(recipe):
     """`python -m tests.compiled_goldens` writes what is found; its diff is for review.
 

@@ -19,10 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from jaxvision.planning.plan import Assumptions
-    from jaxvision.planning.topologies import Topology
 
 SUMMARY = "does a recipe fit a machine, how fast, at what price: without the machine"
 SEARCHED = 12
@@ -43,10 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a machine; may be given several times",
     )
     parser.add_argument(
-        "--quick",
+        "--code",
         action="store_true",
-        help="compile for TPUs with the least effort, a fraction of the time for convolutional "
-        "networks: memory to some per cent, and a least time that leaves out the chip's memory",
+        help="generate the program's code, too, which takes some hundredths of a TPU's memory; for "
+        "networks of convolutions that takes many minutes",
     )
     parser.add_argument(
         "--search",
@@ -117,7 +114,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.measured and arguments.search:
         raise InputError("--measured stands beside one plan of the recipe: leave out --search")
     topologies = [parse(name) for name in arguments.topology]
-    check_quick(arguments.quick, topologies)
     # No chip of this machine takes part.
     os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -136,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
         make_task,
         assumptions,
         lambda text: progress.print(text, highlight=False),
-        quick=arguments.quick,
+        code=arguments.code,
     )
     run = measured.MeasuredRun.read(arguments.measured) if arguments.measured else None
     if run is not None:
@@ -185,14 +181,6 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def check_quick(quick: bool, topologies: "Iterable[Topology]") -> None:
-    from jaxvision.errors import InputError
-
-    for topology in topologies:
-        if quick and topology.chip.platform != "tpu":
-            raise InputError(f"--quick: expected TPUs, not {topology.name}")
-
-
 def assumed(arguments: argparse.Namespace) -> "Assumptions":
     """What the options say that the compiler cannot know."""
     from jaxvision.planning.plan import Assumptions
@@ -226,14 +214,13 @@ def run_all(arguments: argparse.Namespace) -> int:
     from jaxvision.training.config import recipes
 
     machines = {name: parse(name) for name in arguments.topology or every_recipe.MACHINES}
-    check_quick(arguments.quick, machines.values())
     assumptions = assumed(arguments)
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     def plan(recipe: str, machine: str) -> list[Plan]:
-        planner = Planner(load_config(recipe), make_task, assumptions, say, quick=arguments.quick)
+        planner = Planner(load_config(recipe), make_task, assumptions, say, code=arguments.code)
         target = search.largest_part(planner, machines[machine])
         plans = planner.plans(target, {})
         return [each if each.fits else search.remedy(planner, target, each) for each in plans]

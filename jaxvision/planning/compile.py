@@ -1,10 +1,9 @@
 """The real training step of a recipe, compiled for machines that are not here."""
 
-import contextlib
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,12 +47,15 @@ TOO_MUCH = (
 class Program:
     """A training step before it is compiled: everything is a shape with a sharding.
 
+    records: of the data set, as given to `abstract_program`, with `make_task`.
     steps: of the whole recipe; 0 where the number of records is unknown.
     """
 
     config: ConfigDict
-    task: Task
+    make_task: Callable[[ConfigDict], Task]
     topology: Topology
+    records: int
+    task: Task
     mesh: Mesh
     target: TrainState
     jitted: Any
@@ -96,10 +98,10 @@ class Program:
 class CompiledStep:
     """What the compiler answered for one bucket. Bytes are of one device.
 
-    text: the compiled program; None where it did not fit.  capacity: bytes the compiler may use.
-    peak: arguments, temporaries, results that do not take an argument's place, and code; where it
-    did not fit, what the compiler would have used.  counted: operations of the traced step, over
-    all devices.
+    text: the compiled program; None where it did not fit.  temporaries: with results that do not
+    take an argument's place.  code: 0 where none was generated.  capacity: bytes the compiler may
+    use.  peak: all of these; where it did not fit, what the compiler would have used.
+    counted: operations of the traced step, over all devices.
     """
 
     bucket: str
@@ -107,10 +109,13 @@ class CompiledStep:
     arguments: float
     temporaries: float
     code: float
-    peak: float
     capacity: float
     counted: float
     seconds: float
+
+    @property
+    def peak(self) -> float:
+        return self.arguments + self.temporaries + self.code
 
     @property
     def fits(self) -> bool:
@@ -161,8 +166,10 @@ def abstract_program(
     optimizer, target, fallbacks = abstract_state(task, config, mesh, steps, per_epoch)
     return Program(
         config=config,
-        task=task,
+        make_task=make_task,
         topology=topology,
+        records=records,
+        task=task,
         mesh=mesh,
         target=target,
         jitted=jitted_step(task, config, optimizer, target),
@@ -179,64 +186,65 @@ def batches_here(task: Task) -> int:
         return 0
 
 
-@contextlib.contextmanager
-def least_effort() -> Iterator[None]:
-    """Within, XLA's TPU compiler tries the least for a program's speed."""
-    usual = jax.config.jax_optimization_level  # type: ignore[attr-defined]
-    jax.config.update("jax_optimization_level", "O0")
-    try:
-        yield
-    finally:
-        jax.config.update("jax_optimization_level", usual)
-
-
-def build(program: Program, bucket: str, quick: bool = False) -> CompiledStep:
-    """Compile the step of a bucket. Out of memory is an answer, not an error.
-
-    quick: with `least_effort`.
-    """
+def build(program: Program, bucket: str) -> CompiledStep:
+    """Compile the step of a bucket, with its code. Out of memory is an answer, not an error."""
     started = time.perf_counter()
-    fields = program.task.batch_specs("train")[bucket]
-    arguments = sum(program.state_bytes().values()) + program.batch_bytes(bucket)
-    capacity = program.topology.chip.hbm / devices_per_chip(program)
-    effort = least_effort() if quick else contextlib.nullcontext()
-    with jax.set_mesh(program.mesh), effort:
-        traced = program.jitted.trace(program.target, abstract_batch(fields, program.mesh))
-        counted = count(traced.jaxpr)
-        lowered, options = traced.lower(), OPTIONS.get(program.topology.chip.platform, {})
-        try:
-            compiled, text = compiled_with_text(lowered, options)
-        except jax.errors.JaxRuntimeError as error:
-            message = str(error)
-            if "RESOURCE_EXHAUSTED" not in message:
-                raise
-            used, limit = exhausted(message)
-            seconds = time.perf_counter() - started
-            return CompiledStep(
-                bucket=bucket,
-                text=None,
-                arguments=arguments,
-                temporaries=max(used - arguments, 0.0),
-                code=0.0,
-                peak=used,
-                capacity=limit or capacity,
-                counted=counted,
-                seconds=seconds,
-            )
+    lowered, counted = lower(program, bucket)
+    try:
+        compiled, text = compiled_with_text(lowered, options(program))
+    except jax.errors.JaxRuntimeError as error:
+        return too_large(program, bucket, str(error), counted, started)
     memory = compiled.memory_analysis()
     assert memory is not None
-    code = float(memory.generated_code_size_in_bytes)
     new_outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
-    temporaries = float(memory.temp_size_in_bytes + new_outputs)
-    arguments = float(memory.argument_size_in_bytes)
     return CompiledStep(
         bucket=bucket,
         text=text,
+        arguments=float(memory.argument_size_in_bytes),
+        temporaries=float(memory.temp_size_in_bytes + new_outputs),
+        code=float(memory.generated_code_size_in_bytes),
+        capacity=capacity(program),
+        counted=counted,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def lower(program: Program, bucket: str) -> tuple[Lowered, float]:
+    """The step of a bucket as the compiler is given it, and its operations over all devices."""
+    fields = program.task.batch_specs("train")[bucket]
+    with jax.set_mesh(program.mesh):
+        traced = program.jitted.trace(program.target, abstract_batch(fields, program.mesh))
+        return traced.lower(), count(traced.jaxpr)
+
+
+def options(program: Program) -> Mapping[str, Any]:
+    """Of the compiler for the program's machine."""
+    return OPTIONS.get(program.topology.chip.platform, {})
+
+
+def capacity(program: Program) -> float:
+    """Bytes of memory of one device."""
+    return program.topology.chip.hbm / devices_per_chip(program)
+
+
+def too_large(
+    program: Program, bucket: str, message: str, counted: float, started: float
+) -> CompiledStep:
+    """What a compiler's `message` says of a program that did not fit.
+
+    JaxRuntimeError where it says something else.
+    """
+    if "RESOURCE_EXHAUSTED" not in message:
+        raise jax.errors.JaxRuntimeError(message)
+    used, limit = exhausted(message)
+    arguments = sum(program.state_bytes().values()) + program.batch_bytes(bucket)
+    return CompiledStep(
+        bucket=bucket,
+        text=None,
         arguments=arguments,
-        temporaries=temporaries,
-        code=code,
-        peak=arguments + temporaries + code,
-        capacity=capacity,
+        temporaries=max(used - arguments, 0.0),
+        code=0.0,
+        capacity=limit or capacity(program),
         counted=counted,
         seconds=time.perf_counter() - started,
     )

@@ -99,12 +99,12 @@ def table(answers: Iterable[Answer]) -> str:
     """Markdown: a row of each bucket."""
     head = (
         *("recipe", "bucket", "machine", "chips", "fits", "GiB of a chip", "step at least, s"),
-        *("bound by", "price", "compiled"),
+        *("bound by", "price"),
     )
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     for answer in answers:
         if not answer.plans:
-            cells = (answer.recipe, "", answer.machine, "", answer.said, *[""] * 5)
+            cells = (answer.recipe, "", answer.machine, "", answer.said, *[""] * 4)
             lines.append(f"| {' | '.join(cells)} |")
         for each in answer.plans:
             remedy = f"with {settings(each['remedy'])}" if each["remedy"] else "no"
@@ -118,7 +118,6 @@ def table(answers: Iterable[Answer]) -> str:
                 number(each["seconds"]) if each["seconds"] else "",
                 each["bound"] or "",
                 number(each["price"]) if each["price"] else "",
-                "quick" if each.get("quick") else "whole",
             )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

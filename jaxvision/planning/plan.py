@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -21,6 +22,7 @@ from jaxvision.planning.hlo import parse
 from jaxvision.planning.roofline import Roofline, roofline
 from jaxvision.planning.topologies import Topology
 from jaxvision.planning.traffic import bytes_moved, multiply_adds
+from jaxvision.planning.until_code import build_until_code
 from jaxvision.training.task import Task
 
 DAY = 86400.0
@@ -52,9 +54,8 @@ class Plan:
     devices JAX makes of it.
 
     changes: settings that differ from the recipe's.  remedy: settings with which it would fit,
-    where it does not.  quick: compiled with `least_effort`; such a program moves more, so that its
-    traffic (`hbm_bytes`) is not told, nor in `times`.  measured_seconds, measured_peak: of a run on
-    that machine, if there was one.
+    where it does not.  peak: with the program's code where that was generated.
+    measured_seconds, measured_peak: of a run on that machine, if there was one.
     """
 
     topology: str
@@ -86,7 +87,6 @@ class Plan:
     remedy: dict[str, Any] = field(default_factory=dict)
     fallbacks: list[str] = field(default_factory=list)
     compile_seconds: float = 0.0
-    quick: bool = False
     measured_seconds: float | None = None
     measured_peak: float | None = None
 
@@ -109,7 +109,7 @@ class Target:
 class Planner:
     """Plans of one recipe. `compiled` counts compilations.
 
-    quick: each with the least effort, for TPUs alone.
+    code: each with its code, which is a part of a chip's memory, and most of the compiler's work.
     """
 
     def __init__(
@@ -119,10 +119,10 @@ class Planner:
         assumptions: Assumptions,
         say: Callable[[str], None] = lambda text: None,
         *,
-        quick: bool = False,
+        code: bool = False,
     ):
         self.config, self.make_task, self.assumptions = config, make_task, assumptions
-        self.quick = quick
+        self.build = build if code else build_until_code
         self.say, self.compiled, self.lacks_classes = say, 0, False
 
     def program(self, target: Target, changes: dict[str, Any]) -> Program:
@@ -134,7 +134,7 @@ class Planner:
         except (InputError, OSError, ImportError):
             if not self._lacks_classes(config):
                 raise
-        return abstract_program(config, self._with_some_classes, *machine)
+        return abstract_program(config, partial(with_some_classes, self.make_task), *machine)
 
     def _lacks_classes(self, config: ConfigDict) -> bool:
         try:
@@ -145,9 +145,6 @@ class Planner:
             self.lacks_classes = True
         return self.lacks_classes
 
-    def _with_some_classes(self, config: ConfigDict) -> Task:
-        return replace(self.make_task(config), trained_names=SOME_CLASSES)
-
     def plans(self, target: Target, changes: dict[str, Any]) -> Iterator[Plan]:
         """A plan for every bucket of the recipe with `changes`."""
         program = self.program(target, changes)
@@ -155,7 +152,7 @@ class Planner:
         for bucket in program.buckets:
             self.say(f"compiling {bucket!r} for {target.topology.name}{shown}")
             self.compiled += 1
-            yield self.answer(program, build(program, bucket, self.quick), changes)
+            yield self.answer(program, self.build(program, bucket), changes)
 
     def answer(self, program: Program, built: CompiledStep, changes: dict) -> Plan:
         """Everything that follows from what the compiler said."""
@@ -180,13 +177,12 @@ class Planner:
             executed_flops=built.counted,
             fallbacks=[str(fallback) for fallback in program.fallbacks],
             compile_seconds=built.seconds,
-            quick=self.quick,
         )
         if built.text is None:
             return Plan(**common)
         module = parse(built.text)
         sent = collectives(module, mesh)
-        moved, compiled = None if self.quick else bytes_moved(module), multiply_adds(module)
+        moved, compiled = bytes_moved(module), multiply_adds(module)
         # Kernels are opaque to the compiled text; the traced step knows them.
         flops = max(compiled, built.counted / mesh.devices.size)
         assumed = self.assumptions
@@ -208,7 +204,7 @@ class Planner:
         return Plan(
             **common,
             compiled_flops=compiled * per_chip or None,  # cuBLAS's are not in the text
-            hbm_bytes=None if moved is None else moved * per_chip,
+            hbm_bytes=moved * per_chip,
             collectives=sent,
             times=times,
             seconds=seconds,
@@ -220,6 +216,10 @@ class Planner:
             days=days,
             price=days * 24 * topology.chips * assumed.price if days and assumed.price else None,
         )
+
+
+def with_some_classes(make_task: Callable[[ConfigDict], Task], config: ConfigDict) -> Task:
+    return replace(make_task(config), trained_names=SOME_CLASSES)
 
 
 def memory_by_category(program: Program, built: CompiledStep, per_chip: int) -> dict[str, float]:

@@ -39,7 +39,7 @@ ROWS: tuple[tuple[str, Callable[[Plan], str]], ...] = (
     ("steps of the recipe", lambda p: f"{p.steps:,}" if p.steps else ""),
     ("days of the recipe", lambda p: number(p.days) if p.days else ""),
     ("price of the recipe", lambda p: f"{p.price:,.2f}" if p.price else ""),
-    ("compiled in", lambda p: f"{p.compile_seconds:.0f} s" + ", quick" * p.quick),
+    ("compiled in", lambda p: f"{p.compile_seconds:.0f} s"),
 )
 RANKED = (
     *("mesh", "changed", "peak of a chip's memory", "seconds a step, at least", "bound by"),

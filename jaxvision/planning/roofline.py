@@ -14,25 +14,22 @@ from jaxvision.planning.topologies import Topology
 class Roofline:
     """Seconds of a step if each resource alone had to do its part at its full rate.
 
-    They overlap at best, so a step takes at least the longest of those that are known.
+    The three overlap at best, so a step takes at least the longest.
     """
 
     compute: float
-    memory: float | None  # not of a program that was compiled with the least effort
+    memory: float
     links: float  # within slices (or nodes)
     network: float  # between them
 
     @property
     def seconds(self) -> float:
-        return max(self._known.values())
+        return max(self.compute, self.memory, self.links, self.network)
 
     @property
     def bound(self) -> str:
-        return max(self._known, key=lambda name: self._known[name])
-
-    @property
-    def _known(self) -> dict[str, float]:
-        return {name: time for name, time in vars(self).items() if time is not None}
+        parts = vars(self)
+        return max(parts, key=lambda name: parts[name])
 
 
 def roofline(
@@ -40,16 +37,15 @@ def roofline(
     mesh: Mesh,
     *,
     flops: float,
-    bytes_moved: float | None,
+    bytes_moved: float,
     collectives: Iterable[Collective],
     host_network: float,
     of_peak: float = 1.0,
 ) -> Roofline:
     """The times of one step.
 
-    flops, bytes_moved: of one device; None = not known.  host_network: bytes a second between
-    slices, per host.  of_peak: the share of the peak rate that the arithmetic units are assumed to
-    reach.
+    flops, bytes_moved: of one device.  host_network: bytes a second between slices, per host.
+    of_peak: the share of the peak rate that the arithmetic units are assumed to reach.
     """
     chip = topology.chip
     per_chip = max(mesh.devices.size // topology.chips, 1)
@@ -62,7 +58,7 @@ def roofline(
         network += collective.crossing / network_rate
     return Roofline(
         flops * per_chip / (chip.flops * of_peak),
-        None if bytes_moved is None else bytes_moved * per_chip / chip.hbm_rate,
+        bytes_moved * per_chip / chip.hbm_rate,
         links,
         network,
     )

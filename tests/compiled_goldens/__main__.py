@@ -7,7 +7,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from jaxvision.errors import InputError
-from jaxvision.planning.compile import build
+from jaxvision.planning.until_code import build_until_code
 from jaxvision.training.config import load_config, recipes
 from tests.compiled_goldens import RECIPES, path_of, program_of, render
 from tests.text_goldens import labels_of
@@ -23,7 +23,7 @@ def rest(topology: str) -> None:
             try:
                 config = load_config(recipe, [*labels, "mesh.data=1", "mesh.fsdp=-1"])
                 program = program_of(config, topology)
-                found = [build(program, bucket) for bucket in program.buckets]
+                found = [build_until_code(program, bucket) for bucket in program.buckets]
             except InputError as error:
                 print(f"{recipe}: {error}", flush=True)
                 continue

@@ -46,16 +46,15 @@ def test_answers_are_kept_and_not_asked_again(tmp_path):
 
 def test_the_table_has_a_row_of_each_bucket():
     fits = planned(seconds=0.5, bound="links")
-    remedied = planned(False, remedy={"a.b": 2}, quick=True)
+    remedied = planned(False, remedy={"a.b": 2})
     plans = [fits.as_json(), remedied.as_json(), planned(False).as_json()]
     answers = [every_recipe.Answer("x/y", "v5e:2x2", "planned", plans)]
     answers.append(every_recipe.Answer("x/z", "v5e:2x2", "ValueError: no"))
     rows = every_recipe.table(answers).splitlines()[2:]
-    assert rows[0] == "| x/y | clips | v5e:1x1 | 1 | yes | 1.00 of 16.00 | 0.5 | links |  | whole |"
+    assert rows[0] == "| x/y | clips | v5e:1x1 | 1 | yes | 1.00 of 16.00 | 0.5 | links |  |"
     assert "| with a.b=2 |" in rows[1]
-    assert rows[1].endswith("| quick |")
     assert "| no |" in rows[2]
-    assert rows[3] == "| x/z |  | v5e:2x2 |  | ValueError: no |  |  |  |  |  |"
+    assert rows[3] == "| x/z |  | v5e:2x2 |  | ValueError: no |  |  |  |  |"
 
 
 def test_recipes_that_cost_the_same_are_planned_once():

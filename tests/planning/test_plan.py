@@ -64,7 +64,8 @@ def test_slices_are_joined_by_their_network(capsys):
 
 def test_a_compiler_writes_its_program_as_jax_reads_it(capsys, monkeypatch):
     """JAX cannot read every program; where the compiler wrote it, it need not."""
-    options, compile_ = ["--topology=v5e:2x2", "--config.mesh.fsdp=2"], jax.stages.Lowered.compile
+    options = ["--topology=v5e:2x2", "--config.mesh.fsdp=2", "--code"]
+    compile_ = jax.stages.Lowered.compile
     with monkeypatch.context() as without:
         without.setattr(jax.stages.Lowered, "compile", lambda self, _: compile_(self))
         (read,) = planned(capsys, *options)
@@ -79,25 +80,17 @@ def test_a_compiler_writes_its_program_as_jax_reads_it(capsys, monkeypatch):
     assert written | {"compile_seconds": 0} == read | {"compile_seconds": 0}
 
 
-def test_a_quick_plan_is_compiled_with_the_least_effort(capsys, monkeypatch):
-    levels, compile_ = [], jax.stages.Lowered.compile
-
-    def noted(self, *arguments):
-        levels.append(jax.config.jax_optimization_level)
-        return compile_(self, *arguments)
-
-    monkeypatch.setattr(jax.stages.Lowered, "compile", noted)
-    usual, quick = (
-        planned(capsys, "--topology=v5e:2x2", "--config.train.batch_size=16", *more)[0]
-        for more in ((), ("--quick",))
-    )
-    assert levels == ["UNKNOWN", "O0"]
-    assert (usual["quick"], quick["quick"]) == (False, True)
-    assert quick["memory"]["parameters"] == usual["memory"]["parameters"]
-    assert quick["executed_flops"] == usual["executed_flops"]
-    # The traffic of a program that was not made fast bounds nothing.
-    assert (quick["hbm_bytes"], quick["times"]["memory"]) == (None, None)
-    assert 0 < quick["seconds"] <= usual["seconds"]
+def test_without_the_code_all_else_is_the_same(capsys):
+    options = ["--topology=v5e:2x2", "--config.train.batch_size=16"]
+    without, whole = (planned(capsys, *options, *more)[0] for more in ((), ("--code",)))
+    assert whole["memory"].pop("program") > 0
+    activations = [each["memory"].pop("activations and gradients") for each in (without, whole)]
+    assert activations[0] == pytest.approx(activations[1], abs=2**14)
+    assert without["peak"] == pytest.approx(sum(without["memory"].values()) + activations[0])
+    for each in (without, whole):
+        del each["peak"], each["compile_seconds"]
+    assert without["hbm_bytes"] > 0
+    assert without == whole
 
 
 def test_out_of_memory_is_an_answer(capsys, monkeypatch):
@@ -121,7 +114,6 @@ def test_a_search_ranks_what_fits(capsys):
     ("options", "message"),
     [
         (["--topology=v5e:3x3"], "no such v5e; nearest: v5e:2x4"),
-        (["--topology=h100:8", "--quick"], "--quick: expected TPUs, not h100:8"),
         (
             ["--topology=v5e:2x2", "--config.mesh.fsdp=3"],
             "topology 'v5e:2x2': mesh data=-1, fsdp=3, tensor=1 needs 3 devices",
