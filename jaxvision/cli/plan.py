@@ -10,8 +10,8 @@ topologies: [COUNTx]CHIP:SHAPE, e.g. v5e:16x16, v5p:8x8x16, 4xv5e:16x16 (four sl
     jaxvision plan --all plans.jsonl
 
 plans every published training on v5e:16x16, v5p:4x4x8, v6e:16x16 and tpu7x:4x4x4 (or the given
-topologies), or the largest part of one over which the published batch divides, and prints a table.
-It takes hours; run it again to go on.
+topologies), or the largest part of one over which the published batch divides, and prints a table
+of each. It takes hours; run it again to go on.
 """
 
 import argparse
@@ -195,7 +195,7 @@ def assumed(arguments: argparse.Namespace) -> "Assumptions":
 
 
 def run_all(arguments: argparse.Namespace) -> int:
-    """Every published training on every machine, and the table of them."""
+    """Every published training on every machine, and their tables."""
     import os
     import sys
 
@@ -227,5 +227,5 @@ def run_all(arguments: argparse.Namespace) -> int:
 
     names = every_recipe.distinct(recipes(), load_config)
     work = [(name, machine) for machine in machines for name in names]
-    print(every_recipe.table(every_recipe.fill(arguments.all, work, plan, say)))
+    print(every_recipe.tables(every_recipe.fill(arguments.all, work, plan, say)))
     return 0

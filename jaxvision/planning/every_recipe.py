@@ -25,6 +25,10 @@ LEFT_OUT = {"demo", "own"}
 # Settings of a network that change numbers and not what a training step costs.
 RATES = re.compile("dropout|drop_path|init_scale|momentum|^interval$")
 BEGUN = "begun, and the process ended"
+COLUMNS = (
+    *("recipe", "chips", "fits", "GiB of a chip", "step at least, s", "bound by"),
+    *("chip-hours at least", "price"),
+)
 
 
 class Answer(NamedTuple):
@@ -95,29 +99,32 @@ def _add(file: Path, answer: Answer) -> None:
         os.fsync(lines.fileno())
 
 
-def table(answers: Iterable[Answer]) -> str:
-    """Markdown: a row of each bucket."""
-    head = (
-        *("recipe", "bucket", "machine", "chips", "fits", "GiB of a chip", "step at least, s"),
-        *("bound by", "price"),
-    )
-    lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
+def tables(answers: Iterable[Answer]) -> str:
+    """Markdown: a section of each machine, with a row of each of a recipe's buckets."""
+    machines: dict[str, list[Answer]] = {}
     for answer in answers:
+        machines.setdefault(answer.machine, []).append(answer)
+    return "\n".join(f"## {name}\n\n{_table(found)}" for name, found in machines.items())
+
+
+def _table(answers: Iterable[Answer]) -> str:
+    lines = [f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|"]
+    for answer in sorted(answers):
         if not answer.plans:
-            cells = (answer.recipe, "", answer.machine, "", answer.said, *[""] * 4)
-            lines.append(f"| {' | '.join(cells)} |")
+            lines.append(f"| {answer.recipe} |  | {answer.said} |" + "  |" * 5)
         for each in answer.plans:
+            size = f", {each['bucket']}" if len(answer.plans) > 1 else ""
             remedy = f"with {settings(each['remedy'])}" if each["remedy"] else "no"
+            hours = each["days"] * 24 * each["chips"] if each["days"] else None
             cells = (
-                answer.recipe,
-                each["bucket"],
-                each["topology"],
+                answer.recipe + size,
                 str(each["chips"]),
                 "yes" if each["fits"] else remedy,
                 f"{gib(each['peak'])} of {gib(each['capacity'])}",
                 number(each["seconds"]) if each["seconds"] else "",
                 each["bound"] or "",
+                number(hours) if hours else "",
                 number(each["price"]) if each["price"] else "",
             )
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"

@@ -44,17 +44,26 @@ def test_answers_are_kept_and_not_asked_again(tmp_path):
     assert every_recipe.fill(file, work, plan, said.append) == answers
 
 
-def test_the_table_has_a_row_of_each_bucket():
-    fits = planned(seconds=0.5, bound="links")
-    remedied = planned(False, remedy={"a.b": 2})
-    plans = [fits.as_json(), remedied.as_json(), planned(False).as_json()]
-    answers = [every_recipe.Answer("x/y", "v5e:2x2", "planned", plans)]
-    answers.append(every_recipe.Answer("x/z", "v5e:2x2", "ValueError: no"))
-    rows = every_recipe.table(answers).splitlines()[2:]
-    assert rows[0] == "| x/y | clips | v5e:1x1 | 1 | yes | 1.00 of 16.00 | 0.5 | links |  |"
-    assert "| with a.b=2 |" in rows[1]
-    assert "| no |" in rows[2]
-    assert rows[3] == "| x/z |  | v5e:2x2 |  | ValueError: no |  |  |  |  |"
+def test_a_table_of_each_machine_has_a_row_of_each_bucket():
+    fits = planned(seconds=0.5, bound="links", days=2.0, price=3.5)
+    remedied = planned(False, remedy={"a.b": 2}, seconds=0.5)
+    plans = [fits.as_json(), remedied.as_json() | {"bucket": "pictures"}]
+    answers = [
+        every_recipe.Answer("x/z", "v5e:2x2", "ValueError: no"),
+        every_recipe.Answer("x/y", "v5e:2x2", "planned", plans),
+        every_recipe.Answer("x/y", "v5p:2x2x1", "planned", [planned(False).as_json()]),
+    ]
+    lines = every_recipe.tables(answers).splitlines()
+    assert lines[0] == "## v5e:2x2"
+    assert lines[4:8] == [
+        "| x/y, clips | 1 | yes | 1.00 of 16.00 | 0.5 | links | 48.00 | 3.50 |",
+        "| x/y, pictures | 1 | with a.b=2 | 1.00 of 16.00 | 0.5 |  |  |  |",
+        "| x/z |  | ValueError: no |  |  |  |  |  |",
+        "",
+    ]
+    assert lines[8] == "## v5p:2x2x1"
+    assert lines[12] == "| x/y | 1 | no | 1.00 of 16.00 |  |  |  |  |"
+    assert {line.count("|") for line in lines if line.startswith("|")} == {9}
 
 
 def test_recipes_that_cost_the_same_are_planned_once():
