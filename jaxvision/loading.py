@@ -11,14 +11,17 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from jaxvision.data.labels import check_same_names
 from jaxvision.downloads.shipped import shipped
 from jaxvision.errors import InputError, check_choice
-from jaxvision.export import DESCRIPTION
 from jaxvision.networks import locate, names_of, network_called, official_model, recognise
 from jaxvision.registry import load_config, make_task
 from jaxvision.stores.local_copies import cache_folder
-from jaxvision.text_files import read_json
+from jaxvision.trained_names import (
+    check_names_known,
+    names_in_folder,
+    names_of_chain,
+    with_names,
+)
 from jaxvision.training import initialisation
 from jaxvision.training.checkpoint import Checkpoints
 from jaxvision.training.compilation_cache import keep_compiled_programs
@@ -69,34 +72,6 @@ def load(
         network = official_model(name, file.tensors, dtype)
         converted = convert.from_checkpoint(file, network, str(source))
     return network.model, convert.computable(converted.variables), network.preprocess
-
-
-def class_names(source: str | Path) -> tuple[str, ...]:
-    """What the outputs of a classifier mean, in order.
-
-    source: a network, e.g. "videomae/vit_b_k400"; the workdir of a run; a folder of `jaxvision
-    export` or `convert`. InputError where it is not known.
-    """
-    demo = shipped(str(source))
-    path = demo.folder if demo else Path(source)
-    if (path / DESCRIPTION).is_file():
-        names = tuple(read_json(path / DESCRIPTION, {"classes?": [str]}).get("classes", ()))
-    elif convert.is_converted(path):
-        names = names_in_folder(convert.load(path).origin)
-    elif path.is_dir():
-        names = class_names_of(path)
-    else:
-        names = names_of(official_model(str(source)))
-    if not names:
-        raise InputError(f"{source}: what its classes are called is not known")
-    return names
-
-
-def names_in_folder(origin: convert.Origin) -> tuple[str, ...]:
-    """Of converted weights: the run's, else the network's, () where they are not known."""
-    with contextlib.suppress(InputError):  # of a network that has no name of its own: an encoder
-        return origin.classes or names_of(official_model(origin.network, origin.names))
-    return ()
 
 
 class NamedWeights(NamedTuple):
@@ -312,35 +287,6 @@ def load_run(
     return task, mesh, unflatten(placed)
 
 
-def names_of_chain(links: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The class names of the runs that links of an `init` take as they are, () where none does.
-    InputError where two have others."""
-    found: tuple[str, ...] = ()
-    for link in links:
-        demo = shipped(link["from"])
-        path = demo.folder if demo else Path(link["from"])
-        if link.keys() <= {"from", "to"} and not link.get("to") and path.is_dir():
-            converted = convert.is_converted(path)
-            names = convert.load(path).origin.classes if converted else class_names_of(path)
-            if found and names:
-                check_same_names(names, found, f"init from {link['from']}")
-            found = found or tuple(names)
-    return found
-
-
-def check_names_known(task: Task) -> None:
-    """InputError where a recipe without weights of its own cannot say what its classes are: what it
-    lacks is weights, which know them."""
-    try:
-        _ = task.class_names
-    except InputError as error:
-        first = task.config.init[0]["from"]
-        raise InputError(
-            "no weights: give --workdir or --weights; the recipe's own init "
-            f"({first}) is what a training starts from"
-        ) from error
-
-
 @contextlib.contextmanager
 def says_whose(source: str, method: str, wanted: str, recipe: str | None) -> Iterator[None]:
     """Around what fails where the weights in `source` are not a recipe's: says whose they are.
@@ -357,26 +303,3 @@ def says_whose(source: str, method: str, wanted: str, recipe: str | None) -> Ite
         if demo is not None and demo.recipe != recipe:
             raise InputError(f"{error}; {demo.name} is of --config {demo.recipe}") from error
         raise
-
-
-def with_names(
-    task: Task, names: tuple[str, ...], of_run: bool, compare: bool, must_read: bool = False
-) -> Task:
-    """`task` with the class names that came with its weights.
-
-    compare: InputError where those of a run are not what its data say, if these are here;
-    must_read: and where these cannot be read. An official network's names are taken where the data
-    have none: people write them differently.
-    """
-    has_classes = type(task).names_in_data is not Task.names_in_data
-    if not names or not has_classes:
-        return task
-    in_data: tuple[str, ...] = ()
-    if compare or not of_run:
-        with contextlib.suppress(*(() if must_read else (InputError,))):
-            in_data = task.names_in_data()
-    if in_data and not of_run:
-        return task
-    if in_data:
-        check_same_names(in_data, names, task.names_from())
-    return replace(task, trained_names=names)

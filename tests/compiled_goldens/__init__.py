@@ -91,7 +91,9 @@ def small_program(recipe: str) -> Program:
 def render(recipe: str) -> str:
     """The golden of a recipe's largest bucket."""
     program = small_program(recipe)
-    built = max((build_until_code(program, bucket) for bucket in program.buckets), key=lambda b: b.peak)
+    built = max(
+        (build_until_code(program, bucket) for bucket in program.buckets), key=lambda b: b.peak
+    )
     assert built.text is not None
     lines = [
         f"{versions()}; {TOPOLOGY}",

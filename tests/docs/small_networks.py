@@ -15,7 +15,7 @@ from flax import linen as nn
 
 from docs import page_files as files
 from docs.page_table import Page
-from jaxvision import loading, networks
+from jaxvision import loading, networks, trained_names
 from jaxvision.data.actions import prepare_ava
 from jaxvision.data.actions.prepare_ava import Cut
 from jaxvision.downloads import published_file
@@ -62,8 +62,9 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, page: Page, asked: Collection[
         monkeypatch.setattr(owner, name, traced)
     use_one_device(monkeypatch)
     monkeypatch.setattr(published_file, "in_hub_cache", lambda *_: here / "fetched")
-    for module in (loading, networks):
+    for module in (loading, networks, trained_names):
         monkeypatch.setattr(module, "official_model", partial(official, page=page))
+    for module in (loading, networks):
         monkeypatch.setattr(module, "recognise", partial(recognised, page=page))
     monkeypatch.setitem(prepare_ava.CUTS, "seconds", Cut(8, files.AVA_SECONDS, 64))
 

@@ -12,7 +12,7 @@ import pytest
 import media
 from docs.small_networks import use_one_device
 from jaxvision.cli.main import main
-from jaxvision.loading import class_names
+from jaxvision.trained_names import class_names
 
 PAGE = Path(__file__).parents[2] / "docs" / "frozen_features.md"
 # What makes the recipe small; the page's own settings stay.

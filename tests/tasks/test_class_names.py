@@ -14,10 +14,10 @@ from jaxvision import class_names
 from jaxvision.data.class_lists import SOURCES, class_list
 from jaxvision.data.labels import check_same_names, read_labels
 from jaxvision.errors import InputError
-from jaxvision.loading import names_of_chain, with_names
 from jaxvision.networks import names_of, official_model
 from jaxvision.registry import make_task
 from jaxvision.tasks.action_names import names_of_ava
+from jaxvision.trained_names import names_of_chain, with_names
 from jaxvision.training import manifest
 from jaxvision.training.config import as_json, load_config
 from jaxvision.training.run_record import check_same_run, class_names_of

@@ -11,9 +11,10 @@ from jaxvision.cli.main import main
 from jaxvision.data.labelled_pictures import Digits
 from jaxvision.downloads.shipped import FOLDER, shipped, shipped_names
 from jaxvision.errors import InputError
-from jaxvision.loading import class_names, read_named_weights
+from jaxvision.loading import read_named_weights
 from jaxvision.networks import locate
 from jaxvision.registry import load_config, make_task
+from jaxvision.trained_names import class_names
 from jaxvision.training.config import recipes
 from jaxvision.training.task import Task
 from jaxvision.weights import convert
