@@ -122,12 +122,13 @@ def run_shared(
                 evaluator.store(variables, StoredOutputs([folder]), shard.of, arguments.only)
             print(f"shard {shard} is done; once all are: the same command with --merge")
             return 0
-        stored = StoredOutputs(finished_shards(out, job))
+        shards = finished_shards(out, job)
+        stored = StoredOutputs(shards)
         tables: dict[str, Any] = {}
         results, pictures = evaluator.run(variables, arguments.only, tables=tables, stored=stored)
         tell(results)
         write(results, pictures, tables, staged)
-        remove_shards(out)
+        remove_shards(shards)
     return 0
 
 

@@ -78,11 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
             try:
                 answer_files(task, variables, paths, out, staged.shown)
             except Unanswered:
-                if shards:
-                    remove_shards(out)
+                remove_shards(shards)
                 raise
-            if shards:
-                remove_shards(out)
+            remove_shards(shards)
     return 0
 
 

@@ -105,8 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             # What shards made is passed over as made before; what is about all is written.
             status = prepare(arguments, WHOLE)
-        if folders:
-            remove_shards(target)
+        remove_shards(folders)
         return status
 
 

@@ -118,8 +118,10 @@ def shard_folder(out: Path, shard: Shard, job: Mapping[str, Any]) -> Iterator[Pa
             "new folder"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = folder.parent / f".{folder.name}.lock"
-    with folder_lock(lock, f"{folder}: shard {shard}"), job_folder(folder, {**job, **_key(shard)}):
+    with (
+        folder_lock(_lock_of(folder), f"{folder}: shard {shard}"),
+        job_folder(folder, {**job, **_key(shard)}),
+    ):
         (folder / FINISHED).unlink(missing_ok=True)  # of an earlier start: inputs may have changed
         yield folder
         (folder / FINISHED).touch()
@@ -164,14 +166,14 @@ def of_a_shard(name: str) -> bool:
     return name.startswith(f"{FOLDER}/")
 
 
-def remove_shards(out: Path) -> None:
-    """What shards left in `out`, if any did: it has been merged."""
-    for number, count in _there(out):
-        shutil.rmtree(Shard(number, count).folder(out))
-    for lock in (out / FOLDER).glob(".*-of-*.lock"):
-        lock.unlink()
-    with contextlib.suppress(OSError):  # there is none, or somebody keeps something in it
-        (out / FOLDER).rmdir()
+def remove_shards(folders: Sequence[Path]) -> None:
+    """The folders of shards that have been merged, and their locks."""
+    for folder in folders:
+        shutil.rmtree(folder)
+        _lock_of(folder).unlink(missing_ok=True)
+    for parts in {folder.parent for folder in folders}:
+        with contextlib.suppress(OSError):  # somebody keeps something in it
+            parts.rmdir()
 
 
 def shard_in(folder: Path) -> Shard:
@@ -183,6 +185,10 @@ def shard_in(folder: Path) -> Shard:
 
 def _key(shard: Shard) -> dict[str, Any]:
     return {"shard": [shard.number, shard.count]}
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
 
 
 def _there(out: Path) -> list[tuple[int, int]]:

@@ -117,13 +117,18 @@ def test_shards_of_two_numbers_are_not_merged(tmp_path):
         finished_shards(tmp_path, {})
 
 
-def test_only_shards_are_removed(tmp_path):
-    do(tmp_path, 1, 1, what=1)
-    assert (Shard(1, 1).folder(tmp_path) / FINISHED).exists()
-    remove_shards(tmp_path)
-    assert not (tmp_path / FOLDER).exists()
-    (tmp_path / FOLDER).mkdir()
+def test_only_what_was_merged_is_removed(tmp_path):
+    merged, later = (Shard(number, 2).folder(tmp_path) for number in (1, 2))
+    for number in (1, 2):
+        do(tmp_path, number, 2, what=1)
+    remove_shards([merged])
+    assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == [".2-of-2.lock", "2-of-2"]
     (tmp_path / FOLDER / "thesis.txt").touch()
-    remove_shards(tmp_path)
-    assert (tmp_path / FOLDER / "thesis.txt").exists()
-    remove_shards(tmp_path / "none")
+    remove_shards([later])
+    assert [path.name for path in (tmp_path / FOLDER).iterdir()] == ["thesis.txt"]
+    (tmp_path / FOLDER / "thesis.txt").unlink()
+    do(tmp_path, 1, 1, what=1)
+    remove_shards([])
+    assert (Shard(1, 1).folder(tmp_path) / FINISHED).exists()
+    remove_shards(finished_shards(tmp_path, {"what": 1}))
+    assert not (tmp_path / FOLDER).exists()
