@@ -21,6 +21,8 @@ CALLED = re.compile(
     r"(\{[^}]*\}|%?[\w.\-]+)"
 )
 TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+# Newer compilers write part 2 of a tuple as `%name#2`, without a get-tuple-element.
+OPERAND = re.compile(r"%([\w.\-]+(?:#[^\s,)]*)?)")
 # An `async` operation names its computation three times.
 LATER = ("async-update", "async-done")
 
@@ -195,8 +197,35 @@ def parse(text: str) -> Module:
             match = INSTRUCTION.match(line)
             if match:
                 instruction = _instruction(match[2], match[3], bool(match[1]))
+                for operand in instruction.operands:
+                    if "#" in operand:
+                        _add_part(current, operand)
                 current[instruction.name] = instruction
     return module
+
+
+def _add_part(scope: dict[str, Instruction], name: str) -> None:
+    """The get-tuple-element that `name` ("whole#2") stands for."""
+    whole, _, place = name.rpartition("#")
+    if not place.isdigit():
+        raise ValueError(f"no part of a tuple: %{name}")
+    if name not in scope:
+        if "#" in whole:
+            _add_part(scope, whole)
+        shape = _parts(scope[whole].shape)[int(place)]
+        text = f"{shape} get-tuple-element(%{whole}), index={place}"
+        scope[name] = _instruction(name, text, root=False)
+
+
+def _parts(shape: str) -> list[str]:
+    """The shapes within the tuple "(f32[8]{0}, (s32[], s32[]), /*index=2*/pred[])"."""
+    parts, start, depth = [], 1, 0
+    for place in range(1, len(shape)):
+        if depth == 0 and shape[place] in ",)":
+            parts.append(re.sub(r"/\*.*?\*/", "", shape[start:place]).strip())
+            start = place + 1
+        depth += (shape[place] in "([{") - (shape[place] in ")]}")
+    return parts
 
 
 def _instruction(name: str, text: str, root: bool) -> Instruction:
@@ -209,7 +238,7 @@ def _instruction(name: str, text: str, root: bool) -> Instruction:
         name=name,
         shape=shape,
         opcode=rest[:start],
-        operands=tuple(re.findall(r"%([\w.\-]+)", arguments)),
+        operands=tuple(OPERAND.findall(arguments)),
         attributes=rest[stop:].lstrip(", "),
         root=root,
         arguments=arguments,

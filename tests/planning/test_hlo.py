@@ -3,6 +3,8 @@
 # Lines as long as XLA writes them.
 # ruff: noqa: E501
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -104,6 +106,29 @@ def test_loops_are_counted_by_the_compilers_word_or_their_condition():
         "%second = s32[] add(%i, %one)\n  %next = s32[] add(%second, %one)",
     )
     assert parse(unrolled).executions()["body"] == 5
+
+
+def test_parts_of_tuples_may_be_written_without_an_instruction(mesh):
+    parts = re.findall(r"  %(\S+) = \S+ get-tuple-element\((%\S+)\), index=(\d)", PROGRAM)
+    short = PROGRAM
+    for name, whole, place in parts:
+        short = re.sub(rf"%{name}(?![\w.])(?! =)", f"{whole}#{place}", short)
+    short = re.sub(r"\n  %\S+ = \S+ get-tuple-element\([^\n]*", "", short)
+    assert len(parts) == 6
+    assert "get-tuple-element" not in short
+    assert "%carried#3" in short
+    assert bytes_moved(parse(short)) == bytes_moved(parse(PROGRAM))
+    assert collectives(parse(short), mesh) == collectives(parse(PROGRAM), mesh)
+    assert parse(short).executions() == parse(PROGRAM).executions()
+    nested = """\
+ENTRY %main (p: (f32[2], (f32[4,8], s32[3]))) -> f32[4,8] {
+  %p = (f32[2]{0}, /*index=1*/(f32[4,8]{1,0:T(8,128)}, s32[3]{0})) parameter(0)
+  ROOT %r = f32[4,8]{1,0} add(%p#1#0, %p#1#0)
+}
+"""
+    assert bytes_moved(parse(nested)) == 3 * 4 * 4 * 8
+    with pytest.raises(ValueError, match=r"no part of a tuple: %p#\{1"):
+        parse(nested.replace("%p#1#0", "%p#{1,0}"))
 
 
 def test_the_order_of_the_text_does_not_matter(mesh):
