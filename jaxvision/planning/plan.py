@@ -110,6 +110,7 @@ class Planner:
     """Plans of one recipe. `compiled` counts compilations.
 
     code: each with its code, which is a part of a chip's memory, and most of the compiler's work.
+    make_task: a function of a module: without the code, the compiler works in another process.
     """
 
     def __init__(

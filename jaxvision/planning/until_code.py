@@ -7,15 +7,15 @@ in a process of its own, which writes what is settled (`xla_dump_to`) and is end
 written. Checked with JAX 0.10.2, 0.11.2 and 0.12.0.1.
 """
 
-import multiprocessing
+import os
+import pickle
 import re
-import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import jax
@@ -42,6 +42,7 @@ AFTERWARDS = {
 }
 ALLOCATION = re.compile(r"^allocation \d+: size (\d+),(.*)", re.MULTILINE)
 PAUSE = 0.1  # seconds between looks
+ORDER, COUNTED, ERROR = "order.pickle", "counted.txt", "error.txt"
 
 
 @dataclass(frozen=True)
@@ -57,25 +58,34 @@ class Order:
 
 def build_until_code(program: Program, bucket: str) -> CompiledStep:
     """`build` without the code. InputError where the compiler ends the process it works in."""
-    started = time.perf_counter()
-    order = Order(program.config, program.make_task, program.topology, program.records, bucket)
-    spawn = multiprocessing.get_context("spawn")
-    answers, said = spawn.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory() as name, answers:
+    started, machine = time.perf_counter(), program.topology
+    order = Order(program.config, program.make_task, machine, program.records, bucket)
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        process = spawn.Process(target=_compile, args=(order, folder, said), daemon=True)
-        process.start()
-        said.close()
+        ordered, counted, error = (folder / said for said in (ORDER, COUNTED, ERROR))
+        ordered.write_bytes(pickle.dumps(order))
+        process = subprocess.Popen(
+            [sys.executable, "-c", f"import {__name__} as there; there.compile_in({name!r})"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
         try:
-            counted, error = _wait(process, answers, folder, program.topology)
+            while process.poll() is None and not _has_assigned(folder, machine):
+                time.sleep(PAUSE)
         finally:
             process.kill()
-            process.join()
-        if error is not None:
-            return too_large(program, bucket, error, counted, started)
+            process.wait()
+        if error.exists():
+            operations = float(counted.read_text())
+            return too_large(program, bucket, error.read_text(), operations, started)
+        if not _has_assigned(folder, machine):
+            raise InputError(
+                f"topology {machine.name!r}: the compiler ended its process (exit status "
+                f"{process.returncode}) before it assigned memory"
+            )
+        operations = float(counted.read_text())
         text = _only(folder, PROGRAM).read_text()
         memory = _only(folder, MEMORY).read_text()
-    arguments, temporaries = allocated(memory, program.topology.chip.platform)
+    arguments, temporaries = allocated(memory, machine.chip.platform)
     return CompiledStep(
         bucket=bucket,
         text=text,
@@ -83,47 +93,29 @@ def build_until_code(program: Program, bucket: str) -> CompiledStep:
         temporaries=temporaries,
         code=0.0,
         capacity=capacity(program),
-        counted=counted,
+        counted=operations,
         seconds=time.perf_counter() - started,
     )
 
 
-def _compile(order: Order, folder: Path, said: Connection) -> None:
-    """In a process of its own: says how many operations it counted, and why it failed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
+def compile_in(folder: str) -> None:
+    """In a process of its own: compiles what is ordered in `folder`, and writes there how many
+    operations it counted and, last, why it failed."""
+    here = Path(folder)
+    order = pickle.loads((here / ORDER).read_bytes())
     machine = (order.topology, describe(order.topology), order.records)
     program = abstract_program(order.config, order.make_task, *machine)
     lowered, counted = lower(program, order.bucket)
-    said.send(counted)
-    dump: dict[str, str | bool] = {"xla_dump_to": str(folder), "xla_dump_hlo_as_text": True}
+    (here / COUNTED).write_text(str(counted))
+    dump: dict[str, str | bool] = {"xla_dump_to": folder, "xla_dump_hlo_as_text": True}
     try:
         lowered.compile({**options(program), **dump})
     except jax.errors.JaxRuntimeError as error:
-        said.send(str(error))
+        (here / ERROR).write_text(str(error))
 
 
-def _wait(
-    process: BaseProcess, answers: Connection, folder: Path, topology: Topology
-) -> tuple[float, str | None]:
-    """(operations, None) when memory is assigned, or (operations, the compiler's error)."""
-
-    def assigned() -> bool:
-        return any(folder.glob(AFTERWARDS[topology.chip.platform]))
-
-    counted = 0.0
-    try:
-        counted = answers.recv()
-        while not assigned():
-            if answers.poll(PAUSE):
-                return counted, answers.recv()
-    except EOFError:  # the process has ended
-        if not assigned():
-            process.join()
-            raise InputError(
-                f"topology {topology.name!r}: the compiler ended its process (exit status "
-                f"{process.exitcode}) before it assigned memory"
-            ) from None
-    return counted, None
+def _has_assigned(folder: Path, machine: Topology) -> bool:
+    return any(folder.glob(AFTERWARDS[machine.chip.platform]))
 
 
 def _only(folder: Path, pattern: str) -> Path:
