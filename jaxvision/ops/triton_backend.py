@@ -5,6 +5,7 @@ leaves those operations to their next best implementation, which is said once (`
 """
 
 import importlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -35,6 +36,13 @@ def refusal(device_kind: str) -> str | None:
     """
     if plgpu is None:
         return _absent
+    # JAX lets no mesh of one device take the place of a larger one: in this thread the mesh of a
+    # step over several GPUs may be in force.
+    with ThreadPoolExecutor(1) as another:
+        return another.submit(_refusal, device_kind).result()
+
+
+def _refusal(device_kind: str) -> str | None:
     device = AbstractDevice(device_kind, None, "gpu")
     mesh = AbstractMesh((1,), ("data",), (AxisType.Auto,), abstract_device=device)
     side = 16

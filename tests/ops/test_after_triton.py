@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.sharding import use_abstract_mesh
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType, use_abstract_mesh
 
 from cuda_lowering import MESH, triton_kernels
 from jaxvision.errors import InputError
@@ -117,3 +117,15 @@ def test_attention_of_narrow_heads_goes_to_cudnn(refused, monkeypatch):
 
 def test_nothing_is_refused_by_this_jax():
     assert triton_backend.refusal("NVIDIA H200") is None
+
+
+def test_nothing_is_refused_within_a_step_over_several_gpus():
+    device = AbstractDevice("NVIDIA H200", None, "gpu")
+    mesh = AbstractMesh((4, 2), ("data", "fsdp"), (AxisType.Auto,) * 2, abstract_device=device)
+    triton_backend.refusal.cache_clear()
+    try:
+        with use_abstract_mesh(mesh):
+            jax.jit(lambda x: x * (triton_backend.refusal("NVIDIA H200") is None)).lower(1.0)
+            assert triton_backend.refusal("NVIDIA H200") is None
+    finally:
+        triton_backend.refusal.cache_clear()
